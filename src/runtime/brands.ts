@@ -1,0 +1,157 @@
+// The brands of one deployment, put together from the five per-brand variables.
+//
+// A brand without a FORWARD_URL, FORWARD_SECRET or GATEWAY_BASE_URL of its own uses the one of the brand `default`.
+// Keys are never shared between brands: a brand's gateway key is its own GATEWAY_API_KEY, else its PAYALO_API_KEYS.
+import { readFileSync } from 'node:fs';
+import { validateHeaderName, validateHeaderValue } from 'node:http';
+import * as z from 'zod';
+import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
+
+export interface Brand {
+  readonly name: string;
+  /** Keys that the gateway may send; several during a rotation. */
+  readonly apiKeys: readonly string[];
+  readonly forwardUrl: string | undefined;
+  readonly forwardSecrets: readonly string[];
+  readonly forwardHeaders: Readonly<Record<string, string>>;
+  readonly gatewayBaseUrl: string | undefined;
+  /** Tried in turn. */
+  readonly gatewayApiKeys: readonly string[];
+}
+
+interface BrandVariables {
+  readonly PAYALO_API_KEYS?: string | undefined;
+  readonly FORWARD_URL?: string | undefined;
+  readonly FORWARD_SECRET?: string | undefined;
+  readonly FORWARD_HEADERS_FILE?: string | undefined;
+  readonly GATEWAY_API_KEY?: string | undefined;
+  readonly GATEWAY_BASE_URL?: string | undefined;
+}
+
+const productionGateway = 'https://api.payalo.com/gateway/mmo/v2';
+
+const headerObject = z.record(z.string(), z.string());
+const headersFile = z.union([headerObject, z.record(z.string(), headerObject)]);
+
+export function buildBrands(
+  variables: BrandVariables,
+  production: boolean,
+  problems: string[],
+): ReadonlyMap<string, Brand> {
+  const apiKeys = parseApiKeys(variables.PAYALO_API_KEYS ?? '', problems);
+  const forwardUrls = parseUrls('FORWARD_URL', variables.FORWARD_URL ?? '', problems);
+  const secrets = parseSecrets(variables.FORWARD_SECRET ?? '', problems);
+  const gatewayUrls = parseUrls('GATEWAY_BASE_URL', variables.GATEWAY_BASE_URL ?? '', problems);
+  const gatewayKeys = groupByBrand(parseBrandValues(variables.GATEWAY_API_KEY ?? '', couldBe.key));
+  const headers = readForwardHeaders(variables.FORWARD_HEADERS_FILE, problems);
+  const named = [apiKeys, forwardUrls, secrets, gatewayUrls, gatewayKeys].flatMap((group) => [...group.keys()]);
+  // `default` is a brand of its own only where it has keys or nothing else is named; else it just holds fallbacks.
+  const real = [...new Set(named)].filter(
+    (name) => name !== defaultBrand || apiKeys.has(defaultBrand) || apiKeys.size === 0,
+  );
+  const names = real.length === 0 ? [defaultBrand] : real;
+  return new Map(
+    names.map((name) => [
+      name,
+      {
+        name,
+        apiKeys: apiKeys.get(name) ?? [],
+        forwardUrl: shared(forwardUrls, name),
+        forwardSecrets: shared(secrets, name) ?? [],
+        forwardHeaders: headers(name, forwardUrls.has(name)),
+        gatewayBaseUrl: shared(gatewayUrls, name) ?? (production ? productionGateway : undefined),
+        gatewayApiKeys: gatewayKeys.get(name) ?? apiKeys.get(name) ?? [],
+      },
+    ]),
+  );
+}
+
+function shared<T>(group: ReadonlyMap<string, T>, name: string): T | undefined {
+  return group.get(name) ?? group.get(defaultBrand);
+}
+
+/** PAYALO_API_KEYS by brand. Also used when the keys' file changes, hence exported. */
+export function parseApiKeys(text: string, problems: string[]): Map<string, string[]> {
+  const items = parseBrandValues(text, couldBe.key);
+  for (const [index, { value }] of items.entries()) {
+    if (value.length < 16) problems.push(`PAYALO_API_KEYS: key ${index + 1} is shorter than 16 characters`);
+  }
+  const owners = new Map<string, string>();
+  for (const { brand, value } of items) {
+    const owner = owners.get(value);
+    if (owner !== undefined && owner !== brand) {
+      problems.push(
+        `PAYALO_API_KEYS: the brands ${owner} and ${brand} share a key, so their callbacks could not be told apart`,
+      );
+    }
+    owners.set(value, brand);
+  }
+  return groupByBrand(items);
+}
+
+function parseUrls(variable: string, text: string, problems: string[]): Map<string, string> {
+  const groups = groupByBrand(parseBrandValues(text, couldBe.url));
+  for (const [brand, urls] of groups) {
+    if (urls.length > 1) problems.push(`${variable}: the brand ${brand} has ${urls.length} URLs; one is needed`);
+    if (!urls.every(isHttpUrl))
+      problems.push(`${variable}: the value of the brand ${brand} is not an http or https URL`);
+  }
+  return new Map([...groups].map(([brand, urls]) => [brand, urls[0] ?? '']));
+}
+
+function isHttpUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:');
+}
+
+function parseSecrets(text: string, problems: string[]): Map<string, string[]> {
+  const groups = groupByBrand(parseBrandValues(text, couldBe.secret));
+  for (const [brand, secrets] of groups) {
+    if (!secrets.every((secret) => /^whsec_[A-Za-z0-9+/]{16,}={0,2}$/.test(secret))) {
+      problems.push(
+        `FORWARD_SECRET: a secret of the brand ${brand} is not whsec_ followed by base64 (make one: whsec_$(openssl rand -base64 32))`,
+      );
+    }
+  }
+  return groups;
+}
+
+type HeadersOf = (brand: string, hasOwnUrl: boolean) => Readonly<Record<string, string>>;
+
+/** Plain headers go to every endpoint; a brand's go to the endpoint of that brand and nowhere else (credentials). */
+function readForwardHeaders(file: string | undefined, problems: string[]): HeadersOf {
+  if (file === undefined) return () => ({});
+  const parsed = headersFile.safeParse(readJson(file));
+  if (!parsed.success) {
+    problems.push('FORWARD_HEADERS_FILE: must be a readable JSON file, header to value or brand to such an object');
+    return () => ({});
+  }
+  const flat = headerObject.safeParse(parsed.data);
+  const byBrand = flat.success ? {} : z.record(z.string(), headerObject).parse(parsed.data);
+  const all = flat.success ? [flat.data] : Object.values(byBrand);
+  for (const [name, value] of all.flatMap((headers) => Object.entries(headers))) {
+    if (!isHeader(name, value)) {
+      problems.push(`FORWARD_HEADERS_FILE: ${JSON.stringify(name.slice(0, 60))} is not a valid header`);
+    }
+  }
+  if (flat.success) return () => flat.data;
+  return (brand, hasOwnUrl) => byBrand[hasOwnUrl ? brand : defaultBrand] ?? byBrand[brand] ?? {};
+}
+
+function isHeader(name: string, value: string): boolean {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,23 @@
+// Durations as users write them: `500ms`, `15s`, `10m`, `24h`, `30d`.
+
+const unitsMs = new Map([
+  ['ms', 1],
+  ['s', 1_000],
+  ['m', 60_000],
+  ['h', 3_600_000],
+  ['d', 86_400_000],
+]);
+
+/** The duration in milliseconds, or undefined where the text is none. */
+export function parseDurationMs(text: string): number | undefined {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text.trim());
+  const unitMs = unitsMs.get(match?.[2] ?? '');
+  return unitMs === undefined ? undefined : Number(match?.[1]) * unitMs;
+}
+
+/** The shortest exact way to write a duration, for messages: 90000 -> `90s`, 86400000 -> `1d`. */
+export function formatDuration(durationMs: number): string {
+  const rounded = Math.round(durationMs);
+  const unit = [...unitsMs].toReversed().find(([, unitMs]) => rounded >= unitMs && rounded % unitMs === 0);
+  return unit === undefined ? `${rounded}ms` : `${rounded / unit[1]}${unit[0]}`;
+}
