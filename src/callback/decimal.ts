@@ -1,0 +1,40 @@
+// Amounts as exact decimals. A JSON number's own text is kept, because a double cannot hold every amount.
+
+export interface Amount {
+  /** Canonical: no exponent, no sign on zero, no leading or trailing zeros. `100.00`, `1e2` and `100` are all `100`. */
+  readonly value: string;
+  readonly currency: string;
+}
+
+const decimalPattern = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
+
+/** The canonical form of a decimal's text, or undefined where it is none (or has an exponent no amount has). */
+export function canonicalDecimal(text: string): string | undefined {
+  const match = decimalPattern.exec(text.trim());
+  if (match === null) return undefined;
+  const [, sign = '', whole = '', fraction = '', exponentText = '0'] = match;
+  const exponent = Number(exponentText);
+  const digits = whole + fraction;
+  const point = whole.length + exponent;
+  const padded = point <= 0 ? '0'.repeat(1 - point) + digits : digits.padEnd(point, '0');
+  const at = Math.max(point, 1);
+  const integer = padded.slice(0, at).replace(/^0+(?=\d)/, '');
+  const rest = padded.slice(at).replace(/0+$/, '');
+  const value = rest === '' ? integer : `${integer}.${rest}`;
+  return value === '0' ? value : sign + value;
+}
+
+/**
+ * Parses JSON with every number as the exact text that stands in it (`100.00` stays `"100.00"`).
+ * Throws SyntaxError where the text is no JSON.
+ */
+export function parseExact(json: string): unknown {
+  return JSON.parse(json, function keepNumberText(_key, value: unknown, context?: { source?: string }): unknown {
+    return typeof value === 'number' && context?.source !== undefined ? context.source : value;
+  });
+}
+
+/** Whether a double might have lost digits of some number in this JSON text. Errs to true, never to false. */
+export function mayHoldLongNumber(json: string): boolean {
+  return /[\d.]{16}/.test(json);
+}

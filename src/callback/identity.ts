@@ -1,0 +1,48 @@
+// What makes two callbacks the same: brand, reference and kind. Everything derived from it is derived here.
+//
+// `success` and `failed` of one reference are one identity; every other status is an identity of its own; `pending`
+// has none. Nothing here is random, so that a callback found again after a lost Redis has the ids that it had.
+import { createHash } from 'node:crypto';
+
+export interface Identity {
+  readonly brand: string;
+  readonly gatewayReference: string;
+  /** `terminal`, or `status:` and the status. */
+  readonly kind: string;
+}
+
+export const terminalKind = 'terminal';
+
+export function isTerminal(status: string | null): boolean {
+  return status === 'success' || status === 'failed';
+}
+
+/** The kind of a status, or undefined for `pending`, which claims nothing and is not forwarded. */
+export function kindOf(status: string | null): string | undefined {
+  if (status === 'pending') return undefined;
+  return isTerminal(status) ? terminalKind : `status:${status ?? ''}`;
+}
+
+/** 22 characters that stand for an identity in keys and job ids; short, since a remembered reference costs its length. */
+export function digestOf({ brand, gatewayReference, kind }: Identity): string {
+  return digest([brand, gatewayReference, kind]).toString('base64url');
+}
+
+/** The digest of a reference whatever the status; also used for a merchant's reference, told apart by `what`. */
+export function referenceDigest(brand: string, what: 'gateway' | 'merchant', reference: string): string {
+  return digest([what, brand, reference]).toString('base64url');
+}
+
+/**
+ * The merchant's idempotency key of a delivery: stable across retries, replays and even a lost Redis; another one
+ * for each correction (`sequence` 1, 2, ...).
+ */
+export function webhookIdOf(identity: Identity, sequence: number): string {
+  const { brand, gatewayReference, kind } = identity;
+  return `msg_${digest(['webhook', brand, gatewayReference, kind, String(sequence)]).toString('base64url')}`;
+}
+
+// JSON keeps the parts apart, and its escapes keep apart lone surrogates, which UTF-8 would make one character of.
+function digest(parts: readonly string[]): Buffer {
+  return createHash('sha256').update(JSON.stringify(parts)).digest().subarray(0, 16);
+}

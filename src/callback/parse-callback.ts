@@ -1,0 +1,110 @@
+// The lenient reading of a callback's body: what a receiver must know of it, and nothing more.
+//
+// Only `gatewayReference` is required. Unknown fields, unknown values of open enums and nulls pass, as the gateway's
+// compatibility rules demand. The body itself is never re-serialised: `body` is its text, byte for byte.
+import { isUtf8 } from 'node:buffer';
+import * as z from 'zod';
+import { canonicalDecimal, mayHoldLongNumber, parseExact, type Amount } from './decimal.ts';
+
+export interface Callback {
+  readonly gatewayReference: string;
+  readonly merchantReference: string | null;
+  /** The gateway's word where it is text; its JSON text where it is another type; null where it is missing. */
+  readonly status: string | null;
+  readonly type: string | null;
+  readonly finalAmount: Amount | null;
+  /** The gateway's JSON text. Encoding it as UTF-8 gives the very bytes that arrived, a byte order mark included. */
+  readonly body: string;
+}
+
+export type ParsedCallback =
+  | { readonly kind: 'callback'; readonly callback: Callback }
+  | { readonly kind: 'not-json'; readonly detail: string }
+  | { readonly kind: 'bad-reference'; readonly detail: string };
+
+/** The gateway's limit for references (gateway.md), in characters. */
+const referenceLengthMax = 255;
+
+// Fields that carry something else than expected are read as absent, never refused (`catch`).
+const optionalText = z.string().nullish().catch(null);
+const fields = z.object({
+  gatewayReference: z.unknown(),
+  merchantReference: optionalText,
+  status: z.unknown(),
+  type: optionalText,
+  finalAmount: z
+    .object({ value: z.union([z.number(), z.string()]), currency: z.string() })
+    .nullish()
+    .catch(null),
+});
+
+export function parseCallback(raw: Buffer): ParsedCallback {
+  if (!isUtf8(raw)) return { kind: 'not-json', detail: 'The body is not UTF-8 text.' };
+  return parseCallbackText(raw.toString('utf8'));
+}
+
+/** As parseCallback, for a body that is text already (from the queue, the spool or the gateway's status API). */
+export function parseCallbackText(body: string): ParsedCallback {
+  const json = body.startsWith('\uFEFF') ? body.slice(1) : body;
+  const parsed = parseJson(json);
+  if (parsed === undefined) return { kind: 'not-json', detail: 'The body is not valid JSON.' };
+  if (typeof parsed.value !== 'object' || parsed.value === null || Array.isArray(parsed.value)) {
+    return { kind: 'not-json', detail: 'The body is JSON, but not a JSON object.' };
+  }
+  const read = fields.parse(parsed.value);
+  const reference = read.gatewayReference;
+  const problem = referenceProblem(reference);
+  if (problem !== undefined || typeof reference !== 'string') {
+    return { kind: 'bad-reference', detail: problem ?? 'gatewayReference is not a string.' };
+  }
+  return {
+    kind: 'callback',
+    callback: {
+      gatewayReference: reference,
+      merchantReference: read.merchantReference ?? null,
+      status: toStatus(read.status),
+      type: read.type ?? null,
+      finalAmount: toAmount(read.finalAmount),
+      body,
+    },
+  };
+}
+
+/** What is wrong with a gatewayReference, as a sentence; undefined where nothing is. */
+export function referenceProblem(reference: unknown): string | undefined {
+  if (reference === undefined) return 'gatewayReference is missing.';
+  if (typeof reference !== 'string') return 'gatewayReference is not a string.';
+  if (reference === '') return 'gatewayReference is empty.';
+  // Counted in characters, not in UTF-16 units; only a text that could be too long is counted at all.
+  if (reference.length > referenceLengthMax && Array.from(reference).length > referenceLengthMax) {
+    return `gatewayReference has over ${referenceLengthMax} characters.`;
+  }
+  return undefined;
+}
+
+function parseJson(json: string): { value: unknown } | undefined {
+  if (mayHoldLongNumber(json)) {
+    const exact = attempt(() => parseExact(json));
+    if (exact !== undefined) return exact;
+    // A body nested deeper than the stack can still be read without the numbers' text.
+  }
+  return attempt(() => JSON.parse(json));
+}
+
+function attempt(parse: () => unknown): { value: unknown } | undefined {
+  try {
+    return { value: parse() };
+  } catch {
+    return undefined;
+  }
+}
+
+function toStatus(status: unknown): string | null {
+  if (status === undefined || status === null) return null;
+  return typeof status === 'string' ? status : JSON.stringify(status);
+}
+
+function toAmount(amount: { value: number | string; currency: string } | null | undefined): Amount | null {
+  const value = canonicalDecimal(String(amount?.value ?? ''));
+  return amount === null || amount === undefined || value === undefined ? null : { value, currency: amount.currency };
+}

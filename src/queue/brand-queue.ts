@@ -1,0 +1,59 @@
+// Where a brand's callbacks live in Redis: the BullMQ queue's name and prefix, and the keys of ours beside it.
+//
+// Every key of a brand has the same hash tag, so one script may touch them all on a Cluster, and brands spread.
+import { defaultBrand } from '../runtime/brand-values.ts';
+
+export interface BrandQueue {
+  readonly brand: string;
+  /** BullMQ's queue name and prefix: what `new Worker(name, fn, { prefix })` takes. */
+  readonly name: string;
+  readonly prefix: string;
+  /** `prefix:name`; BullMQ's keys are `base:...`, ours `base/...`, so neither can be taken for the other. */
+  readonly base: string;
+}
+
+export interface QueueNaming {
+  readonly QUEUE_NAME: string;
+  readonly QUEUE_PREFIX: string;
+}
+
+export function brandQueue(brand: string, { QUEUE_NAME, QUEUE_PREFIX }: QueueNaming): BrandQueue {
+  const own = brand === defaultBrand;
+  const name = own ? QUEUE_NAME : `${QUEUE_NAME}.${brand}`;
+  const prefix = own ? QUEUE_PREFIX : brandPrefix(QUEUE_PREFIX, brand);
+  return { brand, name, prefix, base: `${prefix}:${name}` };
+}
+
+/** The brand stands inside the braces, where it decides the Cluster slot: `{payalo}` -> `{payalo.acme}`. */
+function brandPrefix(prefix: string, brand: string): string {
+  const close = prefix.indexOf('}');
+  return close < 0 ? `${prefix}.${brand}` : `${prefix.slice(0, close)}.${brand}${prefix.slice(close)}`;
+}
+
+/** The keys of ours; `accept.lua` writes them, the ledger reads them. */
+export const keysOf = {
+  claim: ({ base }: BrandQueue, digest: string) => `${base}/c:${digest}`,
+  /** Hash: status -> claim digest, of the statuses beside success and failed that came for a reference. */
+  otherKinds: ({ base }: BrandQueue, referenceDigest: string) => `${base}/o:${referenceDigest}`,
+  /** Hash: claim digest -> '', of the callbacks with one merchant's reference. */
+  merchantReference: ({ base }: BrandQueue, referenceDigest: string) => `${base}/m:${referenceDigest}`,
+  /** Sorted sets: job id by receipt time in ms; one for success, one for failed, one for every other status. */
+  ledger: ({ base }: BrandQueue, part: LedgerPart) => `${base}/l:${part}`,
+  /** Hash: `status|amount` -> quarantine id, of what contradicted a claim. */
+  conflicts: ({ base }: BrandQueue, digest: string) => `${base}/x:${digest}`,
+  /** Sorted set: quarantine id by time in ms; the entries themselves are hashes. */
+  quarantine: ({ base }: BrandQueue) => `${base}/q`,
+  quarantineEntry: ({ base }: BrandQueue, id: string) => `${base}/q:${id}`,
+  quarantineBytes: ({ base }: BrandQueue) => `${base}/qbytes`,
+  /** Sorted set: quarantine id by time, of conflicts that reconciliation has yet to verify. */
+  unverified: ({ base }: BrandQueue) => `${base}/unverified`,
+  job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
+  jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
+} as const;
+
+export const ledgerParts = ['success', 'failed', 'other'] as const;
+export type LedgerPart = (typeof ledgerParts)[number];
+
+export function ledgerPartOf(status: string | null): LedgerPart {
+  return status === 'success' || status === 'failed' ? status : 'other';
+}

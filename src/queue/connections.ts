@@ -1,0 +1,95 @@
+// Redis connections, in the two profiles that this service needs.
+//
+// `producer` fails fast: no offline queue and a command timeout, so that no Redis can hold an answer to the gateway.
+// `worker` waits and reconnects for ever, as BullMQ asks. Both log their connection's ups and downs once per change.
+import { Cluster, Redis } from 'ioredis';
+import type { RedisTarget } from '../runtime/redis-url.ts';
+
+export type RedisConnection = Redis | Cluster;
+
+export type RedisProfile =
+  { readonly kind: 'producer'; readonly commandTimeoutMs: number } | { readonly kind: 'worker' };
+
+export interface ConnectionLog {
+  info(fields: object): void;
+  warn(fields: object): void;
+}
+
+const connectTimeoutMs = 3_000;
+const reconnectMaxMs = 1_000;
+/** Notices a peer that vanished without closing (a half-open socket), also while nothing is sent. */
+const keepAliveMs = 5_000;
+
+export function createRedis(target: RedisTarget, profile: RedisProfile, name: string, log: ConnectionLog) {
+  const options = redisOptions(target, profile, name);
+  const connection: RedisConnection = connect(target, options, profile);
+  watch(connection, name, log);
+  return connection;
+}
+
+function redisOptions(target: RedisTarget, profile: RedisProfile, name: string) {
+  return {
+    connectionName: `payalo-receiver-${name}`,
+    connectTimeout: connectTimeoutMs,
+    keepAlive: keepAliveMs,
+    retryStrategy: reconnectAfterMs,
+    // After a failover the old primary answers READONLY until the connection is made anew.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    ...(target.username !== undefined && { username: target.username }),
+    ...(target.password !== undefined && { password: target.password }),
+    ...(target.tls && { tls: {} }),
+    ...(profile.kind === 'producer'
+      ? { commandTimeout: profile.commandTimeoutMs, enableOfflineQueue: false, maxRetriesPerRequest: 0 }
+      : { maxRetriesPerRequest: null, enableReadyCheck: true }),
+  };
+}
+
+type Options = ReturnType<typeof redisOptions>;
+
+function connect(target: RedisTarget, options: Options, profile: RedisProfile): RedisConnection {
+  switch (target.kind) {
+    case 'standalone':
+      return new Redis({ ...options, ...target.endpoint, db: target.db });
+    case 'sentinel':
+      return new Redis({
+        ...options,
+        sentinels: [...target.endpoints],
+        name: target.masterName,
+        db: target.db,
+        ...(target.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
+        sentinelRetryStrategy: reconnectAfterMs,
+        sentinelCommandTimeout: connectTimeoutMs,
+      });
+    case 'cluster':
+      return new Cluster([...target.endpoints], {
+        redisOptions: options,
+        enableOfflineQueue: profile.kind === 'worker',
+        clusterRetryStrategy: reconnectAfterMs,
+        // Certificates name hosts; the nodes of a TLS cluster are reached by the name that they announce.
+        ...(target.tls && {
+          dnsLookup: (address: string, done: (error: null, address: string) => void) => done(null, address),
+        }),
+        ...(profile.kind === 'producer' && { maxRedirections: 3, retryDelayOnClusterDown: 0, retryDelayOnTryAgain: 0 }),
+      });
+  }
+}
+
+function reconnectAfterMs(attempt: number): number {
+  return Math.min(50 * 2 ** Math.min(attempt, 10), reconnectMaxMs);
+}
+
+/** Without an `error` listener a lost connection would end the process. */
+function watch(connection: RedisConnection, name: string, log: ConnectionLog): void {
+  let isDown = false;
+  const report = (error: Error & { code?: unknown }) => {
+    if (!isDown)
+      log.warn({ event: 'redis.down', connection: name, code: error.code ?? error.name, reason: error.message });
+    isDown = true;
+  };
+  connection.on('error', report);
+  connection.on('end', () => report(new Error('the connection was closed')));
+  connection.on('ready', () => {
+    log.info({ event: isDown ? 'redis.up' : 'redis.connected', connection: name });
+    isDown = false;
+  });
+}

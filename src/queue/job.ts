@@ -1,0 +1,71 @@
+// The job: a callback's copy in the queue, version 1. A public contract: workers of the merchant's own read it.
+import { randomBytes } from 'node:crypto';
+import * as z from 'zod';
+import type { Callback } from '../callback/parse-callback.ts';
+
+export const jobName = 'callback';
+
+export const sources = ['callback', 'status', 'records', 'correction'] as const;
+export type Source = (typeof sources)[number];
+
+export const jobSchema = z.object({
+  version: z.literal(1).describe('Raised when a consumer of the former version could misread the job.'),
+  brand: z.string().describe('The brand whose key the callback carried; `default` where there is one only.'),
+  source: z.enum(sources).describe('How it came: called back, found by reconciliation, or corrected by it.'),
+  gatewayReference: z.string(),
+  merchantReference: z.string().nullable(),
+  status: z.string().nullable().describe('An open set: success, failed, ...'),
+  type: z.string().nullable().describe('An open set: payin, payout, tax, ...'),
+  receivedAt: z.iso.datetime().describe('When it came here, UTC.'),
+  requestId: z.string().describe('Stands in the log lines of the request that brought it.'),
+  body: z.string().describe("The gateway's JSON text, byte for byte."),
+  sequence: z.int().min(1).optional().describe('On corrections: 1, 2, ...; the highest one wins.'),
+  traceparent: z.string().optional().describe('W3C trace context, where tracing is on.'),
+});
+
+export type JobData = z.infer<typeof jobSchema>;
+
+export interface JobOrigin {
+  readonly brand: string;
+  readonly source: Source;
+  readonly receivedAt: string;
+  readonly requestId: string;
+  readonly traceparent?: string | undefined;
+}
+
+export function toJobData(callback: Callback, origin: JobOrigin): JobData {
+  const { gatewayReference, merchantReference, status, type, body } = callback;
+  const { brand, source, receivedAt, requestId, traceparent } = origin;
+  return {
+    version: 1,
+    brand,
+    source,
+    gatewayReference,
+    merchantReference,
+    status,
+    type,
+    receivedAt,
+    requestId,
+    body,
+    ...(traceparent !== undefined && { traceparent }),
+  };
+}
+
+/**
+ * What tells two tries to store one callback apart from two callbacks: a retried one carries its own nonce, and
+ * finding that in the claim means stored, not duplicate. It ends the job id. The `.` keeps a job id from ever being a
+ * whole number, which BullMQ refuses.
+ */
+export function createNonce(): string {
+  return `.${randomBytes(5).toString('base64url')}`;
+}
+
+export function jobIdOf(digest: string, nonce: string): string {
+  return digest + nonce;
+}
+
+/**
+ * Options that every BullMQ worker understands, so that a merchant's plain `new Worker(...)` that throws is retried.
+ * The built-in worker keeps a schedule of its own (FORWARD_RETRIES) and never uses these.
+ */
+export const jobOptions = { attempts: 12, backoff: { type: 'exponential', delay: 5_000 } } as const;

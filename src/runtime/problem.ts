@@ -1,0 +1,18 @@
+// Problem documents (RFC 9457): how every listener of this service reports an error.
+import { STATUS_CODES } from 'node:http';
+
+export const problemContentType = 'application/problem+json';
+
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly [extension: string]: unknown;
+}
+
+/** `detail` says what was wrong, where, and what to do; it never carries a secret or a stack. */
+export function problem(status: number, slug: string, detail: string, extensions: object = {}): Problem {
+  const title = STATUS_CODES[status] ?? 'Error';
+  return { type: `urn:payalo-receiver:problem:${slug}`, title, status, detail, ...extensions };
+}
