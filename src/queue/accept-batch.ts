@@ -1,0 +1,83 @@
+// Calls accept.lua with a batch of callbacks of one brand. See that file for what it promises.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { digestOf, isTerminal, kindOf, referenceDigest } from '../callback/identity.ts';
+import type { Callback } from '../callback/parse-callback.ts';
+import { keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
+import { claimAmount, claimStatus } from './claims.ts';
+import type { RedisConnection } from './connections.ts';
+import { jobName, jobOptions, type Source } from './job.ts';
+
+export interface AcceptItem {
+  readonly callback: Callback;
+  readonly source: Source;
+  readonly receivedAtMs: number;
+  readonly nonce: string;
+  /** The job's JSON text. */
+  readonly data: string;
+}
+
+export const acceptOutcomes = ['queued', 'duplicate', 'conflict'] as const;
+export type AcceptOutcome = (typeof acceptOutcomes)[number];
+
+export interface AcceptTimes {
+  readonly DEDUP_TTL: number;
+  readonly RETAIN_COMPLETED: number;
+  readonly RETAIN_FAILED: number;
+  readonly QUARANTINE_RETAIN: number;
+}
+
+/** As many as keep one call short; Redis serves nobody else meanwhile. */
+export const batchSizeMax = 16;
+
+const outcomesSchema = z.array(z.enum(acceptOutcomes));
+const command = 'payaloAccept';
+const options = JSON.stringify(jobOptions);
+const script = readFileSync(new URL('./accept.lua', import.meta.url), 'utf8');
+
+/** Teaches a connection the script; call once per connection. */
+export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes) {
+  redis.defineCommand(command, { lua: script, numberOfKeys: 15 });
+  const call = z
+    .custom<(...args: (string | number)[]) => Promise<unknown>>((value) => typeof value === 'function')
+    .parse(Reflect.get(redis, command));
+  const { base } = queue;
+  const keys = [
+    ...['wait', 'meta', 'id', 'active', 'events', 'marker', 'delayed', 'completed', 'failed'].map(
+      (key) => `${base}:${key}`,
+    ),
+    ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+    keysOf.quarantine(queue),
+    keysOf.quarantineBytes(queue),
+    keysOf.unverified(queue),
+  ];
+  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
+  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN, jobName, options];
+
+  /** One outcome per item, in order. Throws where Redis refused, timed out or is away: then nothing is known. */
+  return async function acceptBatch(items: readonly AcceptItem[]): Promise<AcceptOutcome[]> {
+    const args: (string | number)[] = [...keys, base, Date.now(), ...fixed];
+    for (const item of items) pushItem(args, queue.brand, item);
+    return outcomesSchema.parse(await call.apply(redis, args));
+  };
+}
+
+function pushItem(args: (string | number)[], brand: string, item: AcceptItem): void {
+  const { gatewayReference, merchantReference, status, finalAmount } = item.callback;
+  const kind = kindOf(status);
+  if (kind === undefined) throw new TypeError('A pending callback has no identity and is never enqueued.');
+  args.push(
+    digestOf({ brand, gatewayReference, kind }),
+    item.nonce,
+    claimStatus(status),
+    claimAmount(finalAmount),
+    item.receivedAtMs,
+    item.receivedAtMs.toString(36),
+    merchantReference === null ? '' : referenceDigest(brand, 'merchant', merchantReference),
+    item.data,
+    item.source,
+    ledgerParts.indexOf(ledgerPartOf(status)) + 1,
+    isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
+    brand,
+  );
+}
