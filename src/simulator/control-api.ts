@@ -1,0 +1,114 @@
+// The gateway's controls over HTTP, for a simulator that runs as a process of its own. Nobody is asked for a key: the
+// simulator listens on the loopback address unless it is told otherwise, and holds nothing worth stealing.
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { bulkSchema, type GatewayControls } from './gateway-controls.ts';
+import { refuse } from './gateway-api.ts';
+import { outageSchema } from './outage.ts';
+import { outcomesHelp } from './outcomes.ts';
+import { timestamp } from './transaction-text.ts';
+import type { Transaction } from './transactions.ts';
+
+const listedMax = 1000;
+const probability = z.number().min(0).max(1).optional();
+const chancesSchema = z.strictObject({ lossProbability: probability, duplicateProbability: probability });
+const keysSchema = z.strictObject({ merchant: z.string().optional(), keys: z.array(z.string().min(1)) });
+const callbackSchema = z.strictObject({ body: z.string().optional(), key: z.string().optional() });
+const correctionSchema = z.strictObject({
+  status: z.string(),
+  errorCode: z.string().optional(),
+  percentPaid: z.int().min(0).transform(BigInt).optional(),
+  callback: z.boolean().default(false),
+});
+
+export const controlApiHelp = `Controls (HTTP, JSON), below /_simulator:
+  GET    /transactions[?status=&limit=]     the newest ones, with what became of their callbacks
+  POST   /transactions                      {"count", "createdAt", "everyMs", "status", "resultUrl", "callbacks", ...} adds many
+  POST   /transactions/{ref}/correction     {"status", "errorCode", "percentPaid", "callback"} changes the truth
+  POST   /transactions/{ref}/callback       {"body", "key"} sends its callback once more
+  PUT    /keys                              {"merchant", "keys"} exactly these are valid; callbacks carry the first
+  PUT    /outage                            {"kind": "answer", "status": 503} | {"kind": "hang" | "reset" | "garbage"}, or null
+  PUT    /chances                           {"lossProbability", "duplicateProbability"}
+  GET    /calls, DELETE /calls              how often each call was made; starts counting anew
+  GET    /breaker[?merchant=]               closed, open or half-open`;
+
+export function registerControlApi(app: FastifyInstance, controls: GatewayControls): void {
+  app.setErrorHandler((error, _request, reply) => {
+    const detail = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
+    return refuse(reply, { status: 400, errorCode: 'validation_failed', detail });
+  });
+
+  app.get('/', async (_request, reply) => reply.type('text/plain').send(`${outcomesHelp}\n\n${controlApiHelp}\n`));
+
+  app.get<{ Querystring: { status?: string; limit?: string } }>('/transactions', async ({ query }) =>
+    controls
+      .transactions()
+      .filter(({ state }) => query.status === undefined || state.status === query.status)
+      .slice(-Math.min(Number(query.limit ?? 50) || 50, listedMax))
+      .toReversed()
+      .map(summary),
+  );
+  app.post('/transactions', async ({ body }) => {
+    const added = controls.addTransactions(bulkSchema.parse(json(body)));
+    return { added: added.length, first: added[0]?.gatewayReference, last: added.at(-1)?.gatewayReference };
+  });
+  app.post<{ Params: { reference: string } }>('/transactions/:reference/correction', async ({ params, body }) => {
+    const { callback, ...change } = correctionSchema.parse(json(body));
+    return summary(await controls.correct(params.reference, change, { callback }));
+  });
+  app.post<{ Params: { reference: string } }>('/transactions/:reference/callback', async ({ params, body }) =>
+    controls.sendCallback(params.reference, callbackSchema.parse(json(body))),
+  );
+
+  app.put('/keys', async ({ body }) => {
+    const { keys, merchant } = keysSchema.parse(json(body));
+    controls.setKeys(keys, merchant);
+    return { keys: keys.length };
+  });
+  app.put('/outage', async ({ body }) => {
+    const outage = outageSchema.nullable().parse(json(body));
+    controls.setOutage(outage);
+    return { outage };
+  });
+  app.put('/chances', async ({ body }) => controls.setChances(chancesSchema.parse(json(body))));
+
+  app.get('/calls', async () => controls.calls());
+  app.delete('/calls', async () => {
+    controls.resetCalls();
+    return controls.calls();
+  });
+  app.get<{ Querystring: { merchant?: string } }>('/breaker', async ({ query }) => ({
+    state: controls.breakerState(query.merchant),
+  }));
+
+  app.get<{ Params: { reference: string } }>('/checkout/:reference', async ({ params }, reply) =>
+    reply
+      .type('text/plain')
+      .send(`Here the payer of ${params.reference} would pay. The simulator completes it by itself.\n`),
+  );
+}
+
+function json(body: unknown): unknown {
+  return typeof body === 'string' && body !== '' ? JSON.parse(body) : {};
+}
+
+function summary({
+  gatewayReference,
+  merchantReference,
+  merchant,
+  state,
+  createdAtMs,
+  statusCalls,
+  callbacks,
+}: Transaction) {
+  return {
+    gatewayReference,
+    merchantReference,
+    merchant,
+    status: state.status,
+    finalAmount: state.finalAmount,
+    createdAt: timestamp(createdAtMs),
+    statusCalls,
+    callbacks,
+  };
+}

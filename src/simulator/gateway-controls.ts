@@ -1,0 +1,134 @@
+// What tests and the control API may do to the gateway: rotate keys, put it out of order, set chances, add transactions
+// in bulk, correct one, send a callback again, and look at everything.
+import { z } from 'zod';
+import type { Breaker } from './breaker.ts';
+import type { CallbackSender, Chances } from './callbacks.ts';
+import { isPlainDecimal, withTwoDecimals } from './decimals.ts';
+import { noCalls, type CallCounts } from './gateway-api.ts';
+import type { Outage, OutageSwitch } from './outage.ts';
+import type { Change } from './outcomes.ts';
+import type { Scripts } from './scripts.ts';
+import { transactionText } from './transaction-text.ts';
+import { stateAfter, type CallbackRecord, type Transaction, type Transactions } from './transactions.ts';
+
+const transactionsAtOnceMax = 1_000_000;
+
+export const bulkSchema = z.strictObject({
+  count: z.int().min(1).max(transactionsAtOnceMax).default(1),
+  /** Of the first one; the default is now. */
+  createdAt: z.iso.datetime({ offset: true }).optional(),
+  /** How much later each further one was created. */
+  everyMs: z.number().min(0).default(0),
+  status: z.string().default('success'),
+  errorCode: z.string().optional(),
+  type: z.enum(['payin', 'payout', 'tax']).default('payin'),
+  method: z.string().default('mpesa-ke'),
+  country: z.string().length(2).default('KE'),
+  amount: z.string().refine(isPlainDecimal).default('100.00'),
+  currency: z.string().default('KES'),
+  merchant: z.string().default('default'),
+  merchantReferencePrefix: z.string().default('bulk'),
+  resultUrl: z.url().optional(),
+  /** Completed this long after its creation. */
+  completedAfterMs: z.number().min(0).default(1000),
+  /** Whether the callbacks are sent now; otherwise they never come. */
+  callbacks: z.boolean().default(false),
+});
+
+export type Bulk = z.input<typeof bulkSchema>;
+
+export interface GatewayControlsOptions {
+  readonly transactions: Transactions;
+  readonly sender: CallbackSender;
+  readonly scripts: Scripts;
+  readonly outage: OutageSwitch;
+  readonly chances: Chances;
+  readonly calls: CallCounts;
+  readonly keys: Map<string, string[]>;
+  readonly breakerOf: (merchant: string) => Breaker;
+  readonly now: () => number;
+}
+
+export type GatewayControls = ReturnType<typeof createGatewayControls>;
+
+export function createGatewayControls(options: GatewayControlsOptions) {
+  const { transactions, sender, scripts, outage, chances, calls, keys, breakerOf, now } = options;
+
+  function mustFind(gatewayReference: string): Transaction {
+    const transaction = transactions.byGatewayReference(gatewayReference);
+    if (transaction === null) throw new Error(`The simulator has no transaction ${gatewayReference}.`);
+    return transaction;
+  }
+
+  async function sendCallback(
+    gatewayReference: string,
+    { body, key }: { body?: string | undefined; key?: string | undefined } = {},
+  ): Promise<CallbackRecord> {
+    const transaction = mustFind(gatewayReference);
+    const genuine = transactionText(transaction);
+    return sender.attempt(transaction, { body: body ?? genuine, said: transaction.state.status, key });
+  }
+
+  return {
+    /** From now on exactly these keys are valid; callbacks carry the first. Two at once are a rotation window. */
+    setKeys(accepted: readonly string[], merchant = 'default'): void {
+      keys.set(merchant, [...accepted]);
+    },
+    /** Puts the API out of order, or in order again with null. */
+    setOutage(next: Outage | null): void {
+      outage.set(next);
+    },
+    setChances(next: { lossProbability?: number | undefined; duplicateProbability?: number | undefined }): void {
+      chances.lossProbability = next.lossProbability ?? chances.lossProbability;
+      chances.duplicateProbability = next.duplicateProbability ?? chances.duplicateProbability;
+    },
+    /** Transactions that nobody started here, in any state and with any age. */
+    addTransactions(bulk: Bulk = {}): Transaction[] {
+      const { count, createdAt, everyMs, completedAfterMs, callbacks, ...template } = bulkSchema.parse(bulk);
+      const firstAtMs = createdAt === undefined ? now() : Date.parse(createdAt);
+      const batch = transactions.all().length;
+      return Array.from({ length: count }, (_, index) => {
+        const createdAtMs = firstAtMs + Math.floor(index * everyMs);
+        const transaction = transactions.add({
+          merchant: template.merchant,
+          type: template.type,
+          flow: 'direct',
+          method: template.method,
+          country: template.country,
+          merchantReference: `${template.merchantReferencePrefix}-${batch + index}`,
+          reconciliationReference: null,
+          labels: null,
+          requestedAmount: { value: withTwoDecimals(template.amount), currency: template.currency },
+          resultUrl: template.resultUrl ?? null,
+          createdAtMs,
+        });
+        if (transaction === null) throw new Error('The prefix of the merchant references has been used before.');
+        const change: Change = { status: template.status, errorCode: template.errorCode };
+        transaction.state = stateAfter(transaction, change, createdAtMs + completedAfterMs);
+        if (callbacks) void scripts.play(transaction, { steps: [{ after: 1, callback: 'once' }] });
+        return transaction;
+      });
+    },
+    /** Changes what the gateway holds to be true; with `callback`, also says so to the merchant. */
+    async correct(gatewayReference: string, change: Change, { callback = false } = {}): Promise<Transaction> {
+      const transaction = mustFind(gatewayReference);
+      transaction.state = { ...stateAfter(transaction, change, now()), completionSource: 'manual' };
+      if (callback) await sendCallback(gatewayReference);
+      return transaction;
+    },
+    /** Sends a callback now and says what became of it. By default the genuine one once more. */
+    sendCallback,
+    /** In the order of creation. */
+    transactions: (): readonly Transaction[] => transactions.all(),
+    transaction: (gatewayReference: string): Transaction | null => transactions.byGatewayReference(gatewayReference),
+    /** The text that callback, status and records show now. */
+    bodyOf: (gatewayReference: string): string => transactionText(mustFind(gatewayReference)),
+    calls: (): Readonly<CallCounts> => ({ ...calls }),
+    resetCalls(): void {
+      Object.assign(calls, noCalls());
+    },
+    breakerState: (merchant = 'default') => breakerOf(merchant).state(),
+    /** Resolves when every callback that is to be sent has met its fate. */
+    idle: () => scripts.idle(),
+  };
+}

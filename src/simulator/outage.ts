@@ -1,0 +1,68 @@
+// The gateway's API out of order, in the ways that a client must live through. An outage meets every call before its
+// key is looked at; callbacks go on. A refused connection is `down()` of the simulator, not an outage.
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { problemText } from './problems.ts';
+
+export const outageSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('answer'),
+    status: z.int().min(400).max(599),
+    retryAfterSeconds: z.int().min(0).optional(),
+    calls: z.int().min(1).optional(),
+  }),
+  z.strictObject({ kind: z.literal('hang'), calls: z.int().min(1).optional() }),
+  z.strictObject({ kind: z.literal('reset'), calls: z.int().min(1).optional() }),
+  z.strictObject({ kind: z.literal('garbage'), calls: z.int().min(1).optional() }),
+]);
+
+/** `calls`: it strikes so many calls and is over then; without it, until it is set to null. */
+export type Outage = z.infer<typeof outageSchema>;
+
+export type OutageSwitch = ReturnType<typeof createOutageSwitch>;
+
+export function createOutageSwitch() {
+  let current: Outage | null = null;
+  let callsLeft = Infinity;
+
+  return {
+    set(outage: Outage | null): void {
+      current = outage;
+      callsLeft = outage?.calls ?? Infinity;
+    },
+    get: (): Outage | null => current,
+    /** Whether this call was struck; if so, it has been dealt with. */
+    strikes(reply: FastifyReply): boolean {
+      if (current === null) return false;
+      const outage = current;
+      callsLeft -= 1;
+      if (callsLeft <= 0) current = null;
+      strike(outage, reply);
+      return true;
+    },
+  };
+}
+
+function strike(outage: Outage, reply: FastifyReply): void {
+  switch (outage.kind) {
+    case 'hang':
+      reply.hijack();
+      return;
+    case 'reset':
+      reply.hijack();
+      reply.raw.socket?.resetAndDestroy();
+      return;
+    case 'garbage':
+      reply.type('text/html').send('<html><body>502 Bad Gateway</body></html>');
+      return;
+    case 'answer': {
+      if (outage.retryAfterSeconds !== undefined) reply.header('Retry-After', outage.retryAfterSeconds);
+      const errorCode = outage.status === 429 ? 'too_many_requests' : 'internal_server_error';
+      const detail = 'The simulator was told to be out of order.';
+      reply
+        .status(outage.status)
+        .type('application/problem+json')
+        .send(problemText({ status: outage.status, errorCode, detail }));
+    }
+  }
+}

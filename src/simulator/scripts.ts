@@ -1,0 +1,55 @@
+// Plays the scripted outcomes: waits, changes the transaction, sends its callbacks. A script ends early when the
+// simulator closes, and with it every callback that was still to come, as in a gateway that dies.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { CallbackSender } from './callbacks.ts';
+import type { Outcome, Step } from './outcomes.ts';
+import { stateAfter, type Transaction } from './transactions.ts';
+
+export interface ScriptsOptions {
+  readonly sender: CallbackSender;
+  /** How long one callback delay is, drawn anew for each step. */
+  readonly delayMs: () => number;
+  readonly now: () => number;
+}
+
+export type Scripts = ReturnType<typeof createScripts>;
+
+export function createScripts({ sender, delayMs, now }: ScriptsOptions) {
+  const running = new Set<Promise<void>>();
+  const closing = new AbortController();
+
+  async function take(transaction: Transaction, { become, say, callback }: Step): Promise<void> {
+    if (become !== undefined) transaction.state = stateAfter(transaction, become, now());
+    if (callback === 'none') return;
+    const state = say === undefined ? transaction.state : stateAfter(transaction, say, now());
+    await sender.send(transaction, { state, copies: callback === 'twice' ? 2 : 1, lost: callback === 'lost' });
+  }
+
+  async function run(transaction: Transaction, { steps }: Pick<Outcome, 'steps'>): Promise<void> {
+    for (const step of steps) {
+      if (step.after > 0) await delay(step.after * delayMs(), undefined, { signal: closing.signal });
+      await take(transaction, step);
+    }
+  }
+
+  return {
+    /** Resolves when the script is over; never rejects. */
+    play(transaction: Transaction, outcome: Pick<Outcome, 'steps'>): Promise<void> {
+      const script: Promise<void> = run(transaction, outcome)
+        .catch((error: unknown) => {
+          if (!closing.signal.aborted) throw error;
+        })
+        .finally(() => running.delete(script));
+      running.add(script);
+      return script;
+    },
+    /** Resolves when no script is running: every callback that is to be sent has met its fate. */
+    async idle(): Promise<void> {
+      while (running.size > 0) await Promise.all(running);
+    },
+    async close(): Promise<void> {
+      closing.abort();
+      await Promise.all(running);
+    },
+  };
+}
