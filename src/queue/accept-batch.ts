@@ -1,5 +1,6 @@
 // Calls accept.lua with a batch of callbacks of one brand. See that file for what it promises.
 import { readFileSync } from 'node:fs';
+import type { ChainableCommander } from 'ioredis';
 import * as z from 'zod';
 import { digestOf, isTerminal, kindOf, referenceDigest } from '../callback/identity.ts';
 import type { Callback } from '../callback/parse-callback.ts';
@@ -30,36 +31,63 @@ export interface AcceptTimes {
 /** As many as keep one call short; Redis serves nobody else meanwhile. */
 export const batchSizeMax = 16;
 
+export interface Confirmation {
+  /** REDIS_WAIT_REPLICAS; with 0 nothing is waited for. */
+  readonly replicas: number;
+  readonly timeoutMs: number;
+}
+
 const outcomesSchema = z.array(z.enum(acceptOutcomes));
 const command = 'payaloAccept';
 const options = JSON.stringify(jobOptions);
 const script = readFileSync(new URL('./accept.lua', import.meta.url), 'utf8');
 
+export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
+
 /** Teaches a connection the script; call once per connection. */
-export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes) {
+export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
   redis.defineCommand(command, { lua: script, numberOfKeys: 15 });
-  const call = z
-    .custom<(...args: (string | number)[]) => Promise<unknown>>((value) => typeof value === 'function')
-    .parse(Reflect.get(redis, command));
-  const { base } = queue;
-  const keys = [
-    ...['wait', 'meta', 'id', 'active', 'events', 'marker', 'delayed', 'completed', 'failed'].map(
-      (key) => `${base}:${key}`,
-    ),
+  const keys = acceptKeys(queue);
+  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
+  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN, jobName, options];
+
+  /**
+   * One outcome per item, in order, and whether enough replicas confirmed. Throws where Redis refused, timed out or is
+   * away: then nothing is known.
+   */
+  return async function acceptBatch(items: readonly AcceptItem[]) {
+    const args: (string | number)[] = [...keys, queue.base, Date.now(), ...fixed];
+    for (const item of items) pushItem(args, queue.brand, item);
+    if (wait.replicas === 0) return { outcomes: outcomesSchema.parse(await run(redis, args)), confirmed: true };
+    // One pipeline, so that both reach the same server: WAIT counts what its own connection wrote there.
+    const pipeline = redis.pipeline();
+    void run(pipeline, args);
+    pipeline.wait(wait.replicas, wait.timeoutMs);
+    const [accepted, waited] = (await pipeline.exec()) ?? [];
+    const failure = accepted?.[0] ?? waited?.[0];
+    if (failure !== undefined && failure !== null) throw failure;
+    return { outcomes: outcomesSchema.parse(accepted?.[1]), confirmed: Number(waited?.[1]) >= wait.replicas };
+  };
+}
+
+const scriptCommand = z.custom<(...args: (string | number)[]) => Promise<unknown>>(
+  (value) => typeof value === 'function',
+);
+
+/** ioredis adds a defined command under its name, where the type checker cannot see it. */
+function run(on: RedisConnection | ChainableCommander, args: readonly (string | number)[]): Promise<unknown> {
+  return scriptCommand.parse(Reflect.get(on, command)).apply(on, [...args]);
+}
+
+function acceptKeys(queue: BrandQueue): string[] {
+  const ofBullMq = ['wait', 'meta', 'id', 'active', 'events', 'marker', 'delayed', 'completed', 'failed'];
+  return [
+    ...ofBullMq.map((key) => `${queue.base}:${key}`),
     ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
     keysOf.quarantine(queue),
     keysOf.quarantineBytes(queue),
     keysOf.unverified(queue),
   ];
-  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
-  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN, jobName, options];
-
-  /** One outcome per item, in order. Throws where Redis refused, timed out or is away: then nothing is known. */
-  return async function acceptBatch(items: readonly AcceptItem[]): Promise<AcceptOutcome[]> {
-    const args: (string | number)[] = [...keys, base, Date.now(), ...fixed];
-    for (const item of items) pushItem(args, queue.brand, item);
-    return outcomesSchema.parse(await call.apply(redis, args));
-  };
 }
 
 function pushItem(args: (string | number)[], brand: string, item: AcceptItem): void {

@@ -67,15 +67,14 @@ local function keepConflict(digest, nonce, status, amount, receivedAt, data, bra
   local id = digest .. nonce
   if redis.call('HSETNX', conflicts, status .. '|' .. amount, id) == 0 then return end
   redis.call('PEXPIRE', conflicts, claimTtl)
-  local job = cjson.decode(data)
   local entry = base .. '/q:' .. id
+  -- The job's JSON is kept whole and read later: cjson refuses texts that JSON allows, and may not stop this script.
   redis.call('HSET', entry, 'brand', brand, 'reason', 'conflict',
     'detail', 'Another status or final amount than the first callback with this reference.',
-    'receivedAt', receivedAt, 'requestId', job['requestId'], 'headers', '{}', 'body', job['body'],
-    'gatewayReference', job['gatewayReference'], 'bytes', #job['body'])
+    'receivedAt', receivedAt, 'job', data, 'bytes', #data)
   redis.call('PEXPIRE', entry, quarantineTtl)
   redis.call('ZADD', KEYS[13], now, id)
-  redis.call('INCRBY', KEYS[14], #job['body'])
+  redis.call('INCRBY', KEYS[14], #data)
   redis.call('ZADD', KEYS[15], now, id)
 end
 

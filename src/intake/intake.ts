@@ -1,0 +1,147 @@
+// The one door: every callback, whether the gateway sent it or reconciliation found it, comes in here.
+//
+// `accept` answers only once the callback is durably stored: in Redis, or, where Redis cannot take it in time, in the
+// spool. It never waits longer than ACK_BUDGET for Redis plus the spool's own deadline, and never throws.
+import { kindOf } from '../callback/identity.ts';
+import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
+import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
+import { createNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
+import type { Log } from '../runtime/log.ts';
+import { createGatherer, type Gatherer, type GatherSettings } from './gather.ts';
+
+export interface IntakeItem {
+  readonly callback: Callback;
+  readonly origin: JobOrigin;
+}
+
+export type IntakeOutcome =
+  | { readonly kind: 'queued' }
+  | { readonly kind: 'duplicate' }
+  | { readonly kind: 'conflict' }
+  /** `pending` claims nothing and is not forwarded. */
+  | { readonly kind: 'ignored'; readonly status: string }
+  | { readonly kind: 'spooled' }
+  /** Neither Redis nor the spool could take it. */
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+/** A callback as the spool holds it: enough to hand it in again as if it had just come. */
+export interface SpoolEntry {
+  readonly brand: string;
+  readonly nonce: string;
+  /** The job's JSON text. */
+  readonly data: string;
+}
+
+/** What intake needs of the spool. */
+export interface SpoolDoor {
+  append(entry: SpoolEntry): Promise<{ kind: 'stored' } | { kind: 'full' } | { kind: 'failed'; code: string }>;
+  canStore(): boolean;
+  stats(): { entries: number; bytes: number; bytesMax: number };
+}
+
+export type Intake = ReturnType<typeof createIntake>;
+
+/** The way into Redis for the callbacks of one brand. */
+export interface Store {
+  /** Throws where Redis refuses, is late or away: then it is not known what was stored. */
+  batch(items: readonly AcceptItem[]): Promise<{
+    readonly outcomes: readonly AcceptOutcome[];
+    /** False where fewer replicas than REDIS_WAIT_REPLICAS confirmed in time. */
+    readonly confirmed: boolean;
+  }>;
+  /** Gives the connections up and makes new ones. */
+  reset(): void;
+}
+
+export interface IntakeDependencies {
+  /** Makes the way into Redis for a brand. Called once per brand. */
+  readonly storeFor: (brand: string) => Store;
+  readonly spool: SpoolDoor;
+  readonly settings: GatherSettings;
+  readonly log: Log;
+  readonly now?: () => number;
+}
+
+export function createIntake({ storeFor, spool, settings, log, now = Date.now }: IntakeDependencies) {
+  const gatherers = new Map<string, Gatherer>();
+
+  function gathererOf(brand: string): Gatherer {
+    const known = gatherers.get(brand);
+    if (known !== undefined) return known;
+    const made = createGatherer({ store: storeFor(brand), spool, settings, log: log.child({ brand }), now });
+    gatherers.set(brand, made);
+    return made;
+  }
+
+  return {
+    async accept({ callback, origin }: IntakeItem): Promise<IntakeOutcome> {
+      if (kindOf(callback.status) === undefined) return { kind: 'ignored', status: callback.status ?? '' };
+      const data = JSON.stringify(toJobData(callback, origin));
+      const item = {
+        callback,
+        source: origin.source,
+        receivedAtMs: Date.parse(origin.receivedAt),
+        nonce: createNonce(),
+        data,
+      };
+      const stored = await gathererOf(origin.brand).add(item);
+      if (stored.kind === 'unconfirmed' && isHalfFull(spool)) {
+        // Refusing would lose what the primary holds already.
+        log.error({ event: 'intake.confirmation_waived', reason: 'the spool is half full' });
+        return { kind: stored.outcome };
+      }
+      if (stored.kind !== 'out' && stored.kind !== 'unconfirmed') return stored;
+      const spooled = await spool.append({ brand: origin.brand, nonce: item.nonce, data });
+      if (spooled.kind === 'stored') return { kind: 'spooled' };
+      if (stored.kind === 'unconfirmed') {
+        log.error({ event: 'intake.confirmation_waived', reason: 'the spool cannot take it' });
+        return { kind: stored.outcome };
+      }
+      const why = spooled.kind === 'full' ? 'it is full' : spooled.code;
+      return { kind: 'unavailable', reason: `Redis: ${stored.reason}; spool: ${why}` };
+    },
+
+    /**
+     * Hands spooled callbacks in again, in order. `later` where Redis did not take them all: then nothing may be
+     * deleted. Handing one in twice is safe, since it carries its nonce.
+     */
+    async resubmit(entries: readonly SpoolEntry[]): Promise<'stored' | 'later'> {
+      const byBrand = Map.groupBy(entries, ({ brand }) => brand);
+      for (const [brand, ofBrand] of byBrand) {
+        const items = ofBrand.map(toAcceptItem).filter((item) => item !== undefined);
+        if (items.length > 0 && !(await gathererOf(brand).resubmit(items))) return 'later';
+      }
+      return 'stored';
+    },
+
+    /** Whether Redis takes callbacks now, as far as the last ones showed. */
+    isRedisUp(): boolean {
+      return [...gatherers.values()].every((gatherer) => gatherer.isUp());
+    },
+  };
+}
+
+function isHalfFull(spool: SpoolDoor): boolean {
+  const { bytes, bytesMax } = spool.stats();
+  return bytes > bytesMax / 2;
+}
+
+/** Undefined for what is no job of ours: nothing can be made of it, and the spool keeps such rows aside. */
+export function toAcceptItem({ nonce, data }: SpoolEntry): AcceptItem | undefined {
+  const job = jobSchema.safeParse(parseJson(data));
+  if (!job.success) return undefined;
+  const parsed = parseCallbackText(job.data.body);
+  // A released quarantine entry got its reference from the operator; its body has none, and the job's fields count.
+  const read = parsed.kind === 'callback' ? parsed.callback : undefined;
+  const { gatewayReference, merchantReference, status, type, body } = job.data;
+  const callback = { gatewayReference, merchantReference, status, type, body, finalAmount: read?.finalAmount ?? null };
+  return { callback, source: job.data.source, receivedAtMs: Date.parse(job.data.receivedAt), nonce, data };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

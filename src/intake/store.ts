@@ -1,0 +1,34 @@
+// The way of a batch into Redis. Each call that may be on its way at once has a connection of its own where replicas
+// must confirm, because WAIT blocks its connection and counts that connection's writes only.
+import { createAcceptBatch, type AcceptTimes } from '../queue/accept-batch.ts';
+import type { BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import type { Store } from './intake.ts';
+
+export interface StoreDependencies {
+  readonly connections: readonly RedisConnection[];
+  readonly queue: BrandQueue;
+  readonly times: AcceptTimes;
+  readonly waitReplicas: number;
+  readonly waitTimeoutMs: number;
+}
+
+export function createStore({ connections, queue, times, waitReplicas, waitTimeoutMs }: StoreDependencies): Store {
+  const wait = { replicas: waitReplicas, timeoutMs: waitTimeoutMs };
+  const lanes = connections.map((redis) => ({ redis, acceptBatch: createAcceptBatch(redis, queue, times, wait) }));
+  let next = 0;
+
+  return {
+    async batch(items) {
+      const lane = lanes[next % lanes.length];
+      next += 1;
+      if (lane === undefined) throw new TypeError('A store needs a connection.');
+      return lane.acceptBatch(items);
+    },
+
+    // A server that stopped answering may have forgotten us: a new connection shows at once whether it is there.
+    reset() {
+      for (const { redis } of lanes) redis.disconnect(true);
+    },
+  };
+}

@@ -1,0 +1,91 @@
+// What becomes of one authenticated request: parse, hand to intake, and say the answer. No HTTP in here.
+import { parseCallback } from '../callback/parse-callback.ts';
+import type { Intake } from '../intake/intake.ts';
+import type { Log } from '../runtime/log.ts';
+import type { CallbackOutcome, Metrics } from '../runtime/metrics.ts';
+import { problem, type Problem } from '../runtime/problem.ts';
+
+export interface ReceivedRequest {
+  readonly brand: string;
+  readonly requestId: string;
+  readonly raw: Buffer;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly traceparent?: string | undefined;
+}
+
+export type Answer =
+  { readonly status: 200; readonly body: string } | { readonly status: 400 | 422 | 503; readonly problem: Problem };
+
+/** What was refused though it carried a genuine key, for an operator to look at. */
+export interface RefusedRequest extends ReceivedRequest {
+  readonly reason: 'not-json' | 'bad-reference';
+  readonly detail: string;
+  readonly receivedAtMs: number;
+}
+
+export interface ReceiveDependencies {
+  readonly intake: Intake;
+  /** Keeps a refused request; false where it could not. Never throws. */
+  readonly quarantine: (refused: RefusedRequest) => Promise<boolean>;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+const ok = { status: 200, body: '{"status":"ok"}' } as const;
+const duplicate = { status: 200, body: '{"status":"ok","duplicate":true}' } as const;
+const ignored = { status: 200, body: '{"status":"ok","ignored":"pending"}' } as const;
+
+export function createReceiveCallback({ intake, quarantine, log, metrics }: ReceiveDependencies) {
+  function say(outcome: CallbackOutcome, level: 'info' | 'warn' | 'error', startedAt: number, fields: object): void {
+    const ms = Math.round((performance.now() - startedAt) * 100) / 100;
+    metrics.callbacks.inc({ outcome });
+    metrics.ackSeconds.observe(ms / 1_000);
+    log[level]({ event: `callback.${outcome}`, ...fields, ms });
+  }
+
+  return async function receiveCallback(request: ReceivedRequest): Promise<Answer> {
+    const startedAt = performance.now();
+    const receivedAtMs = Date.now();
+    const { brand, requestId, raw, traceparent } = request;
+    const parsed = parseCallback(raw);
+    if (parsed.kind !== 'callback') {
+      const kept = await quarantine({ ...request, reason: parsed.kind, detail: parsed.detail, receivedAtMs });
+      say('quarantined', 'warn', startedAt, { requestId, brand, reason: parsed.kind, bytes: raw.length, kept });
+      return parsed.kind === 'not-json'
+        ? { status: 400, problem: problem(400, 'not-json', `${parsed.detail} ${kept ? keptHint : lostHint}`) }
+        : { status: 422, problem: problem(422, 'bad-reference', `${parsed.detail} ${kept ? keptHint : lostHint}`) };
+    }
+    const { callback } = parsed;
+    const receivedAt = new Date(receivedAtMs).toISOString();
+    const origin = { brand, source: 'callback', receivedAt, requestId, traceparent } as const;
+    const outcome = await intake.accept({ callback, origin });
+    const { gatewayReference, merchantReference, status } = callback;
+    const fields = { requestId, brand, gatewayReference, merchantReference, status };
+    switch (outcome.kind) {
+      case 'queued':
+        say('accepted', 'info', startedAt, fields);
+        return ok;
+      case 'duplicate':
+        say('duplicate', 'info', startedAt, fields);
+        return duplicate;
+      case 'conflict':
+        say('conflict', 'warn', startedAt, fields);
+        return duplicate;
+      case 'ignored':
+        say('ignored', 'info', startedAt, fields);
+        return ignored;
+      case 'spooled':
+        say('spooled', 'warn', startedAt, fields);
+        return ok;
+      case 'unavailable':
+        say('unavailable', 'error', startedAt, { ...fields, reason: outcome.reason });
+        return {
+          status: 503,
+          problem: problem(503, 'unavailable', 'The callback cannot be stored durably now. Send it again.'),
+        };
+    }
+  };
+}
+
+const keptHint = 'The request was kept in quarantine.';
+const lostHint = 'The request could not be kept.';

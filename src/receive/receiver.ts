@@ -1,0 +1,216 @@
+// The public listener: CALLBACK_PATH, /livez and /readyz, and nothing else.
+//
+// A key is checked before the body is read. A genuine callback is never refused for a reason of ours but one: when
+// neither Redis nor the spool can take it. Every error is a problem document without a secret or a stack.
+import rateLimit from '@fastify/rate-limit';
+import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
+import { createApiKeys } from './api-keys.ts';
+import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
+import { createRequestIds } from './request-id.ts';
+import { watchApiKeys } from './watch-api-keys.ts';
+
+/** Longer than any usual load balancer keeps idle connections (60 s), so that it never sends into a closed one. */
+const keepAliveTimeoutMs = 72_000;
+/** For headers and body together; see "body not there 10 s after the headers" in the contract's table. */
+const requestTimeoutMs = 10_000;
+/** How often Node looks for requests past their time; its default of 30 s would let them hang that long. */
+const connectionsCheckMs = 500;
+/** A header block of a callback is a few hundred bytes. */
+const headerBytesMax = 16_384;
+const retryAfterSeconds = '5';
+
+export interface ReceiverDependencies extends ReceiveDependencies {
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Whether a callback could be stored durably now. */
+  readonly canStore: () => boolean;
+}
+
+export type Receiver = Awaited<ReturnType<typeof createReceiver>>;
+
+export async function createReceiver(dependencies: ReceiverDependencies) {
+  const { config, log, metrics, canStore } = dependencies;
+  const { CALLBACK_PATH } = config;
+  const apiKeys = createApiKeys(new Map([...config.brands].map(([name, { apiKeys: keys }]) => [name, keys])));
+  const receiveCallback = createReceiveCallback(dependencies);
+  let draining = false;
+  const watches: (() => void)[] = [];
+
+  const app = fastify({
+    logger: false, // one wide line per callback is written by hand
+    trustProxy: config.TRUST_PROXY.length > 0 ? [...config.TRUST_PROXY] : false,
+    bodyLimit: config.BODY_LIMIT,
+    genReqId: createRequestIds(config.TRUST_PROXY),
+    keepAliveTimeout: keepAliveTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: connectionsCheckMs,
+      maxHeaderSize: headerBytesMax,
+    },
+    return503OnClosing: false, // what still comes in while closing is stored like anything else
+    routerOptions: { ignoreTrailingSlash: true, caseSensitive: true },
+    frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, notFound),
+    clientErrorHandler: (error: Error & { code?: string }, socket) => {
+      if (answerClientError(error, socket)) metrics.callbacks.inc({ outcome: 'rejected' });
+    },
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  await app.register(rateLimit, { global: false });
+  const countFailure = app.createRateLimit({ max: config.AUTH_FAILURES_PER_MINUTE, timeWindow: 60_000 });
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    if (draining) reply.header('connection', 'close');
+    // Answered here, before anything of a body is read.
+    if (request.is404) return answerUnknown(request, reply);
+    return undefined;
+  });
+
+  app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
+    if (error.statusCode === 413) {
+      metrics.callbacks.inc({ outcome: 'rejected' });
+      log.warn({ event: 'callback.rejected', requestId: request.id, reason: 'body over BODY_LIMIT' });
+      return sendProblem(request, reply, tooLarge(config.BODY_LIMIT), { close: true });
+    }
+    if (error.statusCode !== undefined && error.statusCode < 500) {
+      metrics.callbacks.inc({ outcome: 'rejected' });
+      return sendProblem(request, reply, problem(400, 'bad-request', 'The request is not valid HTTP.'), {
+        close: true,
+      });
+    }
+    log.error({ event: 'callback.failed', requestId: request.id, err: error });
+    return sendProblem(request, reply, problem(500, 'internal', 'An unexpected error; the log line has more.'));
+  });
+
+  app.setNotFoundHandler(answerUnknown);
+
+  app.get('/livez', async (_request, reply) => sendJson(reply, '{"status":"ok"}'));
+  app.get('/readyz', async (request, reply) => {
+    if (draining) return sendProblem(request, reply, problem(503, 'draining', 'The service is shutting down.'));
+    if (!canStore()) {
+      return sendProblem(request, reply, problem(503, 'not-ready', 'Neither Redis nor the spool can take a callback.'));
+    }
+    return sendJson(reply, '{"status":"ok"}');
+  });
+
+  app.post<{ Body: Buffer | undefined }>(CALLBACK_PATH, { onRequest: authenticate }, async (request, reply) => {
+    const answer = await receiveCallback({
+      brand: request.getDecorator<string>('brand'),
+      requestId: request.id,
+      raw: request.body ?? Buffer.alloc(0),
+      headers: request.headers,
+    });
+    if (answer.status === 200) return sendJson(reply, answer.body);
+    if (answer.status === 503) reply.header('retry-after', retryAfterSeconds);
+    return sendProblem(request, reply, answer.problem);
+  });
+
+  app.decorateRequest('brand', '');
+
+  async function authenticate(request: FastifyRequest, reply: FastifyReply) {
+    const brand = apiKeys.brandOf(request.headers['x-api-key']);
+    if (brand !== undefined) {
+      request.setDecorator('brand', brand);
+      // The body is read as it comes, whatever its Content-Type says; Fastify would refuse a malformed one.
+      delete request.raw.headers['content-type'];
+      return undefined;
+    }
+    const failures = await countFailure(request);
+    if (!failures.isAllowed && failures.isExceeded) {
+      metrics.callbacks.inc({ outcome: 'limited' });
+      reply.header('retry-after', String(Math.max(1, failures.ttlInSeconds)));
+      return sendProblem(request, reply, limited, { close: true });
+    }
+    metrics.callbacks.inc({ outcome: 'unauthorized' });
+    log.warn({ event: 'callback.unauthorized', requestId: request.id, address: request.ip });
+    return sendProblem(request, reply, unauthorized, { close: true });
+  }
+
+  function answerUnknown(request: FastifyRequest, reply: FastifyReply) {
+    const path = request.url.replace(/\?.*$/s, '').replace(/(?<=.)\/$/, '');
+    const allow = path === CALLBACK_PATH ? 'POST' : path === '/livez' || path === '/readyz' ? 'GET, HEAD' : undefined;
+    const close = hasBody(request); // it is not read, so the connection cannot be used again
+    if (allow === undefined) return sendProblem(request, reply, notFound, { close });
+    reply.header('allow', allow);
+    return sendProblem(request, reply, methodNotAllowed(allow), { close });
+  }
+
+  return {
+    async listen(): Promise<{ host: string; port: number }> {
+      if (config.apiKeysFile !== undefined) watches.push(watchApiKeys(config.apiKeysFile, apiKeys, log));
+      await app.listen({ host: config.HOST, port: config.PORT });
+      return { host: config.HOST, port: portOf(app.server.address()) };
+    },
+
+    /** Readiness turns 503 and connections are closed after each answer; callbacks are still taken. */
+    drain(): void {
+      draining = true;
+    },
+
+    async close(): Promise<void> {
+      for (const stop of watches) stop();
+      await app.close();
+    },
+  };
+}
+
+/** The port that the system chose where PORT is 0. */
+function portOf(address: AddressInfo | string | null): number {
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+const notFound = problem(404, 'not-found', 'There is nothing at this path.');
+const unauthorized = problem(401, 'unauthorized', 'The header X-API-KEY is missing or carries no accepted key.');
+const limited = problem(429, 'limited', 'Too many requests without an accepted key came from this address.');
+const tooSlow = problem(408, 'too-slow', 'The request did not arrive in time.');
+const notHttp = problem(400, 'bad-request', 'The request is not valid HTTP.');
+
+function tooLarge(limitBytes: number): Problem {
+  return problem(413, 'too-large', `The body is larger than ${limitBytes} bytes (BODY_LIMIT).`);
+}
+
+function methodNotAllowed(allow: string): Problem {
+  return problem(405, 'method-not-allowed', `This path takes ${allow} only.`);
+}
+
+function hasBody({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+function sendJson(reply: FastifyReply, body: string) {
+  return reply.header('content-type', 'application/json').send(body);
+}
+
+function sendProblem(request: FastifyRequest, reply: FastifyReply, document: Problem, { close = false } = {}) {
+  if (close) reply.header('connection', 'close');
+  return reply
+    .code(document.status)
+    .header('content-type', problemContentType)
+    .send(JSON.stringify({ ...document, requestId: request.id }));
+}
+
+/**
+ * What Node reports of a connection instead of a request: too slow, headers too large, no HTTP. False where nobody is
+ * there any more to be answered.
+ */
+function answerClientError(error: Error & { code?: string }, socket: Socket): boolean {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return false;
+  }
+  const document = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? tooSlow : notHttp;
+  const body = JSON.stringify(document);
+  socket.end(
+    `HTTP/1.1 ${document.status} ${document.title}\r\nContent-Type: ${problemContentType}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+  return true;
+}

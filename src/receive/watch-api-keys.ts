@@ -1,0 +1,40 @@
+// Picks up a changed PAYALO_API_KEYS_FILE without a restart, so that a rotation refuses no callback.
+//
+// The file is polled by its path: container platforms replace secrets by swapping links, which watching the file
+// itself would miss. A file that became unreadable or invalid changes nothing, and is complained about.
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { parseApiKeys } from '../runtime/brands.ts';
+import type { Log } from '../runtime/log.ts';
+import type { ApiKeys } from './api-keys.ts';
+
+const pollMs = 1_000;
+
+/** Starts watching; the function that it returns stops it. */
+export function watchApiKeys(file: string, apiKeys: ApiKeys, log: Log): () => void {
+  const onChange = () => {
+    const problems: string[] = [];
+    const text = read(file);
+    const keys = parseApiKeys(text ?? '', problems);
+    if (text === undefined || keys.size === 0) problems.push('PAYALO_API_KEYS_FILE: is unreadable or holds no key');
+    if (problems.length > 0) {
+      log.error({ event: 'api_keys.kept', file, problems });
+      return;
+    }
+    apiKeys.replace(keys);
+    log.info({
+      event: 'api_keys.changed',
+      file,
+      brands: [...keys].map(([brand, { length }]) => ({ brand, keys: length })),
+    });
+  };
+  watchFile(file, { interval: pollMs, persistent: false }, onChange);
+  return () => unwatchFile(file, onChange);
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
