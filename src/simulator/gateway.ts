@@ -46,8 +46,9 @@ export type GatewaySimulator = ReturnType<typeof createGatewaySimulator>;
 export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
   const { now = Date.now, callbackDelayMs = 1000, onEvent = () => undefined } = options;
   const { breaker: breakerOptions = { failuresToOpen: 5, openMs: 30_000 }, statusCallsPerSecondMax = 50 } = options;
-  const random = createRandom(options.seed ?? 1);
-  const transactions = createTransactions({ random });
+  const seed = options.seed ?? 1;
+  const transactions = createTransactions({ random: createRandom(seed) });
+  const jitter = createRandom(seed + 1); // of its own: how long a step waits must not decide who loses a callback
   const keys = new Map(
     Object.entries({ default: options.keys ?? [simulatorKey], ...options.merchants }).map(([name, keys]) => [
       name,
@@ -73,7 +74,7 @@ export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
     onCallback: (transaction, record) => onEvent({ kind: 'callback', transaction, record }),
   };
   const sender = createCallbackSender(senderOptions);
-  const scripts = createScripts({ sender, now, delayMs: () => callbackDelayMs * (1 + random()) });
+  const scripts = createScripts({ sender, now, delayMs: () => callbackDelayMs * (1 + jitter()) });
   const controls = createGatewayControls({
     transactions,
     sender,
