@@ -1,0 +1,67 @@
+// The process: reads the configuration, starts the roles named on the command line, and stops them on a signal.
+//
+// Exit codes: 0 after a stop in order, 1 after one that took too long or an unexpected error, 78 where the
+// configuration is wrong (sysexits.h, EX_CONFIG).
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { startRoles, type Service } from './roles.ts';
+import { loadConfig, readEnvironment } from './runtime/config.ts';
+import { createLog, type Log } from './runtime/log.ts';
+import { createMetrics } from './runtime/metrics.ts';
+
+const exitConfig = 78;
+/** npm passes on a signal that its whole process group got already; that echo is not a second signal of a user. */
+const echoMs = 1_000;
+
+export async function main(roleArguments: readonly string[]): Promise<void> {
+  const loaded = loadConfig(readEnvironment(), roleArguments);
+  if ('problems' in loaded) {
+    process.stderr.write(`${loaded.problems.join('\n')}\n`);
+    process.exitCode = exitConfig;
+    return;
+  }
+  const { config } = loaded;
+  const log = createLog({ level: config.LOG_LEVEL });
+  process.on('uncaughtException', (error) => endAfter(log, 'uncaughtException', error));
+  process.on('unhandledRejection', (reason) => endAfter(log, 'unhandledRejection', reason));
+  const metrics = createMetrics();
+  const service = await startRoles(config, log, metrics);
+  log.info({ event: 'service.started', roles: [...config.roles] });
+  stopOnSignals(service, log, config.SHUTDOWN_TIMEOUT);
+}
+
+function stopOnSignals(service: Service, log: Log, timeoutMs: number): void {
+  let stoppingSince: number | undefined;
+  const onSignal = (signal: string) => {
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince < echoMs) return;
+      log.warn({ event: 'service.ended_at_once', signal });
+      process.exit(1);
+    }
+    stoppingSince = performance.now();
+    log.info({ event: 'service.stopping', signal, timeoutMs });
+    setTimeout(() => {
+      log.error({ event: 'service.stop_overdue', timeoutMs });
+      process.exit(1);
+    }, timeoutMs).unref();
+    service.stop().then(
+      () => {
+        log.info({ event: 'service.stopped', ms: Math.round(performance.now() - (stoppingSince ?? 0)) });
+        process.exit(0);
+      },
+      (error: unknown) => endAfter(log, 'stop', error),
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+/** A state that nobody foresaw is not repaired by going on: end, and let the supervisor start anew. */
+function endAfter(log: Log, where: string, error: unknown): void {
+  log.fatal({ event: 'service.failed', where, err: error instanceof Error ? error : new Error(String(error)) });
+  process.exit(1);
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await main(process.argv.slice(2));
+}

@@ -1,0 +1,80 @@
+// Which stages a process runs, how they are wired, and in which order they stop.
+//
+// A callback walks receive -> intake -> queue -> deliver. Stopping follows it: the balancer is told to look away while
+// callbacks are still taken, then the listener closes, then the spool is drained, then deliveries end.
+import { setTimeout as delay } from 'node:timers/promises';
+import { createIntake, type SpoolDoor } from './intake/intake.ts';
+import { createStore } from './intake/store.ts';
+import { brandQueue } from './queue/brand-queue.ts';
+import { createRedis, type RedisConnection } from './queue/connections.ts';
+import { createReceiver } from './receive/receiver.ts';
+import type { Config } from './runtime/config.ts';
+import type { Log } from './runtime/log.ts';
+import type { Metrics } from './runtime/metrics.ts';
+
+export interface Service {
+  /** Ends everything in order, within SHUTDOWN_TIMEOUT. */
+  stop(): Promise<void>;
+}
+
+/** How long balancers get to notice that readiness turned 503, as a share of SHUTDOWN_TIMEOUT and at most. */
+const lookAwayShare = 0.3;
+const lookAwayMaxMs = 8_000;
+
+export async function startRoles(config: Config, log: Log, metrics: Metrics): Promise<Service> {
+  const connections: RedisConnection[] = [];
+  const connect = (name: string): RedisConnection => {
+    // Slightly above the budget, so that the deadline of the batch decides and not the one of a single command.
+    const profile = { kind: 'producer', commandTimeoutMs: config.ACK_BUDGET + 500 } as const;
+    const connection = createRedis(config.redis, profile, name, log);
+    connections.push(connection);
+    return connection;
+  };
+
+  const spool: SpoolDoor = {
+    append: async () => ({ kind: 'failed', code: 'NO_SPOOL' }),
+    canStore: () => false,
+    stats: () => ({ entries: 0, bytes: 0, bytesMax: config.SPOOL_MAX_BYTES }),
+  };
+  const intakeConnections =
+    config.REDIS_WAIT_REPLICAS > 0 ? [connect('intake-1'), connect('intake-2')] : [connect('intake')];
+  const intake = createIntake({
+    storeFor: (brand) =>
+      createStore({
+        connections: intakeConnections,
+        queue: brandQueue(brand, config),
+        times: config,
+        waitReplicas: config.REDIS_WAIT_REPLICAS,
+        waitTimeoutMs: Math.ceil(config.ACK_BUDGET / 2),
+      }),
+    spool,
+    settings: { budgetMs: config.ACK_BUDGET },
+    log,
+  });
+  const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
+
+  const receiver = config.roles.has('receive')
+    ? await createReceiver({ config, intake, quarantine: async () => false, log, metrics, canStore })
+    : undefined;
+  if (receiver !== undefined) {
+    await Promise.race([Promise.all(intakeConnections.map(whenReady)), delay(config.ACK_BUDGET)]);
+    log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
+  }
+
+  return {
+    async stop() {
+      receiver?.drain();
+      if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
+      await receiver?.close();
+      for (const connection of connections) connection.disconnect();
+    },
+  };
+}
+
+function isReady(connection: RedisConnection): boolean {
+  return connection.status === 'ready';
+}
+
+async function whenReady(connection: RedisConnection): Promise<void> {
+  if (!isReady(connection)) await new Promise((resolve) => connection.once('ready', resolve));
+}
