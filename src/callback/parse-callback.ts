@@ -28,9 +28,9 @@ const referenceLengthMax = 255;
 // Fields that carry something else than expected are read as absent, never refused (`catch`).
 const optionalText = z.string().nullish().catch(null);
 const fields = z.object({
-  gatewayReference: z.unknown(),
+  gatewayReference: z.unknown().optional(),
   merchantReference: optionalText,
-  status: z.unknown(),
+  status: z.unknown().optional(),
   type: optionalText,
   finalAmount: z
     .object({ value: z.union([z.number(), z.string()]), currency: z.string() })
