@@ -1,0 +1,298 @@
+// One subfolder of the spool: a SQLite file, held by this process alone.
+//
+// Owns the file, its lock and its schema. Promises: what `append` returned from is on the disk (one fsync a call);
+// the lock is SQLite's own exclusive one, which the kernel drops when the process dies, so a subfolder whose owner
+// was killed can be opened by another process at once and by two never. Runs in the spool's thread and in the CLI,
+// never on the main thread of the service. Fails by throwing; `spoolCodeOf` names the reason.
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import * as z from 'zod';
+
+export interface SpoolEntry {
+  readonly brand: string;
+  /** Carried from the call to Redis that failed: what that call stored after all then counts as queued. */
+  readonly nonce: string;
+  /** The job as JSON text (jobSchema). */
+  readonly data: string;
+}
+
+export interface SpooledEntry extends SpoolEntry {
+  readonly id: number;
+}
+
+export interface SpoolQuarantineEntry {
+  readonly atMs: number;
+  /** Everything but the body, as JSON text. */
+  readonly meta: string;
+  readonly body: Uint8Array;
+}
+
+export interface SpooledQuarantineEntry extends SpoolQuarantineEntry {
+  readonly id: number;
+}
+
+export type SpoolStore = ReturnType<typeof openSpoolStore>;
+
+const fileName = 'spool.db';
+/** What an entry costs beside its text: row, two index entries. */
+const overheadBytes = 160;
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS callbacks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, brand TEXT NOT NULL, nonce TEXT NOT NULL, bytes INTEGER NOT NULL, data TEXT NOT NULL,
+    reference TEXT GENERATED ALWAYS AS (CASE WHEN json_valid(data) THEN json_extract(data, '$.gatewayReference') END) VIRTUAL
+  );
+  CREATE INDEX IF NOT EXISTS by_brand ON callbacks (brand, id, bytes);
+  CREATE INDEX IF NOT EXISTS by_reference ON callbacks (reference);
+  CREATE TABLE IF NOT EXISTS quarantine (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, bytes INTEGER NOT NULL, meta TEXT NOT NULL, body BLOB NOT NULL
+  );
+  CREATE INDEX IF NOT EXISTS quarantine_bytes ON quarantine (id, bytes);
+  CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
+`;
+
+const entryRow = z.object({ id: z.number(), brand: z.string(), nonce: z.string(), data: z.string() });
+const quarantineRow = z.object({ id: z.number(), atMs: z.number(), meta: z.string(), body: z.instanceof(Uint8Array) });
+const totalRow = z.object({ entries: z.number(), bytes: z.number() });
+const brandRow = z.object({ brand: z.string() });
+const dataRow = z.object({ data: z.string() });
+
+/**
+ * Opens a subfolder and locks it; creates it where `create` is set. Throws at once where another process (or thread)
+ * holds it (code SPOOL_LOCKED), and where the folder cannot be written.
+ */
+export function openSpoolStore(folder: string, { create }: { create: boolean }) {
+  const file = path.join(folder, fileName);
+  if (create) createFolder(folder, file);
+  const db = new DatabaseSync(file, { timeout: 0 });
+  try {
+    // The order matters: set before the first access, the exclusive mode also keeps WAL's shared memory file away.
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+    db.exec('BEGIN EXCLUSIVE');
+    db.exec(schema);
+    db.exec('COMMIT');
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  const inode = statSync(file).ino;
+  const insert = db.prepare('INSERT INTO callbacks (brand, nonce, bytes, data) VALUES (?, ?, ?, ?)');
+  const insertQuarantine = db.prepare('INSERT INTO quarantine (at, bytes, meta, body) VALUES (?, ?, ?, ?)');
+  // What was handed over but could not be deleted (a full disk refuses deletes too): not given out again.
+  const handedOver = new Map<string, number>();
+  const floorOf = (brand: string) => handedOver.get(brand) ?? 0;
+  const quarantineFloor = '\u0000quarantine';
+  const callbacks = totalRow.parse(
+    db.prepare('SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM callbacks').get(),
+  );
+  const quarantine = totalRow.parse(
+    db.prepare('SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM quarantine').get(),
+  );
+
+  function transaction(work: () => void): void {
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      db.exec('COMMIT');
+    } catch (error) {
+      if (db.isTransaction) db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  return {
+    folder,
+    totals: () => ({ ...callbacks, quarantineEntries: quarantine.entries, quarantineBytes: quarantine.bytes }),
+
+    /** All or none, on the disk when this returns. */
+    append(entries: readonly SpoolEntry[]): void {
+      transaction(() => {
+        for (const entry of entries) insert.run(entry.brand, entry.nonce, spoolBytesOf(entry), entry.data);
+      });
+      callbacks.entries += entries.length;
+      for (const entry of entries) callbacks.bytes += spoolBytesOf(entry);
+    },
+
+    /** Drops the oldest and the overaged to make room. Returns how many were dropped. */
+    appendQuarantine(entry: SpoolQuarantineEntry, { maxBytes, notBeforeMs }: QuarantineBounds): number {
+      const bytes = quarantineBytesOf(entry);
+      const excess = quarantine.bytes + bytes - maxBytes;
+      const dropped = oldestQuarantine(excess, notBeforeMs);
+      transaction(() => {
+        if (dropped.entries > 0) db.prepare('DELETE FROM quarantine WHERE id <= ?').run(dropped.upToId);
+        insertQuarantine.run(entry.atMs, bytes, entry.meta, entry.body);
+      });
+      quarantine.entries += 1 - dropped.entries;
+      quarantine.bytes += bytes - dropped.bytes;
+      return dropped.entries;
+    },
+
+    brands: (): string[] =>
+      z
+        .array(brandRow)
+        .parse(db.prepare('SELECT DISTINCT brand FROM callbacks').all())
+        .map(({ brand }) => brand),
+
+    /** The oldest entries of a brand. */
+    read: (brand: string, limit: number): SpooledEntry[] =>
+      z
+        .array(entryRow)
+        .parse(
+          db
+            .prepare('SELECT id, brand, nonce, data FROM callbacks WHERE brand = ? AND id > ? ORDER BY id LIMIT ?')
+            .all(brand, floorOf(brand), limit),
+        ),
+
+    /** Forgets a brand's entries up to an id. Throws where the disk refuses, yet never gives them out again. */
+    remove(brand: string, upToId: number): void {
+      const removed = totalRow.parse(
+        db
+          .prepare(
+            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM callbacks WHERE brand = ? AND id > ? AND id <= ?',
+          )
+          .get(brand, floorOf(brand), upToId),
+      );
+      handedOver.set(brand, Math.max(floorOf(brand), upToId));
+      callbacks.entries -= removed.entries;
+      callbacks.bytes -= removed.bytes;
+      transaction(() => db.prepare('DELETE FROM callbacks WHERE brand = ? AND id <= ?').run(brand, upToId));
+    },
+
+    readQuarantine: (limit: number): SpooledQuarantineEntry[] =>
+      z
+        .array(quarantineRow)
+        .parse(
+          db
+            .prepare('SELECT id, at AS atMs, meta, body FROM quarantine WHERE id > ? ORDER BY id LIMIT ?')
+            .all(floorOf(quarantineFloor), limit),
+        ),
+
+    removeQuarantine(upToId: number): void {
+      const removed = totalRow.parse(
+        db
+          .prepare(
+            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM quarantine WHERE id > ? AND id <= ?',
+          )
+          .get(floorOf(quarantineFloor), upToId),
+      );
+      handedOver.set(quarantineFloor, Math.max(floorOf(quarantineFloor), upToId));
+      quarantine.entries -= removed.entries;
+      quarantine.bytes -= removed.bytes;
+      transaction(() => db.prepare('DELETE FROM quarantine WHERE id <= ?').run(upToId));
+    },
+
+    /** The job texts of one reference, oldest first. */
+    find: (brand: string, gatewayReference: string, limit: number): string[] =>
+      z
+        .array(dataRow)
+        .parse(
+          db
+            .prepare('SELECT data FROM callbacks WHERE reference = ? AND brand = ? AND id > ? ORDER BY id LIMIT ?')
+            .all(gatewayReference, brand, floorOf(brand), limit),
+        )
+        .map(({ data }) => data),
+
+    /** Writes and syncs a few pages: whether the disk takes entries again. Throws where it does not. */
+    probe: (): void =>
+      transaction(() => db.prepare('REPLACE INTO probe (id, filler) VALUES (1, zeroblob(32768))').run()),
+
+    /** False once somebody deleted or replaced the file: what is written now would be gone with the process. */
+    isInPlace(): boolean {
+      try {
+        return statSync(file).ino === inode;
+      } catch {
+        return false;
+      }
+    },
+
+    close: (): void => db.close(),
+
+    /** Closes it and deletes the subfolder, nothing else in it. */
+    destroy(): void {
+      db.close();
+      for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(file + suffix, { force: true });
+      removeIfEmpty(folder);
+    },
+  };
+
+  function oldestQuarantine(excessBytes: number, notBeforeMs: number) {
+    const oldest = { entries: 0, bytes: 0, upToId: 0 };
+    const rows = db.prepare('SELECT id, at AS atMs, bytes FROM quarantine WHERE id > ? ORDER BY id');
+    for (const row of rows.iterate(floorOf(quarantineFloor))) {
+      const { id, atMs, bytes } = z.object({ id: z.number(), atMs: z.number(), bytes: z.number() }).parse(row);
+      if (oldest.bytes >= excessBytes && atMs >= notBeforeMs) break;
+      oldest.entries += 1;
+      oldest.bytes += bytes;
+      oldest.upToId = id;
+    }
+    return oldest;
+  }
+}
+
+export interface QuarantineBounds {
+  readonly maxBytes: number;
+  readonly notBeforeMs: number;
+}
+
+export function spoolBytesOf({ brand, nonce, data }: SpoolEntry): number {
+  return Buffer.byteLength(data) + brand.length + nonce.length + overheadBytes;
+}
+
+export function quarantineBytesOf({ meta, body }: SpoolQuarantineEntry): number {
+  return Buffer.byteLength(meta) + body.byteLength + overheadBytes;
+}
+
+const sqliteCodes = new Map([
+  [5, 'SPOOL_LOCKED'],
+  [6, 'SPOOL_LOCKED'],
+  [8, 'SPOOL_READ_ONLY'],
+  [10, 'SPOOL_IO'],
+  [11, 'SPOOL_CORRUPT'],
+  [13, 'SPOOL_DISK_FULL'],
+  [14, 'SPOOL_CANNOT_OPEN'],
+  [26, 'SPOOL_CORRUPT'],
+]);
+
+/** A stable name for what went wrong: SQLite's primary result code, else the system's own code. */
+export function spoolCodeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'SPOOL_FAILED';
+  if ('errcode' in error && typeof error.errcode === 'number')
+    return sqliteCodes.get(error.errcode % 256) ?? 'SPOOL_FAILED';
+  if ('code' in error && typeof error.code === 'string')
+    return error.code === 'ENOSPC' ? 'SPOOL_DISK_FULL' : error.code;
+  return 'SPOOL_FAILED';
+}
+
+/** SQLite gives a file the mode that it finds, and a journal its file's: so the file is made here, 0600 in 0700. */
+function createFolder(folder: string, file: string): void {
+  const root = path.dirname(folder);
+  const isNew = !existsSync(root);
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  mkdirSync(folder, { mode: 0o700 });
+  closeSync(openSync(file, 'wx', 0o600));
+  // An entry is as durable as the names on the way to it; SQLite syncs its own folder only.
+  syncFolder(root);
+  if (isNew) syncFolder(path.dirname(root));
+}
+
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Somebody put something there, or deleted it already: not ours to touch.
+  }
+}
+
+export function hasSpoolFile(folder: string): boolean {
+  return existsSync(path.join(folder, fileName));
+}

@@ -1,0 +1,246 @@
+// The spool's thread: every write and fsync of the spool happens here, none on the main thread.
+//
+// Answers requests in order, each with the state after it; between them it keeps its subfolder usable and adopts
+// orphans. It holds no promise of its own: should it hang or die, spool.ts fails what it was asked and starts another,
+// which adopts what this one held.
+import { parentPort, workerData } from 'node:worker_threads';
+import * as z from 'zod';
+import { createSpoolFolders } from './spool-folders.ts';
+import {
+  quarantineBytesOf,
+  spoolBytesOf,
+  spoolCodeOf,
+  type SpooledEntry,
+  type SpooledQuarantineEntry,
+  type SpoolEntry,
+  type SpoolQuarantineEntry,
+  type SpoolStore,
+} from './spool-store.ts';
+
+export type SpoolRequest =
+  | { readonly op: 'append'; readonly entries: readonly SpoolEntry[] }
+  | { readonly op: 'appendQuarantine'; readonly entry: SpoolQuarantineEntry }
+  | { readonly op: 'brands' }
+  | { readonly op: 'read'; readonly brand: string; readonly limit: number }
+  | { readonly op: 'remove'; readonly brand: string; readonly folder: string; readonly upToId: number }
+  | { readonly op: 'readQuarantine'; readonly limit: number }
+  | { readonly op: 'removeQuarantine'; readonly folder: string; readonly upToId: number }
+  | { readonly op: 'find'; readonly brand: string; readonly gatewayReference: string; readonly limit: number }
+  | { readonly op: 'adopt' }
+  | { readonly op: 'close' };
+
+export type SpoolWrite =
+  { readonly kind: 'stored' } | { readonly kind: 'full' } | { readonly kind: 'failed'; readonly code: string };
+
+export type SpoolReply =
+  | { readonly op: 'append'; readonly writes: readonly SpoolWrite[] }
+  | { readonly op: 'brands'; readonly brands: readonly string[] }
+  | { readonly op: 'read'; readonly folder: string; readonly entries: readonly SpooledEntry[] }
+  | { readonly op: 'readQuarantine'; readonly folder: string; readonly entries: readonly SpooledQuarantineEntry[] }
+  | { readonly op: 'find'; readonly found: readonly string[] }
+  | { readonly op: 'done' }
+  | { readonly op: 'failed'; readonly code: string };
+
+export interface SpoolState {
+  /** Undefined while entries can be written. */
+  readonly problem: string | undefined;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly quarantineEntries: number;
+}
+
+export type SpoolNotice =
+  | { readonly event: 'spool.adopted'; readonly folder: string; readonly entries: number }
+  | { readonly event: 'spool.not-adopted'; readonly folder: string; readonly code: string }
+  | { readonly event: 'spool.not-deleted'; readonly code: string }
+  | { readonly event: 'spool.quarantine-dropped'; readonly dropped: number };
+
+export interface SpoolMessage {
+  readonly state: SpoolState;
+  readonly reply?: { readonly id: number; readonly value: SpoolReply };
+  readonly notices: readonly SpoolNotice[];
+}
+
+export const spoolThreadOptions = z.object({
+  dir: z.string(),
+  maxBytes: z.number(),
+  quarantineMaxBytes: z.number(),
+  quarantineRetainMs: z.number(),
+});
+
+/** How soon a spool that failed is tried again, and how soon an orphan is found (the contract allows half a minute). */
+const maintainEveryMs = 500;
+const adoptEveryMs = 5_000;
+
+if (parentPort !== null && z.object({ spool: z.literal(true) }).safeParse(workerData).success) serve(parentPort);
+
+function serve(port: NonNullable<typeof parentPort>): void {
+  const options = spoolThreadOptions.parse(workerData);
+  const folders = createSpoolFolders(options.dir);
+  let notices: SpoolNotice[] = [];
+  let toldProblems = new Set<string>();
+  let lastSent = '';
+
+  const maintainTimer = setInterval(() => {
+    folders.maintain();
+    tell();
+  }, maintainEveryMs);
+  const adoptTimer = setInterval(() => {
+    adopt();
+    tell();
+  }, adoptEveryMs);
+
+  port.on('message', ({ id, request }: { id: number; request: SpoolRequest }) => {
+    const value = answer(request);
+    send({ id, value });
+    if (request.op === 'close') port.close();
+  });
+  folders.maintain();
+  adopt();
+  send();
+
+  function answer(request: SpoolRequest): SpoolReply {
+    try {
+      return perform(request);
+    } catch (error) {
+      return { op: 'failed', code: spoolCodeOf(error) };
+    }
+  }
+
+  function perform(request: SpoolRequest): SpoolReply {
+    switch (request.op) {
+      case 'append':
+        return { op: 'append', writes: append(request.entries) };
+      case 'appendQuarantine':
+        return { op: 'append', writes: [appendQuarantine(request.entry)] };
+      case 'brands':
+        return { op: 'brands', brands: [...new Set(folders.all().flatMap((store) => store.brands()))] };
+      case 'read':
+        return { op: 'read', ...readFirst((store) => store.read(request.brand, request.limit)) };
+      case 'readQuarantine':
+        return { op: 'readQuarantine', ...readFirst((store) => store.readQuarantine(request.limit)) };
+      case 'remove':
+        return remove(request.folder, (store) => store.remove(request.brand, request.upToId));
+      case 'removeQuarantine':
+        return remove(request.folder, (store) => store.removeQuarantine(request.upToId));
+      case 'find':
+        return { op: 'find', found: find(request.brand, request.gatewayReference, request.limit) };
+      case 'adopt':
+        adopt();
+        return { op: 'done' };
+      case 'close':
+        clearInterval(maintainTimer);
+        clearInterval(adoptTimer);
+        folders.close();
+        return { op: 'done' };
+    }
+  }
+
+  /** One transaction, one fsync, for all that fit. */
+  function append(entries: readonly SpoolEntry[]): SpoolWrite[] {
+    const store = folders.own();
+    if (store === undefined) return entries.map(() => failed());
+    let free = options.maxBytes - totals().bytes;
+    const fitting = new Set<SpoolEntry>();
+    for (const entry of entries) {
+      const bytes = spoolBytesOf(entry);
+      if (bytes > free) continue;
+      free -= bytes;
+      fitting.add(entry);
+    }
+    try {
+      if (fitting.size > 0) store.append([...fitting]);
+    } catch (error) {
+      folders.failed(spoolCodeOf(error));
+      return entries.map((entry) => (fitting.has(entry) ? failed() : { kind: 'full' }));
+    }
+    for (const entry of fitting) folders.wrote(spoolBytesOf(entry));
+    return entries.map((entry) => ({ kind: fitting.has(entry) ? 'stored' : 'full' }));
+  }
+
+  function appendQuarantine(entry: SpoolQuarantineEntry): SpoolWrite {
+    const store = folders.own();
+    if (store === undefined) return failed();
+    const { quarantineMaxBytes, quarantineRetainMs } = options;
+    if (quarantineBytesOf(entry) > quarantineMaxBytes) return { kind: 'full' };
+    try {
+      const notBeforeMs = entry.atMs - quarantineRetainMs;
+      const dropped = store.appendQuarantine(entry, { maxBytes: quarantineMaxBytes, notBeforeMs });
+      if (dropped > 0) notices.push({ event: 'spool.quarantine-dropped', dropped });
+    } catch (error) {
+      folders.failed(spoolCodeOf(error));
+      return failed();
+    }
+    folders.wrote(quarantineBytesOf(entry));
+    return { kind: 'stored' };
+  }
+
+  function failed(): SpoolWrite {
+    return { kind: 'failed', code: folders.code() ?? 'SPOOL_FAILED' };
+  }
+
+  function readFirst<Entry>(read: (store: SpoolStore) => Entry[]): { folder: string; entries: Entry[] } {
+    for (const store of folders.all()) {
+      const entries = read(store);
+      if (entries.length > 0) return { folder: store.folder, entries };
+    }
+    return { folder: '', entries: [] };
+  }
+
+  /** A disk that refuses the delete does not stop the drain: the store gives the entries out no more (spool-store). */
+  function remove(folder: string, action: (store: SpoolStore) => void): SpoolReply {
+    const store = folders.all().find((candidate) => candidate.folder === folder);
+    try {
+      if (store !== undefined) action(store);
+    } catch (error) {
+      notices.push({ event: 'spool.not-deleted', code: spoolCodeOf(error) });
+    }
+    folders.sweep();
+    return { op: 'done' };
+  }
+
+  function find(brand: string, gatewayReference: string, limit: number): string[] {
+    return folders
+      .all()
+      .flatMap((store) => store.find(brand, gatewayReference, limit))
+      .slice(0, limit);
+  }
+
+  function adopt(): void {
+    const problems = new Set<string>();
+    const taken = folders.adopt((folder, code) => {
+      problems.add(`${folder} ${code}`);
+      if (!toldProblems.has(`${folder} ${code}`)) notices.push({ event: 'spool.not-adopted', folder, code });
+    });
+    toldProblems = problems;
+    for (const { folder, entries } of taken) notices.push({ event: 'spool.adopted', folder, entries });
+    folders.sweep();
+  }
+
+  function totals(): { entries: number; bytes: number; quarantineEntries: number } {
+    const sum = { entries: 0, bytes: 0, quarantineEntries: 0 };
+    for (const store of folders.all()) {
+      const { entries, bytes, quarantineEntries } = store.totals();
+      sum.entries += entries;
+      sum.bytes += bytes;
+      sum.quarantineEntries += quarantineEntries;
+    }
+    return sum;
+  }
+
+  function state(): SpoolState {
+    return { problem: folders.code(), ...totals() };
+  }
+
+  function send(reply?: { id: number; value: SpoolReply }): void {
+    const message: SpoolMessage = { state: state(), notices, ...(reply !== undefined && { reply }) };
+    lastSent = JSON.stringify(message.state);
+    notices = [];
+    port.postMessage(message);
+  }
+
+  /** Unasked, and only where there is news. */
+  function tell(): void {
+    if (notices.length > 0 || JSON.stringify(state()) !== lastSent) send();
+  }
+}

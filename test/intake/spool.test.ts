@@ -1,0 +1,328 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createSpool, type Spool, type SpoolOptions } from '../../src/intake/spool.ts';
+import { spoolEntry } from './spool-entry.ts';
+
+vi.setConfig({ testTimeout: 40_000 });
+
+let dir: string;
+let ends: (() => unknown)[];
+
+beforeEach(() => {
+  dir = path.join(mkdtempSync(path.join(tmpdir(), 'spool-')), 'spool');
+  ends = [() => rmSync(path.dirname(dir), { recursive: true, force: true })];
+});
+
+afterEach(async () => {
+  for (const end of ends.toReversed()) await end();
+});
+
+describe('what was stored', () => {
+  test('comes back in order, with its nonce and its text byte for byte, and is gone once removed', async () => {
+    const { spool } = await open();
+    const entries = Array.from({ length: 700 }, (_, index) => spoolEntry(`r${index}`));
+    const writes = await Promise.all(entries.map((entry) => spool.append(entry)));
+    expect(new Set(writes.map(({ kind }) => kind))).toEqual(new Set(['stored']));
+    expect(spool.stats().entries).toBe(700);
+
+    const read: object[] = [];
+    for (let batch = await spool.readBatch('default', 256); batch.entries.length > 0;) {
+      read.push(...batch.entries.map(({ brand, nonce, data }) => ({ brand, nonce, data })));
+      await spool.remove('default', batch);
+      batch = await spool.readBatch('default', 256);
+    }
+    expect(read).toEqual(entries);
+    expect(spool.stats()).toMatchObject({ entries: 0, bytes: 0 });
+  });
+
+  test('is found by brand and reference, and not under another brand', async () => {
+    const { spool } = await open();
+    const entry = spoolEntry('with "quotes", ünïcode and \u0000', 'acme');
+    await spool.append(entry);
+    expect(await spool.find('acme', 'with "quotes", ünïcode and \u0000')).toEqual([entry.data]);
+    expect(await spool.find('default', 'with "quotes", ünïcode and \u0000')).toEqual([]);
+  });
+
+  test('shares its fsync with what gathered meanwhile', async () => {
+    const posted: unknown[] = [];
+    const { spool } = await open({ startThread: countingThread(posted) });
+    await Promise.all(Array.from({ length: 200 }, (_, index) => spool.append(spoolEntry(`r${index}`))));
+    expect(posted.length).toBeLessThan(10);
+  });
+
+  test('lies in files of mode 0600 in a folder of mode 0700', async () => {
+    const { spool } = await open();
+    await spool.append(spoolEntry('r1'));
+    const folder = path.join(dir, readdirSync(dir)[0] ?? '');
+    expect(modeOf(folder)).toBe('700');
+    expect(modeOf(dir)).toBe('700');
+    expect(readdirSync(folder).toSorted()).toEqual(['spool.db', 'spool.db-wal']);
+    for (const file of readdirSync(folder)) expect(modeOf(path.join(folder, file))).toBe('600');
+  });
+
+  test('leaves nothing behind when the spool is closed empty', async () => {
+    const { spool } = await open();
+    await spool.close();
+    expect(readdirSync(dir)).toEqual([]);
+  });
+});
+
+describe('the size limit', () => {
+  test('answers full, and takes entries again once some were removed', async () => {
+    const { spool } = await open({ maxBytes: 65_536 });
+    const writes = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => spool.append(spoolEntry(`r${index}`, 'default', 1_000))),
+    );
+    const kinds = writes.map(({ kind }) => kind);
+    expect(kinds[0]).toBe('stored');
+    expect(kinds.at(-1)).toBe('full');
+    expect(spool.stats().bytes).toBeLessThanOrEqual(65_536);
+    const batch = await spool.readBatch('default', 10);
+    await spool.remove('default', batch);
+    expect(await spool.append(spoolEntry('again', 'default', 1_000))).toEqual({ kind: 'stored' });
+  });
+});
+
+describe('a process that dies', () => {
+  test('by SIGKILL in the middle of writing leaves everything it acknowledged to another process', async () => {
+    const writer = startWriter(0);
+    await writer.acknowledgedAtLeast(500);
+    await writer.kill();
+    const { spool } = await open();
+    const references = await readAll(spool);
+    expect(new Set(writer.acknowledged).difference(new Set(references))).toEqual(new Set());
+    expect(references.length).toBeGreaterThanOrEqual(500);
+  });
+
+  test('with a torn last record loses that record alone', async () => {
+    const writer = startWriter(400);
+    await writer.idle();
+    await writer.kill();
+    const wal = path.join(dir, readdirSync(dir)[0] ?? '', 'spool.db-wal');
+    truncateSync(wal, statSync(wal).size - 1_000);
+    const { spool } = await open();
+    const references = await readAll(spool);
+    // The last group of 20 went with its torn tail; all before it is there, in order.
+    expect(references.length).toBeGreaterThanOrEqual(380);
+    expect(references.length).toBeLessThan(400);
+    expect(writer.acknowledged.slice(0, 380)).toEqual(references.slice(0, 380));
+  });
+
+  test('is not robbed while it lives, also frozen; once killed it is adopted within half a minute', async () => {
+    const writer = startWriter(40);
+    await writer.idle();
+    writer.child.kill('SIGSTOP');
+    const { spool } = await open();
+    await spool.adoptOrphans();
+    expect(spool.stats().entries).toBe(0);
+    await writer.kill();
+    // Without another word to the spool: it looks by itself.
+    await vi.waitFor(() => expect(spool.stats().entries).toBe(40), { timeout: 30_000, interval: 50 });
+  });
+
+  test('is adopted by one of two, never by both', async () => {
+    const writer = startWriter(100);
+    await writer.idle();
+    const first = await open();
+    const second = await open();
+    await writer.kill();
+    await Promise.all([first.spool.adoptOrphans(), second.spool.adoptOrphans()]);
+    const counts = [first.spool.stats().entries, second.spool.stats().entries];
+    expect(counts.toSorted((a, b) => a - b)).toEqual([0, 100]);
+  });
+
+  test('leaves its subfolder to be deleted by the one who emptied it', async () => {
+    const writer = startWriter(40);
+    await writer.idle();
+    await writer.kill();
+    const { spool } = await open();
+    expect(readdirSync(dir)).toHaveLength(2);
+    await readAll(spool);
+    expect(readdirSync(dir)).toHaveLength(1);
+  });
+});
+
+describe('a folder that cannot be used', () => {
+  test('is reported, makes appends fail at once, and is used as soon as it can be', async () => {
+    writeFileSync(dir, 'a file stands where the folder should');
+    const { spool, log } = await open();
+    expect(spool.canStore()).toBe(false);
+    expect(await spool.append(spoolEntry('r1'))).toMatchObject({ kind: 'failed' });
+    expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.unusable' }));
+    rmSync(dir);
+    await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
+    expect(await spool.append(spoolEntry('r2'))).toEqual({ kind: 'stored' });
+    expect(log.info).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.usable' }));
+  });
+
+  test('that is deleted under a running process is made anew, and what lay in it is still drained', async () => {
+    const { spool } = await open();
+    await spool.append(spoolEntry('before'));
+    rmSync(dir, { recursive: true });
+    expect(await spool.append(spoolEntry('after'))).toEqual({ kind: 'stored' });
+    expect(readdirSync(dir)).toHaveLength(1);
+    expect(await readAll(spool)).toEqual(['before', 'after']);
+  });
+
+  test.skipIf(process.getuid?.() === 0)('that is read-only is reported', async () => {
+    mkdirSync(dir);
+    chmodSync(dir, 0o500);
+    const { spool } = await open();
+    expect(spool.canStore()).toBe(false);
+    chmodSync(dir, 0o700);
+    await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
+  });
+
+  test('leaves orphans that are no spool alone, and says so once', async () => {
+    const foreign = path.join(dir, 'mfx3k2q1-0a1b2c3d');
+    mkdirSync(foreign, { recursive: true });
+    writeFileSync(path.join(foreign, 'spool.db'), 'this is not a database, yet long enough to be looked at as one');
+    const { spool, log } = await open();
+    await spool.adoptOrphans();
+    const told = log.warn.mock.calls.filter(([line]) => line.event === 'spool.not-adopted');
+    expect(told).toEqual([[{ event: 'spool.not-adopted', folder: foreign, code: 'SPOOL_CORRUPT' }]]);
+    expect(spool.canStore()).toBe(true);
+  });
+});
+
+describe('a thread', () => {
+  test('that hangs costs its callbacks the deadline, is reported and replaced; its successor adopts what it held', async () => {
+    const { spool, log } = await open({ writeDeadlineMs: 300, threadHungMs: 600, startThread: hangingThread('hang') });
+    expect(await spool.append(spoolEntry('stored'))).toEqual({ kind: 'stored' });
+    expect(await spool.append(spoolEntry('hang'))).toEqual({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
+    expect(spool.canStore()).toBe(false);
+    expect(await spool.append(spoolEntry('meanwhile'))).toEqual({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
+    await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
+    expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.thread-hung' }));
+    expect(await spool.append(spoolEntry('after'))).toEqual({ kind: 'stored' });
+    await vi.waitFor(() => expect(spool.stats().entries).toBe(2), { timeout: 30_000, interval: 50 });
+    expect(await readAll(spool)).toEqual(['stored', 'after']);
+  });
+
+  test('that dies fails what it was asked, at once, and is replaced', async () => {
+    const { spool } = await open({ writeDeadlineMs: 60_000, startThread: hangingThread('exit') });
+    await spool.append(spoolEntry('stored'));
+    expect(await spool.append(spoolEntry('exit'))).toEqual({ kind: 'failed', code: 'SPOOL_THREAD_DIED' });
+    await vi.waitFor(() => expect(spool.stats()).toMatchObject({ problem: undefined, entries: 1 }), {
+      timeout: 30_000,
+      interval: 50,
+    });
+    expect(await readAll(spool)).toEqual(['stored']);
+  });
+});
+
+describe('quarantine beside the spool', () => {
+  test('keeps raw bytes and drops the oldest beyond its bounds', async () => {
+    const { spool, log } = await open({ quarantineMaxBytes: 10_000 });
+    const bodies = [0, 1, 2, 3].map((number) => Buffer.alloc(3_000, number + 0xf0));
+    for (const [number, body] of bodies.entries()) {
+      const write = await spool.appendQuarantine({ atMs: 1_000 + number, meta: `{"n":${number}}`, body });
+      expect(write).toEqual({ kind: 'stored' });
+    }
+    const batch = await spool.readQuarantine(10);
+    expect(batch.entries.map(({ meta, body }) => ({ meta, body: Buffer.from(body) }))).toEqual(
+      [1, 2, 3].map((number) => ({ meta: `{"n":${number}}`, body: bodies[number] })),
+    );
+    expect(log.warn).toHaveBeenCalledWith({ event: 'spool.quarantine-dropped', dropped: 1 });
+    await spool.removeQuarantine(batch);
+    expect(spool.stats().quarantineEntries).toBe(0);
+  });
+});
+
+type LogLine = (fields: { event?: string }) => void;
+
+async function open(options: Partial<SpoolOptions> = {}) {
+  const log = { info: vi.fn<LogLine>(), warn: vi.fn<LogLine>(), error: vi.fn<LogLine>() };
+  const spool = createSpool({ dir, maxBytes: 1e9, log, ...options });
+  ends.push(() => spool.close());
+  await spool.ready();
+  return { spool, log };
+}
+
+async function readAll(spool: Spool): Promise<string[]> {
+  const references: string[] = [];
+  for (;;) {
+    const batch = await spool.readBatch('default', 100);
+    if (batch.entries.length === 0) return references;
+    references.push(...batch.entries.map(({ data }) => String(JSON.parse(data).gatewayReference)));
+    await spool.remove('default', batch);
+  }
+}
+
+function startWriter(count: number) {
+  const child: ChildProcess = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', path.join(import.meta.dirname, 'spool-writer.ts'), dir, String(count)],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const acknowledged: string[] = [];
+  const idle = Promise.withResolvers<void>();
+  if (child.stdout !== null) {
+    createInterface(child.stdout).on('line', (line) => {
+      if (line === 'idle') idle.resolve();
+      else acknowledged.push(line);
+    });
+  }
+  const kill = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  ends.push(kill);
+  return {
+    child,
+    acknowledged,
+    kill,
+    idle: () => idle.promise,
+    acknowledgedAtLeast: (number: number) =>
+      vi.waitFor(() => expect(acknowledged.length).toBeGreaterThanOrEqual(number), { timeout: 20_000, interval: 5 }),
+  };
+}
+
+/** The real thread, but one that on a certain reference spins for ever, or exits: the first one only. */
+function hangingThread(word: 'hang' | 'exit'): (options: object) => Worker {
+  let started = 0;
+  return (options) => {
+    started += 1;
+    const thread = new URL('../../src/intake/spool-thread.ts', import.meta.url);
+    const act = word === 'hang' ? 'for (;;);' : 'process.exit(1)';
+    const trap = `require('node:worker_threads').parentPort.on('message', ({ request }) => {
+      if (request.op === 'append' && request.entries[0].nonce === '.${word}') { ${act} }
+    });`;
+    const code = `${started === 1 ? trap : ''} import(${JSON.stringify(thread.href)});`;
+    return new Worker(code, { eval: true, workerData: options });
+  };
+}
+
+function countingThread(posted: unknown[]): (options: object) => Worker {
+  return (options) => {
+    const worker = new Worker(new URL('../../src/intake/spool-thread.ts', import.meta.url), { workerData: options });
+    const post = worker.postMessage.bind(worker);
+    worker.postMessage = (message: unknown) => {
+      posted.push(message);
+      post(message);
+    };
+    return worker;
+  };
+}
+
+function modeOf(file: string): string {
+  return (statSync(file).mode & 0o777).toString(8);
+}
+
+test('the lock is one that two connections of one process respect as well', async () => {
+  const { spool } = await open();
+  await spool.append(spoolEntry('r1'));
+  const file = path.join(dir, readdirSync(dir)[0] ?? '', 'spool.db');
+  const other = new DatabaseSync(file, { timeout: 0 });
+  expect(() => other.exec('BEGIN EXCLUSIVE')).toThrow(/locked/);
+  other.close();
+  expect(await spool.append(spoolEntry('r2'))).toEqual({ kind: 'stored' });
+});
