@@ -84,6 +84,14 @@ describe('the sample merchant', () => {
     expect(merchant.deliveriesOf(reference)).toHaveLength(3);
   });
 
+  it('lets a repeated webhook-id change nothing, whatever it says', async () => {
+    const { merchant, url } = await startMerchant();
+    const headers = { 'webhook-id': 'msg_1', 'payalo-gateway-reference': 'b2p1' };
+    await deliver(url, { ...headers, body: '{"status":"success"}' });
+    await deliver(url, { ...headers, body: '{"status":"failed"}' });
+    expect(merchant.orders().get('b2p1')?.status).toBe('success');
+  });
+
   it('forgets everything on reset', async () => {
     const { merchant, url } = await startMerchant();
     merchant.always(answer(500));
