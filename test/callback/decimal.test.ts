@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { canonicalDecimal, mayHoldLongNumber, parseExact } from '../../src/callback/decimal.ts';
+
+test.for([
+  ['100.00', '100'],
+  ['1e2', '100'],
+  ['0100', '100'],
+  ['0.10', '0.1'],
+  ['-0.0', '0'],
+  ['-12.50', '-12.5'],
+  ['12345678901234567890.123', '12345678901234567890.123'],
+  ['5e-3', '0.005'],
+  ['1.5E+1', '15'],
+])('writes %s as %s', ([text, canonical]) => {
+  expect(canonicalDecimal(text ?? '')).toBe(canonical);
+});
+
+test.for(['', 'abc', '1,000', '0x10', '1e9999', '--1', '1.', 'NaN'])('takes %s for no decimal', (text) => {
+  expect(canonicalDecimal(text)).toBeUndefined();
+});
+
+test('gives the same text for the same number, however it is written', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 0n, max: 10n ** 30n }), fc.nat(12), (units, scale) => {
+      const digits = units.toString().padStart(scale + 1, '0');
+      const point = digits.length - scale;
+      const plain = scale === 0 ? digits : `${digits.slice(0, point)}.${digits.slice(point)}`;
+      expect(canonicalDecimal(`${plain}${scale === 0 ? '.0' : '00'}`)).toBe(canonicalDecimal(plain));
+      expect(canonicalDecimal(`${units}e-${scale}`)).toBe(canonicalDecimal(plain));
+    }),
+  );
+});
+
+test("keeps every number's own text", () => {
+  const json = '{"a":100.00,"b":[9007199254740993,1e2],"c":"100.00","d":null}';
+  expect(parseExact(json)).toEqual({ a: '100.00', b: ['9007199254740993', '1e2'], c: '100.00', d: null });
+});
+
+test('never overlooks a number that a double would change', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 0n, max: 10n ** 25n }), fc.nat(20), (units, scale) => {
+      const digits = units.toString().padStart(scale + 1, '0');
+      const text = scale === 0 ? digits : `${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
+      if (!mayHoldLongNumber(text)) expect(canonicalDecimal(String(Number(text)))).toBe(canonicalDecimal(text));
+    }),
+  );
+});
