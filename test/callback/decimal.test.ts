@@ -42,7 +42,8 @@ test('never overlooks a number that a double would change', () => {
     fc.property(fc.bigInt({ min: 0n, max: 10n ** 25n }), fc.nat(20), (units, scale) => {
       const digits = units.toString().padStart(scale + 1, '0');
       const text = scale === 0 ? digits : `${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
-      if (!mayHoldLongNumber(text)) expect(canonicalDecimal(String(Number(text)))).toBe(canonicalDecimal(text));
+      fc.pre(!mayHoldLongNumber(text));
+      expect(canonicalDecimal(String(Number(text)))).toBe(canonicalDecimal(text));
     }),
   );
 });
