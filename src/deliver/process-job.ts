@@ -1,0 +1,179 @@
+// One job, from the moment a worker holds it to the moment it is settled: delivered, waiting for its retry, or failed.
+//
+// Promises: only an attempt that the merchant (or its function) spoiled is counted; a crash, a shutdown or a lost Redis
+// costs none. Every counted attempt is kept: the failed ones as lines of the job's log, the good one as its return value.
+// A first attempt that succeeds takes no round trip of ours. A job whose data is no callback is failed, data and all.
+import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
+import * as z from 'zod';
+import { kindOf, webhookIdOf } from '../callback/identity.ts';
+import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import { jobSchema, type JobData } from '../queue/job.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
+import type { Slots } from './slots.ts';
+import { verdictOf, type Verdict } from './verdict.ts';
+
+/** A job's return value: the attempt that succeeded, or that a correction took the job's place. */
+export type Returned =
+  | { readonly at: number; readonly status?: number; readonly ms: number; readonly attempt: number }
+  | { readonly superseded: true };
+
+export type CallbackJob = Job<unknown, Returned>;
+
+export interface ProcessorDependencies {
+  readonly queue: BrandQueue;
+  readonly redis: RedisConnection;
+  readonly attempt: Attempt;
+  readonly slots: Slots;
+  readonly scheduleMs: readonly number[];
+  /** Aborted at shutdown, when the time for attempts in flight is over. */
+  readonly stop: AbortSignal;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+type Made = Exclude<AttemptResult, { kind: 'aborted' }>;
+
+/** How long a job rests after something of ours failed, so that it does not spin. */
+const restMs = 1_000;
+
+export function createProcessor(dependencies: ProcessorDependencies) {
+  const { queue, redis, attempt, slots, scheduleMs, stop, log, metrics, now, random } = dependencies;
+
+  return async function processJob(job: CallbackJob, token = ''): Promise<Returned> {
+    const data = parseData(job);
+    try {
+      return await deliver(job, token, data);
+    } catch (error) {
+      if (isSettled(error)) throw error;
+      // Ours or Redis's, not the merchant's. Where even resting fails, the lock lapses and the job comes back.
+      log.error({ event: 'delivery.broken', brand: queue.brand, jobId: job.id, err: error });
+      return putBack(() => job.moveToDelayed(now() + restMs, token));
+    }
+  };
+
+  async function deliver(job: CallbackJob, token: string, data: JobData): Promise<Returned> {
+    const past = await recall(job);
+    if (past.superseded) return { superseded: true };
+    const release = await slots.take(queue.brand);
+    if (release === undefined) return putBack(() => job.moveToWait(token));
+    const delivery = toDelivery(data, past.attempts + job.attemptsMade + 1);
+    const startedAt = now();
+    const startedMs = performance.now();
+    let result: AttemptResult;
+    try {
+      result = await attempt(delivery, stop);
+    } finally {
+      release();
+    }
+    const ms = Math.round(performance.now() - startedMs);
+    if (result.kind === 'aborted') return putBack(() => job.moveToWait(token));
+    const verdict = verdictOf({ result, position: job.attemptsMade, scheduleMs, nowMs: now(), random: random() });
+    report(delivery, result, verdict, ms);
+    const made = { attempt: delivery.attempt, at: startedAt, ms };
+    return settle(job, token, verdict, { ...made, ...outcomeOf(result) });
+  }
+
+  async function settle(job: CallbackJob, token: string, verdict: Verdict, made: AttemptRecord): Promise<Returned> {
+    if (verdict.kind === 'done') {
+      const { at, status, ms, attempt } = made;
+      return { at, ...(status !== undefined && { status }), ms, attempt };
+    }
+    const { superseded } = await record(job, made, verdict.kind === 'retry');
+    if (superseded) return { superseded: true };
+    if (verdict.kind === 'failed') throw new UnrecoverableError(verdict.reason);
+    return putBack(() => job.moveToDelayed(now() + verdict.waitMs, token));
+  }
+
+  /** What the job's hash knows that BullMQ does not hand over. Only looked up where there can be anything. */
+  async function recall(job: CallbackJob): Promise<{ superseded: boolean; attempts: number }> {
+    if (job.attemptsStarted <= 1) return { superseded: false, attempts: 0 };
+    const [superseded, attempts] = await redis.hmget(keysOf.job(queue, job.id ?? ''), 'superseded', 'attemptsBefore');
+    return { superseded: superseded === '1', attempts: Number(attempts ?? 0) };
+  }
+
+  /** Keeps a failed attempt. BullMQ counts the last one itself (`atm`) when it moves the job to `failed`. */
+  async function record(job: CallbackJob, made: AttemptRecord, count: boolean): Promise<{ superseded: boolean }> {
+    const jobKey = keysOf.job(queue, job.id ?? '');
+    const multi = redis.multi().rpush(keysOf.jobLog(queue, job.id ?? ''), JSON.stringify(made));
+    if (count) multi.hincrby(jobKey, 'atm', 1);
+    const replies = (await multi.hget(jobKey, 'superseded').exec()) ?? [];
+    for (const [error] of replies) if (error !== null) throw error;
+    return { superseded: replies.at(-1)?.[1] === '1' };
+  }
+
+  function report(delivery: Delivery, result: Made, verdict: Verdict, ms: number): void {
+    const { job, webhookId, attempt } = delivery;
+    const outcome = verdict.kind === 'done' ? 'delivered' : verdict.kind === 'retry' ? 'retried' : 'failed';
+    metrics.deliveries.inc({ outcome });
+    metrics.deliverySeconds.observe(ms / 1_000);
+    if (verdict.kind === 'done') metrics.endToEndSeconds.observe((now() - Date.parse(job.receivedAt)) / 1_000);
+    const { answer: _, ...outcomeFields } = outcomeOf(result);
+    log[verdict.kind === 'failed' ? 'error' : 'info']({
+      event: 'delivery.attempted',
+      brand: queue.brand,
+      gatewayReference: job.gatewayReference,
+      webhookId,
+      attempt,
+      ...outcomeFields,
+      ms,
+      verdict: outcome,
+      ...(verdict.kind === 'retry' && { waitMs: verdict.waitMs }),
+      requestId: job.requestId,
+    });
+  }
+}
+
+/** One attempt as it is kept. */
+interface AttemptRecord {
+  readonly attempt: number;
+  readonly at: number;
+  readonly ms: number;
+  readonly status?: number;
+  readonly error?: string;
+  readonly answer?: string;
+}
+
+function outcomeOf(result: Made): { status?: number; error?: string; answer?: string } {
+  switch (result.kind) {
+    case 'answered':
+      return { status: result.status, answer: result.answer };
+    case 'returned':
+      return {};
+    case 'error':
+    case 'permanent':
+      return { error: result.error, ...(result.answer !== undefined && { answer: result.answer }) };
+  }
+}
+
+function toDelivery(job: JobData, attempt: number): Delivery {
+  const { brand, gatewayReference, status, sequence = 0 } = job;
+  // `pending` has no kind and is never queued by us; were it, it would still need an id of its own.
+  const kind = kindOf(status) ?? `status:${status ?? ''}`;
+  return { job, webhookId: webhookIdOf({ brand, gatewayReference, kind }, sequence), sequence, attempt };
+}
+
+function parseData(job: CallbackJob): JobData {
+  const parsed = jobSchema.safeParse(job.data);
+  if (parsed.success) return parsed.data;
+  throw new UnrecoverableError(
+    `the job's data is no callback of version 1: ${z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ')}`,
+  );
+}
+
+/**
+ * Gives the job back, and tells BullMQ to leave it alone. Where that cannot be (Redis is away, the lock is lost) the job
+ * is someone else's already or comes back once its lock has lapsed: either way it must not count as failed here.
+ */
+async function putBack(move: () => Promise<unknown>): Promise<never> {
+  await move().catch(() => undefined);
+  throw new WaitingError();
+}
+
+function isSettled(error: unknown): boolean {
+  return error instanceof WaitingError || error instanceof DelayedError || error instanceof UnrecoverableError;
+}

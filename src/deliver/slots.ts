@@ -1,0 +1,46 @@
+// FORWARD_CONCURRENCY: how many deliveries this process has in flight at once, over all brands together.
+//
+// Half of the slots are divided among the brands and kept for them; the other half goes to whoever comes first. So a
+// brand whose merchant hangs cannot hold all of them, and a brand that is alone in having work can use most of them.
+
+export type Release = () => void;
+
+export type Slots = ReturnType<typeof createSlots>;
+
+export function createSlots(limit: number, names: readonly string[]) {
+  const own = names.length === 1 ? limit : Math.floor(limit / (2 * names.length));
+  const common = limit - own * names.length;
+  const inFlight = new Map(names.map((name) => [name, 0]));
+  const waiting: { name: string; resolve: (release: Release | undefined) => void }[] = [];
+  let closed = false;
+
+  const countOf = (name: string) => inFlight.get(name) ?? 0;
+  const commonUsed = () => [...inFlight.values()].reduce((sum, count) => sum + Math.max(0, count - own), 0);
+  const isFree = (name: string) => countOf(name) < own || commonUsed() < common;
+
+  function occupy(name: string): Release {
+    inFlight.set(name, countOf(name) + 1);
+    return () => {
+      inFlight.set(name, countOf(name) - 1);
+      const index = waiting.findIndex((waiter) => isFree(waiter.name));
+      const [next] = index < 0 ? [] : waiting.splice(index, 1);
+      next?.resolve(occupy(next.name));
+    };
+  }
+
+  return {
+    /** The most that one brand can ever have in flight. */
+    maxPerBrand: own + common,
+    /** Waits for a slot; undefined once closed. */
+    async take(name: string): Promise<Release | undefined> {
+      if (closed) return undefined;
+      if (isFree(name)) return occupy(name);
+      return new Promise((resolve) => waiting.push({ name, resolve }));
+    },
+    /** Sends away whoever waits. */
+    close(): void {
+      closed = true;
+      for (const waiter of waiting.splice(0)) waiter.resolve(undefined);
+    },
+  };
+}
