@@ -47,6 +47,9 @@ export const keysOf = {
   quarantineBytes: ({ base }: BrandQueue) => `${base}/qbytes`,
   /** Sorted set: quarantine id by time, of conflicts that reconciliation has yet to verify. */
   unverified: ({ base }: BrandQueue) => `${base}/unverified`,
+  /** Hash: the state of the merchant's breaker; absent while it is closed. Beside it, the set of failing jobs. */
+  breaker: ({ base }: BrandQueue) => `${base}/b`,
+  breakerFailures: ({ base }: BrandQueue) => `${base}/b:failures`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;

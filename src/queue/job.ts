@@ -64,6 +64,11 @@ export function jobIdOf(digest: string, nonce: string): string {
   return digest + nonce;
 }
 
+/** The claim's digest: what stands before the nonce's dot. */
+export function digestOfJob(jobId: string): string {
+  return jobId.slice(0, Math.max(jobId.lastIndexOf('.'), 0));
+}
+
 /**
  * Options that every BullMQ worker understands, so that a merchant's plain `new Worker(...)` that throws is retried.
  * The built-in worker keeps a schedule of its own (FORWARD_RETRIES) and never uses these.

@@ -1,0 +1,41 @@
+--[[
+  Puts one settled or retrying job back into the queue, in one step, as BullMQ's reprocessJob and promote do.
+
+  The claim is not touched: a later duplicate from the gateway stays a duplicate. The attempts of before are kept: the
+  failed ones stand in the job's log already, the good one (the return value) joins them. BullMQ's count (atm) starts
+  anew, so every kind of worker has its whole schedule again; what it was goes into attemptsBefore, so that
+  payalo-attempt goes on counting.
+
+  KEYS[1] claim  [2] job  [3] job log  [4] wait  [5] delayed  [6] completed  [7] failed  [8] meta  [9] active
+      [10] events  [11] marker
+  ARGV[1] job id
+  Returns 'replayed', 'not-found', 'gone', 'superseded' or 'in-progress'.
+]]
+local job, jobId = KEYS[2], ARGV[1]
+
+if redis.call('EXISTS', job) == 0 then
+  return redis.call('EXISTS', KEYS[1]) == 1 and 'gone' or 'not-found'
+end
+if redis.call('HGET', job, 'superseded') == '1' then return 'superseded' end
+
+local previous
+for set, name in pairs({ [KEYS[5]] = 'delayed', [KEYS[6]] = 'completed', [KEYS[7]] = 'failed' }) do
+  if redis.call('ZREM', set, jobId) == 1 then previous = name end
+end
+if not previous then return 'in-progress' end
+
+local returned = redis.call('HGET', job, 'returnvalue')
+if returned then
+  local isJson, attempt = pcall(cjson.decode, returned)
+  if isJson and type(attempt) == 'table' and attempt['attempt'] then redis.call('RPUSH', KEYS[3], returned) end
+end
+redis.call('HINCRBY', job, 'attemptsBefore', tonumber(redis.call('HGET', job, 'atm') or 0))
+redis.call('HDEL', job, 'atm', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'processedOn', 'defa')
+redis.call('HSET', job, 'delay', 0)
+
+redis.call('LPUSH', KEYS[4], jobId)
+redis.call('XADD', KEYS[10], '*', 'event', 'waiting', 'jobId', jobId, 'prev', previous)
+local attributes = redis.call('HMGET', KEYS[8], 'paused', 'concurrency')
+local isHeld = attributes[1] or (attributes[2] and redis.call('LLEN', KEYS[9]) >= tonumber(attributes[2]))
+if not isHeld then redis.call('ZADD', KEYS[11], 0, '0') end
+return 'replayed'
