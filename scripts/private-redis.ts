@@ -1,0 +1,159 @@
+// A Redis of one's own: a real server on the loopback address with the settings that the product's promises need
+// (every write on disk before it is answered, nothing evicted). It belongs to this process and ends with it.
+//
+// Ready when PING is answered. Fails with the server's last words.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { endWithThisProcess } from './end-with-this-process.ts';
+import type { RedisServer } from './redis-server.ts';
+
+export interface PrivateRedisOptions {
+  readonly server: RedisServer;
+  readonly dir: string;
+  /** Default: a free one. */
+  readonly port?: number | undefined;
+  /** Further arguments of redis-server; they win over the ones set here. */
+  readonly args?: readonly string[] | undefined;
+  /** False: nothing is written to disk. */
+  readonly durable?: boolean | undefined;
+}
+
+export type PrivateRedis = Awaited<ReturnType<typeof startPrivateRedis>>;
+
+const portAttempts = 5;
+const readyMs = 20_000;
+const stopMs = 5_000;
+const outputCharactersMax = 8_000;
+
+export async function startPrivateRedis(options: PrivateRedisOptions) {
+  await mkdir(options.dir, { recursive: true });
+  let port = options.port ?? (await freePort());
+  let running = await start(options, port);
+  for (let attempt = 1; running.failed && options.port === undefined && attempt < portAttempts; attempt += 1) {
+    port = await freePort(); // somebody was faster to take the port
+    running = await start(options, port);
+  }
+  if (running.failed) throw new Error(`redis-server did not start:\n${running.output()}`);
+  let child = running.child;
+
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    dir: options.dir,
+    get pid(): number {
+      return child.pid ?? -1;
+    },
+    /** SIGKILL resolves when the process is gone; SIGSTOP and SIGCONT freeze and thaw it. */
+    async kill(signal: NodeJS.Signals): Promise<void> {
+      const gone = exitOf(child);
+      child.kill(signal);
+      if (signal === 'SIGKILL') await gone;
+    },
+    /** Ends it in order; after some seconds, at once. */
+    async stop(): Promise<void> {
+      await end(child);
+    },
+    /** Starts it again, on the same port with the same data. One that still runs is stopped first. */
+    async restart(): Promise<void> {
+      await end(child);
+      const restarted = await start(options, port);
+      if (restarted.failed) throw new Error(`redis-server did not start again:\n${restarted.output()}`);
+      child = restarted.child;
+    },
+  };
+}
+
+async function start({ server, dir, args = [], durable = true }: PrivateRedisOptions, port: number) {
+  const durability = durable
+    ? ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '']
+    : ['--appendonly', 'no', '--save', ''];
+  const child = spawn(
+    server.command,
+    ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir]
+      .concat('--maxmemory-policy', 'noeviction', '--daemonize', 'no', durability)
+      .concat(args),
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...server.env } },
+  );
+  endWithThisProcess(child);
+  let output = '';
+  const collect = (text: unknown) => {
+    output = `${output}${String(text)}`.slice(-outputCharactersMax);
+  };
+  child.stdout.on('data', collect);
+  child.stderr.on('data', collect);
+  child.on('error', collect);
+  const failed = !(await answersPing(child, port));
+  if (failed) await end(child);
+  return { child, failed, output: () => output };
+}
+
+async function answersPing(child: ChildProcess, port: number): Promise<boolean> {
+  const deadlineMs = performance.now() + readyMs;
+  while (hasNotEnded(child) && performance.now() < deadlineMs) {
+    // Another server on this port would answer as well: ours has ended then, for lack of the port.
+    if (await ping(port)) return hasNotEnded(child);
+    await delay(5);
+  }
+  return false;
+}
+
+/** One that wants a password first is ready, too; one that still loads its data is not. */
+function ping(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    socket.setTimeout(1_000, () => socket.destroy());
+    socket.once('data', (answer) => {
+      resolve(/^(\+PONG|-NOAUTH)/.test(String(answer)));
+      socket.destroy();
+    });
+    socket.once('error', () => resolve(false));
+    socket.once('close', () => resolve(false));
+  });
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (!hasNotEnded(child)) return;
+  const gone = exitOf(child);
+  child.kill('SIGCONT'); // a frozen process takes no SIGTERM
+  child.kill('SIGTERM');
+  const impatience = setTimeout(() => child.kill('SIGKILL'), stopMs);
+  await gone;
+  clearTimeout(impatience);
+}
+
+function hasNotEnded(child: ChildProcess): boolean {
+  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+}
+
+async function exitOf(child: ChildProcess): Promise<void> {
+  if (hasNotEnded(child)) await once(child, 'exit');
+}
+
+/**
+ * A free port below those that the system gives to outgoing connections: while a server is down between two starts,
+ * somebody's connection could otherwise be given its port.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+export async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, '127.0.0.1', resolve);
+    });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}

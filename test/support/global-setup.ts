@@ -1,0 +1,8 @@
+// Makes sure of a Redis server once per run, so that `npx vitest run test/one.test.ts` works by itself too. The workers
+// find it in their environment, which they inherit from the process that this runs in.
+import { ensureRedisServer } from '../../scripts/redis-server.ts';
+
+export async function setup(): Promise<void> {
+  const { command, env } = await ensureRedisServer({ say: (text) => process.stderr.write(`${text}\n`) });
+  process.env['TEST_REDIS_SERVER'] = JSON.stringify({ command, env });
+}

@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Redis } from 'ioredis';
+import { expect, test } from 'vitest';
+import { redisServer, startRedis } from './redis.ts';
+import { makeTempDir } from './temp-dir.ts';
+import { until } from './until.ts';
+
+test('is a Redis with the durable settings of the contract', async () => {
+  await using redis = await startRedis();
+  const client = new Redis(redis.url);
+  const settings = await client.config('GET', 'appendonly', 'appendfsync', 'maxmemory-policy', 'save');
+  client.disconnect();
+  expect(settings).toEqual(
+    expect.arrayContaining([
+      'appendonly',
+      'yes',
+      'appendfsync',
+      'always',
+      'maxmemory-policy',
+      'noeviction',
+      'save',
+      '',
+    ]),
+  );
+});
+
+test('has its data again on the same port after it was killed and restarted', async () => {
+  await using redis = await startRedis();
+  const before = new Redis(redis.url);
+  await before.set('key', 'kept');
+  before.disconnect();
+  const { pid } = redis;
+  await redis.kill('SIGKILL');
+  await redis.restart();
+  expect(redis.pid).not.toBe(pid);
+  const after = new Redis(redis.url);
+  expect(await after.get('key')).toBe('kept');
+  after.disconnect();
+});
+
+test('answers nothing while it is frozen and goes on when it is thawed', async () => {
+  await using redis = await startRedis({ durable: false });
+  const client = new Redis(redis.url, { commandTimeout: 200 });
+  await client.ping();
+  await redis.kill('SIGSTOP');
+  await expect(client.ping()).rejects.toThrow('timed out');
+  await redis.kill('SIGCONT');
+  expect(await client.ping()).toBe('PONG');
+  client.disconnect();
+});
+
+test('is stopped in order even while frozen, and its folder is removed', async () => {
+  const redis = await startRedis();
+  await redis.kill('SIGSTOP');
+  await redis.stop();
+  expect(existsSync(redis.dir)).toBe(false);
+  expect(isRunning(redis.pid)).toBe(false);
+});
+
+test('dies with the process that started it, also when that one is killed', async () => {
+  const dir = await makeTempDir('orphan');
+  const code = `
+    import { startPrivateRedis } from ${JSON.stringify(path.resolve('scripts/private-redis.ts'))};
+    const redis = await startPrivateRedis({ server: ${JSON.stringify(redisServer())}, dir: ${JSON.stringify(dir)} });
+    console.log(redis.pid);
+    setInterval(() => undefined, 1000);`;
+  const parent = spawn(process.execPath, ['--input-type=module', '--eval', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
+  expect(isRunning(pid)).toBe(true);
+  parent.kill('SIGKILL');
+  await until(() => !isRunning(pid), { describe: 'the orphaned Redis to be gone' });
+});
+
+/** A zombie has ended, even where nobody collects it (a container without an init). */
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !existsSync('/proc/self/stat') || !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,27 @@
+// Waits for a condition instead of for a time.
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface UntilOptions {
+  readonly timeoutMs?: number;
+  readonly everyMs?: number;
+  /** What is waited for, for the error: `until(..., { describe: 'the job to be delivered' })`. */
+  readonly describe?: string;
+}
+
+/** Resolves with the first truthy value of the condition. What the condition throws is the test's failure at once. */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  { timeoutMs = 10_000, everyMs = 10, describe = condition.toString() }: UntilOptions = {},
+): Promise<Exclude<T, false | 0 | '' | null | undefined>> {
+  const deadlineMs = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (isTruthy(value)) return value;
+    if (performance.now() > deadlineMs) throw new Error(`Waited ${timeoutMs} ms in vain for ${describe}`);
+    await delay(everyMs);
+  }
+}
+
+function isTruthy<T>(value: T): value is Exclude<T, false | 0 | '' | null | undefined> {
+  return Boolean(value);
+}
