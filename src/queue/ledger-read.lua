@@ -1,0 +1,41 @@
+--[[
+  Reads everything about some jobs of one brand at one moment: one command for a whole page, and no state seen twice.
+  Writes nothing. The wait list is never searched: a job in none of the other four places waits.
+
+  KEYS[1] completed  [2] failed  [3] delayed  [4] active
+  ARGV[1] base ("prefix:queue")  [2] how many log lines per job, newest last; 0 reads only their count
+       [3] how many of the active list to look at  [4...] job ids
+  Returns per job: { id, claim text, hash fields (see below), completed score, failed score, delayed score, is active,
+  number of log lines, log lines, conflicts as field and value in turn }; '' stands for what is not there.
+]]
+local base, logLines, activeMax = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local digestLength = 22
+
+local active = {}
+for _, id in ipairs(redis.call('LRANGE', KEYS[4], 0, activeMax - 1)) do
+  active[id] = true
+end
+
+local jobs = {}
+for index = 4, #ARGV do
+  local id = ARGV[index]
+  local digest = string.sub(id, 1, digestLength)
+  local key = base .. ':' .. id
+  local fields = redis.call('HMGET', key, 'data', 'returnvalue', 'failedReason', 'processedOn', 'finishedOn', 'corrects', 'erased')
+  for at = 1, 7 do
+    fields[at] = fields[at] or ''
+  end
+  jobs[#jobs + 1] = {
+    id,
+    redis.call('GET', base .. '/c:' .. digest) or '',
+    fields,
+    redis.call('ZSCORE', KEYS[1], id) or '',
+    redis.call('ZSCORE', KEYS[2], id) or '',
+    redis.call('ZSCORE', KEYS[3], id) or '',
+    active[id] and 1 or 0,
+    redis.call('LLEN', key .. ':logs'),
+    logLines > 0 and redis.call('LRANGE', key .. ':logs', -logLines, -1) or {},
+    logLines > 0 and redis.call('HGETALL', base .. '/x:' .. digest) or {},
+  }
+end
+return jobs

@@ -1,0 +1,133 @@
+// Reads jobs with all that is known of them (claim, state, attempts, conflicts) through ledger-read.lua: one command
+// for a page. Fails as Redis does (throws); a job that is gone comes back with its claim alone.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import type { BrandQueue } from './brand-queue.ts';
+import { parseClaim, type Claim } from './claims.ts';
+import type { RedisConnection } from './connections.ts';
+import { jobSchema, type JobData } from './job.ts';
+
+export interface JobRecord {
+  readonly brand: string;
+  readonly jobId: string;
+  /** Undefined once DEDUP_TTL is over. */
+  readonly claim: Claim | undefined;
+  /** Undefined where the job is gone, or was not written by this service. */
+  readonly data: JobData | undefined;
+  readonly returnvalue: string;
+  readonly failedReason: string;
+  readonly processedOnMs: number | undefined;
+  readonly finishedOnMs: number | undefined;
+  /** Ids of the jobs that this correction replaced, the latest first. */
+  readonly corrects: readonly string[];
+  readonly erased: boolean;
+  readonly place: Place;
+  readonly nextAttemptMs: number | undefined;
+  readonly logCount: number;
+  readonly logLines: readonly string[];
+  /** `status|amount` -> quarantine id. */
+  readonly conflicts: ReadonlyMap<string, string>;
+}
+
+/** Where BullMQ holds the job. */
+export type Place = 'completed' | 'failed' | 'delayed' | 'active' | 'wait' | 'gone';
+
+/** A job has about a dozen attempts in its life; replays add to them. */
+export const logLinesMax = 200;
+/** The active list is as long as the deliveries in flight of all processes. */
+const activeMax = 5_000;
+
+const command = 'payaloLedgerRead';
+const script = readFileSync(new URL('./ledger-read.lua', import.meta.url), 'utf8');
+const text = z.string();
+const reply = z.array(
+  z.tuple([
+    text,
+    text,
+    z.tuple([text, text, text, text, text, text, text]),
+    text,
+    text,
+    text,
+    z.number(),
+    z.number(),
+    z.array(text),
+    z.array(text),
+  ]),
+);
+
+export function createJobReader(redis: RedisConnection) {
+  redis.defineCommand(command, { lua: script, numberOfKeys: 4 });
+  const call = z
+    .custom<(...args: (string | number)[]) => Promise<unknown>>((value) => typeof value === 'function')
+    .parse(Reflect.get(redis, command));
+
+  return async function readJobs(
+    queue: BrandQueue,
+    jobIds: readonly string[],
+    { withLogs }: { withLogs: boolean },
+  ): Promise<JobRecord[]> {
+    if (jobIds.length === 0) return [];
+    const keys = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
+    const answer = await call.call(redis, ...keys, queue.base, withLogs ? logLinesMax : 0, activeMax, ...jobIds);
+    return reply.parse(answer).map((row) => toRecord(queue, row));
+  };
+}
+
+export type JobReader = ReturnType<typeof createJobReader>;
+
+function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRecord {
+  const [jobId, claim, fields, completed, failed, delayed, isActive, logCount, logLines, conflicts] = row;
+  const [data, returnvalue, failedReason, processedOn, finishedOn, corrects, erased] = fields;
+  return {
+    brand: queue.brand,
+    jobId,
+    claim: claim === '' ? undefined : parseClaim(jobId.slice(0, 22), claim),
+    data: parseData(data),
+    returnvalue,
+    failedReason,
+    processedOnMs: toNumber(processedOn),
+    finishedOnMs: toNumber(finishedOn),
+    corrects: corrects === '' ? [] : corrects.split(','),
+    erased: erased !== '',
+    place: placeOf({ data, completed, failed, delayed, isActive }),
+    nextAttemptMs: delayed === '' ? undefined : Math.floor(Number(delayed) / delayedScoreFactor),
+    logCount,
+    logLines,
+    conflicts: new Map(pairs(conflicts)),
+  };
+}
+
+/** BullMQ's score of a delayed job is its time in ms times this, plus a counter (getDelayedScore.lua). */
+const delayedScoreFactor = 0x1000;
+
+interface Found {
+  readonly data: string;
+  readonly completed: string;
+  readonly failed: string;
+  readonly delayed: string;
+  readonly isActive: number;
+}
+
+function placeOf({ data, completed, failed, delayed, isActive }: Found): Place {
+  if (data === '') return 'gone';
+  if (completed !== '') return 'completed';
+  if (failed !== '') return 'failed';
+  if (isActive === 1) return 'active';
+  return delayed === '' ? 'wait' : 'delayed';
+}
+
+export function parseData(json: string): JobData | undefined {
+  try {
+    return jobSchema.safeParse(JSON.parse(json)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function toNumber(digits: string): number | undefined {
+  return digits === '' ? undefined : Number(digits);
+}
+
+function pairs(flat: readonly string[]): [string, string][] {
+  return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => [flat[at * 2] ?? '', flat[at * 2 + 1] ?? '']);
+}

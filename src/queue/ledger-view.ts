@@ -1,0 +1,272 @@
+// What is told of a callback: the contract's `GET /v1/callbacks/{gatewayReference}`, made from what Redis holds.
+// Pure. Lenient towards jobs that a worker of the merchant's own has handled: those have no attempts of ours noted.
+import * as z from 'zod';
+import { kindOf, webhookIdOf } from '../callback/identity.ts';
+import { parseExact } from '../callback/decimal.ts';
+import type { JobRecord } from './ledger-read.ts';
+import { sources, type JobData } from './job.ts';
+
+export const callbackStates = [
+  'spooled',
+  'queued',
+  'delivering',
+  'retrying',
+  'delivered',
+  'failed',
+  'superseded',
+] as const;
+export type CallbackState = (typeof callbackStates)[number];
+
+const time = z.iso.datetime();
+
+export const attemptSchema = z.object({
+  attempt: z.int().optional(),
+  at: time,
+  status: z.int().optional().describe("The merchant's HTTP status."),
+  error: z.string().optional().describe('Why there was no status: timeout, ECONNREFUSED, ...'),
+  ms: z.number().optional(),
+  answer: z.string().optional().describe("The beginning of the merchant's answer."),
+});
+
+export const conflictSchema = z.object({
+  quarantineId: z.string(),
+  status: z.string().nullable(),
+  amount: z.string().nullable(),
+  receivedAt: time.nullable(),
+  body: z.string().nullable(),
+});
+
+export const callbackRowSchema = z.object({
+  brand: z.string(),
+  gatewayReference: z.string(),
+  merchantReference: z.string().nullable(),
+  status: z.string().nullable(),
+  type: z.string().nullable(),
+  amount: z.object({ value: z.string(), currency: z.string() }).nullable(),
+  state: z.enum(callbackStates),
+  receivedAt: time,
+  deliveredAt: time.nullable(),
+  nextAttemptAt: time.nullable(),
+  failedReason: z.string().nullable(),
+  source: z.enum(sources).nullable().describe('Null where only the memory of the callback is left.'),
+  sequence: z.int().describe('0; 1, 2, ... for corrections.'),
+  duplicates: z.int(),
+  webhookId: z.string(),
+  requestId: z.string().nullable(),
+  erased: z.boolean(),
+});
+
+export const callbackSchema = callbackRowSchema.extend({
+  attempts: z.array(attemptSchema),
+  conflicts: z.array(conflictSchema),
+  body: z.string().nullable().describe("The gateway's JSON text, byte for byte; null once removed or erased."),
+});
+
+export type Attempt = z.infer<typeof attemptSchema>;
+export type Conflict = z.infer<typeof conflictSchema>;
+export type CallbackRow = z.infer<typeof callbackRowSchema>;
+export type CallbackView = z.infer<typeof callbackSchema>;
+
+/** One line of a list; undefined where the job is gone, since then its reference is not known any more. */
+export function toRow(record: JobRecord): CallbackRow | undefined {
+  return record.data === undefined ? undefined : rowOf(record, record.data);
+}
+
+function rowOf(record: JobRecord, data: JobData): CallbackRow {
+  const { brand, claim } = record;
+  const sequence = data.sequence ?? 0;
+  const state = stateOf(record);
+  return {
+    brand,
+    gatewayReference: data.gatewayReference,
+    merchantReference: data.merchantReference,
+    status: data.status,
+    type: data.type,
+    amount: amountOf(data.body),
+    state,
+    receivedAt: data.receivedAt,
+    deliveredAt: state === 'delivered' ? toTime(deliveryOf(record)?.at ?? record.finishedOnMs) : null,
+    nextAttemptAt: toTime(record.nextAttemptMs),
+    failedReason: state === 'failed' && record.failedReason !== '' ? record.failedReason : null,
+    source: data.source,
+    sequence,
+    duplicates: claim?.duplicates ?? 0,
+    webhookId: webhookId(brand, data.gatewayReference, data.status, sequence),
+    requestId: data.requestId,
+    erased: record.erased,
+  };
+}
+
+/** The whole of a callback whose job is there. */
+export function toView(record: JobRecord, data: JobData, conflicts: Conflict[]): CallbackView {
+  return {
+    ...rowOf(record, data),
+    attempts: attemptsOf(record),
+    conflicts,
+    body: record.erased ? null : data.body,
+  };
+}
+
+/** What the claim alone still tells, once retention (or a worker with removeOnComplete) has removed the job. */
+export function toRemembered(
+  record: JobRecord,
+  gatewayReference: string,
+  conflicts: Conflict[],
+): CallbackView | undefined {
+  const { claim, brand } = record;
+  if (claim === undefined) return undefined;
+  const status = readableStatus(claim.status);
+  return {
+    brand,
+    gatewayReference,
+    merchantReference: null,
+    status,
+    type: null,
+    amount: splitAmount(claim.amount),
+    state: callbackStates.find((state) => state === claim.state) ?? 'delivered',
+    receivedAt: new Date(claim.receivedAtMs).toISOString(),
+    deliveredAt: toTime(claim.deliveredAtMs),
+    nextAttemptAt: null,
+    failedReason: null,
+    source: null,
+    sequence: claim.sequence,
+    duplicates: claim.duplicates,
+    webhookId: webhookId(brand, gatewayReference, status, claim.sequence),
+    requestId: null,
+    erased: false,
+    attempts: [],
+    conflicts,
+    body: null,
+  };
+}
+
+export interface SpooledCallback {
+  readonly brand: string;
+  readonly data: JobData;
+}
+
+export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
+  return {
+    brand,
+    gatewayReference: data.gatewayReference,
+    merchantReference: data.merchantReference,
+    status: data.status,
+    type: data.type,
+    amount: amountOf(data.body),
+    state: 'spooled',
+    receivedAt: data.receivedAt,
+    deliveredAt: null,
+    nextAttemptAt: null,
+    failedReason: null,
+    source: data.source,
+    sequence: 0,
+    duplicates: 0,
+    webhookId: webhookId(brand, data.gatewayReference, data.status, 0),
+    requestId: data.requestId,
+    erased: false,
+    attempts: [],
+    conflicts: [],
+    body: data.body,
+  };
+}
+
+export function stateOf(record: JobRecord): CallbackState {
+  switch (record.place) {
+    case 'completed':
+      return isSuperseded(record) ? 'superseded' : 'delivered';
+    case 'failed':
+      return 'failed';
+    case 'active':
+      return 'delivering';
+    case 'delayed':
+      return 'retrying';
+    case 'wait':
+      return 'queued';
+    case 'gone':
+      return callbackStates.find((state) => state === record.claim?.state) ?? 'delivered';
+  }
+}
+
+const supersededSchema = z.object({ superseded: z.literal(true) });
+
+function isSuperseded({ returnvalue }: JobRecord): boolean {
+  return returnvalue !== '' && supersededSchema.safeParse(parseJson(returnvalue)).success;
+}
+
+const logLine = z.object({
+  attempt: z.int().optional(),
+  at: z.number(),
+  ms: z.number().optional(),
+  status: z.int().optional(),
+  error: z.string().optional(),
+  answer: z.string().optional(),
+});
+type LogLine = z.infer<typeof logLine>;
+
+/** The attempt that succeeded, as the built-in worker returned it. */
+function deliveryOf({ returnvalue, place }: JobRecord): LogLine | undefined {
+  return place === 'completed' ? logLine.safeParse(parseJson(returnvalue)).data : undefined;
+}
+
+/** In the order they were made. A worker of the merchant's own leaves only the reason of its last failure. */
+export function attemptsOf(record: JobRecord): Attempt[] {
+  const noted = record.logLines.flatMap((line) => logLine.safeParse(parseJson(line)).data ?? []);
+  const delivery = deliveryOf(record);
+  const attempts = [...noted, ...(delivery === undefined ? [] : [delivery])].map(toAttempt);
+  if (attempts.length > 0 || record.failedReason === '') return attempts;
+  const at = toTime(record.finishedOnMs ?? record.processedOnMs);
+  return at === null ? [] : [{ at, error: record.failedReason }];
+}
+
+function toAttempt({ at, attempt, ms, status, error, answer }: LogLine): Attempt {
+  return {
+    at: new Date(at).toISOString(),
+    ...(attempt !== undefined && { attempt }),
+    ...(status !== undefined && { status }),
+    ...(error !== undefined && { error }),
+    ...(ms !== undefined && { ms }),
+    ...(answer !== undefined && { answer }),
+  };
+}
+
+/** A claim holds an unusual status as a digest only (claims.ts). */
+export function readableStatus(claimed: string): string | null {
+  return claimed === '' || claimed.startsWith('~') ? null : claimed;
+}
+
+const exactAmount = z.object({ value: z.string(), currency: z.string() });
+const amountFields = z.object({
+  finalAmount: exactAmount.nullish().catch(null),
+  requestedAmount: exactAmount.nullish().catch(null),
+});
+
+/** The final amount, else the requested one, with the digits that the gateway wrote. */
+function amountOf(body: string): CallbackRow['amount'] {
+  try {
+    const fields = amountFields.safeParse(parseExact(body.replace(/^\uFEFF/, ''))).data;
+    return fields?.finalAmount ?? fields?.requestedAmount ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function splitAmount(claimed: string): CallbackRow['amount'] {
+  const match = /^(-?[\d.]+)(\D.*)?$/.exec(claimed);
+  return match?.[1] === undefined ? null : { value: match[1], currency: match[2] ?? '' };
+}
+
+function webhookId(brand: string, gatewayReference: string, status: string | null, sequence: number): string {
+  return webhookIdOf({ brand, gatewayReference, kind: kindOf(status) ?? 'terminal' }, sequence);
+}
+
+function toTime(ms: number | undefined): string | null {
+  return ms === undefined || !Number.isFinite(ms) ? null : new Date(ms).toISOString();
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,156 @@
+// The ledger: what is found by reference, by time and by state. Only reads.
+//
+// Promises: a search or a page costs a handful of Redis commands however many callbacks are stored (each page reads at
+// most `pageMax` jobs), and each job's state is of one moment. Pages may be short, or even empty, and still have a
+// `next`. Fails as Redis does (throws), except that what lies in the spool is found without Redis too.
+import * as z from 'zod';
+import { digestOf, referenceDigest, terminalKind } from '../callback/identity.ts';
+import { keysOf, type BrandQueue } from './brand-queue.ts';
+import { readClaims } from './claims.ts';
+import type { RedisConnection } from './connections.ts';
+import { createLedgerPages, matches, type ListQuery } from './ledger-pages.ts';
+import { createJobReader, parseData, type JobRecord } from './ledger-read.ts';
+import {
+  readableStatus,
+  toRemembered,
+  toRow,
+  toSpooled,
+  toView,
+  type CallbackRow,
+  type CallbackView,
+  type Conflict,
+  type SpooledCallback,
+} from './ledger-view.ts';
+
+export interface LedgerDeps {
+  readonly redis: RedisConnection;
+  /** By brand. */
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  /** What lies in the spools that this process can see. */
+  readonly findSpooled?: (gatewayReference: string) => Promise<SpooledCallback[]>;
+}
+
+/** All that is known under one reference of one brand. */
+export interface Finding {
+  /** The success or failure; where there is none (yet), the latest of the other statuses. */
+  readonly callback: CallbackView;
+  /** What the callback replaced, where it is a correction; the latest first. */
+  readonly corrected: CallbackView[];
+  /** Callbacks of other statuses (`reversed`, ...) with the same reference. */
+  readonly others: CallbackView[];
+}
+
+/** No reference has that many statuses or conflicts unless someone plays. */
+const kindsMax = 20;
+const conflictsMax = 20;
+const correctionsMax = 20;
+
+export function createLedger({ redis, queues, findSpooled = async () => [] }: LedgerDeps) {
+  const readJobs = createJobReader(redis);
+  const readPage = createLedgerPages({ redis, queues });
+  const queuesOf = (brand: string | undefined) =>
+    [...queues.values()].filter((queue) => queue.brand === (brand ?? queue.brand));
+
+  /** One finding per brand that knows the reference; the order is the configuration's. */
+  async function findAll(gatewayReference: string, brand?: string): Promise<Finding[]> {
+    const stored = await Promise.all(queuesOf(brand).map((queue) => findStored(queue, gatewayReference))).catch(
+      (cause: unknown) => ({ cause }),
+    );
+    if (!('cause' in stored)) {
+      const findings = stored.filter((finding) => finding !== undefined);
+      if (findings.length > 0) return findings;
+    }
+    const spooled = (await findSpooled(gatewayReference)).filter(
+      (found) => brand === undefined || found.brand === brand,
+    );
+    if (spooled.length === 0 && 'cause' in stored) throw stored.cause;
+    return spooled.map((found) => ({ callback: toSpooled(found), corrected: [], others: [] }));
+  }
+
+  async function find(gatewayReference: string, brand?: string): Promise<Finding | undefined> {
+    return (await findAll(gatewayReference, brand))[0];
+  }
+
+  async function findStored(queue: BrandQueue, gatewayReference: string): Promise<Finding | undefined> {
+    const terminal = digestOf({ brand: queue.brand, gatewayReference, kind: terminalKind });
+    const [others, terminalClaims] = await Promise.all([
+      redis.hvals(keysOf.otherKinds(queue, referenceDigest(queue.brand, 'gateway', gatewayReference))),
+      readClaims(redis, queue, [terminal]),
+    ]);
+    const claims = [...terminalClaims, ...(await readClaims(redis, queue, others.slice(0, kindsMax)))].filter(
+      (claim) => claim !== undefined,
+    );
+    const records = await readJobs(
+      queue,
+      claims.map(({ jobId }) => jobId),
+      { withLogs: true },
+    );
+    const replaced = await readJobs(
+      queue,
+      records.flatMap(({ corrects }) => corrects.slice(0, correctionsMax)),
+      { withLogs: true },
+    );
+    const views = await viewsOf(queue, records, gatewayReference);
+    const latestFirst = views.toSorted((a, b) => b.receivedAt.localeCompare(a.receivedAt));
+    const callback = views.find(({ status }) => status === 'success' || status === 'failed') ?? latestFirst[0];
+    if (callback === undefined) return undefined;
+    return {
+      callback,
+      corrected: replaced.flatMap((record) => (record.data === undefined ? [] : toView(record, record.data, []))),
+      others: latestFirst.filter((view) => view !== callback),
+    };
+  }
+
+  async function viewsOf(queue: BrandQueue, records: JobRecord[], gatewayReference: string): Promise<CallbackView[]> {
+    const views = await Promise.all(
+      records.map(async (record) => {
+        const conflicts = await readConflicts(queue, record);
+        return record.data === undefined
+          ? toRemembered(record, gatewayReference, conflicts)
+          : toView(record, record.data, conflicts);
+      }),
+    );
+    return views.filter((view) => view !== undefined);
+  }
+
+  async function readConflicts(queue: BrandQueue, { conflicts }: JobRecord): Promise<Conflict[]> {
+    return Promise.all(
+      [...conflicts].slice(0, conflictsMax).map(async ([contradiction, quarantineId]) => {
+        const [status = '', amount = ''] = contradiction.split('|');
+        const entry = entrySchema.parse(
+          await redis.hmget(keysOf.quarantineEntry(queue, quarantineId), 'receivedAt', 'job', 'body'),
+        );
+        return {
+          quarantineId,
+          status: readableStatus(status),
+          amount: amount === '' || amount.startsWith('~') ? null : amount,
+          receivedAt: entry[0] === null ? null : new Date(Number(entry[0])).toISOString(),
+          body: (entry[1] === null ? undefined : parseData(entry[1])?.body) ?? entry[2],
+        };
+      }),
+    );
+  }
+
+  /** A page, newest first. Throws RangeError with code `BAD_CURSOR` where the cursor is not one of ours. */
+  async function list(query: ListQuery): Promise<{ data: CallbackRow[]; next: string | null }> {
+    const { found, next } = await readPage(query);
+    const rows = new Map<string, CallbackRow>();
+    await Promise.all(
+      [...Map.groupBy(found, ({ queue }) => queue)].map(async ([queue, entries]) => {
+        const ids = entries.map(({ jobId }) => jobId);
+        for (const record of await readJobs(queue, ids, { withLogs: false })) {
+          const row = toRow(record);
+          if (row !== undefined && matches(query, row)) rows.set(queue.base + record.jobId, row);
+        }
+      }),
+    );
+    return { data: found.flatMap(({ queue, jobId }) => rows.get(queue.base + jobId) ?? []), next };
+  }
+
+  return { find, findAll, list };
+}
+
+export type Ledger = ReturnType<typeof createLedger>;
+
+const nullableText = z.string().nullable();
+const entrySchema = z.tuple([nullableText, nullableText, nullableText]);
