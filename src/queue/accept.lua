@@ -86,6 +86,7 @@ local function accept(at)
   local claimKey = base .. '/c:' .. digest
   local claim = redis.call('GET', claimKey)
   local sequence = 0
+  local corrects
 
   if claim then
     local ownNonce, ownSequence, duplicates, since, ownStatus, ownAmount, rest =
@@ -102,6 +103,8 @@ local function accept(at)
       return 'conflict'
     end
     supersede(digest .. ownNonce)
+    local earlier = redis.call('HGET', base .. ':' .. digest .. ownNonce, 'corrects')
+    corrects = digest .. ownNonce .. (earlier and ',' .. earlier or '')
     sequence = tonumber(ownSequence) + 1
     data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
     redis.call('SET', claimKey, string.format('%s,%d,%s,%s,%s,%s', nonce, sequence, duplicates, receivedAt36,
@@ -112,6 +115,8 @@ local function accept(at)
 
   local jobId = digest .. nonce
   addJob(jobId, data, receivedAt)
+  -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
+  if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
   redis.call('ZADD', KEYS[9 + part], receivedAt, jobId)
   if merchantDigest ~= '' then
     local merchantKey = base .. '/m:' .. merchantDigest

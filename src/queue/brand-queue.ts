@@ -50,6 +50,10 @@ export const keysOf = {
   /** Hash: the state of the merchant's breaker; absent while it is closed. Beside it, the set of failing jobs. */
   breaker: ({ base }: BrandQueue) => `${base}/b`,
   breakerFailures: ({ base }: BrandQueue) => `${base}/b:failures`,
+  /** List: what operators did, the latest first; hash: `minute:name` -> count, for the console's charts; retention's lock. */
+  audit: ({ base }: BrandQueue) => `${base}/audit`,
+  rates: ({ base }: BrandQueue) => `${base}/rates`,
+  retention: ({ base }: BrandQueue) => `${base}/retention`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;

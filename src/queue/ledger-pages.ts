@@ -34,7 +34,7 @@ interface Page {
   readonly next: string | null;
 }
 
-export const pageMax = 200;
+export const ledgerPageMax = 200;
 /** Of one score in one set; past it the page moves on, so that no call reads without end. */
 const tieRoundsMax = 50;
 
@@ -55,7 +55,7 @@ export function createLedgerPages({
   async function page(query: ListQuery): Promise<Page> {
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const chosen = [...queues.values()].filter(({ brand }) => brand === (query.brand ?? brand));
-    const limit = Math.min(query.limit, pageMax);
+    const limit = Math.min(query.limit, ledgerPageMax);
     if (query.merchantReference !== undefined) return byMerchantReference(chosen, query.merchantReference, cursor);
     switch (query.state) {
       case 'queued':
@@ -166,7 +166,7 @@ export function createLedgerPages({
         .filter(({ brand }) => scanning === undefined || brand === scanning.brand)
         .map(async (queue) => {
           const key = keysOf.merchantReference(queue, referenceDigest(queue.brand, 'merchant', reference));
-          const [next, flat] = await redis.hscan(key, scanning?.scan ?? '0', 'COUNT', pageMax);
+          const [next, flat] = await redis.hscan(key, scanning?.scan ?? '0', 'COUNT', ledgerPageMax);
           const claims = await readClaims(
             redis,
             queue,

@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+// The operator commands. They work on REDIS_URL and SPOOL_DIR directly, so they also work when the service is down.
+//
+// Exit codes: 0 done; 1 the answer is no (unknown reference, a check that failed, not delivered); 2 wrong usage;
+// 69 Redis or another service could not be reached; 78 the configuration is wrong.
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError } from 'commander';
+import { addInspect } from './cli/inspect.ts';
+import { exitCodes } from './cli/exit-codes.ts';
+import { packageVersion } from './runtime/metrics.ts';
+
+export function createProgram(): Command {
+  const program = new Command('payalo-receiver')
+    .description('Looks into and acts on the callbacks of a payalo-receiver: found, replayed, checked, erased.')
+    .version(packageVersion())
+    .option('--json', 'print JSON for programs instead of text for people')
+    .showHelpAfterError('(run it with --help for examples)')
+    .exitOverride()
+    .addHelpText('after', programHelp);
+  addInspect(program);
+  return program;
+}
+
+const programHelp = `
+Configured as the service is: by the environment, and by .env in the working folder.
+
+Examples:
+  payalo-receiver inspect b2p01j3abcdef0000000000000000a1b2
+  payalo-receiver inspect --merchant-reference quickstart-001 --json
+
+Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 69 not reachable, 78 wrong configuration.`;
+
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await createProgram().parseAsync([...argv]);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help and version end here too, with 0; everything else that commander refuses is wrong usage.
+    process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await main(process.argv);
+}

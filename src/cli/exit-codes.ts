@@ -1,0 +1,4 @@
+// The exit codes that scripts can rely on. 69 and 78 are EX_UNAVAILABLE and EX_CONFIG of sysexits.h.
+export const exitCodes = { done: 0, no: 1, usage: 2, unavailable: 69, config: 78 } as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

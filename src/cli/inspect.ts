@@ -1,0 +1,161 @@
+// `inspect`: everything known of a callback, or a list of callbacks.
+import { Option, type Command } from 'commander';
+import { createLedger, type Finding } from '../queue/ledger.ts';
+import { callbackStates, type CallbackRow, type CallbackState, type CallbackView } from '../queue/ledger-view.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { printable, type Output, type Style } from './output.ts';
+import { runSession, type Session } from './session.ts';
+import { parseTime, parseCount } from './arguments.ts';
+
+const examples = `
+Examples:
+  payalo-receiver inspect b2p01j3abcdef0000000000000000a1b2
+  payalo-receiver inspect --merchant-reference quickstart-001
+  payalo-receiver inspect --state failed --from 2026-01-31T00:00:00Z
+  payalo-receiver inspect --limit 5 --json
+
+Exit codes: 0 found, 1 nothing found.`;
+
+interface InspectOptions {
+  readonly brand?: string;
+  readonly merchantReference?: string;
+  readonly state?: CallbackState;
+  readonly status?: string;
+  readonly from?: number;
+  readonly to?: number;
+  readonly limit: number;
+  readonly cursor?: string;
+}
+
+export function addInspect(program: Command): void {
+  program
+    .command('inspect')
+    .description('everything known of a callback; without a reference, the latest callbacks')
+    .argument('[gatewayReference]', "the gateway's reference")
+    .option('--merchant-reference <reference>', "find by the merchant's reference instead")
+    .addOption(new Option('--state <state>', 'list by state').choices(callbackStates))
+    .option('--status <status>', "list by the gateway's status")
+    .option('--from <time>', 'received at or after, ISO 8601', parseTime)
+    .option('--to <time>', 'received before, ISO 8601', parseTime)
+    .option('--limit <count>', 'how many', parseCount, 20)
+    .option('--cursor <cursor>', 'the next page')
+    .option('--brand <brand>', 'where there are several brands')
+    .addHelpText('after', examples)
+    .action((reference: string | undefined, options: InspectOptions, command: Command) =>
+      runSession(command, (session) =>
+        reference === undefined ? list(session, options) : inspect(session, reference, options.brand),
+      ),
+    );
+}
+
+async function inspect(session: Session, reference: string, brand: string | undefined): Promise<ExitCode> {
+  const { output } = session;
+  const ledger = createLedger({ redis: await session.redis(), queues: session.queues });
+  const finding = await ledger.find(reference, brand);
+  if (finding === undefined) {
+    output.complain(`No callback with the gatewayReference ${printable(reference)} is known here.`);
+    return exitCodes.no;
+  }
+  const { callback, corrected, others } = finding;
+  output.result({ ...callback, corrected, others }, () => printFinding(output, finding));
+  return exitCodes.done;
+}
+
+async function list(session: Session, options: InspectOptions): Promise<ExitCode> {
+  const { output } = session;
+  const ledger = createLedger({ redis: await session.redis(), queues: session.queues });
+  const page = await ledger.list({ ...options, fromMs: options.from, toMs: options.to });
+  output.result(page, () => {
+    printRows(output, page.data);
+    if (page.next !== null) output.complain(`More: --cursor ${page.next}`);
+  });
+  return page.data.length === 0 ? exitCodes.no : exitCodes.done;
+}
+
+export const stateStyles: Readonly<Record<CallbackState, Style>> = {
+  spooled: 'warn',
+  queued: 'dim',
+  delivering: 'dim',
+  retrying: 'warn',
+  delivered: 'good',
+  failed: 'bad',
+  superseded: 'dim',
+};
+
+export function printRows(output: Output, rows: readonly CallbackRow[]): void {
+  output.table(
+    ['RECEIVED', 'STATE', 'STATUS', 'AMOUNT', 'GATEWAY REFERENCE', 'MERCHANT REFERENCE'],
+    rows.map((row) => [
+      row.receivedAt,
+      { text: row.state, style: stateStyles[row.state] },
+      row.status ?? '-',
+      row.amount === null ? '-' : `${row.amount.value} ${row.amount.currency}`,
+      row.gatewayReference,
+      row.merchantReference ?? '-',
+    ]),
+  );
+}
+
+function printFinding(output: Output, { callback, corrected, others }: Finding): void {
+  printCallback(output, callback);
+  for (const [title, views] of [
+    ['Replaced by this correction', corrected],
+    ['Other statuses of the same reference', others],
+  ] as const) {
+    if (views.length === 0) continue;
+    output.line();
+    output.line(output.paint(title, 'bold'));
+    printRows(output, views);
+  }
+}
+
+function printCallback(output: Output, view: CallbackView): void {
+  output.facts([
+    ['state', { text: view.state, style: stateStyles[view.state] }],
+    ['status', view.status],
+    ['amount', view.amount === null ? null : `${view.amount.value} ${view.amount.currency}`],
+    ['type', view.type],
+    ['brand', view.brand],
+    ['gatewayReference', view.gatewayReference],
+    ['merchantReference', view.merchantReference],
+    ['source', view.source],
+    ['received', view.receivedAt],
+    ['delivered', view.deliveredAt],
+    ['next attempt', view.nextAttemptAt],
+    ['failed because', view.failedReason],
+    ['duplicates', view.duplicates === 0 ? null : String(view.duplicates)],
+    ['sequence', view.sequence === 0 ? null : String(view.sequence)],
+    ['webhook-id', view.webhookId],
+    ['request', view.requestId],
+  ]);
+  if (view.attempts.length > 0) {
+    output.line();
+    output.table(
+      ['ATTEMPT', 'AT', 'ANSWER', 'MS'],
+      view.attempts.map(({ attempt, at, status, error, ms }) => [
+        String(attempt ?? '-'),
+        at,
+        { text: status === undefined ? (error ?? '-') : String(status), style: isGood(status) ? 'good' : 'bad' },
+        ms === undefined ? '-' : String(Math.round(ms)),
+      ]),
+    );
+  }
+  if (view.conflicts.length > 0) {
+    output.line();
+    output.table(
+      ['CONFLICT RECEIVED', 'STATUS', 'AMOUNT', 'QUARANTINE ID'],
+      view.conflicts.map(({ receivedAt, status, amount, quarantineId }) => [
+        receivedAt ?? '-',
+        status ?? '-',
+        amount ?? '-',
+        quarantineId,
+      ]),
+    );
+  }
+  output.line();
+  output.line(view.body === null ? output.paint('The body is no longer kept.', 'dim') : printable(view.body));
+}
+
+function isGood(status: number | undefined): boolean {
+  return status !== undefined && status >= 200 && status < 300;
+}

@@ -1,0 +1,95 @@
+// What a command works with: the configuration, Redis, a log that speaks only of trouble, and the way to print.
+//
+// A command gets a session, does its work and returns an exit code; connections are closed whatever happens. Where the
+// configuration is wrong or Redis is not there, the session ends with a sentence and a code, not with a stack.
+import { userInfo } from 'node:os';
+import type { Command } from 'commander';
+import { brandQueue, type BrandQueue } from '../queue/brand-queue.ts';
+import { createRedis, type RedisConnection } from '../queue/connections.ts';
+import { loadConfig, readEnvironment, type Config } from '../runtime/config.ts';
+import { createLog, type Log } from '../runtime/log.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { createOutput, type Output } from './output.ts';
+
+export interface Session {
+  readonly config: Config;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly log: Log;
+  readonly output: Output;
+  /** Stands in the audit trail. */
+  readonly actor: { readonly name: string; readonly address: string };
+  /** Connected. Throws `UnreachableError` where Redis does not answer in time. */
+  readonly redis: () => Promise<RedisConnection>;
+  /** Called at the end, the latest first. */
+  readonly onEnd: (close: () => unknown) => void;
+}
+
+/** Something that the command needs is not there; ends the command with a sentence. */
+export class UnreachableError extends Error {
+  readonly code = 'UNREACHABLE';
+}
+
+const connectWithinMs = 4_000;
+const commandTimeoutMs = 10_000;
+
+export async function runSession(command: Command, act: (session: Session) => Promise<ExitCode>): Promise<void> {
+  const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
+  // The role `reconcile` asks least of the configuration; a command that needs more says so itself.
+  const loaded = loadConfig(readEnvironment(), ['reconcile']);
+  if ('problems' in loaded) {
+    output.complain(loaded.problems.join('\n'));
+    process.exitCode = exitCodes.config;
+    return;
+  }
+  const { config } = loaded;
+  const log = createLog({ level: 'silent' });
+  const closers: (() => unknown)[] = [];
+  let connection: Promise<RedisConnection> | undefined;
+  const session: Session = {
+    config,
+    queues: new Map([...config.brands.keys()].map((brand) => [brand, brandQueue(brand, config)])),
+    log,
+    output,
+    actor: { name: `cli:${userName()}`, address: 'local' },
+    redis: () => (connection ??= connect(config, log, closers)),
+    onEnd: (close) => closers.push(close),
+  };
+  try {
+    process.exitCode = await act(session);
+  } catch (error) {
+    if (!(error instanceof UnreachableError)) throw error;
+    output.complain(error.message);
+    process.exitCode = exitCodes.unavailable;
+  } finally {
+    for (const close of closers.toReversed()) await close();
+  }
+}
+
+async function connect(config: Config, log: Log, closers: (() => unknown)[]): Promise<RedisConnection> {
+  const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs }, 'cli', log);
+  closers.push(() => redis.disconnect());
+  const ready = await new Promise<boolean>((resolve) => {
+    const timer = setTimeout(() => resolve(false), connectWithinMs);
+    redis.once('ready', () => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
+  if (!ready)
+    throw new UnreachableError(`Redis does not answer (${redisName(config)}). Is it running, and is REDIS_URL right?`);
+  return redis;
+}
+
+/** Without user and password. */
+function redisName({ redis }: Config): string {
+  const endpoints = redis.kind === 'standalone' ? [redis.endpoint] : redis.endpoints;
+  return endpoints.map(({ host, port }) => `${host}:${port}`).join(', ');
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return 'unknown'; // a container's user need not have a name
+  }
+}

@@ -1,0 +1,106 @@
+// What the queues look like now: jobs by state, the oldest one that waits, quarantine, pauses. Read for the metrics and
+// the console, at most once in `freshMs` however many ask. Fails as Redis does (rejects).
+import * as z from 'zod';
+import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+
+export interface QueueState {
+  readonly jobs: {
+    readonly queued: number;
+    readonly delivering: number;
+    readonly retrying: number;
+    /** Superseded ones among them. */
+    readonly delivered: number;
+    readonly failed: number;
+  };
+  /** 0 where nothing waits. */
+  readonly oldestWaitingSeconds: number;
+  readonly quarantineEntries: number;
+  readonly pausedBrands: readonly string[];
+  readonly memory: { readonly usedBytes: number; /** 0: no limit. */ readonly maxBytes: number };
+}
+
+const freshMs = 1_500;
+
+export interface QueueStateDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly now?: () => number;
+}
+
+export function createQueueState({ redis, queues, now = Date.now }: QueueStateDeps) {
+  let cached: { readonly at: number; readonly state: Promise<QueueState> } | undefined;
+
+  async function read(): Promise<QueueState> {
+    const [memory, brands] = await Promise.all([
+      redis.info('memory'),
+      Promise.all([...queues.values()].map(async (queue) => readBrand(redis, queue))),
+    ]);
+    const sum = (name: keyof QueueState['jobs']) => brands.reduce((total, brand) => total + brand[name], 0);
+    const oldest = Math.min(...brands.map(({ oldestMs }) => oldestMs));
+    return {
+      jobs: {
+        queued: sum('queued'),
+        delivering: sum('delivering'),
+        retrying: sum('retrying'),
+        delivered: sum('delivered'),
+        failed: sum('failed'),
+      },
+      oldestWaitingSeconds: Number.isFinite(oldest) ? Math.max(0, (now() - oldest) / 1_000) : 0,
+      quarantineEntries: brands.reduce((total, { quarantined }) => total + quarantined, 0),
+      pausedBrands: brands.filter(({ isPaused }) => isPaused).map(({ brand }) => brand),
+      memory: { usedBytes: infoNumber(memory, 'used_memory'), maxBytes: infoNumber(memory, 'maxmemory') },
+    };
+  }
+
+  return async function queueState(): Promise<QueueState> {
+    if (cached === undefined || now() - cached.at > freshMs) cached = { at: now(), state: read() };
+    const { state } = cached;
+    try {
+      return await state;
+    } catch (error) {
+      cached = undefined; // the next one asks again
+      throw error;
+    }
+  };
+}
+
+export type ReadQueueState = ReturnType<typeof createQueueState>;
+
+const reply = z.tuple([
+  z.number(),
+  z.string().nullable(),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number(),
+]);
+
+async function readBrand(redis: RedisConnection, queue: BrandQueue) {
+  const { base, brand } = queue;
+  const results = await redis
+    .pipeline()
+    .llen(`${base}:wait`)
+    .lindex(`${base}:wait`, -1)
+    .llen(`${base}:active`)
+    .zcard(`${base}:delayed`)
+    .zcard(`${base}:completed`)
+    .zcard(`${base}:failed`)
+    .zcard(keysOf.quarantine(queue))
+    .hexists(`${base}:meta`, 'paused')
+    .exec();
+  const failure = results?.find(([error]) => error !== null)?.[0];
+  if (failure) throw failure;
+  const [queued, oldestId, delivering, retrying, delivered, failed, quarantined, paused] = reply.parse(
+    results?.map(([, value]) => value),
+  );
+  const oldestAt = oldestId === null ? null : await redis.hget(keysOf.job(queue, oldestId), 'timestamp');
+  const oldestMs = oldestAt === null ? Infinity : Number(oldestAt);
+  return { brand, queued, delivering, retrying, delivered, failed, quarantined, isPaused: paused === 1, oldestMs };
+}
+
+function infoNumber(info: string, name: string): number {
+  return Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0);
+}
