@@ -11,6 +11,7 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Attempt } from './attempt.ts';
+import { createBreaker, defaultBreakerSettings, type Breaker, type BreakerSettings } from './breaker.ts';
 import { createHttpAttempt } from './http-attempt.ts';
 import { createProcessor, type Returned } from './process-job.ts';
 import { createSlots } from './slots.ts';
@@ -21,6 +22,7 @@ export interface DeliveryDependencies {
   readonly metrics: Metrics;
   readonly now?: () => number;
   readonly random?: () => number;
+  readonly breakerSettings?: BreakerSettings;
 }
 
 interface Destination {
@@ -31,6 +33,8 @@ interface Destination {
 
 /** A lock outlives any attempt by this much, though it is renewed: a busy process may be late. */
 const lockMarginMs = 10_000;
+/** While the queue is held back, a worker looks this often whether it still is. */
+const heldLookMs = 500;
 /** How often the jobs of dead workers are looked for. */
 const stalledIntervalMs = 5_000;
 /** BullMQ fails a job that stalls more often; a crash must never fail a payment. */
@@ -40,19 +44,37 @@ const giveBackMs = 1_000;
 
 export type DeliveryStage = ReturnType<typeof createDelivery>;
 
-export function createDelivery({ config, log, metrics, now = Date.now, random = Math.random }: DeliveryDependencies) {
+export function createDelivery({
+  config,
+  log,
+  metrics,
+  now = Date.now,
+  random = Math.random,
+  breakerSettings = defaultBreakerSettings,
+}: DeliveryDependencies) {
   const stopping = new AbortController();
-  let workers: Worker[] = [];
+  const workers: Worker[] = [];
+  const breakers: Breaker[] = [];
   let destinations: Destination[] = [];
   let redis: RedisConnection | undefined;
   let slots = createSlots(1, []);
 
-  function startWorker({ brand, attempt }: Destination, connection: RedisConnection, concurrency: number): Worker {
+  function startWorker({ brand, attempt }: Destination, connection: RedisConnection, concurrency: number): void {
     const queue = brandQueue(brand.name, config);
+    const breaker = createBreaker({
+      queue,
+      redis: connection,
+      log,
+      onPhase: (phase) => metrics.breakerOpen.set({ brand: brand.name }, phase === 'open' ? 1 : 0),
+      settings: breakerSettings,
+      timeoutMs: config.FORWARD_TIMEOUT,
+      concurrency,
+    });
     const processJob = createProcessor({
       queue,
       redis: connection,
       attempt,
+      breaker,
       slots,
       scheduleMs: config.FORWARD_RETRIES,
       stop: stopping.signal,
@@ -68,11 +90,14 @@ export function createDelivery({ config, log, metrics, now = Date.now, random = 
       lockDuration: config.FORWARD_TIMEOUT + lockMarginMs,
       stalledInterval: stalledIntervalMs,
       maxStalledCount,
+      maximumRateLimitDelay: heldLookMs,
     });
     // Without a listener an error would end the process. BullMQ goes on by itself.
     worker.on('error', (error) => log.warn({ event: 'delivery.worker-error', brand: brand.name, err: error }));
     worker.on('stalled', (jobId) => log.warn({ event: 'delivery.stalled', brand: brand.name, jobId }));
-    return worker;
+    breaker.start();
+    breakers.push(breaker);
+    workers.push(worker);
   }
 
   return {
@@ -85,7 +110,7 @@ export function createDelivery({ config, log, metrics, now = Date.now, random = 
       );
       const connection = createRedis(config.redis, { kind: 'worker' }, 'deliver', log);
       redis = connection;
-      workers = destinations.map((destination) => startWorker(destination, connection, slots.maxPerBrand));
+      for (const destination of destinations) startWorker(destination, connection, slots.maxPerBrand);
     },
 
     async stop(deadlineMs: number): Promise<void> {
@@ -100,6 +125,7 @@ export function createDelivery({ config, log, metrics, now = Date.now, random = 
       const closed = Promise.all(workers.map(async (worker) => worker.close()));
       await Promise.race([closed, new Promise((resolve) => giveUp.addEventListener('abort', resolve, { once: true }))]);
       clearTimeout(breakOff);
+      for (const breaker of breakers) breaker.stop();
       await Promise.all(destinations.map(async ({ close }) => close()));
       redis?.disconnect();
     },

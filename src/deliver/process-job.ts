@@ -12,6 +12,7 @@ import { jobSchema, type JobData } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
+import { isOutage, type Breaker } from './breaker.ts';
 import type { Slots } from './slots.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
 
@@ -26,6 +27,8 @@ export interface ProcessorDependencies {
   readonly queue: BrandQueue;
   readonly redis: RedisConnection;
   readonly attempt: Attempt;
+  /** Of the destination; a function in our process has none. */
+  readonly breaker: Breaker | undefined;
   readonly slots: Slots;
   readonly scheduleMs: readonly number[];
   /** Aborted at shutdown, when the time for attempts in flight is over. */
@@ -42,7 +45,7 @@ type Made = Exclude<AttemptResult, { kind: 'aborted' }>;
 const restMs = 1_000;
 
 export function createProcessor(dependencies: ProcessorDependencies) {
-  const { queue, redis, attempt, slots, scheduleMs, stop, log, metrics, now, random } = dependencies;
+  const { queue, redis, attempt, breaker, slots, scheduleMs, stop, log, metrics, now, random } = dependencies;
 
   return async function processJob(job: CallbackJob, token = ''): Promise<Returned> {
     const data = parseData(job);
@@ -57,6 +60,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
   };
 
   async function deliver(job: CallbackJob, token: string, data: JobData): Promise<Returned> {
+    const takenMs = performance.now();
     const past = await recall(job);
     if (past.superseded) return { superseded: true };
     const release = await slots.take(queue.brand);
@@ -73,9 +77,28 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const ms = Math.round(performance.now() - startedMs);
     if (result.kind === 'aborted') return putBack(() => job.moveToWait(token));
     const verdict = verdictOf({ result, position: job.attemptsMade, scheduleMs, nowMs: now(), random: random() });
-    report(delivery, result, verdict, ms);
-    const made = { attempt: delivery.attempt, at: startedAt, ms };
-    return settle(job, token, verdict, { ...made, ...outcomeOf(result) });
+    const held = await heldBy(job, result, takenMs);
+    report({ delivery, result, verdict, held: held !== undefined, ms });
+    switch (held) {
+      case undefined:
+        return settle(job, token, verdict, { attempt: delivery.attempt, at: startedAt, ms, ...outcomeOf(result) });
+      case 'straggler':
+        return putBack(() => job.moveToWait(token));
+      case 'probe':
+        // To the end of the queue, so that the next probe is another callback: this one may be the trouble itself.
+        return putBack(() => job.moveToDelayed(now() + restMs, token));
+    }
+  }
+
+  /** Tells the breaker. While it is open, a failure is the destination's and costs the callback nothing. */
+  async function heldBy(job: CallbackJob, result: Made, takenMs: number): Promise<'straggler' | 'probe' | undefined> {
+    if (breaker === undefined) return undefined;
+    if (!isOutage(result)) {
+      await breaker.success(performance.now() - takenMs);
+      return undefined;
+    }
+    const verdict = await breaker.failure(job.id ?? '', performance.now() - takenMs);
+    return verdict === 'counted' ? undefined : verdict;
   }
 
   async function settle(job: CallbackJob, token: string, verdict: Verdict, made: AttemptRecord): Promise<Returned> {
@@ -106,14 +129,14 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     return { superseded: replies.at(-1)?.[1] === '1' };
   }
 
-  function report(delivery: Delivery, result: Made, verdict: Verdict, ms: number): void {
+  function report({ delivery, result, verdict, held, ms }: Report): void {
     const { job, webhookId, attempt } = delivery;
-    const outcome = verdict.kind === 'done' ? 'delivered' : verdict.kind === 'retry' ? 'retried' : 'failed';
+    const outcome = verdict.kind === 'done' ? 'delivered' : verdict.kind === 'retry' || held ? 'retried' : 'failed';
     metrics.deliveries.inc({ outcome });
     metrics.deliverySeconds.observe(ms / 1_000);
     if (verdict.kind === 'done') metrics.endToEndSeconds.observe((now() - Date.parse(job.receivedAt)) / 1_000);
     const { answer: _, ...outcomeFields } = outcomeOf(result);
-    log[verdict.kind === 'failed' ? 'error' : 'info']({
+    log[outcome === 'failed' ? 'error' : 'info']({
       event: 'delivery.attempted',
       brand: queue.brand,
       gatewayReference: job.gatewayReference,
@@ -121,11 +144,19 @@ export function createProcessor(dependencies: ProcessorDependencies) {
       attempt,
       ...outcomeFields,
       ms,
-      verdict: outcome,
-      ...(verdict.kind === 'retry' && { waitMs: verdict.waitMs }),
+      verdict: held ? 'held' : outcome,
+      ...(verdict.kind === 'retry' && !held && { waitMs: verdict.waitMs }),
       requestId: job.requestId,
     });
   }
+}
+
+interface Report {
+  readonly delivery: Delivery;
+  readonly result: Made;
+  readonly verdict: Verdict;
+  readonly held: boolean;
+  readonly ms: number;
 }
 
 /** One attempt as it is kept. */

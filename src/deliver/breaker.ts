@@ -1,0 +1,117 @@
+// The merchant's breaker as one process sees it. See breaker.lua for the states and what they hold back.
+//
+// A success costs a round trip only while this process knows of a reason: failures that it would clear, or an open
+// breaker that it would close. What other processes did is learnt by looking twice a second, which also drives the
+// ramp. Never throws: a breaker that cannot be asked lets the attempt count.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import type { Log } from '../runtime/log.ts';
+import type { AttemptResult } from './attempt.ts';
+
+export interface BreakerSettings {
+  /** So many different callbacks in a row must fail. One poison callback alone, however often, does not open it. */
+  readonly failures: number;
+  readonly firstWaitMs: number;
+  readonly waitMaxMs: number;
+}
+
+/** A return is noticed within ten seconds; a probe every ten seconds burdens nobody. */
+export const defaultBreakerSettings: BreakerSettings = { failures: 5, firstWaitMs: 1_000, waitMaxMs: 10_000 };
+
+export interface BreakerDependencies {
+  readonly queue: BrandQueue;
+  readonly redis: RedisConnection;
+  readonly log: Log;
+  readonly onPhase: (phase: Phase) => void;
+  readonly settings: BreakerSettings;
+  readonly timeoutMs: number;
+  readonly concurrency: number;
+}
+
+export type Phase = 'closed' | 'open' | 'ramp';
+
+/**
+ * What a failure means for the job: `counted` is an attempt spent; a `straggler` began before the breaker opened and a
+ * `probe` found it still right to be open: neither is counted.
+ */
+export type FailureVerdict = 'counted' | 'straggler' | 'probe';
+
+export type Breaker = ReturnType<typeof createBreaker>;
+
+const observeEveryMs = 500;
+/** Failures that lie further apart than this are no outage. */
+const failureMemoryMs = 600_000;
+/** Beyond the attempt's own timeout: the way of the outcome to Redis. */
+const probeMarginMs = 2_000;
+
+const script = readFileSync(new URL('./breaker.lua', import.meta.url), 'utf8');
+const reply = z.tuple([z.enum(['closed', 'open', 'ramp']), z.number(), z.string()]);
+
+export function createBreaker(dependencies: BreakerDependencies) {
+  const { queue, redis, log, onPhase, settings, timeoutMs, concurrency } = dependencies;
+  const keys = [keysOf.breaker(queue), keysOf.breakerFailures(queue), `${queue.base}:meta`, `${queue.base}:limiter`];
+  const fixed = [
+    concurrency,
+    settings.failures,
+    settings.firstWaitMs,
+    settings.waitMaxMs,
+    timeoutMs + probeMarginMs,
+    failureMemoryMs,
+  ];
+  let phase: Phase | undefined;
+  let failures = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function run(operation: 'observe' | 'failure' | 'success', ...rest: (string | number)[]): Promise<string> {
+    try {
+      const answer = await redis.eval(script, keys.length, ...keys, operation, ...fixed, ...rest);
+      const [nextPhase, nextFailures, verdict] = reply.parse(answer);
+      failures = nextFailures;
+      enter(nextPhase);
+      return verdict;
+    } catch (error) {
+      log.warn({ event: 'breaker.unknown', brand: queue.brand, err: error });
+      return 'counted';
+    }
+  }
+
+  function enter(next: Phase): void {
+    const previous = phase;
+    phase = next;
+    onPhase(next);
+    if (next === previous || (previous === undefined && next === 'closed')) return;
+    const events = { open: 'breaker.opened', ramp: 'breaker.recovering', closed: 'breaker.closed' } as const;
+    log[next === 'open' ? 'warn' : 'info']({ event: events[next], brand: queue.brand });
+  }
+
+  async function observe(): Promise<void> {
+    await run('observe');
+    if (timer !== undefined) timer = setTimeout(() => void observe(), observeEveryMs);
+  }
+
+  return {
+    start(): void {
+      timer = setTimeout(() => void observe(), 0);
+    },
+    stop(): void {
+      clearTimeout(timer);
+      timer = undefined;
+    },
+    /** `sinceMs`: for how long a worker has held the job. */
+    async failure(jobId: string, sinceMs: number): Promise<FailureVerdict> {
+      const verdict = await run('failure', jobId, Math.ceil(sinceMs));
+      return verdict === 'straggler' || verdict === 'probe' ? verdict : 'counted';
+    },
+    async success(sinceMs: number): Promise<void> {
+      if (phase === 'open' || phase === undefined || failures > 0) await run('success', '', Math.ceil(sinceMs));
+    },
+  };
+}
+
+/** Whether a result speaks against the destination rather than against one callback. */
+export function isOutage(result: AttemptResult): boolean {
+  if (result.kind === 'answered') return result.status >= 500 || result.status === 429;
+  return result.kind === 'error';
+}
