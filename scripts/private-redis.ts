@@ -75,7 +75,8 @@ async function start({ server, dir, args = [], durable = true }: PrivateRedisOpt
     ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir]
       .concat('--maxmemory-policy', 'noeviction', '--daemonize', 'no', durability)
       .concat(args),
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...server.env } },
+    // In a group of its own: a Ctrl-C in the terminal reaches this process only, which ends its children in order.
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...server.env }, detached: true },
   );
   endWithThisProcess(child);
   let output = '';

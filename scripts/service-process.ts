@@ -42,6 +42,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
       cwd: options.cwd,
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true, // a Ctrl-C in the terminal reaches this process only, which ends its children in order
     },
   );
   endWithThisProcess(child);

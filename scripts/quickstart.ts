@@ -1,0 +1,59 @@
+// `npm run quickstart`: everything on this machine, then the product's main job, visibly: a pay-in at a simulated
+// gateway, its callback, the delivery to a sample merchant, the same callback again.
+//
+// Stays up until Ctrl-C; with `--once` it ends by itself. The exit code is 0 only if the callback reached the merchant;
+// otherwise it is 1, with a sentence that says why. All that it starts ends with it, its data too.
+import { once } from 'node:events';
+import { curlByHand } from './quickstart/curl-by-hand.ts';
+import { runPayIn } from './quickstart/pay-in.ts';
+import { startStage } from './quickstart/stage.ts';
+import { createTerminal } from './quickstart/terminal.ts';
+
+/** npm passes on a signal that its whole process group got already; that echo is not a second signal of a user. */
+const echoMs = 1_000;
+
+const endsByItself = process.argv.includes('--once');
+const terminal = createTerminal(process.stdout);
+const interrupted = listenForSignals();
+
+process.exit(await main());
+
+async function main(): Promise<number> {
+  await using started = new AsyncDisposableStack();
+  try {
+    await Promise.race([play(started), once(interrupted, 'abort')]);
+  } catch (error) {
+    terminal.failure(error instanceof Error ? error.message : String(error));
+    return 1;
+  }
+  if (!interrupted.aborted) return 0;
+  terminal.note('\nStopping.');
+  return endsByItself ? 130 : 0;
+}
+
+async function play(started: AsyncDisposableStack): Promise<void> {
+  terminal.title('payalo-receiver quickstart');
+  const stage = await startStage(started, terminal);
+  await Promise.race([runPayIn(stage, terminal), stage.broken]);
+  if (endsByItself) return;
+
+  terminal.block('Send a callback by hand; sent twice, the second one is a duplicate:', curlByHand(stage));
+  if (stage.consoleUrl !== undefined) terminal.block('Look at the callbacks in the console:', stage.consoleUrl);
+  terminal.note('Everything stays up until Ctrl-C. What happens is shown here:\n');
+  stage.narrate(terminal.event);
+  await stage.broken;
+}
+
+/** Aborts at the first signal, so that everything is ended in order; a second one ends this process at once. */
+function listenForSignals(): AbortSignal {
+  const controller = new AbortController();
+  let firstAt: number | undefined;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (firstAt !== undefined && performance.now() - firstAt > echoMs) process.exit(130);
+      firstAt ??= performance.now();
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
