@@ -3,7 +3,10 @@
 // A callback walks receive -> intake -> queue -> deliver. Stopping follows it: the balancer is told to look away while
 // callbacks are still taken, then the listener closes, then the spool is drained, then deliveries end.
 import { setTimeout as delay } from 'node:timers/promises';
-import { createIntake, type SpoolDoor } from './intake/intake.ts';
+import { createDrain } from './intake/drain.ts';
+import { createIntake } from './intake/intake.ts';
+import { createQuarantine } from './intake/quarantine.ts';
+import { createSpool } from './intake/spool.ts';
 import { createStore } from './intake/store.ts';
 import { brandQueue } from './queue/brand-queue.ts';
 import { createRedis, type RedisConnection } from './queue/connections.ts';
@@ -20,22 +23,27 @@ export interface Service {
 /** How long balancers get to notice that readiness turned 503, as a share of SHUTDOWN_TIMEOUT and at most. */
 const lookAwayShare = 0.3;
 const lookAwayMaxMs = 8_000;
+/** How long the spool is drained before the rest is left to the next process. */
+const drainShare = 0.4;
 
 export async function startRoles(config: Config, log: Log, metrics: Metrics): Promise<Service> {
   const connections: RedisConnection[] = [];
-  const connect = (name: string): RedisConnection => {
-    // Slightly above the budget, so that the deadline of the batch decides and not the one of a single command.
-    const profile = { kind: 'producer', commandTimeoutMs: config.ACK_BUDGET + 500 } as const;
+  // Slightly above the budget, so that the deadline of the batch decides and not the one of a single command.
+  const connect = (name: string, commandTimeoutMs = config.ACK_BUDGET + 500): RedisConnection => {
+    const profile = { kind: 'producer', commandTimeoutMs } as const;
     const connection = createRedis(config.redis, profile, name, log);
     connections.push(connection);
     return connection;
   };
 
-  const spool: SpoolDoor = {
-    append: async () => ({ kind: 'failed', code: 'NO_SPOOL' }),
-    canStore: () => false,
-    stats: () => ({ entries: 0, bytes: 0, bytesMax: config.SPOOL_MAX_BYTES }),
-  };
+  const spool = createSpool({
+    dir: config.SPOOL_DIR,
+    maxBytes: config.SPOOL_MAX_BYTES,
+    quarantineMaxBytes: config.QUARANTINE_MAX_BYTES,
+    quarantineRetainMs: config.QUARANTINE_RETAIN,
+    log,
+    metrics,
+  });
   const intakeConnections =
     config.REDIS_WAIT_REPLICAS > 0 ? [connect('intake-1'), connect('intake-2')] : [connect('intake')];
   const intake = createIntake({
@@ -51,10 +59,36 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     settings: { budgetMs: config.ACK_BUDGET },
     log,
   });
+  const quarantine = createQuarantine({
+    redis: connect('quarantine', config.ACK_BUDGET / 2),
+    brands: config.brands.keys(),
+    config,
+    spool,
+    accept: (item) => intake.accept(item),
+    log,
+  });
+  const drain = createDrain({
+    spool,
+    submit: (entries) => intake.resubmit(entries),
+    submitQuarantine: (entries) => quarantine.submit(entries),
+    setAside: (entry) => quarantine.setAside(entry),
+    log,
+  });
+  for (const connection of intakeConnections) connection.on('ready', () => drain.wake());
+  await spool.ready();
+  drain.start();
+  quarantine.start();
   const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
 
   const receiver = config.roles.has('receive')
-    ? await createReceiver({ config, intake, quarantine: async () => false, log, metrics, canStore })
+    ? await createReceiver({
+        config,
+        intake,
+        quarantine: (refused) => quarantine.add(refused),
+        log,
+        metrics,
+        canStore,
+      })
     : undefined;
   if (receiver !== undefined) {
     await Promise.race([Promise.all(intakeConnections.map(whenReady)), delay(config.ACK_BUDGET)]);
@@ -66,6 +100,9 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close();
+      await drain.stop(config.SHUTDOWN_TIMEOUT * drainShare);
+      quarantine.stop();
+      await spool.close();
       for (const connection of connections) connection.disconnect();
     },
   };

@@ -63,6 +63,8 @@ export function createSpool(options: SpoolOptions) {
   let state: SpoolState = { problem: 'SPOOL_STARTING', entries: 0, bytes: 0, quarantineEntries: 0 };
   let waitingBytes = 0;
   let isWriting = false;
+  /** A write is overdue: until the thread answers again no further callback waits for the disk. */
+  let isStalled = false;
   let isClosed = false;
   let lastId = 0;
   let told: 'usable' | 'full' | 'unusable' | undefined;
@@ -84,12 +86,15 @@ export function createSpool(options: SpoolOptions) {
       if (problem !== undefined && problem !== 'SPOOL_STARTING') {
         return Promise.resolve({ kind: 'failed', code: problem });
       }
-      if (isStalled()) return Promise.resolve({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
+      if (isStalled) return Promise.resolve({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
       if (waiting.length >= waitingEntriesMax || waitingBytes >= waitingBytesMax) {
         return Promise.resolve({ kind: 'failed', code: 'SPOOL_BUSY' });
       }
       return new Promise((resolve) => {
-        const deadline = setTimeout(() => item.settle({ kind: 'failed', code: 'SPOOL_TIMEOUT' }), writeDeadlineMs);
+        const deadline = setTimeout(() => {
+          isStalled = true;
+          item.settle({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
+        }, writeDeadlineMs);
         const item: Waiting = {
           entry,
           sizeBytes: entry.data.length,
@@ -115,8 +120,8 @@ export function createSpool(options: SpoolOptions) {
     },
 
     /** Whether a callback that came now could be stored: what readiness asks while Redis is out. */
-    canStore: () => state.problem === undefined && state.bytes < maxBytes && !isStalled(),
-    stats: (): SpoolState => state,
+    canStore: () => state.problem === undefined && state.bytes < maxBytes && !isStalled,
+    stats: () => ({ ...state, bytesMax: maxBytes }),
 
     /** The job texts of one reference, oldest first; empty also where the spool cannot be read. */
     async find(brand: string, gatewayReference: string, limit = 10): Promise<readonly string[]> {
@@ -196,6 +201,7 @@ export function createSpool(options: SpoolOptions) {
     tellChange();
     ready.resolve();
     if (reply === undefined) return;
+    isStalled = false;
     calls.get(reply.id)?.resolve(reply.value);
     calls.delete(reply.id);
   }
@@ -255,11 +261,6 @@ export function createSpool(options: SpoolOptions) {
     return live.length === 0 && waiting.length > 0 ? takeGroup() : live;
   }
 
-  /** While an answer is overdue no further callback waits for the disk; the next answer ends that. */
-  function isStalled(): boolean {
-    return oldestCallMs() > writeDeadlineMs;
-  }
-
   function oldestCallMs(): number {
     const oldest = calls.values().next().value;
     return oldest === undefined ? 0 : performance.now() - oldest.startedAtMs;
@@ -276,6 +277,7 @@ export function createSpool(options: SpoolOptions) {
 
   function replaceThread(code: string): void {
     thread = undefined;
+    isStalled = false;
     state = { ...state, problem: code };
     tellChange();
     failCalls(code);

@@ -8,6 +8,7 @@ import { keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from './brand-queu
 import { claimAmount, claimStatus } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
 import { jobName, jobOptions, type Source } from './job.ts';
+import { quarantineTtlSlackMs } from './quarantine-store.ts';
 
 export interface AcceptItem {
   readonly callback: Callback;
@@ -49,7 +50,7 @@ export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, tim
   redis.defineCommand(command, { lua: script, numberOfKeys: 15 });
   const keys = acceptKeys(queue);
   const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
-  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN, jobName, options];
+  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN + quarantineTtlSlackMs, jobName, options];
 
   /**
    * One outcome per item, in order, and whether enough replicas confirmed. Throws where Redis refused, timed out or is

@@ -1,13 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createSpool, type Spool, type SpoolOptions } from '../../src/intake/spool.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 import { spoolEntry } from './spool-entry.ts';
 
 vi.setConfig({ testTimeout: 40_000 });
@@ -15,8 +15,8 @@ vi.setConfig({ testTimeout: 40_000 });
 let dir: string;
 let ends: (() => unknown)[];
 
-beforeEach(() => {
-  dir = path.join(mkdtempSync(path.join(tmpdir(), 'spool-')), 'spool');
+beforeEach(async () => {
+  dir = path.join(await makeTempDir('spool'), 'spool');
   ends = [() => rmSync(path.dirname(dir), { recursive: true, force: true })];
 });
 

@@ -1,0 +1,176 @@
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createDrain, type DrainDependencies } from '../../src/intake/drain.ts';
+import { createSpool, type Spool, type SpoolEntry } from '../../src/intake/spool.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { until } from '../support/until.ts';
+import { spoolEntry } from './spool-entry.ts';
+
+let spool: Spool;
+let dir: string;
+const log = {
+  info: vi.fn<(line: object) => void>(),
+  warn: vi.fn<(line: object) => void>(),
+  error: vi.fn<() => void>(),
+};
+
+beforeEach(async () => {
+  dir = await makeTempDir('drain');
+  spool = createSpool({ dir: path.join(dir, 'spool'), maxBytes: 1e9, log });
+  await spool.ready();
+  vi.clearAllMocks();
+});
+
+afterEach(async () => {
+  await spool.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+describe('drains', () => {
+  test('each brand in the order in which its callbacks came, and deletes only what Redis confirmed', async () => {
+    for (let number = 0; number < 600; number += 1) {
+      await spool.append(spoolEntry(`${number}`, number % 2 === 0 ? 'default' : 'acme', 10));
+    }
+    const got = new Map<string, number[]>();
+    let leftDuringSubmit = Number.POSITIVE_INFINITY;
+    const drain = start({
+      submit: async (entries) => {
+        leftDuringSubmit = Math.min(leftDuringSubmit, spool.stats().entries);
+        for (const entry of entries) got.set(entry.brand, [...(got.get(entry.brand) ?? []), numberOf(entry)]);
+        return 'stored';
+      },
+    });
+    await until(() => spool.stats().entries === 0);
+    expect(leftDuringSubmit).toBeGreaterThan(0);
+    expect(got.get('default')).toEqual(Array.from({ length: 300 }, (_, index) => index * 2));
+    expect(got.get('acme')).toEqual(Array.from({ length: 300 }, (_, index) => index * 2 + 1));
+    await drain.stop(1_000);
+  });
+
+  test('keeps everything while Redis does not take it, and gives the same entries again', async () => {
+    const entries = ['a', 'b', 'c'].map((reference) => spoolEntry(reference));
+    for (const entry of entries) await spool.append(entry);
+    const tries: SpoolEntry[][] = [];
+    let isUp = false;
+    const drain = start({
+      submit: async (batch) => {
+        tries.push([...batch]);
+        return isUp ? 'stored' : 'later';
+      },
+    });
+    await until(() => tries.length >= 3);
+    expect(spool.stats().entries).toBe(3);
+    isUp = true;
+    drain.wake();
+    await until(() => spool.stats().entries === 0);
+    for (const batch of tries) expect(batch.map(({ nonce }) => nonce)).toEqual(entries.map(({ nonce }) => nonce));
+    await drain.stop(1_000);
+  });
+
+  test('a brand although another one is held', async () => {
+    await spool.append(spoolEntry('held', 'acme'));
+    await spool.append(spoolEntry('goes', 'default'));
+    const drain = start({ submit: async ([first]) => (first?.brand === 'acme' ? 'later' : 'stored') });
+    await until(() => spool.stats().entries === 1);
+    expect(await spool.brands()).toEqual(['acme']);
+    await drain.stop(1_000);
+  });
+
+  test('around an entry that is no job, which it sets aside with its data', async () => {
+    const broken = { brand: 'default', nonce: '.broken', data: '{"version":1,"brand":"default"' };
+    await spool.append(spoolEntry('before'));
+    await spool.append(broken);
+    await spool.append(spoolEntry('after'));
+    const submitted: string[] = [];
+    const aside: SpoolEntry[] = [];
+    const drain = start({
+      submit: async (entries) => {
+        submitted.push(...entries.map(({ nonce }) => nonce));
+        return 'stored';
+      },
+      setAside: async (entry) => {
+        aside.push(entry);
+        return 'stored';
+      },
+    });
+    await until(() => spool.stats().entries === 0);
+    expect(submitted).toEqual(['.before', '.after']);
+    expect(aside).toEqual([expect.objectContaining(broken)]);
+    await drain.stop(1_000);
+  });
+
+  test('quarantined requests as well', async () => {
+    await spool.appendQuarantine({ atMs: 1, meta: '{}', body: Buffer.from([0xff, 0]) });
+    const moved: Buffer[] = [];
+    const drain = start({
+      submitQuarantine: async (entries) => {
+        moved.push(...entries.map(({ body }) => Buffer.from(body)));
+        return 'stored';
+      },
+    });
+    await until(() => spool.stats().quarantineEntries === 0);
+    expect(moved).toEqual([Buffer.from([0xff, 0])]);
+    await drain.stop(1_000);
+  });
+
+  test('on through what submit throws', async () => {
+    await spool.append(spoolEntry('a'));
+    let tries = 0;
+    const drain = start({
+      submit: async () => {
+        tries += 1;
+        if (tries === 1) throw new Error('a bug');
+        return 'stored';
+      },
+    });
+    await until(() => spool.stats().entries === 0);
+    expect(tries).toBe(2);
+    await drain.stop(1_000);
+  });
+});
+
+describe('stopping', () => {
+  test('empties the spool first', async () => {
+    for (let number = 0; number < 1_000; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
+    const drain = start({ submit: async () => 'stored' });
+    expect(await drain.stop(20_000)).toBe(0);
+    expect(spool.stats().entries).toBe(0);
+  });
+
+  test('tries once where Redis is out, says how many remain, and leaves them on the disk', async () => {
+    await spool.append(spoolEntry('a'));
+    await spool.append(spoolEntry('b'));
+    const drain = start({ submit: async () => 'later' });
+    expect(await drain.stop(20_000)).toBe(2);
+    expect(log.warn).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.left', entries: 2 }));
+    await spool.close();
+    spool = createSpool({ dir: path.join(dir, 'spool'), maxBytes: 1e9, log });
+    await spool.ready();
+    expect(spool.stats().entries).toBe(2);
+  });
+
+  test('ends at its deadline, whatever submit does', async () => {
+    await spool.append(spoolEntry('a'));
+    const drain = start({ submit: () => new Promise(() => {}) });
+    expect(await drain.stop(50)).toBe(1);
+  });
+});
+
+function start(dependencies: Partial<DrainDependencies>) {
+  const refuse = async (): Promise<never> => expect.unreachable('nothing of this kind lies in the spool');
+  const drain = createDrain({
+    spool,
+    submit: refuse,
+    submitQuarantine: refuse,
+    setAside: refuse,
+    log,
+    ...dependencies,
+  });
+  drain.start();
+  return drain;
+}
+
+function numberOf({ data }: SpoolEntry): number {
+  return Number(JSON.parse(data).gatewayReference);
+}
