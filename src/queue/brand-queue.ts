@@ -54,6 +54,21 @@ export const keysOf = {
   audit: ({ base }: BrandQueue) => `${base}/audit`,
   rates: ({ base }: BrandQueue) => `${base}/rates`,
   retention: ({ base }: BrandQueue) => `${base}/retention`,
+  /** Sorted set: gatewayReference by when it is looked up next, of transactions that the merchant said it started. */
+  expectations: ({ base }: BrandQueue) => `${base}/expect`,
+  /** Hash: gatewayReference -> when the gateway first did not know it, of those expectations only. */
+  unknownExpectations: ({ base }: BrandQueue) => `${base}/expect:unknown`,
+  /** Sorted sets: gatewayReference by creation and by next look-up, of transactions long pending at the gateway. */
+  watched: ({ base }: BrandQueue) => `${base}/watch`,
+  watchedDue: ({ base }: BrandQueue) => `${base}/watch:due`,
+  /** Sorted set: claim digest by when it was first seen terminal, where the gateway names no completion. */
+  firstSeen: ({ base }: BrandQueue) => `${base}/seen`,
+  /** Text: the token of the one process that reconciles now. */
+  reconciler: ({ base }: BrandQueue) => `${base}/reconciler`,
+  /** Hash: the checkpoint and the sweep that is under way. */
+  sweepState: ({ base }: BrandQueue) => `${base}/sweep`,
+  /** List: the last sweeps as JSON, newest first. */
+  sweepReports: ({ base }: BrandQueue) => `${base}/sweeps`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;

@@ -1,0 +1,96 @@
+// What the last sweeps of a brand found: kept in Redis, shown by `GET /v1/reconciliation` and the console.
+import * as z from 'zod';
+import { keysOf, type BrandQueue } from './brand-queue.ts';
+import type { RedisConnection } from './connections.ts';
+import { countExpectations } from './expectations.ts';
+import { readSweepState } from './sweep-state.ts';
+import { countWatchedSince } from './watched.ts';
+
+const count = z.int().min(0);
+
+/** What became of the transactions of a window; each is counted in one of them, `seen` and `missing` apart. */
+export const sweepCountsSchema = z.object({
+  seen: count,
+  /** Here already, and saying the same. */
+  known: count,
+  pending: count,
+  /** Terminal, but their callbacks may still come (RECONCILE_GRACE). */
+  early: count,
+  /** In a status that is neither pending nor terminal. */
+  other: count,
+  /** Terminal and unknown here after RECONCILE_GRACE. */
+  missing: count,
+  /** Of the missing, those that went through intake. */
+  injected: count,
+  /** Delivered anew because the gateway's truth differs from what was delivered. */
+  corrections: count,
+  /** Unknown here, and created before RECONCILE_SINCE or longer ago than DEDUP_TTL. */
+  tooOld: count,
+  errors: count,
+});
+
+export type SweepCounts = z.infer<typeof sweepCountsSchema>;
+
+export const sweepReportSchema = z.object({
+  kind: z.enum(['recent', 'full']),
+  from: z.iso.datetime(),
+  to: z.iso.datetime(),
+  startedAt: z.iso.datetime(),
+  ms: count,
+  ...sweepCountsSchema.shape,
+  /** Why it ended before its time; absent on a sweep that ended well. */
+  failure: z.string().optional(),
+});
+
+export type SweepReport = z.infer<typeof sweepReportSchema>;
+
+export interface ReconciliationReport {
+  readonly brand: string;
+  /** ISO time before which everything was looked at; null before the first sweep. */
+  readonly checkpoint: string | null;
+  readonly lastSuccess: string | null;
+  readonly pendingTooLong: number;
+  readonly openExpectations: number;
+  /** Newest first. */
+  readonly sweeps: readonly SweepReport[];
+}
+
+export const sweepReportsMax = 100;
+export const pendingTooLongMs = 3_600_000;
+
+export async function storeSweepReport(redis: RedisConnection, queue: BrandQueue, report: SweepReport): Promise<void> {
+  const key = keysOf.sweepReports(queue);
+  await redis.lpush(key, JSON.stringify(report));
+  await redis.ltrim(key, 0, sweepReportsMax - 1);
+}
+
+export async function readReconciliationReport(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  nowMs: number,
+): Promise<ReconciliationReport> {
+  const [texts, state, pendingTooLong, openExpectations] = await Promise.all([
+    redis.lrange(keysOf.sweepReports(queue), 0, sweepReportsMax - 1),
+    readSweepState(redis, queue),
+    countWatchedSince(redis, queue, nowMs - pendingTooLongMs),
+    countExpectations(redis, queue),
+  ]);
+  const sweeps = texts.map(parseReport).filter((report) => report !== undefined);
+  const good = sweeps.find(({ failure }) => failure === undefined);
+  return {
+    brand: queue.brand,
+    checkpoint: state.checkpointMs === undefined ? null : new Date(state.checkpointMs).toISOString(),
+    lastSuccess: good === undefined ? null : new Date(Date.parse(good.startedAt) + good.ms).toISOString(),
+    pendingTooLong,
+    openExpectations,
+    sweeps,
+  };
+}
+
+function parseReport(text: string): SweepReport | undefined {
+  try {
+    return sweepReportSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}

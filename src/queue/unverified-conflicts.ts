@@ -1,0 +1,69 @@
+// Conflicts that reconciliation has yet to verify at the gateway. `accept.lua` puts them in; their bodies lie in the
+// quarantine, where one stays unless the gateway confirmed it.
+import { keysOf, type BrandQueue } from './brand-queue.ts';
+import type { RedisConnection } from './connections.ts';
+
+export interface UnverifiedConflict {
+  readonly id: string;
+  readonly gatewayReference: string;
+  readonly receivedAtMs: number;
+  readonly body: string;
+}
+
+/** Conflicts whose look-up is due, the longest due first. One that left the quarantine is dropped here. */
+export async function dueConflicts(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  nowMs: number,
+  limit: number,
+): Promise<UnverifiedConflict[]> {
+  const ids = await redis.zrangebyscore(keysOf.unverified(queue), '-inf', nowMs, 'LIMIT', 0, limit);
+  const entries = await Promise.all(
+    ids.map((id) => redis.hmget(keysOf.quarantineEntry(queue, id), 'gatewayReference', 'receivedAt', 'body')),
+  );
+  const gone = ids.filter((_, index) => !entries[index]?.[0]);
+  if (gone.length > 0) await redis.zrem(keysOf.unverified(queue), ...gone);
+  return ids.flatMap((id, index) => {
+    const [gatewayReference, receivedAt, body] = entries[index] ?? [];
+    return gatewayReference ? [{ id, gatewayReference, receivedAtMs: Number(receivedAt), body: body ?? '' }] : [];
+  });
+}
+
+export async function postponeConflict(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  id: string,
+  dueMs: number,
+): Promise<void> {
+  await redis.zadd(keysOf.unverified(queue), 'XX', dueMs, id);
+}
+
+// An entry that an operator removed meanwhile must not come back as a hash with nothing but a detail.
+const keepScript = `
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HSET', KEYS[2], 'detail', ARGV[2]) end
+return 1`;
+
+/** Verified, or given up: it stays in quarantine, and `detail` says why. */
+export async function keepConflict(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  id: string,
+  detail: string,
+): Promise<void> {
+  await redis.eval(keepScript, 2, keysOf.unverified(queue), keysOf.quarantineEntry(queue, id), id, detail);
+}
+
+const removeScript = `
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+redis.call('DECRBY', KEYS[3], tonumber(redis.call('HGET', KEYS[4], 'bytes') or '0'))
+redis.call('DEL', KEYS[4])
+return 1`;
+
+/** The gateway confirmed it and the merchant gets the correction: it leaves the quarantine. */
+export async function removeConflict(redis: RedisConnection, queue: BrandQueue, id: string): Promise<void> {
+  const { unverified, quarantine, quarantineBytes, quarantineEntry } = keysOf;
+  const keys = [unverified(queue), quarantine(queue), quarantineBytes(queue), quarantineEntry(queue, id)];
+  await redis.eval(removeScript, keys.length, ...keys, id);
+}

@@ -1,0 +1,66 @@
+// What everything that reconciles one brand needs: who it is, what it may ask, and through which door results go in.
+import type { Intake } from '../intake/intake.ts';
+import { brandQueue, type BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import type { Brand } from '../runtime/brands.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import { systemClock, type Clock } from './clock.ts';
+import { createGatewayClient, type GatewayClient } from './gateway-client.ts';
+import type { JudgeLimits } from './judge.ts';
+
+export interface BrandScope {
+  readonly brand: string;
+  readonly queue: BrandQueue;
+  readonly redis: RedisConnection;
+  readonly gateway: GatewayClient;
+  readonly intake: Pick<Intake, 'accept'>;
+  readonly limits: JudgeLimits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics | undefined;
+}
+
+export interface ReconcileDependencies {
+  readonly config: Config;
+  readonly redis: RedisConnection;
+  readonly intake: Pick<Intake, 'accept'>;
+  readonly log: Log;
+  readonly metrics?: Metrics | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+  /** Where keys change while the service runs. */
+  readonly apiKeysOf?: ((brand: Brand) => readonly string[]) | undefined;
+}
+
+/** Undefined where the brand has no gateway to ask, or no key to ask with. */
+export function createBrandScope(dependencies: ReconcileDependencies, brand: Brand): BrandScope | undefined {
+  const { config, redis, intake, log, metrics, random, apiKeysOf } = dependencies;
+  const { clock = systemClock } = dependencies;
+  const apiKeys = apiKeysOf === undefined ? () => brand.gatewayApiKeys : () => apiKeysOf(brand);
+  if (brand.gatewayBaseUrl === undefined || apiKeys().length === 0) return undefined;
+  return {
+    brand: brand.name,
+    queue: brandQueue(brand.name, config),
+    redis,
+    gateway: createGatewayClient({ brand, baseUrl: brand.gatewayBaseUrl, apiKeys, log, metrics, clock, random }),
+    intake,
+    limits: {
+      graceMs: config.RECONCILE_GRACE,
+      sinceMs: config.RECONCILE_SINCE,
+      rememberedMs: config.DEDUP_TTL,
+    },
+    clock,
+    log,
+    metrics,
+  };
+}
+
+/** The scopes of the brands that can be reconciled, of the one named or of all. */
+export function createBrandScopes(dependencies: ReconcileDependencies, only?: string): BrandScope[] {
+  return [...dependencies.config.brands.values()]
+    .filter(({ name }) => only === undefined || name === only)
+    .map((brand) => createBrandScope(dependencies, brand))
+    .filter((scope) => scope !== undefined);
+}

@@ -1,0 +1,15 @@
+// Runs an action over items, at most so many at once. Rejects with the first error, once all that runs has ended.
+
+export async function inParallel<T>(
+  items: readonly T[],
+  atOnceMax: number,
+  action: (item: T) => Promise<void>,
+): Promise<void> {
+  const left = items.values();
+  const lane = async () => {
+    for (const item of left) await action(item);
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(atOnceMax, items.length) }, lane));
+  const failed = lanes.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}

@@ -1,0 +1,42 @@
+// Judges a page of the gateway's transactions against what is known here: one pipelined read for all of them.
+import { digestOf, isTerminal, terminalKind } from '../callback/identity.ts';
+import { readClaims, type Claim } from '../queue/claims.ts';
+import { firstSeen } from '../queue/first-seen.ts';
+import type { BrandScope } from './brand-scope.ts';
+import { judge, type Judgement } from './judge.ts';
+import type { Transaction } from './transaction.ts';
+
+export interface Judged {
+  readonly transaction: Transaction;
+  readonly claim: Claim | undefined;
+  readonly terminalSinceMs: number;
+  readonly judgement: Judgement;
+}
+
+export async function judgePage(scope: BrandScope, page: readonly Transaction[]): Promise<Judged[]> {
+  const { redis, queue, brand, clock, limits } = scope;
+  const digests = page.map(({ callback: { gatewayReference } }) =>
+    digestOf({ brand, gatewayReference, kind: terminalKind }),
+  );
+  const claims = await readClaims(redis, queue, digests);
+  const nowMs = clock.now();
+  const undated = page
+    .map((transaction, index) => ({ transaction, digest: digests[index] ?? '', claim: claims[index] }))
+    .filter(
+      ({ transaction: { callback, completedAtMs }, claim }) =>
+        claim === undefined && completedAtMs === undefined && isTerminal(callback.status),
+    )
+    .map(({ digest }) => digest);
+  const seen = await firstSeen(redis, queue, undated, nowMs);
+  const seenAt = new Map(undated.map((digest, index) => [digest, seen[index] ?? nowMs]));
+  return page.map((transaction, index) => {
+    const claim = claims[index];
+    const terminalSinceMs = transaction.completedAtMs ?? seenAt.get(digests[index] ?? '') ?? nowMs;
+    return {
+      transaction,
+      claim,
+      terminalSinceMs,
+      judgement: judge({ transaction, claim, terminalSinceMs, nowMs, limits }),
+    };
+  });
+}

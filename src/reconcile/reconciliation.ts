@@ -1,0 +1,92 @@
+// The stage `reconcile`: keeps every brand that has a gateway in step with it, while another process does not.
+//
+// Promises: a terminal transaction whose callback never came reaches the merchant, once; a difference is corrected,
+// once. Fails softly: an outage of the gateway or of Redis delays it, and it goes on from its checkpoint.
+import { pendingTooLongMs, readReconciliationReport } from '../queue/reconciliation-report.ts';
+import { countWatchedSince } from '../queue/watched.ts';
+import { createBrandScope, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
+import { reconcileBrand, type ReconcilerSettings } from './brand-reconciler.ts';
+import { checkGateway } from './check-gateway.ts';
+import { systemClock } from './clock.ts';
+import { fullEveryMsDefault, windowMsDefault } from './schedule.ts';
+import { pageSizeDefault } from './sweep-window.ts';
+
+export type Reconciliation = ReturnType<typeof createReconciliation>;
+
+const gaugesEveryMaxMs = 15_000;
+
+export function createReconciliation(dependencies: ReconcileDependencies, overrides: Partial<ReconcilerSettings> = {}) {
+  const { config, log, clock = systemClock } = dependencies;
+  const settings: ReconcilerSettings = {
+    everyMs: config.RECONCILE_EVERY,
+    lookbackMs: config.RECONCILE_LOOKBACK,
+    windowMs: windowMsDefault,
+    fullEveryMs: fullEveryMsDefault,
+    pageSize: pageSizeDefault,
+    ...overrides,
+  };
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  let scopes: BrandScope[] = [];
+  let running: Promise<unknown> = Promise.resolve();
+
+  return {
+    /** Begins to reconcile; resolves at once, since no start may wait for a gateway. */
+    async start(): Promise<void> {
+      scopes = [...config.brands.values()].flatMap((brand) => {
+        const scope = createBrandScope(dependencies, brand);
+        if (scope !== undefined) return [scope];
+        log.warn({
+          event: 'reconcile.off',
+          brand: brand.name,
+          reason: 'GATEWAY_BASE_URL (or a key to ask it with) is not set: callbacks that never come are not looked for',
+        });
+        return [];
+      });
+      running = Promise.allSettled([
+        ...scopes.map((scope) => reconcileBrand(scope, settings, signal)),
+        ...scopes.map((scope) => checkAtStart(scope, signal)),
+        showGauges(scopes, Math.min(settings.everyMs, gaugesEveryMaxMs), signal),
+      ]);
+    },
+
+    /** Whatever is under way is given up and done again by the next reconciler. */
+    async stop(deadlineMs: number): Promise<void> {
+      stopping.abort();
+      const deadline = new AbortController();
+      await Promise.race([running, clock.sleep(deadlineMs, deadline.signal).catch(() => undefined)]);
+      deadline.abort();
+      await Promise.all(scopes.map(({ gateway }) => gateway.close()));
+    },
+  };
+}
+
+/** A rejected key shows in the log (gateway-client.ts) and in `payalo_gateway_auth_ok`; the rest is said here. */
+async function checkAtStart({ gateway, brand, clock, log }: BrandScope, signal: AbortSignal): Promise<void> {
+  const check = await checkGateway(gateway, clock.now(), signal);
+  if (check.kind === 'unavailable') log.warn({ event: 'gateway.unavailable', brand, reason: check.reason });
+}
+
+/** Read from Redis, so that every reconcile process shows the same, whoever sweeps. */
+async function showGauges(scopes: readonly BrandScope[], everyMs: number, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    // While Redis is out the gauges keep what they last showed; `payalo_redis_up` tells of it.
+    await showOnce(scopes).catch(() => undefined);
+    await scopes[0]?.clock.sleep(everyMs, signal);
+    if (scopes.length === 0) return;
+  }
+}
+
+async function showOnce(scopes: readonly BrandScope[]): Promise<void> {
+  const shown = await Promise.all(
+    scopes.map(async ({ redis, queue, clock }) => ({
+      overdue: await countWatchedSince(redis, queue, clock.now() - pendingTooLongMs),
+      lastSuccess: (await readReconciliationReport(redis, queue, clock.now())).lastSuccess,
+    })),
+  );
+  const metrics = scopes[0]?.metrics;
+  metrics?.pendingOverdue.set(shown.reduce((sum, { overdue }) => sum + overdue, 0));
+  // The brand that was swept the longest ago decides: one that is stuck must not hide behind another.
+  const successes = shown.map(({ lastSuccess }) => (lastSuccess === null ? 0 : Date.parse(lastSuccess)));
+  if (successes.length > 0) metrics?.reconciliationLastSuccess.set(Math.min(...successes) / 1_000);
+}

@@ -1,0 +1,40 @@
+// When a call to the gateway is tried again, as the gateway's documentation says (pure).
+
+/** What one try came to: an HTTP status, or no answer at all. */
+export type TryResult =
+  | { readonly kind: 'answer'; readonly status: number; readonly retryAfter: string | undefined }
+  | { readonly kind: 'no-answer' };
+
+export interface RetryInput {
+  readonly method: 'GET' | 'POST';
+  readonly result: TryResult;
+  /** Tries made so far, from 1. */
+  readonly tries: number;
+  readonly nowMs: number;
+  /** 0 to 1, for the jitter. */
+  readonly random: number;
+}
+
+export const triesMax = 5;
+const firstWaitMs = 500;
+const waitMaxMs = 30_000;
+const retried = new Set([429, 500, 502, 503]);
+const retriedGets = new Set([408, 504]);
+
+/** Milliseconds until the next try; undefined where there is none. `Retry-After` is honoured up to a minute. */
+export function retryWaitMs({ method, result, tries, nowMs, random }: RetryInput): number | undefined {
+  if (tries >= triesMax) return undefined;
+  const backoffMs = Math.min(firstWaitMs * 2 ** (tries - 1), waitMaxMs) * (0.5 + random / 2);
+  if (result.kind === 'no-answer') return backoffMs;
+  const again = retried.has(result.status) || (method === 'GET' && retriedGets.has(result.status));
+  return again ? Math.max(backoffMs, retryAfterMs(result.retryAfter, nowMs) ?? 0) : undefined;
+}
+
+const retryAfterMaxMs = 60_000;
+
+/** `Retry-After` in its two forms, seconds or a date. */
+function retryAfterMs(text: string | undefined, nowMs: number): number | undefined {
+  if (text === undefined) return undefined;
+  const waitMs = /^\s*\d{1,9}\s*$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - nowMs;
+  return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(waitMs, 0), retryAfterMaxMs);
+}

@@ -1,0 +1,163 @@
+// What the tests of reconciliation stand on: a real Redis, the gateway's simulator over real HTTP, the real intake, and
+// a clock that can be set ahead. No deliveries: what reaches the queue is looked at there.
+import { createIntake } from '../../src/intake/intake.ts';
+import { createStore } from '../../src/intake/store.ts';
+import { parseCallbackText, type Callback } from '../../src/callback/parse-callback.ts';
+import { brandQueue, keysOf, type BrandQueue } from '../../src/queue/brand-queue.ts';
+import { createRedis, type RedisConnection } from '../../src/queue/connections.ts';
+import { jobSchema, type JobData, type Source } from '../../src/queue/job.ts';
+import { createBrandScopes, type BrandScope, type ReconcileDependencies } from '../../src/reconcile/brand-scope.ts';
+import type { Clock } from '../../src/reconcile/clock.ts';
+import { createReconciliation } from '../../src/reconcile/reconciliation.ts';
+import { pageSizeDefault, statusBodiesPerSweepMax, type SweepMode } from '../../src/reconcile/sweep-window.ts';
+import { loadConfig, type Config } from '../../src/runtime/config.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { createMetrics } from '../../src/runtime/metrics.ts';
+import {
+  createGatewaySimulator,
+  simulatorKey,
+  type GatewaySimulator,
+  type GatewaySimulatorOptions,
+} from '../../src/simulator/gateway.ts';
+import { systemClock } from '../../src/reconcile/clock.ts';
+
+export interface RigOptions {
+  readonly redisUrl: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly gateway?: GatewaySimulatorOptions;
+}
+
+export type Rig = Awaited<ReturnType<typeof createRig>>;
+
+let rigs = 0;
+
+export async function createRig({ redisUrl, environment = {}, gateway: gatewayOptions = {} }: RigOptions) {
+  const gateway = createGatewaySimulator({ callbackDelayMs: 1, ...gatewayOptions });
+  const { url } = await gateway.listen();
+  rigs += 1;
+  const config = configOf({
+    REDIS_URL: redisUrl,
+    QUEUE_PREFIX: `{rig${process.pid}.${rigs}}`,
+    GATEWAY_BASE_URL: url,
+    GATEWAY_API_KEY: simulatorKey,
+    RECONCILE_GRACE: '0ms',
+    RECONCILE_EVERY: '200ms',
+    ...environment,
+  });
+  const lines: Record<string, unknown>[] = [];
+  const log = createLog({ level: 'info', destination: { write: (line) => void lines.push(JSON.parse(line)) } });
+  const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs: 3_000 }, 'rig', log);
+  if (redis.status !== 'ready') await new Promise((resolve) => redis.once('ready', resolve));
+  const clock = movableClock();
+  const metrics = createMetrics();
+  const intake = createIntakeOf(config, redis);
+  const dependencies: ReconcileDependencies = { config, redis, intake, log, metrics, clock };
+  const scopes = createBrandScopes(dependencies);
+  const [scope] = scopes;
+  if (scope === undefined) throw new Error('the rig has no brand');
+
+  return {
+    gateway,
+    config,
+    redis,
+    clock,
+    metrics,
+    intake,
+    dependencies,
+    scope,
+    queue: scope.queue,
+    lines,
+    logged: (event: string) => lines.filter((line) => line['event'] === event),
+    reconciliation: (settings: Parameters<typeof createReconciliation>[1] = {}) =>
+      createReconciliation(dependencies, settings),
+    jobs: () => readJobs(redis, scope.queue),
+    /** What the gateway's callback would have brought. */
+    receive: (body: string, source: Source = 'callback') => receive(scope, body, source),
+    async close(): Promise<void> {
+      redis.disconnect();
+      await Promise.all(scopes.map((one) => one.gateway.close()));
+      await gateway.close();
+    },
+    [Symbol.asyncDispose]() {
+      return this.close();
+    },
+  };
+}
+
+function configOf(environment: Readonly<Record<string, string>>): Config {
+  const loaded = loadConfig(environment, ['reconcile']);
+  if ('problems' in loaded) throw new Error(loaded.problems.join('\n'));
+  return loaded.config;
+}
+
+function createIntakeOf(config: Config, redis: RedisConnection) {
+  const log = createLog({ level: 'silent' });
+  return createIntake({
+    storeFor: (brand) =>
+      createStore({
+        connections: [redis],
+        queue: brandQueue(brand, config),
+        times: config,
+        waitReplicas: 0,
+        waitTimeoutMs: 1_000,
+      }),
+    spool: {
+      append: async () => ({ kind: 'failed', code: 'NO_SPOOL' }),
+      canStore: () => false,
+      stats: () => ({ entries: 0, bytes: 0, bytesMax: 0 }),
+    },
+    settings: { budgetMs: 3_000 },
+    log,
+  });
+}
+
+export interface MovableClock extends Clock {
+  /** From now on it is so much later; sleeps are not shortened. */
+  advance(ms: number): void;
+}
+
+function movableClock(): MovableClock {
+  let aheadMs = 0;
+  return {
+    now: () => Date.now() + aheadMs,
+    sleep: (ms, signal) => systemClock.sleep(ms, signal),
+    advance(ms) {
+      aheadMs += ms;
+    },
+  };
+}
+
+export function callbackFrom(body: string): Callback {
+  const parsed = parseCallbackText(body);
+  if (parsed.kind !== 'callback') throw new Error(parsed.detail);
+  return parsed.callback;
+}
+
+async function receive({ intake, brand, clock }: BrandScope, body: string, source: Source) {
+  const receivedAt = new Date(clock.now()).toISOString();
+  return intake.accept({ callback: callbackFrom(body), origin: { brand, source, receivedAt, requestId: 'test' } });
+}
+
+/** Everything that waits for delivery, in the order in which it came. */
+async function readJobs(redis: RedisConnection, queue: BrandQueue): Promise<JobData[]> {
+  const ids = await redis.lrange(`${queue.base}:wait`, 0, -1);
+  const data = await Promise.all(ids.map((id) => redis.hget(keysOf.job(queue, id), 'data')));
+  return data.toReversed().map((text) => jobSchema.parse(JSON.parse(text ?? '')));
+}
+
+export function sweepMode(overrides: Partial<SweepMode> = {}): SweepMode {
+  return {
+    putIn: true,
+    force: false,
+    pageSize: pageSizeDefault,
+    requestId: 'test-sweep',
+    statusBodies: { left: statusBodiesPerSweepMax },
+    ...overrides,
+  };
+}
+
+export function isoAgo(ms: number): string {
+  return new Date(Date.now() - ms).toISOString();
+}
+
+export type { GatewaySimulator };

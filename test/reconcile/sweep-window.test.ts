@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createRig, isoAgo, sweepMode, type RigOptions } from './reconcile-rig.ts';
+
+const signal = new AbortController().signal;
+const hourMs = 3_600_000;
+const lastHour = () => ({ fromMs: Date.now() - hourMs, toMs: Date.now() });
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
+
+describe('a window', () => {
+  test('puts in what is missing, with the bytes of the status reply', async () => {
+    await using rig = await rigOf();
+    const [transaction] = rig.gateway.addTransactions({ createdAt: isoAgo(600_000), amount: '9007199254740993.10' });
+    const body = rig.gateway.bodyOf(transaction?.gatewayReference ?? '');
+    const swept = await sweepWindow(rig.scope, lastHour(), sweepMode(), signal);
+    expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 1, missing: 1, injected: 1, errors: 0 } });
+    expect(await rig.jobs()).toMatchObject([{ source: 'records', body }]);
+    expect(await rig.metrics.registry.getSingleMetricAsString('payalo_reconciliation_missing_total')).toContain(' 1');
+  });
+
+  test('asks for no status and puts nothing in where everything is known, and counts no duplicate', async () => {
+    await using rig = await rigOf();
+    const transactions = rig.gateway.addTransactions({ count: 7, createdAt: isoAgo(600_000), everyMs: 1_000 });
+    for (const { gatewayReference } of transactions) await rig.receive(rig.gateway.bodyOf(gatewayReference));
+    const before = await rig.redis.xlen(`${rig.queue.base}:events`);
+    const swept = await sweepWindow(rig.scope, lastHour(), sweepMode(), signal);
+    expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 7, known: 7, missing: 0, injected: 0 } });
+    expect(rig.gateway.calls()).toMatchObject({ status: 0, records: 1 });
+    expect(await rig.redis.xlen(`${rig.queue.base}:events`)).toBe(before);
+  });
+
+  test('follows pages of 3 to the end', async () => {
+    await using rig = await rigOf();
+    rig.gateway.addTransactions({ count: 10, createdAt: isoAgo(600_000), everyMs: 1_000 });
+    const swept = await sweepWindow(rig.scope, lastHour(), sweepMode({ pageSize: 3 }), signal);
+    expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 10, injected: 10 } });
+    expect(rig.gateway.calls().records).toBe(4);
+    expect(new Set((await rig.jobs()).map(({ gatewayReference }) => gatewayReference)).size).toBe(10);
+  });
+
+  test("takes bodies from the page in a bulk catch-up, every number's own text kept", async () => {
+    await using rig = await rigOf();
+    rig.gateway.addTransactions({ count: 5, createdAt: isoAgo(600_000), amount: '12345678901234567.80' });
+    await sweepWindow(rig.scope, lastHour(), sweepMode({ statusBodies: { left: 2 } }), signal);
+    const bodies = (await rig.jobs()).map(({ body }) => body);
+    expect(rig.gateway.calls().status).toBe(2);
+    expect(bodies).toHaveLength(5);
+    for (const body of bodies) expect(body).toMatch(/"value":\s?12345678901234567\.80,/);
+  });
+
+  test('leaves a terminal transaction alone until RECONCILE_GRACE after its completion', async () => {
+    await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
+    rig.gateway.addTransactions({ createdAt: isoAgo(240_000), completedAfterMs: 0 });
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({
+      counts: { early: 1, missing: 0, injected: 0 },
+    });
+    rig.clock.advance(120_000);
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({
+      counts: { early: 0, missing: 1, injected: 1 },
+    });
+  });
+
+  test('never puts in what is pending or in a status that is not terminal', async () => {
+    await using rig = await rigOf();
+    rig.gateway.addTransactions({ createdAt: isoAgo(600_000), status: 'pending', merchantReferencePrefix: 'p' });
+    rig.gateway.addTransactions({ createdAt: isoAgo(600_000), status: 'in_review', merchantReferencePrefix: 'r' });
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({
+      counts: { seen: 2, pending: 1, other: 1, injected: 0 },
+    });
+    expect(await rig.jobs()).toEqual([]);
+  });
+
+  test('reports but does not put in what was created before RECONCILE_SINCE, unless forced', async () => {
+    await using rig = await rigOf({ environment: { RECONCILE_SINCE: isoAgo(300_000) } });
+    rig.gateway.addTransactions({ createdAt: isoAgo(600_000), merchantReferencePrefix: 'before' });
+    rig.gateway.addTransactions({ createdAt: isoAgo(200_000), merchantReferencePrefix: 'after' });
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({
+      counts: { tooOld: 1, missing: 1, injected: 1 },
+    });
+    expect((await rig.jobs()).map(({ merchantReference }) => merchantReference)).toEqual(['after-1']);
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode({ force: true }), signal)).toMatchObject({
+      counts: { tooOld: 0, missing: 1, injected: 1, known: 1 },
+    });
+  });
+
+  test('does not put in what is older than DEDUP_TTL: it may have been delivered and forgotten', async () => {
+    await using rig = await rigOf({ environment: { DEDUP_TTL: '30m', RECONCILE_LOOKBACK: '20m' } });
+    rig.gateway.addTransactions({ createdAt: isoAgo(1_750_000) });
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({
+      counts: { tooOld: 1, injected: 0 },
+    });
+  });
+
+  test('corrects what differs once, by the status reply, under the next sequence', async () => {
+    await using rig = await rigOf();
+    const [transaction] = rig.gateway.addTransactions({ createdAt: isoAgo(600_000) });
+    const reference = transaction?.gatewayReference ?? '';
+    await rig.receive(rig.gateway.bodyOf(reference));
+    await rig.gateway.correct(reference, { status: 'failed', errorCode: 'provider_error' });
+    const first = await sweepWindow(rig.scope, lastHour(), sweepMode(), signal);
+    const second = await sweepWindow(rig.scope, lastHour(), sweepMode(), signal);
+    expect(first).toMatchObject({ counts: { corrections: 1, injected: 0, missing: 0 } });
+    expect(second).toMatchObject({ counts: { corrections: 0, known: 1 } });
+    // The original was still waiting: it is replaced.
+    expect(await rig.jobs()).toMatchObject([
+      { source: 'correction', sequence: 1, status: 'failed', body: rig.gateway.bodyOf(reference) },
+    ]);
+  });
+
+  test('ends as failed where the gateway is out, and puts the rest in once it is back', async () => {
+    await using rig = await rigOf();
+    rig.gateway.addTransactions({ createdAt: isoAgo(600_000) });
+    rig.gateway.setOutage({ kind: 'answer', status: 400 });
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({ kind: 'failed' });
+    rig.gateway.setOutage(null);
+    expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({
+      kind: 'swept',
+      counts: { injected: 1 },
+    });
+  });
+});
