@@ -25,14 +25,18 @@ export function canonicalDecimal(text: string): string | undefined {
 }
 
 /**
- * Parses JSON with every number as the exact text that stands in it (`100.00` stays `"100.00"`).
+ * Parses JSON with every number as the exact text that stands in it (`100.00` stays `"100.00"`), however deep it nests.
  * Throws SyntaxError where the text is no JSON.
  */
 export function parseExact(json: string): unknown {
-  return JSON.parse(json, function keepNumberText(_key, value: unknown, context?: { source?: string }): unknown {
-    return typeof value === 'number' && context?.source !== undefined ? context.source : value;
-  });
+  return JSON.parse(json.replace(stringOrNumber, (token) => (token.startsWith('"') ? token : `"${token}"`)));
 }
+
+/**
+ * Numbers become strings before they are parsed, since a reviver would recurse as deep as the text nests. A string is
+ * skipped as a whole. A number that JSON forbids (`01`, `1.`, one for a key) is not made valid by its quotes.
+ */
+const stringOrNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?!\s*:)/g;
 
 /** Whether a double might have lost digits of some number in this JSON text. Errs to true, never to false. */
 export function mayHoldLongNumber(json: string): boolean {

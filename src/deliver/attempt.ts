@@ -1,6 +1,6 @@
 // One attempt: a callback handed to the merchant once. The ways to do it (HTTP, a handler module) share these shapes.
 //
-// An attempt never throws: whatever happens to it is a result, and verdict.ts decides what it means.
+// Whatever happens to an attempt is a result, and verdict.ts decides what it means. One throws only where none was made.
 import type { JobData } from '../queue/job.ts';
 
 export interface Delivery {

@@ -5,7 +5,6 @@
 // A first attempt that succeeds takes no round trip of ours. A job whose data is no callback is failed, data and all.
 import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import * as z from 'zod';
-import { kindOf, webhookIdOf } from '../callback/identity.ts';
 import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
 import { jobSchema, type JobData } from '../queue/job.ts';
@@ -14,6 +13,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
 import { isOutage, type Breaker } from './breaker.ts';
 import type { Slots } from './slots.ts';
+import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
 
 /** A job's return value: the attempt that succeeded, or that a correction took the job's place. */
@@ -179,13 +179,6 @@ function outcomeOf(result: Made): { status?: number; error?: string; answer?: st
     case 'permanent':
       return { error: result.error, ...(result.answer !== undefined && { answer: result.answer }) };
   }
-}
-
-function toDelivery(job: JobData, attempt: number): Delivery {
-  const { brand, gatewayReference, status, sequence = 0 } = job;
-  // `pending` has no kind and is never queued by us; were it, it would still need an id of its own.
-  const kind = kindOf(status) ?? `status:${status ?? ''}`;
-  return { job, webhookId: webhookIdOf({ brand, gatewayReference, kind }, sequence), sequence, attempt };
 }
 
 function parseData(job: CallbackJob): JobData {

@@ -8,7 +8,7 @@ export type Release = () => void;
 export type Slots = ReturnType<typeof createSlots>;
 
 export function createSlots(limit: number, names: readonly string[]) {
-  const own = names.length === 1 ? limit : Math.floor(limit / (2 * names.length));
+  const own = names.length <= 1 ? limit : Math.floor(limit / (2 * names.length));
   const common = limit - own * names.length;
   const inFlight = new Map(names.map((name) => [name, 0]));
   const waiting: { name: string; resolve: (release: Release | undefined) => void }[] = [];

@@ -34,8 +34,9 @@ export async function readForwarding(redis: RedisConnection, queue: BrandQueue):
   return { paused: paused === 1, breaker, ...(breaker === 'open' && { openSinceMs: Number(openedAt) }) };
 }
 
-/** Forgets the breaker and lifts the rate limit that it had set. */
+/** Forgets the breaker and lifts the rate limit that it had set; a limit of somebody else's stays. */
 export async function clearBreaker(redis: RedisConnection, queue: BrandQueue): Promise<void> {
+  if ((await redis.exists(keysOf.breaker(queue))) === 0) return;
   const replies = await redis
     .multi()
     .del(keysOf.breaker(queue), keysOf.breakerFailures(queue), `${queue.base}:limiter`)

@@ -37,6 +37,31 @@ test("keeps every number's own text", () => {
   expect(parseExact(json)).toEqual({ a: '100.00', b: ['9007199254740993', '1e2'], c: '100.00', d: null });
 });
 
+test('reads any JSON as JSON.parse does, but for its numbers', () => {
+  const withTexts = (_key: string, value: unknown, context?: { source?: string }) =>
+    typeof value === 'number' ? context?.source : value;
+  fc.assert(
+    fc.property(fc.json({ maxDepth: 5 }), (json) => {
+      expect(parseExact(json)).toEqual(JSON.parse(json, withTexts));
+    }),
+  );
+});
+
+test.for(['01', '-', '1.', '.5', '+1', '1e', '{1:2}', '{12 :2}', '{"a":1 2}', '[1,]', '{"a":-01}', '1"'])(
+  'refuses %s, which is no JSON',
+  (text) => {
+    expect(() => parseExact(text)).toThrow(SyntaxError);
+  },
+);
+
+test('reads JSON that nests deeper than the stack', () => {
+  const depth = 200_000;
+  const text = `${'['.repeat(depth)}1.50${']'.repeat(depth)}`;
+  let inner = parseExact(text);
+  while (Array.isArray(inner)) inner = inner[0];
+  expect(inner).toBe('1.50');
+});
+
 test('never overlooks a number that a double would change', () => {
   fc.assert(
     fc.property(fc.bigInt({ min: 0n, max: 10n ** 25n }), fc.nat(20), (units, scale) => {

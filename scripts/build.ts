@@ -1,0 +1,17 @@
+// `npm run build`: compiles src to dist and puts beside the JavaScript what the compiler leaves out (Lua, JSON, the
+// console's files).
+import { spawnSync } from 'node:child_process';
+import { cpSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+const root = path.dirname(import.meta.dirname);
+const source = path.join(root, 'src');
+const target = path.join(root, 'dist');
+
+rmSync(target, { recursive: true, force: true });
+const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+const { status } = spawnSync(process.execPath, [tsc, '-p', path.join(root, 'tsconfig.build.json')], {
+  stdio: 'inherit',
+});
+if (status !== 0) process.exit(status ?? 1);
+cpSync(source, target, { recursive: true, filter: (file) => !file.endsWith('.ts') });

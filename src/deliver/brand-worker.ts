@@ -1,0 +1,84 @@
+// The worker of one brand: BullMQ's, with the options on which the promises of delivery rest, and the brand's breaker.
+import { Worker } from 'bullmq';
+import type { BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import { clearBreaker } from '../queue/forwarding.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import type { Attempt } from './attempt.ts';
+import { createBreaker, type BreakerSettings } from './breaker.ts';
+import { createProcessor, type Returned } from './process-job.ts';
+import type { Slots } from './slots.ts';
+
+export interface BrandWorkerDependencies {
+  readonly queue: BrandQueue;
+  readonly redis: RedisConnection;
+  readonly attempt: Attempt;
+  /** Undefined where there is no destination that could be down. */
+  readonly breakerSettings: BreakerSettings | undefined;
+  readonly slots: Slots;
+  readonly config: Pick<Config, 'FORWARD_TIMEOUT' | 'FORWARD_RETRIES'>;
+  readonly stop: AbortSignal;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+/** A lock outlives any attempt by this much, though it is renewed: a busy process may be late. */
+const lockMarginMs = 10_000;
+/** How often the jobs of dead workers are looked for. */
+const stalledIntervalMs = 5_000;
+/** BullMQ fails a job that stalls more often; a crash must never fail a payment. */
+const maxStalledCount = Number.MAX_SAFE_INTEGER;
+/** While the queue is held back, a worker looks this often whether it still is. */
+const heldLookMs = 500;
+
+export function startBrandWorker(dependencies: BrandWorkerDependencies) {
+  const { queue, redis, breakerSettings, slots, config, log, metrics } = dependencies;
+  const { brand } = queue;
+  const breaker =
+    breakerSettings === undefined
+      ? undefined
+      : createBreaker({
+          queue,
+          redis,
+          log,
+          onPhase: (phase) => metrics.breakerOpen.set({ brand }, phase === 'open' ? 1 : 0),
+          settings: breakerSettings,
+          timeoutMs: config.FORWARD_TIMEOUT,
+          concurrency: slots.maxPerBrand,
+        });
+  const processJob = createProcessor({ ...dependencies, breaker, scheduleMs: config.FORWARD_RETRIES });
+
+  const worker = new Worker<unknown, Returned>(queue.name, async (job, token) => processJob(job, token), {
+    connection: redis,
+    prefix: queue.prefix,
+    concurrency: slots.maxPerBrand,
+    lockDuration: config.FORWARD_TIMEOUT + lockMarginMs,
+    stalledInterval: stalledIntervalMs,
+    maxStalledCount,
+    maximumRateLimitDelay: heldLookMs,
+  });
+  // Without a listener an error would end the process. BullMQ goes on by itself.
+  worker.on('error', (error) => log.warn({ event: 'delivery.worker_error', brand, err: error }));
+  worker.on('stalled', (jobId) => log.warn({ event: 'delivery.stalled', brand, jobId }));
+  if (breaker === undefined) leaveNoBreaker(redis, queue, log);
+  breaker?.start();
+
+  return {
+    /** Takes no further job and resolves when the last one in hand is settled. */
+    async close(): Promise<void> {
+      await worker.close();
+      breaker?.stop();
+    },
+  };
+}
+
+/** One that was open when deliveries were changed from HTTP to a module would hold them back for ever. */
+function leaveNoBreaker(redis: RedisConnection, queue: BrandQueue, log: Log): void {
+  clearBreaker(redis, queue).catch((error: unknown) =>
+    log.warn({ event: 'breaker.unknown', brand: queue.brand, err: error }),
+  );
+}

@@ -1,0 +1,63 @@
+// A merchant's own BullMQ worker, for those who would rather consume the queue than be called: exported by the package.
+//
+// It is a plain worker of the public job: BullMQ retries what throws by the job's own options. Data that is no callback,
+// and a PermanentError, are failed at once and kept. A worker that crashes or stalls spends no attempt.
+import { UnrecoverableError, Worker, type ConnectionOptions } from 'bullmq';
+import { jobSchema } from '../queue/job.ts';
+import { brandQueue } from '../queue/brand-queue.ts';
+import { toDelivery } from './delivery-identity.ts';
+import { toHandledCallback, type CallbackHandler } from './handled-callback.ts';
+import { isPermanent } from './permanent-error.ts';
+
+export interface CallbackWorkerOptions {
+  /** As BullMQ takes it: `{ host, port, ... }`, `{ url }`, or an ioredis instance with `maxRetriesPerRequest: null`. */
+  readonly connection: ConnectionOptions;
+  /** QUEUE_NAME of the receiver. */
+  readonly queueName?: string;
+  /** QUEUE_PREFIX of the receiver. */
+  readonly queuePrefix?: string;
+  readonly brand?: string;
+  /** Callbacks handled at once. */
+  readonly concurrency?: number;
+  /** How long an attempt may take before its signal is aborted. A handler that never ends holds its place for ever. */
+  readonly timeoutMs?: number;
+  /** Trouble of the worker itself (a lost connection, for instance), which it survives. Default: a line on stderr. */
+  readonly onError?: (error: Error) => void;
+}
+
+export interface CallbackWorker {
+  /** Takes no further callback and resolves when those in hand are finished. */
+  close(): Promise<void>;
+}
+
+const defaults = { queueName: 'payalo-callbacks', queuePrefix: '{payalo}', brand: 'default', timeoutMs: 60_000 };
+
+export function createCallbackWorker(handler: CallbackHandler, options: CallbackWorkerOptions): CallbackWorker {
+  const {
+    queueName,
+    queuePrefix,
+    brand,
+    timeoutMs,
+    connection,
+    concurrency = 10,
+    onError,
+  } = { ...defaults, ...options };
+  const queue = brandQueue(brand, { QUEUE_NAME: queueName, QUEUE_PREFIX: queuePrefix });
+  const worker = new Worker<unknown>(
+    queue.name,
+    async (job, _token, cancelled) => {
+      const data = jobSchema.safeParse(job.data);
+      if (!data.success) throw new UnrecoverableError("the job's data is no callback of version 1");
+      const timeout = AbortSignal.timeout(timeoutMs);
+      const signal = cancelled === undefined ? timeout : AbortSignal.any([timeout, cancelled]);
+      try {
+        await handler(toHandledCallback(toDelivery(data.data, job.attemptsMade + 1), signal));
+      } catch (error) {
+        throw isPermanent(error) ? new UnrecoverableError(error instanceof Error ? error.message : 'permanent') : error;
+      }
+    },
+    { connection, prefix: queue.prefix, concurrency, maxStalledCount: Number.MAX_SAFE_INTEGER },
+  );
+  worker.on('error', onError ?? ((error) => process.stderr.write(`callback worker: ${error.message}\n`)));
+  return { close: async () => worker.close() };
+}

@@ -1,0 +1,52 @@
+// Where callbacks are delivered: each brand's FORWARD_URL, or HANDLER_MODULE for all of them.
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Attempt } from './attempt.ts';
+import { createHandlerPool, handlerThreadsMax } from './handler-pool.ts';
+import { createHttpAttempt } from './http-attempt.ts';
+
+export interface Destinations {
+  /** By brand. A brand without one is not delivered: its callbacks wait for a worker of the merchant's own. */
+  readonly attempts: ReadonlyMap<string, Attempt>;
+  /** The most attempts at once, over all of them. */
+  readonly concurrency: number;
+  /** Over HTTP a destination can be down; a function that throws says nothing about the next callback. */
+  readonly canBeDown: boolean;
+  /** Throws HandlerModuleError where the module cannot be used. */
+  check(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createDestinations(config: Config, log: Log, now: () => number): Destinations {
+  return config.HANDLER_MODULE === undefined
+    ? httpDestinations(config, now)
+    : handlerDestinations(config, config.HANDLER_MODULE, log);
+}
+
+function httpDestinations(config: Config, now: () => number): Destinations {
+  const opened = [...config.brands.values()].flatMap((brand) => {
+    if (brand.forwardUrl === undefined) return [];
+    const options = { url: brand.forwardUrl, timeoutMs: config.FORWARD_TIMEOUT, brand, now };
+    return [{ name: brand.name, ...createHttpAttempt({ ...options, connectionsMax: config.FORWARD_CONCURRENCY }) }];
+  });
+  return {
+    attempts: new Map(opened.map(({ name, attempt }) => [name, attempt])),
+    concurrency: config.FORWARD_CONCURRENCY,
+    canBeDown: true,
+    check: async () => undefined,
+    async close() {
+      await Promise.all(opened.map(async ({ close }) => close()));
+    },
+  };
+}
+
+function handlerDestinations(config: Config, module: string, log: Log): Destinations {
+  const pool = createHandlerPool({ module, timeoutMs: config.FORWARD_TIMEOUT, log });
+  return {
+    attempts: new Map([...config.brands.keys()].map((name) => [name, pool.attempt])),
+    concurrency: Math.min(config.FORWARD_CONCURRENCY, handlerThreadsMax),
+    canBeDown: false,
+    check: async () => pool.check(),
+    close: async () => pool.close(),
+  };
+}
