@@ -3,11 +3,14 @@
 // A callback walks receive -> intake -> queue -> deliver. Stopping follows it: the balancer is told to look away while
 // callbacks are still taken, then the listener closes, then the spool is drained, then deliveries end.
 import { setTimeout as delay } from 'node:timers/promises';
+import { createDelivery } from './deliver/delivery.ts';
 import { createDrain } from './intake/drain.ts';
+import { createFindSpooled } from './intake/find-spooled.ts';
 import { createIntake } from './intake/intake.ts';
 import { createQuarantine } from './intake/quarantine.ts';
 import { createSpool } from './intake/spool.ts';
 import { createStore } from './intake/store.ts';
+import { createOperator } from './operate/operator.ts';
 import { brandQueue } from './queue/brand-queue.ts';
 import { createRedis, type RedisConnection } from './queue/connections.ts';
 import { createReceiver } from './receive/receiver.ts';
@@ -25,6 +28,8 @@ const lookAwayShare = 0.3;
 const lookAwayMaxMs = 8_000;
 /** How long the spool is drained before the rest is left to the next process. */
 const drainShare = 0.4;
+/** Kept of SHUTDOWN_TIMEOUT for closing what is left. */
+const stopMarginMs = 500;
 
 export async function startRoles(config: Config, log: Log, metrics: Metrics): Promise<Service> {
   const connections: RedisConnection[] = [];
@@ -56,7 +61,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
         waitTimeoutMs: Math.ceil(config.ACK_BUDGET / 2),
       }),
     spool,
-    settings: { budgetMs: config.ACK_BUDGET },
+    settings: { budgetMs: config.ACK_BUDGET, spoolBytesMax: config.SPOOL_MAX_BYTES },
     log,
   });
   const quarantine = createQuarantine({
@@ -95,17 +100,48 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
   }
 
+  const operator = await createOperator({
+    config,
+    log,
+    metrics,
+    redis: connect('operate'),
+    isReady: () => !config.roles.has('receive') || canStore(),
+    findSpooled: createFindSpooled(spool, config.brands.keys()),
+  });
+  log.info({ event: 'listener.started', listener: 'operator', ...(await operator.listen()) });
+
+  for (const notice of noticesOf(config)) log.warn({ event: 'service.notice', notice });
+  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics }) : undefined;
+  await delivery?.start();
+
   return {
     async stop() {
+      const endsAtMs = performance.now() + config.SHUTDOWN_TIMEOUT - stopMarginMs;
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close();
       await drain.stop(config.SHUTDOWN_TIMEOUT * drainShare);
       quarantine.stop();
+      await delivery?.stop(Math.round(Math.max(endsAtMs - performance.now(), 0)));
+      await operator.close();
       await spool.close();
       for (const connection of connections) connection.disconnect();
     },
   };
+}
+
+/** What `all` leaves out because it is not configured; asked for by name, the same is a configuration problem. */
+function noticesOf({ roles, brands, HANDLER_MODULE }: Config): string[] {
+  const has = (field: 'forwardUrl' | 'gatewayBaseUrl') =>
+    [...brands.values()].some((brand) => brand[field] !== undefined);
+  return [
+    ...(roles.has('work') && HANDLER_MODULE === undefined && !has('forwardUrl')
+      ? ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own']
+      : []),
+    ...(roles.has('reconcile') && !has('gatewayBaseUrl')
+      ? ['GATEWAY_BASE_URL is not set: callbacks that never come are not looked for']
+      : []),
+  ];
 }
 
 function isReady(connection: RedisConnection): boolean {

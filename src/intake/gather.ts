@@ -7,11 +7,6 @@ import { batchSizeMax, type AcceptItem, type AcceptOutcome } from '../queue/acce
 import type { Log } from '../runtime/log.ts';
 import type { SpoolDoor, Store } from './intake.ts';
 
-export interface GatherSettings {
-  /** ACK_BUDGET: the longest that a callback waits for Redis. */
-  readonly budgetMs: number;
-}
-
 export type GatherOutcome =
   | { readonly kind: AcceptOutcome }
   /** Redis has it, but fewer replicas than asked for. */
@@ -35,12 +30,13 @@ interface Waiting {
 export interface GathererDependencies {
   readonly store: Store;
   readonly spool: SpoolDoor;
-  readonly settings: GatherSettings;
+  /** ACK_BUDGET: the longest that a callback waits for Redis. */
+  readonly budgetMs: number;
   readonly log: Log;
   readonly now: () => number;
 }
 
-export function createGatherer({ store, spool, settings, log, now }: GathererDependencies) {
+export function createGatherer({ store, spool, budgetMs, log, now }: GathererDependencies) {
   let waiting: Waiting[] = [];
   let callsInFlight = 0;
   let failuresInARow = 0;
@@ -78,7 +74,7 @@ export function createGatherer({ store, spool, settings, log, now }: GathererDep
 
   async function call(items: readonly AcceptItem[]): ReturnType<Store['batch']> {
     try {
-      const result = await within(settings.budgetMs, store.batch(items));
+      const result = await within(budgetMs, store.batch(items));
       succeeded();
       return result;
     } catch (error) {

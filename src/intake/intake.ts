@@ -7,7 +7,7 @@ import { parseCallbackText, type Callback } from '../callback/parse-callback.ts'
 import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
 import { createNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
-import { createGatherer, type Gatherer, type GatherSettings } from './gather.ts';
+import { createGatherer, type Gatherer } from './gather.ts';
 
 export interface IntakeItem {
   readonly callback: Callback;
@@ -36,7 +36,7 @@ export interface SpoolEntry {
 export interface SpoolDoor {
   append(entry: SpoolEntry): Promise<{ kind: 'stored' } | { kind: 'full' } | { kind: 'failed'; code: string }>;
   canStore(): boolean;
-  stats(): { entries: number; bytes: number; bytesMax: number };
+  stats(): { readonly entries: number; readonly bytes: number };
 }
 
 export type Intake = ReturnType<typeof createIntake>;
@@ -53,11 +53,18 @@ export interface Store {
   reset(): void;
 }
 
+export interface IntakeSettings {
+  /** ACK_BUDGET: the longest that a callback waits for Redis. */
+  readonly budgetMs: number;
+  /** SPOOL_MAX_BYTES. */
+  readonly spoolBytesMax: number;
+}
+
 export interface IntakeDependencies {
   /** Makes the way into Redis for a brand. Called once per brand. */
   readonly storeFor: (brand: string) => Store;
   readonly spool: SpoolDoor;
-  readonly settings: GatherSettings;
+  readonly settings: IntakeSettings;
   readonly log: Log;
   readonly now?: () => number;
 }
@@ -68,7 +75,13 @@ export function createIntake({ storeFor, spool, settings, log, now = Date.now }:
   function gathererOf(brand: string): Gatherer {
     const known = gatherers.get(brand);
     if (known !== undefined) return known;
-    const made = createGatherer({ store: storeFor(brand), spool, settings, log: log.child({ brand }), now });
+    const made = createGatherer({
+      store: storeFor(brand),
+      spool,
+      budgetMs: settings.budgetMs,
+      log: log.child({ brand }),
+      now,
+    });
     gatherers.set(brand, made);
     return made;
   }
@@ -85,7 +98,7 @@ export function createIntake({ storeFor, spool, settings, log, now = Date.now }:
         data,
       };
       const stored = await gathererOf(origin.brand).add(item);
-      if (stored.kind === 'unconfirmed' && isHalfFull(spool)) {
+      if (stored.kind === 'unconfirmed' && spool.stats().bytes > settings.spoolBytesMax / 2) {
         // Refusing would lose what the primary holds already.
         log.error({ event: 'intake.confirmation_waived', reason: 'the spool is half full' });
         return { kind: stored.outcome };
@@ -119,11 +132,6 @@ export function createIntake({ storeFor, spool, settings, log, now = Date.now }:
       return [...gatherers.values()].every((gatherer) => gatherer.isUp());
     },
   };
-}
-
-function isHalfFull(spool: SpoolDoor): boolean {
-  const { bytes, bytesMax } = spool.stats();
-  return bytes > bytesMax / 2;
 }
 
 /** Undefined for what is no job of ours: nothing can be made of it, and the spool keeps such rows aside. */

@@ -68,10 +68,15 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
-    if (draining) reply.header('connection', 'close');
     // Answered here, before anything of a body is read.
     if (request.is404) return answerUnknown(request, reply);
     return undefined;
+  });
+
+  // Looked at when the answer leaves: a request that was under way when draining began must not keep its connection.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (draining) reply.header('connection', 'close');
+    done();
   });
 
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
