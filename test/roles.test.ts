@@ -1,5 +1,6 @@
 // The roles as processes: the way of a callback from one to the other, and how they end.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { answer } from '../src/simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../src/simulator/merchant.ts';
 import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { openRaw, requestText } from './support/raw-http.ts';
@@ -89,8 +90,9 @@ describe('receive and work as processes of their own', () => {
         describe: 'every reference to be delivered',
       },
     );
-    const attempts = worker.logs.filter(({ event }) => event === 'delivery.attempted');
-    expect(new Set(attempts.map(({ attempt }) => attempt))).toEqual(new Set([1]));
+    const attempts = () => worker.logs.filter(({ event }) => event === 'delivery.attempted');
+    await until(() => attempts().length >= references.length, { describe: 'the log lines' });
+    expect(new Set(attempts().map(({ attempt }) => attempt))).toEqual(new Set([1]));
   });
 
   test('are refused together with their problems and the exit code 78', async () => {
@@ -124,7 +126,7 @@ describe('on SIGTERM', () => {
     await send(worker.url, callbackBody({ reference }));
     await until(() => merchant.deliveriesOf(reference).length === 1, { describe: 'the delivery to hang' });
     expect((await worker.stop()).code).toBe(0);
-    merchant.always({ kind: 'answer', status: 200 });
+    merchant.always(answer(200));
     await using next = await start(['work']);
     await until(() => merchant.deliveriesOf(reference).length === 2, { describe: 'the delivery to come again' });
     expect(merchant.deliveriesOf(reference)[1]?.headers['payalo-attempt']).toBe('1');
