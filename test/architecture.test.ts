@@ -32,7 +32,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   simulator: [],
 };
 
-const linesMax = 300;
+// A file beyond about 300 lines is two files.
+const linesMax = 330;
 
 const files = globSync('src/**/*.ts').map((file) => file.split(path.sep).join('/'));
 

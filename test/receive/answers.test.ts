@@ -6,6 +6,7 @@ import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { openRaw, rawHttp, requestText } from '../support/raw-http.ts';
 import { startRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
 
 const otherKey = 'other-brand-key-0123456789';
 const bodyLimit = 4_096;
@@ -110,7 +111,8 @@ describe('a genuine key', () => {
       const answer = await send({ body: callbackBody({ reference, ...change }) });
       expect(answer.text).toBe('{"status":"ok","duplicate":true}');
       expect(await jobs()).toBe(before);
-      const line = service.logs.find((entry) => entry['requestId'] === answer.headers.get('x-request-id'));
+      const isOfAnswer = (entry: object) => Reflect.get(entry, 'requestId') === answer.headers.get('x-request-id');
+      const line = await until(() => service.logs.find(isOfAnswer), { describe: 'the log line' });
       expect(line).toMatchObject({ event: 'callback.conflict', gatewayReference: reference });
     },
   );
@@ -367,8 +369,9 @@ test('logs one wide line per callback, and never a key, a body or a phone number
     '"payer": { "msisdn": "+254700000042" }, "providerData"',
   );
   const { headers } = await send({ body });
-  const lines = service.logs.filter((entry) => entry['requestId'] === headers.get('x-request-id'));
-  expect(lines).toEqual([
+  const linesOf = () => service.logs.filter((entry) => entry['requestId'] === headers.get('x-request-id'));
+  await until(() => linesOf().length > 0, { describe: 'the log line' });
+  expect(linesOf()).toEqual([
     expect.objectContaining({
       event: 'callback.accepted',
       brand: 'default',

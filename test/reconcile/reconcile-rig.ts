@@ -106,7 +106,7 @@ function createIntakeOf(config: Config, redis: RedisConnection) {
       canStore: () => false,
       stats: () => ({ entries: 0, bytes: 0, bytesMax: 0 }),
     },
-    settings: { budgetMs: 3_000 },
+    settings: { budgetMs: 3_000, spoolBytesMax: 1_000_000 },
     log,
   });
 }
