@@ -2,10 +2,10 @@
 //
 // As root they are installed with apt-get; as an ordinary user they are unpacked privately below `.tools`, which serves
 // programs that do not need configuration of the system's. Nobody is failed by a machine that cannot have them: the
-// outcome says what is missing, in words that a skipped test can show.
+// outcome says what is missing, and `describe.skipIf(packages.missing)` skips the tests by name.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { canUnpackDebianPackages, environmentOf, unpackDebianPackages } from './unpack-debian-packages.ts';
 
@@ -13,18 +13,19 @@ export interface DebianPackagesOptions {
   readonly say?: (text: string) => void;
 }
 
-export type DebianPackages =
-  | {
-      readonly kind: 'ready';
-      /** The path of one of their programs. Throws where none of them has it. */
-      readonly program: (name: string) => string;
-      /** What their programs need on top of the environment. */
-      readonly env: Readonly<Record<string, string>>;
-    }
-  | { readonly kind: 'missing'; readonly reason: string };
+export interface DebianPackages {
+  /** Why they are not here; undefined where they are. For `describe.skipIf(packages.missing)`. */
+  readonly missing: string | undefined;
+  /** The path of one of their programs. Throws where there is none of that name. */
+  readonly program: (name: string) => string;
+  /** What their programs need on top of the environment. */
+  readonly env: Readonly<Record<string, string>>;
+}
 
 const root = path.dirname(import.meta.dirname);
 const systemFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+/** Asked by dpkg's scripts before they start a service; 101 forbids it. */
+const servicePolicy = '/usr/sbin/policy-rc.d';
 const installTimeoutMs = 300_000;
 const lockTimeoutSeconds = 240;
 
@@ -33,7 +34,7 @@ export async function ensureDebianPackages(
   { say = (text) => process.stderr.write(`${text}\n`) }: DebianPackagesOptions = {},
 ): Promise<DebianPackages> {
   if (!canUnpackDebianPackages()) {
-    return { kind: 'missing', reason: `skipped: needs ${names.join(', ')} of Debian or Ubuntu` };
+    return unavailable(`needs ${names.join(', ')} of Debian or Ubuntu`, say);
   }
   if (names.every(isInstalled)) return ready(systemFolders, {});
   try {
@@ -47,18 +48,29 @@ export async function ensureDebianPackages(
     return ready([...folders, ...systemFolders], environmentOf(home));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return { kind: 'missing', reason: `skipped: needs ${names.join(', ')} (${why})` };
+    return unavailable(`needs ${names.join(', ')} (${why})`, say);
   }
 }
 
 function ready(folders: readonly string[], env: Record<string, string>): DebianPackages {
   return {
-    kind: 'ready',
+    missing: undefined,
     env: { PATH: [...folders, process.env['PATH'] ?? ''].join(path.delimiter), ...env },
     program(name) {
       const file = folders.map((folder) => path.join(folder, name)).find(isExecutable);
       if (file === undefined) throw new Error(`There is no program ${name} in ${folders.join(', ')}.`);
       return file;
+    },
+  };
+}
+
+function unavailable(missing: string, say: (text: string) => void): DebianPackages {
+  say(`Skipping tests: ${missing}`);
+  return {
+    missing,
+    env: {},
+    program(name) {
+      throw new Error(`${name} is not here: ${missing}`);
     },
   };
 }
@@ -70,18 +82,24 @@ function isInstalled(name: string): boolean {
   return status === 0 && stdout.startsWith('ii');
 }
 
-/** No service is started: a policy file says so where there is none, as images of containers have it. */
+/** A test wants the programs, not their services: while this installs, the system is told to start none. */
 function install(names: readonly string[], say: (text: string) => void): void {
   say(`Installing ${names.join(', ')} with apt-get`);
-  apt(['update', '-q']);
-  apt(['install', '--yes', '-q', '--no-install-recommends', ...names]);
+  const isOurs = !existsSync(servicePolicy);
+  if (isOurs) writeFileSync(servicePolicy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    apt(['update', '-q']);
+    apt(['install', '--yes', '-q', '--no-install-recommends', ...names]);
+  } finally {
+    if (isOurs) rmSync(servicePolicy, { force: true });
+  }
 }
 
 function apt(args: readonly string[]): void {
   const { status, stderr, error } = spawnSync('apt-get', ['-o', `DPkg::Lock::Timeout=${lockTimeoutSeconds}`, ...args], {
     encoding: 'utf8',
     timeout: installTimeoutMs,
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C', RUNLEVEL: '1' },
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
   });
   if (status === 0) return;
   throw new Error(
