@@ -14,6 +14,7 @@ import { createOperator } from './operate/operator.ts';
 import { brandQueue } from './queue/brand-queue.ts';
 import { createRedis, type RedisConnection } from './queue/connections.ts';
 import { createReceiver } from './receive/receiver.ts';
+import { createReconciliation } from './reconcile/reconciliation.ts';
 import type { Config } from './runtime/config.ts';
 import type { Log } from './runtime/log.ts';
 import type { Metrics } from './runtime/metrics.ts';
@@ -28,6 +29,8 @@ const lookAwayShare = 0.3;
 const lookAwayMaxMs = 8_000;
 /** How long the spool is drained before the rest is left to the next process. */
 const drainShare = 0.4;
+/** A sweep that is given up is done again by the next reconciler. */
+const reconcileStopMs = 2_000;
 /** Kept of SHUTDOWN_TIMEOUT for closing what is left. */
 const stopMarginMs = 500;
 
@@ -113,6 +116,10 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   for (const notice of noticesOf(config)) log.warn({ event: 'service.notice', notice });
   const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics }) : undefined;
   await delivery?.start();
+  const reconciliation = config.roles.has('reconcile')
+    ? createReconciliation({ config, log, metrics, redis: connect('reconcile'), intake })
+    : undefined;
+  await reconciliation?.start();
 
   return {
     async stop() {
@@ -120,6 +127,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close();
+      await reconciliation?.stop(reconcileStopMs);
       await drain.stop(config.SHUTDOWN_TIMEOUT * drainShare);
       quarantine.stop();
       await delivery?.stop(Math.round(Math.max(endsAtMs - performance.now(), 0)));
@@ -132,16 +140,10 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
 
 /** What `all` leaves out because it is not configured; asked for by name, the same is a configuration problem. */
 function noticesOf({ roles, brands, HANDLER_MODULE }: Config): string[] {
-  const has = (field: 'forwardUrl' | 'gatewayBaseUrl') =>
-    [...brands.values()].some((brand) => brand[field] !== undefined);
-  return [
-    ...(roles.has('work') && HANDLER_MODULE === undefined && !has('forwardUrl')
-      ? ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own']
-      : []),
-    ...(roles.has('reconcile') && !has('gatewayBaseUrl')
-      ? ['GATEWAY_BASE_URL is not set: callbacks that never come are not looked for']
-      : []),
-  ];
+  const delivers = HANDLER_MODULE !== undefined || [...brands.values()].some((brand) => brand.forwardUrl !== undefined);
+  return roles.has('work') && !delivers
+    ? ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own']
+    : [];
 }
 
 function isReady(connection: RedisConnection): boolean {
