@@ -9,41 +9,23 @@ import * as z from 'zod';
 import { parseCallback } from '../callback/parse-callback.ts';
 import { brandQueue, type QueueNaming } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
-import { jobSchema, type JobOrigin } from '../queue/job.ts';
-import { createQuarantineStore, type QuarantineRow } from '../queue/quarantine-store.ts';
+import type { JobOrigin } from '../queue/job.ts';
+import { createQuarantineStore } from '../queue/quarantine-store.ts';
 import type { Log } from '../runtime/log.ts';
 import type { IntakeItem, IntakeOutcome } from './intake.ts';
+import {
+  headersSchema,
+  toEntry,
+  toSummary,
+  type Headers,
+  type QuarantineEntry,
+  type QuarantineSummary,
+  type RefusedRequest,
+} from './quarantine-entry.ts';
 import { readQuarantined } from './read-quarantined.ts';
 import type { Spool, SpooledQuarantineEntry, SpoolEntry } from './spool.ts';
 
-export type Headers = Readonly<Record<string, string | string[] | undefined>>;
-
-export interface RefusedRequest {
-  readonly brand: string;
-  readonly reason: string;
-  readonly detail: string;
-  readonly requestId: string;
-  readonly receivedAtMs: number;
-  readonly headers: Headers;
-  readonly raw: Buffer;
-}
-
-export interface QuarantineSummary {
-  readonly id: string;
-  readonly brand: string;
-  readonly reason: string;
-  readonly detail: string;
-  readonly receivedAt: string;
-  readonly requestId: string;
-  readonly headers: Headers;
-  /** Null where the body names none. */
-  readonly gatewayReference: string | null;
-  readonly bytes: number;
-}
-
-export interface QuarantineEntry extends QuarantineSummary {
-  readonly body: Buffer;
-}
+export type { QuarantineEntry, QuarantineSummary, RefusedRequest } from './quarantine-entry.ts';
 
 export type ReleaseOutcome =
   | { readonly kind: 'released'; readonly outcome: IntakeOutcome['kind'] }
@@ -73,7 +55,6 @@ const secretHeaders = new Set(['x-api-key', 'authorization', 'proxy-authorizatio
 const trimEveryMs = 60_000;
 const pageMax = 200;
 
-const headersSchema = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
 const metaSchema = z.object({
   id: z.string(),
   brand: z.string(),
@@ -261,33 +242,6 @@ export function createQuarantine({
   }
 }
 
-function toEntry(brand: string, row: QuarantineRow): QuarantineEntry {
-  const body = row.fields.get('body') ?? bodyOfJob(row.fields.get('job'));
-  return { ...toSummary(brand, row), body };
-}
-
-function toSummary(brand: string, { id, atMs, fields }: QuarantineRow): QuarantineSummary {
-  const text = (name: string) => fields.get(name)?.toString('utf8');
-  const job = jobSchema.safeParse(parseJson(text('job')));
-  const headers = headersSchema.safeParse(parseJson(text('headers')));
-  return {
-    id,
-    brand,
-    reason: text('reason') ?? 'unknown',
-    detail: text('detail') ?? '',
-    receivedAt: new Date(Number(text('receivedAt') ?? atMs)).toISOString(),
-    requestId: text('requestId') ?? (job.success ? job.data.requestId : ''),
-    headers: headers.success ? headers.data : {},
-    gatewayReference: text('gatewayReference') || (job.success ? job.data.gatewayReference : null),
-    bytes: Number(text('bytes') ?? 0),
-  };
-}
-
-function bodyOfJob(text: Buffer | undefined): Buffer {
-  const job = jobSchema.safeParse(parseJson(text?.toString('utf8')));
-  return job.success ? Buffer.from(job.data.body) : (text ?? Buffer.alloc(0));
-}
-
 function referenceOf(raw: Buffer): string | undefined {
   const parsed = parseCallback(raw);
   return parsed.kind === 'callback' ? parsed.callback.gatewayReference : undefined;
@@ -313,13 +267,4 @@ function parseCursor(cursor: string | undefined): { beforeMs: number; beforeId: 
   return match === null
     ? { beforeMs: Number.MAX_SAFE_INTEGER, beforeId: undefined }
     : { beforeMs: Number(match[1]), beforeId: match[2] };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    if (text === undefined) return undefined;
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
