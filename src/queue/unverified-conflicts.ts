@@ -2,6 +2,8 @@
 // quarantine, where one stays unless the gateway confirmed it.
 import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
+import { jobSchema } from './job.ts';
+import { createQuarantineStore } from './quarantine-store.ts';
 
 export interface UnverifiedConflict {
   readonly id: string;
@@ -19,14 +21,26 @@ export async function dueConflicts(
 ): Promise<UnverifiedConflict[]> {
   const ids = await redis.zrangebyscore(keysOf.unverified(queue), '-inf', nowMs, 'LIMIT', 0, limit);
   const entries = await Promise.all(
-    ids.map((id) => redis.hmget(keysOf.quarantineEntry(queue, id), 'gatewayReference', 'receivedAt', 'body')),
+    ids.map((id) => redis.hmget(keysOf.quarantineEntry(queue, id), 'job', 'receivedAt')),
   );
-  const gone = ids.filter((_, index) => !entries[index]?.[0]);
+  const conflicts = ids.map((id, index) => toConflict(id, entries[index] ?? []));
+  const gone = ids.filter((_, index) => conflicts[index] === undefined);
   if (gone.length > 0) await redis.zrem(keysOf.unverified(queue), ...gone);
-  return ids.flatMap((id, index) => {
-    const [gatewayReference, receivedAt, body] = entries[index] ?? [];
-    return gatewayReference ? [{ id, gatewayReference, receivedAtMs: Number(receivedAt), body: body ?? '' }] : [];
-  });
+  return conflicts.filter((conflict) => conflict !== undefined);
+}
+
+function toConflict(id: string, [job, receivedAt]: readonly (string | null)[]): UnverifiedConflict | undefined {
+  const data = jobSchema.safeParse(parseJson(job ?? 'null')).data;
+  if (data === undefined) return undefined;
+  return { id, gatewayReference: data.gatewayReference, receivedAtMs: Number(receivedAt), body: data.body };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 export async function postponeConflict(
@@ -54,16 +68,7 @@ export async function keepConflict(
   await redis.eval(keepScript, 2, keysOf.unverified(queue), keysOf.quarantineEntry(queue, id), id, detail);
 }
 
-const removeScript = `
-redis.call('ZREM', KEYS[1], ARGV[1])
-if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('DECRBY', KEYS[3], tonumber(redis.call('HGET', KEYS[4], 'bytes') or '0'))
-redis.call('DEL', KEYS[4])
-return 1`;
-
 /** The gateway confirmed it and the merchant gets the correction: it leaves the quarantine. */
 export async function removeConflict(redis: RedisConnection, queue: BrandQueue, id: string): Promise<void> {
-  const { unverified, quarantine, quarantineBytes, quarantineEntry } = keysOf;
-  const keys = [unverified(queue), quarantine(queue), quarantineBytes(queue), quarantineEntry(queue, id)];
-  await redis.eval(removeScript, keys.length, ...keys, id);
+  await createQuarantineStore(redis, queue).remove(id);
 }

@@ -24,6 +24,8 @@ export interface ReconcilerSettings extends ScheduleSettings {
 
 /** How often the lock is tried for, and failures of Redis are tried over. */
 const standbyMs = 1_000;
+/** How often a connection that is not there is looked at. */
+const connectionMs = 100;
 const lookUpEveryMaxMs = 5_000;
 const lookUpEveryMinMs = 50;
 
@@ -35,6 +37,10 @@ export async function reconcileBrand(
 ): Promise<void> {
   const { redis, queue, clock, log, brand } = scope;
   while (!signal.aborted) {
+    if (redis.status !== 'ready') {
+      await clock.sleep(connectionMs, signal).catch(() => undefined);
+      continue; // the connection itself says that it is down
+    }
     try {
       await lead({ redis, queue, clock }, (token, leading) => act(scope, settings, token, leading), signal);
     } catch (error) {

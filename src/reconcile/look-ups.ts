@@ -221,8 +221,10 @@ async function decide(scope: BrandScope, { body }: UnverifiedConflict, truth: Ca
   return agrees(claim, truth.status, truth.finalAmount) ? 'refuted' : 'superseded';
 }
 
+/** As `agrees`: an amount that one of them does not name contradicts nothing. */
 function saysTheSame(a: Callback, b: Callback): boolean {
-  return a.status === b.status && claimAmount(a.finalAmount) === claimAmount(b.finalAmount);
+  const [amountA, amountB] = [claimAmount(a.finalAmount), claimAmount(b.finalAmount)];
+  return a.status === b.status && (amountA === amountB || amountA === '' || amountB === '');
 }
 
 function terminalClaims(scope: BrandScope, references: readonly string[]): Promise<(Claim | undefined)[]> {

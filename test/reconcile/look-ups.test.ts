@@ -1,0 +1,226 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { countExpectations, listExpectations, registerExpectation } from '../../src/queue/expectations.ts';
+import { keysOf } from '../../src/queue/brand-queue.ts';
+import { countWatchedSince } from '../../src/queue/watched.ts';
+import { lookUpDue, watchIntervalMs } from '../../src/reconcile/look-ups.ts';
+import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createRig, isoAgo, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
+
+const signal = new AbortController().signal;
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+const dayMs = 24 * hourMs;
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
+const lookUp = (rig: Rig) => lookUpDue(rig.scope, 'test', signal);
+const referenceOf = (transactions: readonly { gatewayReference: string }[]) => transactions[0]?.gatewayReference ?? '';
+
+describe('an expectation', () => {
+  const expectOne = (rig: Rig, gatewayReference: string, inMs = 0) =>
+    registerExpectation(rig.redis, rig.queue, { gatewayReference }, rig.clock.now() + inMs);
+
+  test('whose callback came asks the gateway nothing', async () => {
+    await using rig = await rigOf();
+    const reference = referenceOf(rig.gateway.addTransactions());
+    await expectOne(rig, reference);
+    await rig.receive(rig.gateway.bodyOf(reference));
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(0);
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
+  });
+
+  test('is looked up only once its time has come; terminal, it goes in with source status', async () => {
+    await using rig = await rigOf();
+    const reference = referenceOf(rig.gateway.addTransactions());
+    await expectOne(rig, reference, minuteMs);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(0);
+    rig.clock.advance(minuteMs + 1);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'status', body: rig.gateway.bodyOf(reference) }]);
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
+  });
+
+  test('registered twice is one', async () => {
+    await using rig = await rigOf();
+    await expectOne(rig, 'b2p1', 5);
+    await expectOne(rig, 'b2p1', 500_000);
+    const open = await listExpectations(rig.redis, rig.queue, { offset: 0, limit: 10 });
+    expect(open).toHaveLength(1);
+    expect(open[0]?.dueMs).toBeLessThan(rig.clock.now() + 100_000);
+  });
+
+  test('that is pending is watched from there', async () => {
+    await using rig = await rigOf();
+    const reference = referenceOf(rig.gateway.addTransactions({ status: 'pending' }));
+    await expectOne(rig, reference);
+    await lookUp(rig);
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
+    await rig.gateway.correct(reference, { status: 'success' });
+    await lookUp(rig);
+    expect(await rig.jobs()).toEqual([]);
+    rig.clock.advance(31 * minuteMs);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'status', gatewayReference: reference }]);
+  });
+
+  test('that the gateway does not know is asked for again two minutes later, warned about, given up after a day', async () => {
+    await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
+    await expectOne(rig, 'b2punknown');
+    await lookUp(rig);
+    rig.clock.advance(2 * minuteMs - 1_000);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(1);
+    rig.clock.advance(1_001);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(2);
+    expect(rig.logged('reconcile.expectation_unknown')).toMatchObject([{ givenUp: false }, { givenUp: false }]);
+    rig.clock.advance(dayMs);
+    await lookUp(rig);
+    expect(rig.logged('reconcile.expectation_unknown').at(-1)).toMatchObject({ givenUp: true });
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
+    expect(await rig.redis.exists(keysOf.unknownExpectations(rig.queue))).toBe(0);
+  });
+
+  test('outlives an outage of the gateway', async () => {
+    await using rig = await rigOf();
+    const reference = referenceOf(rig.gateway.addTransactions());
+    await expectOne(rig, reference);
+    rig.gateway.setOutage({ kind: 'answer', status: 403 });
+    await lookUp(rig);
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(1);
+    rig.gateway.setOutage(null);
+    rig.clock.advance(2 * minuteMs);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference }]);
+  });
+});
+
+describe('a transaction that stays pending', () => {
+  const sweepLastDay = (rig: Rig) =>
+    sweepWindow(rig.scope, { fromMs: rig.clock.now() - dayMs, toMs: rig.clock.now() }, sweepMode(), signal);
+
+  test('is looked up by status from 30 minutes on, and overdue after an hour', async () => {
+    await using rig = await rigOf();
+    rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(29 * minuteMs) });
+    await sweepLastDay(rig);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(0);
+    rig.clock.advance(2 * minuteMs);
+    await sweepLastDay(rig);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(1);
+    const overdue = () => countWatchedSince(rig.redis, rig.queue, rig.clock.now() - hourMs);
+    expect(await overdue()).toBe(0);
+    rig.clock.advance(30 * minuteMs);
+    expect(await overdue()).toBe(1);
+  });
+
+  test('goes in with source status when it ended without a callback, however old it is by then', async () => {
+    await using rig = await rigOf();
+    const reference = referenceOf(rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(2 * hourMs) }));
+    await sweepLastDay(rig);
+    rig.clock.advance(3 * dayMs);
+    await rig.gateway.correct(reference, { status: 'failed', errorCode: 'user_timeout' });
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'status', status: 'failed', gatewayReference: reference }]);
+  });
+
+  test('gets RECONCILE_GRACE for its callback once it ended', async () => {
+    await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
+    const reference = referenceOf(rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(2 * hourMs) }));
+    await sweepLastDay(rig);
+    await rig.gateway.correct(reference, { status: 'success' });
+    await lookUp(rig);
+    expect(await rig.jobs()).toEqual([]);
+    rig.clock.advance(5 * minuteMs + 1);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'status', gatewayReference: reference }]);
+  });
+
+  test('is no longer watched once a sweep saw it end', async () => {
+    await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
+    const reference = referenceOf(rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(2 * hourMs) }));
+    await sweepLastDay(rig);
+    expect(await countWatchedSince(rig.redis, rig.queue, rig.clock.now())).toBe(1);
+    await rig.gateway.correct(reference, { status: 'success' });
+    await sweepLastDay(rig);
+    expect(await countWatchedSince(rig.redis, rig.queue, rig.clock.now())).toBe(0);
+  });
+
+  test('is asked for ever more rarely, never twice within two minutes', () => {
+    let lookUps = 0;
+    for (let ageMs = 30 * minuteMs; ageMs < dayMs; ageMs += watchIntervalMs(ageMs)) lookUps += 1;
+    expect(lookUps).toBeLessThan(50);
+    expect(watchIntervalMs(0)).toBe(2 * minuteMs);
+  });
+});
+
+describe('a conflict', () => {
+  /** A success that was received, then contradicted by a callback that says failed. */
+  async function contradict(rig: Rig) {
+    const [transaction] = rig.gateway.addTransactions({ createdAt: isoAgo(10 * minuteMs) });
+    const reference = transaction?.gatewayReference ?? '';
+    const original = rig.gateway.bodyOf(reference);
+    await rig.receive(original);
+    const contradiction = original.replace('"success"', '"failed"');
+    expect(await rig.receive(contradiction)).toEqual({ kind: 'conflict' });
+    return { reference, original };
+  }
+  const quarantined = (rig: Rig) => rig.redis.zcard(keysOf.quarantine(rig.queue));
+  const unverified = (rig: Rig) => rig.redis.zcard(keysOf.unverified(rig.queue));
+
+  test('that the gateway confirms is delivered once as a correction, and leaves the quarantine', async () => {
+    await using rig = await rigOf();
+    const { reference } = await contradict(rig);
+    await rig.gateway.correct(reference, { status: 'failed' });
+    await lookUp(rig);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', sequence: 1, status: 'failed' }]);
+    expect(await quarantined(rig)).toBe(0);
+    expect(await unverified(rig)).toBe(0);
+    expect(await rig.redis.get(keysOf.quarantineBytes(rig.queue))).toBe('0');
+  });
+
+  test('that the gateway refutes delivers nothing, and stays in quarantine', async () => {
+    await using rig = await rigOf();
+    const { original } = await contradict(rig);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'callback', body: original }]);
+    expect(await quarantined(rig)).toBe(1);
+    expect(await unverified(rig)).toBe(0);
+  });
+
+  test('that cannot be verified stays in quarantine, and is looked up again later', async () => {
+    await using rig = await rigOf();
+    const { reference } = await contradict(rig);
+    await rig.gateway.correct(reference, { status: 'failed' });
+    rig.gateway.setOutage({ kind: 'answer', status: 403 });
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'callback' }]);
+    const [id] = await rig.redis.zrange(keysOf.quarantine(rig.queue), 0, -1);
+    expect(await rig.redis.hget(keysOf.quarantineEntry(rig.queue, id ?? ''), 'reason')).toBe('conflict');
+    rig.gateway.setOutage(null);
+    rig.clock.advance(3 * minuteMs);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', status: 'failed' }]);
+  });
+
+  test('that was corrected by a sweep meanwhile is not corrected again', async () => {
+    await using rig = await rigOf();
+    const { reference } = await contradict(rig);
+    await rig.gateway.correct(reference, { status: 'failed' });
+    const window = { fromMs: rig.clock.now() - hourMs, toMs: rig.clock.now() };
+    expect(await sweepWindow(rig.scope, window, sweepMode(), signal)).toMatchObject({ counts: { corrections: 1 } });
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', sequence: 1 }]);
+    expect(await quarantined(rig)).toBe(0);
+  });
+});
