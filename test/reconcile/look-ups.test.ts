@@ -205,7 +205,7 @@ describe('a conflict', () => {
     rig.gateway.setOutage({ kind: 'answer', status: 403 });
     await lookUp(rig);
     expect(await rig.jobs()).toMatchObject([{ source: 'callback' }]);
-    const [id] = await rig.redis.zrange(keysOf.quarantine(rig.queue), 0, -1);
+    const [id] = await rig.redis.zrange(keysOf.quarantine(rig.queue), '0', '-1');
     expect(await rig.redis.hget(keysOf.quarantineEntry(rig.queue, id ?? ''), 'reason')).toBe('conflict');
     rig.gateway.setOutage(null);
     rig.clock.advance(3 * minuteMs);

@@ -69,7 +69,7 @@ export async function createRig({ redisUrl, environment = {}, gateway: gatewayOp
     lines,
     logged: (event: string) => lines.filter((line) => line['event'] === event),
     reconciliation: (settings: Parameters<typeof createReconciliation>[1] = {}) =>
-      createReconciliation(dependencies, settings),
+      createReconciliation(dependencies, { windowMs: 6 * 3_600_000, ...settings }), // fewer calls at their slow pace
     jobs: () => readJobs(redis, scope.queue),
     /** What the gateway's callback would have brought. */
     receive: (body: string, source: Source = 'callback') => receive(scope, body, source),
