@@ -44,7 +44,7 @@ local function flow(max)
   redis.call('DEL', limiter)
   if max < concurrency then
     phase = 'ramp'
-    limit(max, stepMs)
+    limit(max, stepMs * 3) -- the next step begins its count anew; longer, in case it is late
     redis.call('HSET', breaker, 'phase', phase, 'max', max, 'nextAt', now + stepMs)
   else
     phase = 'closed'

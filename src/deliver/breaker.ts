@@ -1,8 +1,8 @@
 // The merchant's breaker as one process sees it. See breaker.lua for the states and what they hold back.
 //
 // A success costs a round trip only while this process knows of a reason: failures that it would clear, or an open
-// breaker that it would close. What other processes did is learnt by looking twice a second, which also drives the
-// ramp. Never throws: a breaker that cannot be asked lets the attempt count.
+// breaker that it would close. What other processes did is learnt by looking every half second, which also drives
+// the ramp. Never throws: a breaker that cannot be asked lets the attempt count.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
@@ -41,6 +41,8 @@ export type FailureVerdict = 'counted' | 'straggler' | 'probe';
 export type Breaker = ReturnType<typeof createBreaker>;
 
 const observeEveryMs = 500;
+/** While it is not closed: this is what drives the ramp. */
+const observeCloselyEveryMs = 100;
 /** Failures that lie further apart than this are no outage. */
 const failureMemoryMs = 600_000;
 /** Beyond the attempt's own timeout: the way of the outcome to Redis. */
@@ -88,7 +90,8 @@ export function createBreaker(dependencies: BreakerDependencies) {
 
   async function observe(): Promise<void> {
     await run('observe');
-    if (timer !== undefined) timer = setTimeout(() => void observe(), observeEveryMs);
+    if (timer !== undefined)
+      timer = setTimeout(() => void observe(), phase === 'closed' ? observeEveryMs : observeCloselyEveryMs);
   }
 
   return {

@@ -1,0 +1,59 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { createSlots, type Release } from '../../src/deliver/slots.ts';
+
+test('a brand alone may use every slot', async () => {
+  const slots = createSlots(3, ['a']);
+  expect(slots.maxPerBrand).toBe(3);
+  const releases = await Promise.all([slots.take('a'), slots.take('a'), slots.take('a')]);
+  const fourth = slots.take('a');
+  releases[0]?.();
+  expect(await fourth).toBeTypeOf('function');
+});
+
+test('a brand whose deliveries all hang leaves slots to the others', async () => {
+  const slots = createSlots(8, ['hanging', 'fine']);
+  for (let taken = 0; taken < slots.maxPerBrand; taken += 1) await slots.take('hanging');
+  expect(slots.maxPerBrand).toBe(6);
+  expect(await slots.take('fine')).toBeTypeOf('function');
+  expect(await slots.take('fine')).toBeTypeOf('function');
+});
+
+test('never gives out more than there are, never loses one, and serves everyone who waits', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 9 }),
+      fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 60 }),
+      async (limit, wishes) => {
+        const slots = createSlots(limit, ['a', 'b', 'c']);
+        const held: Release[] = [];
+        let inFlight = 0;
+        let most = 0;
+        const served = wishes.map(async (name) => {
+          const release = await slots.take(name);
+          inFlight += 1;
+          most = Math.max(most, inFlight);
+          if (release !== undefined) held.push(release);
+        });
+        for (let turn = 0; turn < wishes.length; turn += 1) {
+          await new Promise((resolve) => setImmediate(resolve));
+          const release = held.shift();
+          if (release !== undefined) inFlight -= 1;
+          release?.();
+        }
+        await Promise.all(served);
+        expect(most).toBeLessThanOrEqual(limit);
+      },
+    ),
+    { numRuns: 30 },
+  );
+});
+
+test('once closed, whoever waits is sent away', async () => {
+  const slots = createSlots(1, ['a']);
+  await slots.take('a');
+  const waiting = slots.take('a');
+  slots.close();
+  expect(await waiting).toBeUndefined();
+  expect(await slots.take('a')).toBeUndefined();
+});

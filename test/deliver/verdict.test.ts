@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { retryAfterMaxMs, retryAfterMs, verdictOf, type VerdictCase } from '../../src/deliver/verdict.ts';
+
+const nowMs = Date.parse('2026-11-24T12:00:00Z');
+
+function caseOf(status: number, more: Partial<VerdictCase> = {}): VerdictCase {
+  return {
+    result: { kind: 'answered', status, retryAfter: undefined, answer: '' },
+    position: 0,
+    scheduleMs: [1_000, 2_000],
+    nowMs,
+    random: 0,
+    ...more,
+  };
+}
+
+test('any 2xx is done, whatever was tried before', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 200, max: 299 }), fc.nat(20), (status, position) => {
+      expect(verdictOf(caseOf(status, { position }))).toEqual({ kind: 'done' });
+    }),
+  );
+});
+
+const unsuccessful = fc.integer({ min: 100, max: 599 }).filter((status) => status < 200 || status > 299);
+
+test('every other status waits for its place in the schedule, with up to 20 % on top', () => {
+  const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+  fc.assert(
+    fc.property(unsuccessful, fc.constantFrom(0, 1), random, (status, position, chance) => {
+      const verdict = verdictOf(caseOf(status, { position, random: chance }));
+      const waitMs = Math.round((position + 1) * 1_000 * (1 + 0.2 * chance));
+      expect(verdict).toEqual({ kind: 'retry', waitMs });
+    }),
+  );
+});
+
+test('after the last wait of the schedule it is failed', () => {
+  fc.assert(
+    fc.property(unsuccessful, fc.integer({ min: 2, max: 9 }), (status, position) => {
+      const reason = `HTTP ${status}, the last of ${position + 1} attempts`;
+      expect(verdictOf(caseOf(status, { position }))).toEqual({ kind: 'failed', reason });
+    }),
+  );
+});
+
+test('an error waits as well; a permanent one is failed at once; a function that returned is done', () => {
+  expect(verdictOf(caseOf(0, { result: { kind: 'error', error: 'timeout' } }))).toEqual({
+    kind: 'retry',
+    waitMs: 1_000,
+  });
+  expect(verdictOf(caseOf(0, { result: { kind: 'permanent', error: 'PermanentError' } }))).toEqual({
+    kind: 'failed',
+    reason: 'PermanentError',
+  });
+  expect(verdictOf(caseOf(0, { result: { kind: 'returned' } }))).toEqual({ kind: 'done' });
+});
+
+test.for([
+  ['2', 2_000],
+  ['Tue, 24 Nov 2026 12:00:05 GMT', 5_000],
+  ['1', 1_000],
+  ['0', 1_000],
+  ['999999999999', retryAfterMaxMs],
+  ['Tue, 24 Nov 2099 12:00:05 GMT', retryAfterMaxMs],
+  ['Tue, 24 Nov 2020 12:00:05 GMT', 1_000],
+  ['soon', 1_000],
+  ['-5', 1_000],
+  ['', 1_000],
+] as const)('with Retry-After %j the wait of a second becomes %d ms', ([retryAfter, waitMs]) => {
+  const result = { kind: 'answered', status: 429, retryAfter, answer: '' } as const;
+  expect(verdictOf(caseOf(429, { result }))).toEqual({ kind: 'retry', waitMs });
+});
+
+test('no Retry-After gives a wait that is negative, endless or no number', () => {
+  fc.assert(
+    fc.property(fc.string(), (header) => {
+      const waitMs = retryAfterMs(header, nowMs);
+      expect(waitMs).toBeGreaterThanOrEqual(0);
+      expect(waitMs).toBeLessThanOrEqual(retryAfterMaxMs);
+    }),
+  );
+});
