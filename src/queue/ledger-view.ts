@@ -85,7 +85,7 @@ function rowOf(record: JobRecord, data: JobData): CallbackRow {
     amount: amountOf(data.body),
     state,
     receivedAt: data.receivedAt,
-    deliveredAt: state === 'delivered' ? toTime(deliveryOf(record)?.at ?? record.finishedOnMs) : null,
+    deliveredAt: toTime(deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: state === 'failed' && record.failedReason !== '' ? record.failedReason : null,
     source: data.source,
@@ -170,6 +170,10 @@ export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
   };
 }
 
+export function deliveredAtMs(record: JobRecord): number | undefined {
+  return stateOf(record) === 'delivered' ? (deliveryOf(record)?.at ?? record.finishedOnMs) : undefined;
+}
+
 export function stateOf(record: JobRecord): CallbackState {
   switch (record.place) {
     case 'completed':
@@ -190,7 +194,7 @@ export function stateOf(record: JobRecord): CallbackState {
 const supersededSchema = z.object({ superseded: z.literal(true) });
 
 function isSuperseded({ returnvalue }: JobRecord): boolean {
-  return returnvalue !== '' && supersededSchema.safeParse(parseJson(returnvalue)).success;
+  return supersededSchema.safeParse(parseJson(returnvalue)).success;
 }
 
 const logLine = z.object({
@@ -206,6 +210,13 @@ type LogLine = z.infer<typeof logLine>;
 /** The attempt that succeeded, as the built-in worker returned it. */
 function deliveryOf({ returnvalue, place }: JobRecord): LogLine | undefined {
   return place === 'completed' ? logLine.safeParse(parseJson(returnvalue)).data : undefined;
+}
+
+/** Of a log line or a return value, what tells of the attempt and nothing of its answer; '' where it tells nothing. */
+export function withoutAnswer(text: string): string {
+  if (supersededSchema.safeParse(parseJson(text)).success) return text;
+  const { data } = logLine.omit({ answer: true }).safeParse(parseJson(text));
+  return data === undefined ? '' : JSON.stringify(data);
 }
 
 /** In the order they were made. A worker of the merchant's own leaves only the reason of its last failure. */
