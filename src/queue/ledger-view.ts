@@ -53,6 +53,7 @@ export const callbackRowSchema = z.object({
   duplicates: z.int(),
   webhookId: z.string(),
   requestId: z.string().nullable(),
+  jobId: z.string().nullable().describe("In BullMQ's queue; null in the spool."),
   erased: z.boolean(),
 });
 
@@ -93,6 +94,7 @@ function rowOf(record: JobRecord, data: JobData): CallbackRow {
     duplicates: claim?.duplicates ?? 0,
     webhookId: webhookId(brand, data.gatewayReference, data.status, sequence),
     requestId: data.requestId,
+    jobId: record.jobId,
     erased: record.erased,
   };
 }
@@ -133,6 +135,7 @@ export function toRemembered(
     duplicates: claim.duplicates,
     webhookId: webhookId(brand, gatewayReference, status, claim.sequence),
     requestId: null,
+    jobId: record.jobId,
     erased: false,
     attempts: [],
     conflicts,
@@ -163,6 +166,7 @@ export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
     duplicates: 0,
     webhookId: webhookId(brand, data.gatewayReference, data.status, 0),
     requestId: data.requestId,
+    jobId: null,
     erased: false,
     attempts: [],
     conflicts: [],

@@ -200,7 +200,7 @@ describe('erasure', () => {
     const parts: string[] = [];
     for (const key of (await keysLike('*')).toSorted()) {
       const type = await stored.redis.type(key);
-      if (type === 'hash') parts.push(key, JSON.stringify(await stored.redis.hgetall(key)));
+      if (type === 'hash') parts.push(key, JSON.stringify(Object.entries(await stored.redis.hgetall(key)).toSorted()));
       if (type === 'list') parts.push(key, ...(await stored.redis.lrange(key, 0, -1)));
       if (type === 'string') parts.push(key, (await stored.redis.get(key)) ?? '');
       if (type === 'zset') parts.push(key, ...(await stored.redis.zrange(key, '0', '-1')));
