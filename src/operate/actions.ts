@@ -172,7 +172,10 @@ export function createActions(deps: ActionsDeps) {
 export type Actions = ReturnType<typeof createActions>;
 
 function describe({ state, brand, fromMs, toMs }: ManyTargets): string {
-  const time = (ms: number | undefined) => (ms === undefined ? '' : new Date(ms).toISOString());
-  const period = fromMs === undefined && toMs === undefined ? '' : ` ${time(fromMs)}..${time(toMs)}`;
+  const period = fromMs === undefined && toMs === undefined ? '' : ` ${isoTime(fromMs)}..${isoTime(toMs)}`;
   return `${state}${brand === undefined ? '' : ` of ${brand}`}${period}`;
+}
+
+function isoTime(ms: number | undefined): string {
+  return ms === undefined ? '' : new Date(ms).toISOString();
 }

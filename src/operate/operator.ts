@@ -4,6 +4,7 @@
 // Everything below /v1 and the console needs a token where OPS_TOKEN is set; probes and metrics never do. While Redis is
 // away the listener stays up, tells what it still knows, and says 503 for the rest.
 import type { AddressInfo } from 'node:net';
+import { createFindSpooled } from '../intake/find-spooled.ts';
 import type { Quarantine } from '../intake/quarantine.ts';
 import { brandQueue } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
@@ -24,7 +25,7 @@ import { createQueueGauges } from './queue-gauges.ts';
 import { createQueueState } from './queue-state.ts';
 import { createRates } from './rates.ts';
 import { createReconciliationOverview } from './reconciliation-overview.ts';
-import { createSpooled, type SpoolReader } from './spooled.ts';
+import { createListSpooled, type SpoolReader } from './list-spooled.ts';
 import { stateRoutes } from './state-routes.ts';
 
 export interface OperatorDeps {
@@ -37,17 +38,20 @@ export interface OperatorDeps {
   readonly spool: SpoolReader;
   /** Whether this process can do its work now; what /readyz answers. */
   readonly isReady: () => boolean;
+  /** Whether Redis took the last callback that this process gave it. */
+  readonly isRedisUp: () => boolean;
 }
 
-export async function createOperator({ config, log, metrics, redis, quarantine, spool, isReady }: OperatorDeps) {
+export async function createOperator(deps: OperatorDeps) {
+  const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp } = deps;
   const brands = [...config.brands.keys()];
   const queues = new Map(brands.map((brand) => [brand, brandQueue(brand, config)]));
   // What belongs to no brand (audit, rates) lies beside the first one's keys.
   const shared = brandQueue(brands[0] ?? '', config);
-  const spooled = createSpooled({ spool, brands });
-  const ledger = createLedger({ redis, queues, findSpooled: spooled.find, listSpooled: spooled.list });
+  const listSpooled = createListSpooled(spool, brands);
+  const ledger = createLedger({ redis, queues, findSpooled: createFindSpooled(spool, brands), listSpooled });
   const queueState = createQueueState({ redis, queues });
-  const refreshGauges = createQueueGauges({ queueState, metrics, log });
+  const refreshGauges = createQueueGauges({ queueState, isRedisUp, metrics, log });
   const audit = createAudit({ redis, queue: shared, log });
   const actions = createActions({ redis, queues, ledger, quarantine, audit, graceMs: config.RECONCILE_GRACE, log });
   const reconciliation = createReconciliationOverview({ redis, queues });

@@ -7,7 +7,7 @@ import type { RedisConnection } from '../queue/connections.ts';
 import { readForwarding } from '../queue/forwarding.ts';
 import type { ReadQueueState } from './queue-state.ts';
 import { reconciliationSchema, type ReadReconciliation } from './reconciliation-overview.ts';
-import type { SpoolReader } from './spooled.ts';
+import type { SpoolReader } from './list-spooled.ts';
 
 const time = z.iso.datetime();
 
