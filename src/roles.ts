@@ -5,10 +5,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDelivery } from './deliver/delivery.ts';
 import { createDrain } from './intake/drain.ts';
+import { createFindSpooled } from './intake/find-spooled.ts';
 import { createIntake } from './intake/intake.ts';
 import { createQuarantine } from './intake/quarantine.ts';
 import { createSpool } from './intake/spool.ts';
 import { createStore } from './intake/store.ts';
+import { runStartChecks } from './operate/doctor.ts';
 import { createOperator } from './operate/operator.ts';
 import { brandQueue } from './queue/brand-queue.ts';
 import { createRedis, type RedisConnection } from './queue/connections.ts';
@@ -30,6 +32,8 @@ const lookAwayMaxMs = 8_000;
 const drainShare = 0.4;
 /** A sweep that is given up is done again by the next reconciler. */
 const reconcileStopMs = 2_000;
+/** A Redis that is not there by then is a finding of its own. */
+const startCheckAfterMs = 10_000;
 /** Kept of SHUTDOWN_TIMEOUT for closing what is left. */
 const stopMarginMs = 500;
 
@@ -102,19 +106,18 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
   }
 
-  let isStopping = false;
+  const operateRedis = connect('operate');
   const operator = await createOperator({
     config,
     log,
     metrics,
-    redis: connect('operate'),
-    quarantine,
-    spool,
-    isReady: () => !isStopping && (!config.roles.has('receive') || canStore()),
-    isRedisUp: () => intake.isRedisUp(),
+    redis: operateRedis,
+    isReady: () => !config.roles.has('receive') || canStore(),
+    findSpooled: createFindSpooled(spool, config.brands.keys()),
   });
   log.info({ event: 'listener.started', listener: 'operator', ...(await operator.listen()) });
 
+  void checkOnceConnected(config, operateRedis, log);
   for (const notice of noticesOf(config)) log.warn({ event: 'service.notice', notice });
   const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics }) : undefined;
   await delivery?.start();
@@ -126,7 +129,6 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   return {
     async stop() {
       const endsAtMs = performance.now() + config.SHUTDOWN_TIMEOUT - stopMarginMs;
-      isStopping = true;
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close();
@@ -147,6 +149,13 @@ function noticesOf({ roles, brands, HANDLER_MODULE }: Config): string[] {
   return roles.has('work') && !delivers
     ? ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own']
     : [];
+}
+
+/** Redis's settings and the spool's folder, in the log; nothing waits for it. */
+async function checkOnceConnected(config: Config, redis: RedisConnection, log: Log): Promise<void> {
+  await Promise.race([whenReady(redis), delay(startCheckAfterMs, undefined, { ref: false })]);
+  const queues = [...config.brands.keys()].map((brand) => brandQueue(brand, config));
+  await runStartChecks({ config, queues, redis, log });
 }
 
 function isReady(connection: RedisConnection): boolean {

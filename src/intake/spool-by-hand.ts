@@ -1,0 +1,97 @@
+// The spool worked by an operator while no service does: what lies in it, and emptying it.
+//
+// Promises: only subfolders that no process holds are touched; those in use are counted and left alone. Nothing is
+// deleted before Redis confirmed it, as in the service itself.
+import { existsSync } from 'node:fs';
+import { jobSchema } from '../queue/job.ts';
+import { createDrain, type DrainDependencies } from './drain.ts';
+import { listSpoolFolders } from './spool-folders.ts';
+import { createSpool } from './spool.ts';
+import { openSpoolStore, spoolCodeOf, type SpoolStore } from './spool-store.ts';
+
+export interface SpoolListing {
+  readonly folder: string;
+  /** `in use`: a running process holds it and drains it itself. */
+  readonly state: 'free' | 'in use' | 'damaged';
+  readonly entries: number;
+  readonly quarantineEntries: number;
+  readonly bytes: number;
+  /** The oldest ones of each brand. */
+  readonly callbacks: readonly SpooledCallback[];
+}
+
+export interface SpooledCallback {
+  readonly brand: string;
+  /** Null where the entry cannot be read as a job. */
+  readonly gatewayReference: string | null;
+  readonly status: string | null;
+  readonly receivedAt: string | null;
+}
+
+export interface DrainByHandOptions extends Omit<DrainDependencies, 'spool'> {
+  /** SPOOL_DIR, or another process's. */
+  readonly dir: string;
+  readonly log: DrainDependencies['log'] & { error(fields: object): void };
+  readonly deadlineMs?: number;
+}
+
+export interface DrainedByHand {
+  readonly drained: number;
+  /** Redis did not take these: they stay. */
+  readonly left: number;
+  /** Subfolders that running processes hold, or that are damaged. */
+  readonly untouched: number;
+}
+
+const allOfIt = Number.MAX_SAFE_INTEGER;
+
+/** Empties what nobody holds below `dir`. Undefined where there is no such folder. */
+export async function drainSpoolByHand(options: DrainByHandOptions): Promise<DrainedByHand | undefined> {
+  const { dir, log, deadlineMs = 600_000, ...way } = options;
+  if (!existsSync(dir)) return undefined;
+  const spool = createSpool({ dir, maxBytes: allOfIt, quarantineMaxBytes: allOfIt, log });
+  try {
+    await spool.ready();
+    await spool.adoptOrphans();
+    const { entries, quarantineEntries } = spool.stats();
+    const drain = createDrain({ spool, log, ...way });
+    drain.start();
+    const left = await drain.stop(deadlineMs);
+    await spool.close();
+    const remaining = listSpoolFolders(dir).length;
+    return { drained: entries + quarantineEntries - left, left, untouched: left > 0 ? 0 : remaining };
+  } finally {
+    await spool.close();
+  }
+}
+
+/** What lies below `dir`, at most `limit` callbacks a brand and subfolder. */
+export function listSpool(dir: string, limit = 100): SpoolListing[] {
+  return listSpoolFolders(dir).map((folder) => {
+    const nothing = { folder, entries: 0, quarantineEntries: 0, bytes: 0, callbacks: [] };
+    try {
+      const store = openSpoolStore(folder, { create: false });
+      try {
+        const { entries, quarantineEntries, bytes } = store.totals();
+        return { folder, state: 'free', entries, quarantineEntries, bytes, callbacks: callbacksOf(store, limit) };
+      } finally {
+        store.close();
+      }
+    } catch (error) {
+      return { ...nothing, state: spoolCodeOf(error) === 'SPOOL_LOCKED' ? 'in use' : 'damaged' };
+    }
+  });
+}
+
+function callbacksOf(store: SpoolStore, limit: number): SpooledCallback[] {
+  return store.brands().flatMap((brand) => store.read(brand, limit).map(({ data }) => describe(brand, data)));
+}
+
+function describe(brand: string, data: string): SpooledCallback {
+  try {
+    const { gatewayReference, status, receivedAt } = jobSchema.parse(JSON.parse(data));
+    return { brand, gatewayReference, status, receivedAt };
+  } catch {
+    return { brand, gatewayReference: null, status: null, receivedAt: null };
+  }
+}
