@@ -4,6 +4,7 @@
 // configuration is wrong (sysexits.h, EX_CONFIG).
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { HandlerModuleError } from './deliver/handler-pool.ts';
 import { startRoles, type Service } from './roles.ts';
 import { loadConfig, readEnvironment } from './runtime/config.ts';
 import { createLog, type Log } from './runtime/log.ts';
@@ -25,9 +26,16 @@ export async function main(roleArguments: readonly string[]): Promise<void> {
   process.on('uncaughtException', (error) => endAfter(log, 'uncaughtException', error));
   process.on('unhandledRejection', (reason) => endAfter(log, 'unhandledRejection', reason));
   const metrics = createMetrics();
-  const service = await startRoles(config, log, metrics);
+  const service = await startRoles(config, log, metrics).catch(refuseConfig);
   log.info({ event: 'service.started', roles: [...config.roles] });
   stopOnSignals(service, log, config.SHUTDOWN_TIMEOUT);
+}
+
+/** What only starting shows: the configured module is not usable. */
+function refuseConfig(error: unknown): never {
+  if (!(error instanceof HandlerModuleError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(exitConfig);
 }
 
 function stopOnSignals(service: Service, log: Log, timeoutMs: number): void {

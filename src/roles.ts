@@ -91,6 +91,10 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   quarantine.start();
   const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
 
+  // Before any listener: a handler module that cannot be used stops the start.
+  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics }) : undefined;
+  await delivery?.start();
+
   const receiver = config.roles.has('receive')
     ? await createReceiver({
         config,
@@ -119,8 +123,6 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
 
   void checkOnceConnected(config, operateRedis, log);
   for (const notice of noticesOf(config)) log.warn({ event: 'service.notice', notice });
-  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics }) : undefined;
-  await delivery?.start();
   const reconciliation = config.roles.has('reconcile')
     ? createReconciliation({ config, log, metrics, redis: connect('reconcile'), intake })
     : undefined;

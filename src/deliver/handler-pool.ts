@@ -51,8 +51,13 @@ export function createHandlerPool({ module, timeoutMs, log, importTimeoutMs = 30
     const thread: Thread = { worker, listener: undefined, alive: true };
     all.add(thread);
     worker.on('message', (message: unknown) => tell(thread, threadReply.parse(message)));
-    worker.on('error', (error: unknown) => die(thread, error instanceof Error ? error.name : 'unknown'));
-    worker.on('exit', () => die(thread, 'exited'));
+    const onDeath = (error: string) => {
+      // Between two callbacks nobody else would tell.
+      if (thread.alive && thread.listener === undefined) log.warn({ event: 'handler.thread_died', error });
+      die(thread, error);
+    };
+    worker.on('error', (error: unknown) => onDeath(error instanceof Error ? error.name : 'unknown'));
+    worker.on('exit', () => onDeath('exited'));
     const word = await listen(thread, importTimeoutMs);
     if (word.kind === 'ready') return thread;
     await end(thread);
@@ -65,7 +70,6 @@ export function createHandlerPool({ module, timeoutMs, log, importTimeoutMs = 30
     all.delete(thread);
     const index = idle.indexOf(thread);
     if (index >= 0) idle.splice(index, 1);
-    if (thread.listener === undefined) log.warn({ event: 'handler.thread_died', error });
     tell(thread, { kind: 'died', error });
   }
 
