@@ -36,26 +36,28 @@ export async function ensureDebianPackages(
   if (!canUnpackDebianPackages()) {
     return unavailable(`needs ${names.join(', ')} of Debian or Ubuntu`, say);
   }
-  if (names.every(isInstalled)) return ready(systemFolders, {});
+  if (names.every(isInstalled)) return ready([], {});
   try {
     if (process.getuid?.() === 0) {
       install(names, say);
-      return ready(systemFolders, {});
+      return ready([], {});
     }
     const home = path.join(root, '.tools', `packages-${digestOf(names)}`);
     if (!isFolder(home)) await unpackDebianPackages({ names, into: home, say });
     const folders = systemFolders.map((folder) => path.join(home, folder));
-    return ready([...folders, ...systemFolders], environmentOf(home));
+    return ready(folders, environmentOf(home));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return unavailable(`needs ${names.join(', ')} (${why})`, say);
   }
 }
 
-function ready(folders: readonly string[], env: Record<string, string>): DebianPackages {
+function ready(unpacked: readonly string[], env: Record<string, string>): DebianPackages {
+  const folders = [...unpacked, ...systemFolders];
   return {
     missing: undefined,
-    env: { PATH: [...folders, process.env['PATH'] ?? ''].join(path.delimiter), ...env },
+    // The system's folders last: the first Node on the PATH is to stay the first one.
+    env: { PATH: [...unpacked, process.env['PATH'] ?? '', ...systemFolders].join(path.delimiter), ...env },
     program(name) {
       const file = folders.map((folder) => path.join(folder, name)).find(isExecutable);
       if (file === undefined) throw new Error(`There is no program ${name} in ${folders.join(', ')}.`);

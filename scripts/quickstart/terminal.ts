@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 
 export type Terminal = ReturnType<typeof createTerminal>;
 
-const nameWidth = 10;
+const nameWidth = 11;
 const timeWidth = 10;
 
 export function createTerminal(stream: WriteStream) {
