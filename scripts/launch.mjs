@@ -3,51 +3,55 @@
 // Owns the set-up that every command needs and nobody should have to know about: the npm packages of the lockfile,
 // and Node 24 where the machine's own Node is older. It is plain JavaScript for Node 20 without dependencies, because
 // it runs before anything is installed. Whatever it installs lies below the checkout. It fails with one sentence.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const nodeMajorNeeded = 24;
-const lockStaleMs = 30_000;
+const lockTouchMs = 1_000;
+const lockStaleMs = 10_000;
+
+/** What runs now, first npm and then the program: signals are passed on to it. */
+let child;
+let isAskedToEnd = false;
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
+  process.on(signal, () => {
+    isAskedToEnd = true;
+    if (child === undefined) process.exit(130);
+    child.kill(signal);
+  });
+}
 
 const [file, ...args] = process.argv.slice(2);
 if (file === undefined) fail('Say what to run: node scripts/launch.mjs FILE [ARG...].');
 
-const node = ensureNode();
-ensurePackages(node);
-run(node, [...nodeFlags(file), path.resolve(root, file), ...args]);
+const node = await ensureNode();
+await ensurePackages(node);
+await run(node, [...nodeFlags(file), path.resolve(root, file), ...args]);
 
 /** The path of a Node of at least the needed version: this one, or one installed from npm below `.tools`. */
-function ensureNode() {
+async function ensureNode() {
   if (Number(process.versions.node.split('.')[0]) >= nodeMajorNeeded) return process.execPath;
+  const source = path.join(root, 'scripts', 'node24');
+  const lock = path.join(source, 'package-lock.json');
   const home = path.join(root, '.tools', 'node24');
   const candidates = [`node-${process.platform}-${process.arch}`, `node-bin-${process.platform}-${process.arch}`];
   const find = () => candidates.map((name) => path.join(home, 'node_modules', name, 'bin', 'node')).find(existsSync);
-  if (isCurrent(home, path.join(root, 'scripts', 'node24', 'package-lock.json')) && find()) return find();
-  withLock('node24', () => {
-    const lock = path.join(root, 'scripts', 'node24', 'package-lock.json');
+  if (isCurrent(home, lock) && find()) return find();
+  await withLock('node24', async () => {
     if (isCurrent(home, lock) && find()) return;
     say(
       `Node ${process.versions.node} is older than ${nodeMajorNeeded}: installing Node ${nodeMajorNeeded} from npm into .tools/node24 (once)`,
     );
     mkdirSync(home, { recursive: true });
     for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
-      writeFileSync(path.join(home, name), readFileSync(path.join(root, 'scripts', 'node24', name)));
+      writeFileSync(path.join(home, name), readFileSync(path.join(source, name)));
     }
-    npm(process.execPath, ['ci', '--silent'], home, 'Node 24 could not be installed from npm.');
+    await npm(process.execPath, ['ci', '--silent'], home, 'Node 24 could not be installed from npm.');
     if (!find())
       fail(
         `There is no Node ${nodeMajorNeeded} on npm for ${process.platform}-${process.arch}. Install Node ${nodeMajorNeeded} and run this again.`,
@@ -58,20 +62,16 @@ function ensureNode() {
 }
 
 /** Installs the packages of package-lock.json unless node_modules already holds exactly those. */
-function ensurePackages(nodePath) {
+async function ensurePackages(nodePath) {
   const lock = path.join(root, 'package-lock.json');
   if (!existsSync(lock)) return; // an installed package or an image: its packages came with it
   const home = path.join(root, 'node_modules');
   if (isCurrent(home, lock)) return;
-  withLock('packages', () => {
+  await withLock('packages', async () => {
     if (isCurrent(home, lock)) return;
-    say('Installing the npm packages of package-lock.json (once, about ten seconds)');
-    npm(
-      nodePath,
-      ['ci', '--no-audit', '--no-fund', '--loglevel=error'],
-      root,
-      'The npm packages could not be installed.',
-    );
+    say('Installing the npm packages of package-lock.json (once, some ten seconds)');
+    const npmArgs = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+    await npm(nodePath, npmArgs, root, 'The npm packages could not be installed.');
     markCurrent(home, lock);
   });
 }
@@ -89,54 +89,49 @@ function markCurrent(home, lock) {
   writeFileSync(path.join(home, '.installed'), stamp(lock));
 }
 
-function npm(nodePath, npmArgs, cwd, message) {
+/** The npm that runs this, if one does, else the one on the PATH; always on the given Node. */
+async function npm(nodePath, npmArgs, cwd, message) {
   const cli = process.env.npm_execpath;
   const env = { ...process.env, PATH: `${path.dirname(nodePath)}${path.delimiter}${process.env.PATH}`, NODE_ENV: '' };
+  // What npm tells its scripts about itself is not meant as settings of another npm.
   for (const name of Object.keys(env))
     if (/^npm_(config|package|lifecycle)_/i.test(name) && !/registry|cafile|proxy|userconfig|globalconfig/i.test(name))
       delete env[name];
-  const result = cli?.endsWith('.js')
-    ? spawnSync(nodePath, [cli, ...npmArgs], { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] })
-    : spawnSync('npm', npmArgs, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (result.status !== 0) fail(`${message} Is the npm registry reachable? The lines above say more.`);
+  const options = { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] };
+  const { code } = cli?.endsWith('npm-cli.js')
+    ? await finish(spawn(nodePath, [cli, ...npmArgs], options))
+    : await finish(spawn('npm', npmArgs, options));
+  if (isAskedToEnd) process.exit(130);
+  if (code !== 0) fail(`${message} Is the npm registry reachable? The lines above say more.`);
 }
 
 /** Two commands started at once in a fresh clone must not install into one folder at the same time. */
-function withLock(name, action) {
+async function withLock(name, action) {
   const folder = path.join(root, '.tools');
-  mkdirSync(folder, { recursive: true });
   const file = path.join(folder, `${name}.lock`);
-  let told = false;
-  for (;;) {
-    try {
-      closeSync(openSync(file, 'wx'));
-      break;
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-      if (isStale(file)) rmSync(file, { force: true });
-      else {
-        if (!told) say('Another command is installing; waiting for it');
-        told = true;
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
-      }
-    }
+  mkdirSync(folder, { recursive: true });
+  for (let told = false; !take(file); told = true) {
+    // The holder touches its lock as long as it lives.
+    if (isStale(file)) rmSync(file, { force: true });
+    else if (!told) say('Another command is installing; waiting for it');
+    await delay(200);
   }
-  // The holder blocks in spawnSync, so a child touches the lock for it; a lock nobody touches is a dead holder's.
-  const toucher = spawn(
-    process.execPath,
-    [
-      '-e',
-      `const fs=require('fs');const t=()=>{try{process.kill(${process.pid},0);const n=new Date();fs.utimesSync(${JSON.stringify(file)},n,n)}catch{process.exit()}};setInterval(t,2000)`,
-    ],
-    { stdio: 'ignore' },
-  );
-  toucher.unref();
+  const toucher = setInterval(() => utimesSync(file, new Date(), new Date()), lockTouchMs);
+  const release = () => rmSync(file, { force: true });
+  process.once('exit', release); // `fail` exits
+  await action();
+  clearInterval(toucher);
+  process.off('exit', release);
+  release();
+}
+
+function take(file) {
   try {
-    utimesSync(file, new Date(), new Date());
-    return action();
-  } finally {
-    toucher.kill();
-    rmSync(file, { force: true });
+    writeFileSync(file, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (error.code === 'EEXIST') return false;
+    throw error;
   }
 }
 
@@ -153,18 +148,26 @@ function nodeFlags(name) {
   return name.endsWith('.ts') ? ['--disable-warning=ExperimentalWarning', '--enable-source-maps'] : [];
 }
 
-function run(nodePath, nodeArgs) {
+/** Ends as the program ends: with its exit code, or by the signal that ended it. */
+async function run(nodePath, nodeArgs) {
   const env = {
     ...process.env,
     PATH: [path.dirname(nodePath), path.join(root, 'node_modules', '.bin'), process.env.PATH].join(path.delimiter),
   };
-  const child = spawn(nodePath, nodeArgs, { stdio: 'inherit', env });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-  child.on('error', (error) => fail(`${nodePath} could not be started: ${error.message}`));
-  child.on('exit', (code, signal) => {
-    if (signal === null) process.exit(code ?? 1);
-    process.removeAllListeners(signal);
-    process.kill(process.pid, signal);
+  const { code, signal } = await finish(spawn(nodePath, nodeArgs, { stdio: 'inherit', env }));
+  if (signal === null) process.exit(code ?? 1);
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}
+
+function finish(started) {
+  child = started;
+  return new Promise((resolve) => {
+    started.on('error', (error) => fail(`${started.spawnfile} could not be started: ${error.message}`));
+    started.on('exit', (code, signal) => {
+      child = undefined;
+      resolve({ code, signal });
+    });
   });
 }
 
