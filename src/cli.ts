@@ -8,6 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { addInspect } from './cli/inspect.ts';
 import { exitCodes } from './cli/exit-codes.ts';
+import { addPayin } from './cli/payin.ts';
+import { addReconcile } from './cli/reconcile.ts';
+import { addVerify } from './cli/verify.ts';
 import { packageVersion } from './runtime/metrics.ts';
 
 export function createProgram(): Command {
@@ -19,6 +22,9 @@ export function createProgram(): Command {
     .exitOverride()
     .addHelpText('after', programHelp);
   addInspect(program);
+  addPayin(program);
+  addReconcile(program);
+  addVerify(program);
   return program;
 }
 

@@ -1,0 +1,30 @@
+// The intake door for commands: straight into Redis. There is no spool behind it, since a command can simply be run
+// again, and the service's spool belongs to the service.
+import { createIntake } from '../intake/intake.ts';
+import { createStore } from '../intake/store.ts';
+import { brandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import type { Config } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+
+const budgetMs = 10_000;
+
+export function createDirectIntake(config: Config, redis: RedisConnection, log: Log) {
+  return createIntake({
+    storeFor: (brand) =>
+      createStore({
+        connections: [redis],
+        queue: brandQueue(brand, config),
+        times: config,
+        waitReplicas: config.REDIS_WAIT_REPLICAS,
+        waitTimeoutMs: budgetMs / 2,
+      }),
+    spool: {
+      append: async () => ({ kind: 'failed', code: 'NO_SPOOL' }),
+      canStore: () => false,
+      stats: () => ({ entries: 0, bytes: 0, bytesMax: 0 }),
+    },
+    settings: { budgetMs, spoolBytesMax: 0 },
+    log,
+  });
+}

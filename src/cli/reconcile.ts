@@ -1,0 +1,101 @@
+// `reconcile`: a sweep by hand over a period, printed as a table.
+import type { Command } from 'commander';
+import { reconcileByHand } from '../reconcile/reconcile-by-hand.ts';
+import { addCounts, noCounts } from '../reconcile/sweep-window.ts';
+import type { SweepCounts } from '../queue/reconciliation-report.ts';
+import { parseTime } from './arguments.ts';
+import { createDirectIntake } from './direct-intake.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { runSession, type Session } from './session.ts';
+
+const examples = `
+Examples:
+  payalo-receiver reconcile --from 6h --dry-run
+  payalo-receiver reconcile --from 2026-01-30 --to 2026-01-31
+  payalo-receiver reconcile --from 2026-01-01 --to 2026-01-15 --force
+
+Exit codes: 0 swept, 1 something could not be put in, 69 the gateway did not answer.`;
+
+interface ReconcileOptions {
+  readonly from: number;
+  readonly to?: number;
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+  readonly brand?: string;
+}
+
+export function addReconcile(program: Command): void {
+  program
+    .command('reconcile')
+    .description("compares a period with the gateway's records, and puts in what never came")
+    .requiredOption('--from <time>', 'created at or after: ISO 8601, or 2h for two hours ago', parseTime)
+    .option('--to <time>', 'created before; now without it', parseTime)
+    .option('--dry-run', 'only count')
+    .option('--force', 'also what RECONCILE_SINCE and DEDUP_TTL keep out; it may be delivered a second time')
+    .option('--brand <brand>', 'only this brand')
+    .addHelpText('after', examples)
+    .action((options: ReconcileOptions, command: Command) =>
+      runSession(command, (session) => reconcile(session, options)),
+    );
+}
+
+async function reconcile(session: Session, options: ReconcileOptions): Promise<ExitCode> {
+  const { config, log, output } = session;
+  const { from: fromMs, to: toMs = Date.now(), dryRun = false, force = false, brand } = options;
+  if (toMs <= fromMs) {
+    output.complain('--to must be after --from.');
+    return exitCodes.usage;
+  }
+  const redis = await session.redis();
+  const dependencies = { config, log, redis, intake: createDirectIntake(config, redis, log) };
+  const rows = new Map<string, Row>();
+  const failures: string[] = [];
+  const sweep = reconcileByHand(dependencies, { fromMs, toMs, dryRun, force, brand }, new AbortController().signal);
+  for await (const { brand: name, window, counts, failure } of sweep) {
+    const day = new Date(window.fromMs).toISOString().slice(0, 10);
+    const row = rows.get(`${name} ${day}`) ?? { brand: name, day, counts: noCounts() };
+    addCounts(row.counts, counts);
+    rows.set(`${name} ${day}`, row);
+    if (failure !== undefined)
+      failures.push(`${name}: the window from ${new Date(window.fromMs).toISOString()} failed: ${failure}`);
+    output.progress(window.toMs - fromMs, toMs - fromMs, 'ms of the period');
+  }
+  if (rows.size === 0) {
+    output.complain('No brand has a gateway to ask: set GATEWAY_BASE_URL and GATEWAY_API_KEY.');
+    return exitCodes.config;
+  }
+  const total = noCounts();
+  for (const { counts } of rows.values()) addCounts(total, counts);
+  output.result({ dryRun, days: [...rows.values()], total, failures }, () =>
+    output.table(
+      ['DAY', 'BRAND', ...columns.map(([title]) => title)],
+      [...rows.values(), { day: 'total', brand: '', counts: total }].map(({ day, brand, counts }) => [
+        day,
+        brand,
+        ...columns.map(([, name]) => String(counts[name])),
+      ]),
+    ),
+  );
+  for (const failure of failures) output.complain(failure);
+  if (failures.length > 0) return exitCodes.unavailable;
+  return total.errors > 0 ? exitCodes.no : exitCodes.done;
+}
+
+interface Row {
+  readonly day: string;
+  readonly brand: string;
+  readonly counts: SweepCounts;
+}
+
+const columns: readonly (readonly [title: string, name: keyof SweepCounts])[] = [
+  ['SEEN', 'seen'],
+  ['KNOWN', 'known'],
+  ['PENDING', 'pending'],
+  ['EARLY', 'early'],
+  ['OTHER', 'other'],
+  ['MISSING', 'missing'],
+  ['INJECTED', 'injected'],
+  ['CORRECTIONS', 'corrections'],
+  ['TOO OLD', 'tooOld'],
+  ['ERRORS', 'errors'],
+];

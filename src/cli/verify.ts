@@ -1,0 +1,87 @@
+// `verify`: proof for an auditor that what ended at the gateway was received and delivered here.
+import type { Command } from 'commander';
+import { rememberedSinceMs, verify, type Difference } from '../reconcile/verify.ts';
+import { parseTime } from './arguments.ts';
+import { createDirectIntake } from './direct-intake.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { printable } from './output.ts';
+import { runSession, type Session } from './session.ts';
+
+const examples = `
+Examples:
+  payalo-receiver verify --from 2026-01-30 --to 2026-01-31
+  payalo-receiver verify --from 24h --json
+
+Exit codes: 0 no difference, 1 differences, 2 the period is older than what is remembered here (DEDUP_TTL),
+69 the gateway did not answer.`;
+
+interface VerifyOptions {
+  readonly from: number;
+  readonly to?: number;
+  readonly brand?: string;
+}
+
+export function addVerify(program: Command): void {
+  program
+    .command('verify')
+    .description('compares what ended at the gateway with what was received and delivered here')
+    .requiredOption('--from <time>', 'created at or after: ISO 8601, or 2h for two hours ago', parseTime)
+    .option('--to <time>', 'created before; now without it', parseTime)
+    .option('--brand <brand>', 'only this brand')
+    .addHelpText('after', examples)
+    .action((options: VerifyOptions, command: Command) =>
+      runSession(command, (session) => verifyPeriod(session, options)),
+    );
+}
+
+async function verifyPeriod(session: Session, options: VerifyOptions): Promise<ExitCode> {
+  const { config, log, output } = session;
+  const { from: fromMs, to: toMs = Date.now(), brand } = options;
+  if (toMs <= fromMs) {
+    output.complain('--to must be after --from.');
+    return exitCodes.usage;
+  }
+  const redis = await session.redis();
+  const dependencies = { config, log, redis, intake: createDirectIntake(config, redis, log) };
+  const sinceMs = rememberedSinceMs(dependencies);
+  if (fromMs < sinceMs) {
+    const since = new Date(sinceMs).toISOString();
+    output.complain(`Older than what is remembered here (DEDUP_TTL): only from ${since} on can be verified.`);
+    return exitCodes.usage;
+  }
+  const differences: Difference[] = [];
+  let terminal = 0;
+  let compared = 0;
+  for await (const event of verify(dependencies, { fromMs, toMs, brand }, new AbortController().signal)) {
+    switch (event.kind) {
+      case 'difference':
+        differences.push(event.difference);
+        if (!output.isJson) output.line(lineOf(event.difference));
+        break;
+      case 'compared':
+        terminal += event.terminal;
+        compared += 1;
+        break;
+      case 'failed':
+        output.complain(`${event.brand}: the gateway did not answer (${event.reason}); nothing is proven.`);
+        return exitCodes.unavailable;
+    }
+  }
+  if (compared === 0) {
+    output.complain('No brand has a gateway to ask: set GATEWAY_BASE_URL and GATEWAY_API_KEY.');
+    return exitCodes.config;
+  }
+  output.result({ terminal, differences }, () =>
+    output.line(`${terminal} ended at the gateway, ${differences.length} differ here.`),
+  );
+  return differences.length === 0 ? exitCodes.done : exitCodes.no;
+}
+
+function lineOf({ brand, gatewayReference, merchantReference, kind, atGateway, here }: Difference): string {
+  const what = {
+    'not-received': 'not received',
+    contradicts: `received as ${here}`,
+    'not-delivered': `not delivered: ${here}`,
+  }[kind];
+  return printable(`${brand} ${gatewayReference} (${merchantReference ?? '-'}): ${atGateway} at the gateway, ${what}`);
+}

@@ -1,0 +1,105 @@
+// `verify --from --to`: proof for an auditor. Compares the transactions created in a period that are terminal at the
+// gateway now with what was received and delivered here. Changes nothing.
+//
+// The answer is exact for what is remembered here, DEDUP_TTL; an older period is refused rather than answered wrongly.
+import { isTerminal } from '../callback/identity.ts';
+import { createJobReader, type JobReader, type JobRecord } from '../queue/ledger-read.ts';
+import { stateOf } from '../queue/ledger-view.ts';
+import { createBrandScopes, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
+import { describeFailure } from './gateway-client.ts';
+import { oldestInjectedMs } from './judge.ts';
+import { judgePage, type Judged } from './judge-page.ts';
+import { narrowWindows, windowMsDefault } from './schedule.ts';
+import { pageSizeDefault, type Window } from './sweep-window.ts';
+
+export interface Difference {
+  readonly brand: string;
+  readonly gatewayReference: string;
+  readonly merchantReference: string | null;
+  readonly kind: 'not-received' | 'contradicts' | 'not-delivered';
+  /** `success 100KES` */
+  readonly atGateway: string;
+  /** `failed`, or `success 100KES, retrying`; '' where nothing was received. */
+  readonly here: string;
+}
+
+export type VerifyEvent =
+  | { readonly kind: 'difference'; readonly difference: Difference }
+  /** Once per window. */
+  | { readonly kind: 'compared'; readonly brand: string; readonly window: Window; readonly terminal: number }
+  | { readonly kind: 'failed'; readonly brand: string; readonly reason: string };
+
+/** The earliest time from which on everything is remembered here. */
+export function rememberedSinceMs({ config, clock }: ReconcileDependencies): number {
+  return oldestInjectedMs(clock?.now() ?? Date.now(), config.DEDUP_TTL);
+}
+
+export interface VerifyOptions extends Window {
+  readonly brand?: string | undefined;
+}
+
+export async function* verify(
+  dependencies: ReconcileDependencies,
+  { fromMs, toMs, brand }: VerifyOptions,
+  signal: AbortSignal,
+): AsyncGenerator<VerifyEvent> {
+  const scopes = createBrandScopes(dependencies, brand);
+  const readJobs = createJobReader(dependencies.redis);
+  try {
+    for (const scope of scopes) {
+      for (const window of narrowWindows({ fromMs, toMs }, windowMsDefault)) {
+        yield* verifyWindow(scope, readJobs, window, signal);
+      }
+    }
+  } finally {
+    await Promise.all(scopes.map(({ gateway }) => gateway.close()));
+  }
+}
+
+async function* verifyWindow(
+  scope: BrandScope,
+  readJobs: JobReader,
+  window: Window,
+  signal: AbortSignal,
+): AsyncGenerator<VerifyEvent> {
+  let terminal = 0;
+  let answer = await scope.gateway.records({ ...window, pageSize: pageSizeDefault }, signal);
+  for (;;) {
+    if (answer.kind !== 'page') {
+      yield { kind: 'failed', brand: scope.brand, reason: describeFailure(answer) };
+      return;
+    }
+    const ended = answer.transactions.filter(({ callback }) => isTerminal(callback.status));
+    terminal += ended.length;
+    const judged = await judgePage(scope, ended);
+    const received = judged.flatMap(({ claim }) => (claim === undefined ? [] : [claim.jobId]));
+    const records = await readJobs(scope.queue, received, { withLogs: false });
+    const byJobId = new Map(records.map((record) => [record.jobId, record]));
+    for (const one of judged) {
+      const difference = compare(scope.brand, one, byJobId.get(one.claim?.jobId ?? ''));
+      if (difference !== undefined) yield { kind: 'difference', difference };
+    }
+    if (answer.next === undefined) break;
+    answer = await scope.gateway.nextRecords(answer.next, signal);
+  }
+  yield { kind: 'compared', brand: scope.brand, window, terminal };
+}
+
+function compare(
+  brand: string,
+  { transaction: { callback }, claim, judgement }: Judged,
+  record: JobRecord | undefined,
+): Difference | undefined {
+  const { gatewayReference, merchantReference, status, finalAmount } = callback;
+  const atGateway = said(status, finalAmount === null ? '' : finalAmount.value + finalAmount.currency);
+  const found = { brand, gatewayReference, merchantReference, atGateway };
+  if (claim === undefined) return { ...found, kind: 'not-received', here: '' };
+  const state = record === undefined ? 'unknown' : stateOf(record);
+  const here = `${said(claim.status, claim.amount)}, ${state}`;
+  if (judgement === 'differs') return { ...found, kind: 'contradicts', here };
+  return state === 'delivered' ? undefined : { ...found, kind: 'not-delivered', here };
+}
+
+function said(status: string | null, amount: string): string {
+  return `${status ?? ''} ${amount}`.trim();
+}

@@ -1,0 +1,175 @@
+// The commands `reconcile`, `verify` and `payin`, as users run them: real processes, their output and exit codes.
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { countExpectations } from '../../src/queue/expectations.ts';
+import { simulatorKey } from '../../src/simulator/gateway.ts';
+import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startService } from '../support/service.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { createRig, isoAgo, type Rig } from './reconcile-rig.ts';
+
+const cli = path.join(import.meta.dirname, '../../src/cli.ts');
+const minuteMs = 60_000;
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+async function run(env: Readonly<Record<string, string>>, ...args: string[]) {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
+    cwd: await makeTempDir('cli'),
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (text) => (stdout += String(text)));
+  child.stderr.on('data', (text) => (stderr += String(text)));
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { code, stdout, stderr };
+}
+
+const envOf = (rig: Rig, more: Readonly<Record<string, string>> = {}) => ({
+  REDIS_URL: redis.url,
+  QUEUE_PREFIX: rig.config.QUEUE_PREFIX,
+  GATEWAY_BASE_URL: rig.config.GATEWAY_BASE_URL ?? '',
+  GATEWAY_API_KEY: simulatorKey,
+  RECONCILE_GRACE: '0ms',
+  ...more,
+});
+
+describe('reconcile', () => {
+  test('with --dry-run only counts; without it puts in; a second run finds nothing', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    rig.gateway.addTransactions({ count: 3, createdAt: isoAgo(90 * minuteMs), everyMs: minuteMs });
+    const dry = await run(envOf(rig), 'reconcile', '--from', '3h', '--dry-run');
+    expect(dry.stdout).toMatch(/SEEN\s+KNOWN.*MISSING\s+INJECTED/);
+    expect(dry.stdout).toMatch(/total\s+3\s+0\s+0\s+0\s+0\s+3\s+0\s+0/);
+    expect(await rig.jobs()).toHaveLength(0);
+    const wet = await run(envOf(rig), '--json', 'reconcile', '--from', '3h');
+    expect(JSON.parse(wet.stdout)).toMatchObject({ total: { seen: 3, missing: 3, injected: 3 }, failures: [] });
+    expect(await rig.jobs()).toHaveLength(3);
+    const again = await run(envOf(rig), '--json', 'reconcile', '--from', '3h');
+    expect(JSON.parse(again.stdout)).toMatchObject({ total: { seen: 3, known: 3, missing: 0 } });
+    expect([dry.code, wet.code, again.code]).toEqual([0, 0, 0]);
+  });
+
+  test('says what it keeps out, and puts it in with --force', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    rig.gateway.addTransactions({ createdAt: isoAgo(90 * minuteMs) });
+    const env = envOf(rig, { RECONCILE_SINCE: isoAgo(60 * minuteMs) });
+    const kept = await run(env, '--json', 'reconcile', '--from', '3h');
+    expect(JSON.parse(kept.stdout)).toMatchObject({ total: { tooOld: 1, injected: 0 } });
+    const forced = await run(env, '--json', 'reconcile', '--from', '3h', '--force');
+    expect(JSON.parse(forced.stdout)).toMatchObject({ total: { tooOld: 0, injected: 1 } });
+  });
+
+  test('ends with 69 where the gateway refuses', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    const { code, stderr } = await run(
+      envOf(rig, { GATEWAY_API_KEY: 'not-a-key-of-the-gateway' }),
+      'reconcile',
+      '--from',
+      '1h',
+    );
+    expect(code).toBe(69);
+    expect(stderr).toContain('unauthorized');
+  });
+});
+
+describe('verify', () => {
+  test('ends with 0 where everything was delivered, with 1 and a line for each difference, with 2 where it is too old', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    const createdAtMs = Date.now() - 90 * minuteMs;
+    const at = (ms: number) => new Date(createdAtMs + ms).toISOString();
+    const [delivered, waiting, contradicted, missing] = rig.gateway
+      .addTransactions({ count: 4, createdAt: at(0), everyMs: 1_000 })
+      .map(({ gatewayReference }) => gatewayReference);
+    if (!delivered || !waiting || !contradicted || !missing) throw new Error('there are four');
+    const receive = async (reference: string) => rig.receive(rig.gateway.bodyOf(reference));
+    await receive(delivered);
+    await complete(rig);
+    const period = ['verify', '--from', at(0), '--to', at(minuteMs)];
+    await receive(waiting);
+    await receive(contradicted);
+    await rig.gateway.correct(contradicted, { status: 'failed' });
+    const differing = await run(envOf(rig), ...period);
+    expect(differing.stdout.split('\n')).toEqual([
+      `default ${waiting} (bulk-1): success 100KES at the gateway, not delivered: success 100KES, queued`,
+      `default ${contradicted} (bulk-2): failed at the gateway, received as success 100KES, queued`,
+      `default ${missing} (bulk-3): success 100KES at the gateway, not received`,
+      '4 ended at the gateway, 3 differ here.',
+      '',
+    ]);
+    expect(differing.code).toBe(1);
+
+    const justFirst = ['verify', '--from', at(0), '--to', at(1_000)];
+    const same = await run(envOf(rig), '--json', ...justFirst);
+    expect({ code: same.code, ...JSON.parse(same.stdout) }).toEqual({ code: 0, terminal: 1, differences: [] });
+
+    const tooOld = await run(envOf(rig), 'verify', '--from', '15d');
+    expect(tooOld.code).toBe(2);
+    expect(tooOld.stderr).toContain('DEDUP_TTL');
+  });
+
+  test('proves nothing where the gateway does not answer', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    rig.gateway.setOutage({ kind: 'answer', status: 403 });
+    expect((await run(envOf(rig), 'verify', '--from', '1h')).code).toBe(69);
+  });
+});
+
+/** What a worker does to the one job that waits. */
+async function complete({ redis: connection, queue }: Rig): Promise<void> {
+  const id = (await connection.rpop(`${queue.base}:wait`)) ?? '';
+  await connection.hset(`${queue.base}:${id}`, 'returnvalue', '{"at":1,"status":200,"ms":1,"attempt":1}');
+  await connection.zadd(`${queue.base}:completed`, Date.now(), id);
+}
+
+describe('payin', () => {
+  const asked = ['mpesa-ke', '--currency', 'KES', '--msisdn', '+254700000000', '--country', 'KE'];
+
+  test("starts it as the quickstart does, and follows it line by line to the merchant's answer", async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    const merchant = createMerchantSimulator();
+    const { url } = await merchant.listen();
+    const env = envOf(rig, { PAYALO_API_KEYS: simulatorKey, FORWARD_URL: url, RECONCILE_GRACE: '5m' });
+    await using service = await startService({ env });
+    const resultUrl = `${service.url}/webhooks/payalo`;
+    const { code, stdout } = await run(env, 'payin', ...asked, '--amount', '100.00', '--result-url', resultUrl);
+    expect(stdout.split('\n').map((line) => line.replace(/^\d\d:\d\d:\d\d\.\d{3} {2}(\w+).*/, '$1'))).toEqual([
+      'payin',
+      'gateway',
+      'received',
+      'attempt',
+      'delivered',
+      '',
+    ]);
+    expect(code).toBe(0);
+    expect(rig.gateway.transactions()[0]).toMatchObject({ requestedAmount: { value: '100.00', currency: 'KES' } });
+    expect(merchant.deliveries()).toHaveLength(1);
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(1);
+    await merchant.close();
+  });
+
+  test('says why the gateway refused it', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    rig.gateway.addTransactions({ merchantReferencePrefix: 'used' });
+    const { code, stdout } = await run(envOf(rig), 'payin', ...asked, '--amount', '1', '--reference', 'used-0');
+    expect(code).toBe(1);
+    expect(stdout).toContain('merchant_transactionid_duplicate');
+  });
+
+  test('moves no money on a real gateway without a yes', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    const env = envOf(rig, { GATEWAY_BASE_URL: 'https://gateway.invalid/mmo/v2' });
+    const resultUrl = ['--result-url', 'https://merchant.invalid/webhooks/payalo'];
+    const { code, stdout, stderr } = await run(env, 'payin', ...asked, '--amount', '100.00', ...resultUrl);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toContain('--yes');
+  });
+});
