@@ -46,7 +46,7 @@ export function parseCallback(raw: Buffer): ParsedCallback {
 /** As parseCallback, for a body that is text already (from the queue, the spool or the gateway's status API). */
 export function parseCallbackText(body: string): ParsedCallback {
   const json = body.startsWith('\uFEFF') ? body.slice(1) : body;
-  const parsed = parseJson(json);
+  const parsed = attempt((): unknown => JSON.parse(json));
   if (parsed === undefined) return { kind: 'not-json', detail: 'The body is not valid JSON.' };
   if (typeof parsed.value !== 'object' || parsed.value === null || Array.isArray(parsed.value)) {
     return { kind: 'not-json', detail: 'The body is JSON, but not a JSON object.' };
@@ -64,7 +64,7 @@ export function parseCallbackText(body: string): ParsedCallback {
       merchantReference: read.merchantReference ?? null,
       status: toStatus(read.status),
       type: read.type ?? null,
-      finalAmount: toAmount(read.finalAmount),
+      finalAmount: toAmount((exactly(json) ?? read).finalAmount),
       body,
     },
   };
@@ -82,16 +82,16 @@ export function referenceProblem(reference: unknown): string | undefined {
   return undefined;
 }
 
-function parseJson(json: string): { value: unknown } | undefined {
-  if (mayHoldLongNumber(json)) {
-    const exact = attempt(() => parseExact(json));
-    if (exact !== undefined) return exact;
-    // A body nested deeper than the stack can still be read without the numbers' text.
-  }
-  return attempt(() => JSON.parse(json));
+/**
+ * The fields of a JSON object with every digit of its numbers, where a double might lose some and the text can be read
+ * so. Only for what JSON.parse has accepted (on a string without end the search for numbers would take minutes), and
+ * not for telling types apart: numbers are text here.
+ */
+function exactly(json: string): z.infer<typeof fields> | undefined {
+  return mayHoldLongNumber(json) ? attempt(() => fields.parse(parseExact(json)))?.value : undefined;
 }
 
-function attempt(parse: () => unknown): { value: unknown } | undefined {
+function attempt<T>(parse: () => T): { value: T } | undefined {
   try {
     return { value: parse() };
   } catch {
@@ -101,7 +101,8 @@ function attempt(parse: () => unknown): { value: unknown } | undefined {
 
 function toStatus(status: unknown): string | null {
   if (status === undefined || status === null) return null;
-  return typeof status === 'string' ? status : JSON.stringify(status);
+  // Text can be parsed that nests too deep to be written again; then the status is as good as none.
+  return typeof status === 'string' ? status : (attempt(() => JSON.stringify(status))?.value ?? null);
 }
 
 function toAmount(amount: { value: number | string; currency: string } | null | undefined): Amount | null {

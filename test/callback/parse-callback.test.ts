@@ -95,3 +95,23 @@ test('never throws, whatever arrives', () => {
     }),
   );
 });
+
+test('refuses a reference that is a number, however long some number of the body is', () => {
+  for (const body of ['{"gatewayReference":12,"x":1234567890123456789}', '{"gatewayReference":12345678901234567890}']) {
+    expect(parseCallbackText(body)).toMatchObject({
+      kind: 'bad-reference',
+      detail: 'gatewayReference is not a string.',
+    });
+  }
+});
+
+test('reads a body with a status nested deeper than could be written again', () => {
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  expect(read(`{"gatewayReference":"r","status":${deep}}`)).toMatchObject({ gatewayReference: 'r', status: null });
+  expect(read(`{"gatewayReference":"r","status":[1,{"a":null}]}`)).toMatchObject({ status: '[1,{"a":null}]' });
+});
+
+// The search for numbers, let loose on a string without end, held the process for 13 s: vitest's timeout is the guard.
+test('is done at once with a truncated body full of escaped quotes', { timeout: 3_000 }, () => {
+  expect(parseCallbackText(`{"a":1234567890123456,"b":"${'\\"'.repeat(120_000)}`).kind).toBe('not-json');
+});
