@@ -1,0 +1,45 @@
+# The service and its operator commands in one image: compiled JavaScript, production packages, nothing else.
+#
+#   docker build -t payalo-receiver .
+#   docker run --env-file .env -v payalo-spool:/data -p 3000:3000 payalo-receiver                    the service, all roles
+#   docker run ... payalo-receiver node dist/main.js receive                                         one role
+#   docker run ... payalo-receiver payalo-receiver doctor                                            an operator command
+#
+# Writes below /data only, so the root file system may be read-only (--read-only). Runs as uid 1000. The same commit gives
+# the same files below /app: packages come from package-lock.json, the compiler writes no dates.
+
+FROM node:24-bookworm-slim AS packages
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# npm's own notes hold dates and versions of npm; the program does not read them.
+RUN npm ci --omit=dev && rm -f node_modules/.package-lock.json
+
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/build.ts scripts/
+COPY src src
+COPY deploy/image/healthcheck.mjs LICENSE CHANGELOG.md ./
+# Readable for every user whatever umask the checkout had; the command is executable.
+RUN node scripts/build.ts \
+ && mkdir /out && mv dist package.json healthcheck.mjs LICENSE CHANGELOG.md /out/ \
+ && chmod -R u=rwX,go=rX /out && chmod 755 /out/dist/cli.js
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production \
+    NODE_OPTIONS="--enable-source-maps --disable-warning=ExperimentalWarning" \
+    SPOOL_DIR=/data/spool
+WORKDIR /app
+COPY --from=packages /app/node_modules node_modules
+COPY --from=build /out ./
+RUN ln -s /app/dist/cli.js /usr/local/bin/payalo-receiver \
+ && mkdir -p /data/spool && chown -R 1000:1000 /data
+USER 1000:1000
+# The spool outlives the container. Name the volume (-v payalo-spool:/data), or nobody drains it after this container.
+VOLUME /data
+EXPOSE 3000
+HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 CMD ["node", "/app/healthcheck.mjs"]
+# The base image's entrypoint replaces itself with this command, so signals reach Node itself.
+CMD ["node", "/app/dist/main.js"]
