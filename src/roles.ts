@@ -5,7 +5,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDelivery } from './deliver/delivery.ts';
 import { createDrain } from './intake/drain.ts';
-import { createFindSpooled } from './intake/find-spooled.ts';
 import { createIntake } from './intake/intake.ts';
 import { createQuarantine } from './intake/quarantine.ts';
 import { createSpool } from './intake/spool.ts';
@@ -111,13 +110,16 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   }
 
   const operateRedis = connect('operate');
+  let isStopping = false;
   const operator = await createOperator({
     config,
     log,
     metrics,
     redis: operateRedis,
-    isReady: () => !config.roles.has('receive') || canStore(),
-    findSpooled: createFindSpooled(spool, config.brands.keys()),
+    quarantine,
+    spool,
+    isReady: () => !isStopping && (!config.roles.has('receive') || canStore()),
+    isRedisUp: () => intake.isRedisUp(),
   });
   log.info({ event: 'listener.started', listener: 'operator', ...(await operator.listen()) });
 
@@ -131,6 +133,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   return {
     async stop() {
       const endsAtMs = performance.now() + config.SHUTDOWN_TIMEOUT - stopMarginMs;
+      isStopping = true;
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close();

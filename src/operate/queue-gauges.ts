@@ -14,12 +14,13 @@ interface MemorySample {
 
 export interface QueueGaugesDeps {
   readonly queueState: ReadQueueState;
+  readonly isRedisUp: () => boolean;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly now?: () => number;
 }
 
-export function createQueueGauges({ queueState, metrics, log, now = Date.now }: QueueGaugesDeps) {
+export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = Date.now }: QueueGaugesDeps) {
   const samples: MemorySample[] = [];
 
   function show(state: QueueState): void {
@@ -39,8 +40,10 @@ export function createQueueGauges({ queueState, metrics, log, now = Date.now }: 
   return async function refresh(): Promise<void> {
     try {
       show(await queueState());
+      metrics.redisUp.set(isRedisUp() ? 1 : 0);
     } catch (error) {
       log.debug({ event: 'metrics.queue_unread', err: error });
+      metrics.redisUp.set(0);
       metrics.queueJobs.reset();
       for (const gauge of [metrics.oldestWaitingSeconds, metrics.quarantineEntries, metrics.redisMemoryFullSeconds]) {
         gauge.remove();

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import type { BrandQueue } from './brand-queue.ts';
 import { parseClaim, type Claim } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
-import { jobSchema, type JobData } from './job.ts';
+import { digestOfJob, jobSchema, type JobData } from './job.ts';
 
 export interface JobRecord {
   readonly brand: string;
@@ -81,7 +81,7 @@ function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRec
   return {
     brand: queue.brand,
     jobId,
-    claim: claim === '' ? undefined : parseClaim(jobId.slice(0, 22), claim),
+    claim: claim === '' ? undefined : parseClaim(digestOfJob(jobId), claim),
     data: parseData(data),
     returnvalue,
     failedReason,

@@ -53,6 +53,7 @@ export const callbackRowSchema = z.object({
   duplicates: z.int(),
   webhookId: z.string(),
   requestId: z.string().nullable(),
+  jobId: z.string().nullable().describe("In BullMQ's queue; null in the spool."),
   erased: z.boolean(),
 });
 
@@ -85,7 +86,7 @@ function rowOf(record: JobRecord, data: JobData): CallbackRow {
     amount: amountOf(data.body),
     state,
     receivedAt: data.receivedAt,
-    deliveredAt: state === 'delivered' ? toTime(deliveryOf(record)?.at ?? record.finishedOnMs) : null,
+    deliveredAt: toTime(deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: state === 'failed' && record.failedReason !== '' ? record.failedReason : null,
     source: data.source,
@@ -93,6 +94,7 @@ function rowOf(record: JobRecord, data: JobData): CallbackRow {
     duplicates: claim?.duplicates ?? 0,
     webhookId: webhookId(brand, data.gatewayReference, data.status, sequence),
     requestId: data.requestId,
+    jobId: record.jobId,
     erased: record.erased,
   };
 }
@@ -133,6 +135,7 @@ export function toRemembered(
     duplicates: claim.duplicates,
     webhookId: webhookId(brand, gatewayReference, status, claim.sequence),
     requestId: null,
+    jobId: record.jobId,
     erased: false,
     attempts: [],
     conflicts,
@@ -163,11 +166,16 @@ export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
     duplicates: 0,
     webhookId: webhookId(brand, data.gatewayReference, data.status, 0),
     requestId: data.requestId,
+    jobId: null,
     erased: false,
     attempts: [],
     conflicts: [],
     body: data.body,
   };
+}
+
+export function deliveredAtMs(record: JobRecord): number | undefined {
+  return stateOf(record) === 'delivered' ? (deliveryOf(record)?.at ?? record.finishedOnMs) : undefined;
 }
 
 export function stateOf(record: JobRecord): CallbackState {
@@ -190,7 +198,7 @@ export function stateOf(record: JobRecord): CallbackState {
 const supersededSchema = z.object({ superseded: z.literal(true) });
 
 function isSuperseded({ returnvalue }: JobRecord): boolean {
-  return returnvalue !== '' && supersededSchema.safeParse(parseJson(returnvalue)).success;
+  return supersededSchema.safeParse(parseJson(returnvalue)).success;
 }
 
 const logLine = z.object({
@@ -206,6 +214,13 @@ type LogLine = z.infer<typeof logLine>;
 /** The attempt that succeeded, as the built-in worker returned it. */
 function deliveryOf({ returnvalue, place }: JobRecord): LogLine | undefined {
   return place === 'completed' ? logLine.safeParse(parseJson(returnvalue)).data : undefined;
+}
+
+/** Of a log line or a return value, what tells of the attempt and nothing of its answer; '' where it tells nothing. */
+export function withoutAnswer(text: string): string {
+  if (supersededSchema.safeParse(parseJson(text)).success) return text;
+  const { data } = logLine.omit({ answer: true }).safeParse(parseJson(text));
+  return data === undefined ? '' : JSON.stringify(data);
 }
 
 /** In the order they were made. A worker of the merchant's own leaves only the reason of its last failure. */

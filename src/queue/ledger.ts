@@ -28,6 +28,7 @@ export interface LedgerDeps {
   readonly queues: ReadonlyMap<string, BrandQueue>;
   /** What lies in the spools that this process can see. */
   readonly findSpooled?: (gatewayReference: string) => Promise<SpooledCallback[]>;
+  readonly listSpooled?: (limit: number, brand: string | undefined) => Promise<CallbackRow[]>;
 }
 
 /** All that is known under one reference of one brand. */
@@ -45,7 +46,7 @@ const kindsMax = 20;
 const conflictsMax = 20;
 const correctionsMax = 20;
 
-export function createLedger({ redis, queues, findSpooled = async () => [] }: LedgerDeps) {
+export function createLedger({ redis, queues, findSpooled = noneSpooled, listSpooled = noneSpooled }: LedgerDeps) {
   const readJobs = createJobReader(redis);
   const readPage = createLedgerPages({ redis, queues });
   const queuesOf = (brand: string | undefined) =>
@@ -133,6 +134,10 @@ export function createLedger({ redis, queues, findSpooled = async () => [] }: Le
 
   /** A page, newest first. Throws RangeError with code `BAD_CURSOR` where the cursor is not one of ours. */
   async function list(query: ListQuery): Promise<{ data: CallbackRow[]; next: string | null }> {
+    if (query.state === 'spooled') {
+      const spooled = await listSpooled(query.limit, query.brand);
+      return { data: spooled.filter((row) => matches(query, row)), next: null };
+    }
     const { found, next } = await readPage(query);
     const rows = new Map<string, CallbackRow>();
     await Promise.all(
@@ -154,3 +159,7 @@ export type Ledger = ReturnType<typeof createLedger>;
 
 const nullableText = z.string().nullable();
 const entrySchema = z.tuple([nullableText, nullableText, nullableText]);
+
+async function noneSpooled(): Promise<[]> {
+  return [];
+}

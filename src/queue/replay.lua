@@ -17,6 +17,7 @@ if redis.call('EXISTS', job) == 0 then
   return redis.call('EXISTS', KEYS[1]) == 1 and 'gone' or 'not-found'
 end
 if redis.call('HGET', job, 'superseded') == '1' then return 'superseded' end
+if redis.call('HEXISTS', job, 'erased') == 1 then return 'gone' end -- its body is
 
 local previous
 for set, name in pairs({ [KEYS[5]] = 'delayed', [KEYS[6]] = 'completed', [KEYS[7]] = 'failed' }) do

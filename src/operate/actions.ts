@@ -1,0 +1,181 @@
+// What an operator can do, each action written once: the API, the console and the command line call these.
+//
+// Outcomes are tagged values; every change is audited with its outcome. Throws only where Redis cannot be asked.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Quarantine, ReleaseOutcome } from '../intake/quarantine.ts';
+import type { BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import { erase, type EraseOutcome } from '../queue/erase.ts';
+import { registerExpectation } from '../queue/expectations.ts';
+import { pauseForwarding, resumeForwarding } from '../queue/forwarding.ts';
+import type { CallbackState } from '../queue/ledger-view.ts';
+import { ledgerPageMax } from '../queue/ledger-pages.ts';
+import type { Ledger } from '../queue/ledger.ts';
+import { replay, type ReplayOutcome } from '../queue/replay.ts';
+import { defaultBrand } from '../runtime/brand-values.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Actor, Audit } from './audit.ts';
+
+export interface ActionsDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly ledger: Ledger;
+  readonly quarantine: Pick<Quarantine, 'get' | 'remove' | 'release'>;
+  readonly audit: Audit;
+  readonly graceMs: number;
+  readonly log: Log;
+  readonly now?: () => number;
+}
+
+/** One callback of one brand, as an operator names it. */
+export interface Target {
+  readonly gatewayReference: string;
+  readonly brand?: string | undefined;
+}
+
+export interface ManyTargets {
+  readonly state: ReplayableState;
+  readonly brand?: string | undefined;
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+}
+
+export const replayableStates = ['failed', 'retrying', 'delivered'] as const satisfies readonly CallbackState[];
+export type ReplayableState = (typeof replayableStates)[number];
+
+/** Of one bulk replay; more needs a narrower period. */
+export const replaysMax = 100_000;
+/** So that a bulk replay neither floods the merchant's queue at once nor holds up Redis. */
+const replaysAtOnce = 20;
+const replaysRestMs = 50;
+
+export interface Replaying {
+  readonly count: number;
+  /** Resolves once all are back in the queue, or it was stopped. */
+  readonly done: Promise<{ readonly replayed: number }>;
+}
+
+export function createActions(deps: ActionsDeps) {
+  const { redis, queues, ledger, quarantine, audit, graceMs, log, now = Date.now } = deps;
+  const stopping = new AbortController();
+
+  function queueOf(brand: string | undefined): BrandQueue | undefined {
+    if (brand !== undefined) return queues.get(brand);
+    const [first] = queues.values();
+    return queues.get(defaultBrand) ?? (queues.size === 1 ? first : undefined);
+  }
+
+  async function replayOne({ gatewayReference, brand }: Target): Promise<ReplayOutcome> {
+    const callback = (await ledger.find(gatewayReference, brand))?.callback;
+    if (callback === undefined) return { kind: 'not-found' };
+    const queue = queues.get(callback.brand);
+    if (queue === undefined || callback.jobId === null) return { kind: 'in-progress' }; // in the spool, on its way
+    return replay(redis, queue, callback.jobId);
+  }
+
+  /** Which callbacks those are, at this moment. */
+  async function collect({ state, brand, fromMs, toMs }: ManyTargets) {
+    const jobs: { queue: BrandQueue; jobId: string }[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await ledger.list({ state, brand, fromMs, toMs, limit: ledgerPageMax, cursor });
+      for (const { brand: ofBrand, jobId } of page.data) {
+        const queue = queues.get(ofBrand);
+        if (queue !== undefined && jobId !== null) jobs.push({ queue, jobId });
+      }
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined && jobs.length < replaysMax);
+    return jobs.slice(0, replaysMax);
+  }
+
+  /** Begins to replay all of them, oldest first, throttled; ends with the process. */
+  async function replayMany(
+    actor: Actor,
+    targets: ManyTargets,
+    onProgress?: (done: number) => void,
+  ): Promise<Replaying> {
+    const jobs = (await collect(targets)).toReversed();
+    await audit.record(actor, 'callbacks.replay', describe(targets), `accepted ${jobs.length}`);
+    const done = (async () => {
+      let replayed = 0;
+      for (let at = 0; at < jobs.length && !stopping.signal.aborted; at += replaysAtOnce) {
+        const outcomes = await Promise.all(
+          jobs.slice(at, at + replaysAtOnce).map(({ queue, jobId }) => replay(redis, queue, jobId)),
+        );
+        replayed += outcomes.filter(({ kind }) => kind === 'replayed').length;
+        onProgress?.(Math.min(at + replaysAtOnce, jobs.length));
+        await delay(replaysRestMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      }
+      log.info({ event: 'operator.replayed', ...targets, count: jobs.length, replayed });
+      return { replayed };
+    })();
+    return { count: jobs.length, done };
+  }
+
+  async function eraseOne({ gatewayReference, brand }: Target): Promise<EraseOutcome> {
+    const findings = await ledger.findAll(gatewayReference, brand);
+    if (findings.length === 0) return { kind: 'not-found' };
+    if (findings.some(({ callback }) => callback.state === 'spooled')) return { kind: 'in-progress' };
+    for (const { callback } of findings) {
+      const queue = queues.get(callback.brand);
+      const outcome = queue && (await erase(redis, queue, gatewayReference));
+      if (outcome?.kind === 'in-progress') return outcome;
+    }
+    return { kind: 'erased' };
+  }
+
+  type Switched = { readonly kind: 'paused' | 'resumed' | 'unknown-brand' };
+
+  async function switchForwarding(brand: string | undefined, to: 'paused' | 'resumed'): Promise<Switched> {
+    const chosen = [...queues.values()].filter((queue) => queue.brand === (brand ?? queue.brand));
+    if (chosen.length === 0) return { kind: 'unknown-brand' };
+    for (const queue of chosen) await (to === 'paused' ? pauseForwarding : resumeForwarding)(redis, queue);
+    return { kind: to };
+  }
+
+  return {
+    replay: (actor: Actor, target: Target): Promise<ReplayOutcome> =>
+      audit.audited(actor, 'callback.replay', target.gatewayReference, () => replayOne(target)),
+
+    replayMany,
+
+    erase: (actor: Actor, target: Target): Promise<EraseOutcome> =>
+      audit.audited(actor, 'callback.erase', target.gatewayReference, () => eraseOne(target)),
+
+    pause: (actor: Actor, brand: string | undefined): Promise<Switched> =>
+      audit.audited(actor, 'forwarding.pause', brand ?? 'all brands', () => switchForwarding(brand, 'paused')),
+
+    resume: (actor: Actor, brand: string | undefined): Promise<Switched> =>
+      audit.audited(actor, 'forwarding.resume', brand ?? 'all brands', () => switchForwarding(brand, 'resumed')),
+
+    release: (actor: Actor, id: string, gatewayReference: string | undefined): Promise<ReleaseOutcome> =>
+      audit.audited(actor, 'quarantine.release', id, () => quarantine.release(id, { gatewayReference })),
+
+    discard: (actor: Actor, id: string): Promise<{ readonly kind: 'discarded' | 'unknown' }> =>
+      audit.audited(actor, 'quarantine.delete', id, async () => ({
+        kind: (await quarantine.remove(id)) ? 'discarded' : 'unknown',
+      })),
+
+    /** Not audited: the merchant's system registers one per transaction, and that would bury what people did. */
+    async expect({ gatewayReference, brand }: Target): Promise<{ readonly kind: 'registered' | 'unknown-brand' }> {
+      const queue = queueOf(brand);
+      if (queue === undefined) return { kind: 'unknown-brand' };
+      await registerExpectation(redis, queue, { gatewayReference }, now() + graceMs);
+      return { kind: 'registered' };
+    },
+
+    /** Ends bulk replays after the batch at hand; what they did not reach stays as it was. */
+    stop: () => stopping.abort(),
+  };
+}
+
+export type Actions = ReturnType<typeof createActions>;
+
+function describe({ state, brand, fromMs, toMs }: ManyTargets): string {
+  const period = fromMs === undefined && toMs === undefined ? '' : ` ${isoTime(fromMs)}..${isoTime(toMs)}`;
+  return `${state}${brand === undefined ? '' : ` of ${brand}`}${period}`;
+}
+
+function isoTime(ms: number | undefined): string {
+  return ms === undefined ? '' : new Date(ms).toISOString();
+}

@@ -1,0 +1,23 @@
+// The console's own files: a style sheet, a script, an icon. Not secret, so served without a token; a browser asks
+// anew each time and is told that nothing changed.
+import type { FastifyInstance } from 'fastify';
+import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+const assets = [
+  { name: 'console.css', type: 'text/css; charset=utf-8' },
+  { name: 'console.js', type: 'text/javascript; charset=utf-8' },
+  { name: 'icon.svg', type: 'image/svg+xml' },
+] as const;
+
+export function serveAssets(app: FastifyInstance): void {
+  for (const { name, type } of assets) {
+    const content = readFileSync(new URL(`./${name}`, import.meta.url));
+    const etag = `"${hash('sha256', content, 'base64url').slice(0, 16)}"`;
+    app.get(`/assets/${name}`, async (request, reply) => {
+      void reply.header('cache-control', 'no-cache').header('etag', etag);
+      if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+      return reply.type(type).send(content);
+    });
+  }
+}

@@ -1,0 +1,77 @@
+// The last hour as small SVG charts, drawn here: they stand in the page before any script ran and weigh next to nothing.
+import { html, type Html } from './html.ts';
+
+const width = 600;
+const height = 96;
+
+export interface Series {
+  /** A class of the style sheet gives the colour. */
+  readonly className: 'received' | 'delivered' | 'failed' | 'waiting';
+  readonly name: string;
+  /** One per minute, the latest last; undefined where nobody looked. */
+  readonly values: readonly (number | undefined)[];
+}
+
+/** One bar per minute and series, side by side. */
+export function barChart(title: string, series: readonly Series[]): Html {
+  const top = Math.max(1, ...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
+  const slot = width / Math.max(1, series[0]?.values.length ?? 1);
+  const barWidth = (slot * 0.8) / series.length;
+  return chart(title, series, top, [
+    series.map(({ className, values }, at) =>
+      values.map((value = 0, minute) => {
+        const barHeight = value === 0 ? 0 : Math.max(1.5, (value / top) * height);
+        return (
+          value > 0 &&
+          html`<rect
+            class="${className}"
+            x="${(minute * slot + slot * 0.1 + at * barWidth).toFixed(1)}"
+            y="${(height - barHeight).toFixed(1)}"
+            width="${barWidth.toFixed(1)}"
+            height="${barHeight.toFixed(1)}"
+          ></rect>`
+        );
+      }),
+    ),
+  ]);
+}
+
+export function lineChart(title: string, series: Series): Html {
+  const top = Math.max(1, ...series.values.map((value) => value ?? 0));
+  const step = width / Math.max(1, series.values.length - 1);
+  const points = series.values.flatMap((value, minute) =>
+    value === undefined ? [] : [{ x: minute * step, y: height - (value / top) * (height - 2) - 1 }],
+  );
+  const line = points.map(({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ');
+  const [first, last] = [points[0], points.at(-1)];
+  return chart(title, [series], top, [
+    first !== undefined &&
+      last !== undefined &&
+      html`<polygon
+          class="${series.className} area"
+          points="${first.x.toFixed(1)},${height} ${line} ${last.x.toFixed(1)},${height}"
+        ></polygon>
+        <polyline class="${series.className} line" points="${line}"></polyline>`,
+  ]);
+}
+
+function chart(title: string, series: readonly Series[], top: number, marks: Parameters<typeof html>[1]): Html {
+  const summary = series.map(({ name, values }) => `${name}: ${sum(values)}`).join(', ');
+  return html`<figure class="chart">
+    <figcaption>
+      <b>${title}</b>
+      ${series.map(({ className, name }) => html`<span class="key ${className}">${name}</span>`)}
+    </figcaption>
+    <svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${title}. ${summary}">
+      <line class="grid" x1="0" x2="${width}" y1="0.5" y2="0.5"></line>
+      <line class="grid" x1="0" x2="${width}" y1="${height / 2}" y2="${height / 2}"></line>
+      <line class="grid" x1="0" x2="${width}" y1="${height - 0.5}" y2="${height - 0.5}"></line>
+      ${marks}
+    </svg>
+    <div class="axis"><span>1 h ago</span><span>peak ${top}/min</span><span>now</span></div>
+  </figure>`;
+}
+
+function sum(values: readonly (number | undefined)[]): number {
+  return values.reduce<number>((total, value) => total + (value ?? 0), 0);
+}

@@ -1,0 +1,98 @@
+// The frame of every page: navigation, search, notices. Pages are complete without a script; console.js adds refreshing,
+// the `/` key and copying.
+import { html, toText, type Content, type Html } from './html.ts';
+
+export const tabs = [
+  { href: '/', name: 'Overview' },
+  { href: '/callbacks', name: 'Callbacks' },
+  { href: '/callbacks?state=failed', name: 'Failed' },
+  { href: '/quarantine', name: 'Quarantine' },
+  { href: '/reconciliation', name: 'Reconciliation' },
+  { href: '/activity', name: 'Activity' },
+] as const;
+export type Tab = (typeof tabs)[number]['name'];
+
+export interface Notice {
+  readonly tone: 'good' | 'bad';
+  readonly text: string;
+}
+
+export interface Page {
+  readonly title: string;
+  readonly tab?: Tab | undefined;
+  readonly content: Content;
+  readonly notice?: Notice | undefined;
+  readonly search?: string | undefined;
+  /** Seconds after which the script reads the page anew; 0 never. */
+  readonly refreshSeconds?: number;
+  readonly badges?: Partial<Record<Tab, number>>;
+}
+
+export function layout({ title, tab, content, notice, search = '', refreshSeconds = 0, badges = {} }: Page): string {
+  return toText(
+    html`<!doctype html>
+      <html lang="en">
+        <head>
+          <meta charset="utf-8" />
+          <meta name="viewport" content="width=device-width, initial-scale=1" />
+          <meta name="color-scheme" content="light dark" />
+          <title>${title} · payalo-receiver</title>
+          <link rel="icon" href="/assets/icon.svg" type="image/svg+xml" />
+          <link rel="stylesheet" href="/assets/console.css" />
+          <script src="/assets/console.js" defer></script>
+        </head>
+        <body>
+          <a class="skip" href="#main">Skip to the content</a>
+          <header>
+            <a class="home" href="/"><span class="mark" aria-hidden="true"></span>payalo<b>receiver</b></a>
+            <nav aria-label="Main">
+              ${tabs.map(
+                ({ href, name }) =>
+                  html`<a href="${href}" ${name === tab ? html`aria-current="page"` : ''}
+                    >${name}${badge(badges[name])}</a
+                  >`,
+              )}
+            </nav>
+            <form class="search" action="/search" role="search">
+              <label class="hidden" for="search">Any reference</label>
+              <input
+                id="search"
+                name="q"
+                type="search"
+                value="${search}"
+                placeholder="Any reference"
+                autocomplete="off"
+                spellcheck="false"
+                required
+              />
+              <kbd aria-hidden="true">/</kbd>
+            </form>
+          </header>
+          <main id="main" tabindex="-1" data-refresh-seconds="${refreshSeconds}">
+            ${notice && html`<p class="notice ${notice.tone}" role="status">${notice.text}</p>`} ${content}
+          </main>
+        </body>
+      </html>`,
+  );
+}
+
+function badge(count: number | undefined): Html | undefined {
+  return count === undefined || count === 0
+    ? undefined
+    : html` <span class="badge">${count > 999 ? '999+' : count}</span>`;
+}
+
+/** A button that asks first, also without a script: the disclosure holds the one that acts. */
+export function confirm(label: string, question: Content, form: Html, tone: 'plain' | 'danger' = 'plain'): Html {
+  return html`<details class="confirm ${tone}">
+    <summary>${label}</summary>
+    <div class="ask">
+      <p>${question}</p>
+      ${form}
+    </div>
+  </details>`;
+}
+
+export function stateBadge(state: string): Html {
+  return html`<span class="state ${state}">${state}</span>`;
+}

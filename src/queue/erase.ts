@@ -1,0 +1,58 @@
+// Erasure: takes the personal data of one reference out of Redis (bodies, the merchant's answers, conflicts kept in
+// quarantine). The reference, status, times and the deduplication memory stay, so accounts still add up and a late
+// duplicate is still one. Only for what is settled: an undelivered payment must not be lost by a privacy request.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { digestOf, referenceDigest, terminalKind } from '../callback/identity.ts';
+import { keysOf, type BrandQueue } from './brand-queue.ts';
+import { readClaims } from './claims.ts';
+import type { RedisConnection } from './connections.ts';
+import { createJobReader, type JobRecord } from './ledger-read.ts';
+import { withoutAnswer } from './ledger-view.ts';
+
+export type EraseOutcome =
+  | { readonly kind: 'erased' }
+  /** Waiting or being delivered; nothing was erased. */
+  | { readonly kind: 'in-progress' }
+  | { readonly kind: 'not-found' };
+
+const script = readFileSync(new URL('./erase.lua', import.meta.url), 'utf8');
+const outcomeSchema = z.enum(['erased', 'in-progress']);
+
+/** Throws only where Redis cannot be asked. */
+export async function erase(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  gatewayReference: string,
+): Promise<EraseOutcome> {
+  const records = await recordsOf(redis, queue, gatewayReference);
+  if (records.length === 0) return { kind: 'not-found' };
+  const jobs = records.filter(({ data }) => data !== undefined);
+  const quarantined = new Set(records.flatMap(({ conflicts }) => [...conflicts.values()]));
+  const keys = [
+    `${queue.base}:completed`,
+    `${queue.base}:failed`,
+    keysOf.quarantine(queue),
+    keysOf.quarantineBytes(queue),
+    keysOf.unverified(queue),
+  ];
+  const args = [queue.base, jobs.length, ...jobs.flatMap(argumentsOf), ...quarantined];
+  return { kind: outcomeSchema.parse(await redis.eval(script, keys.length, ...keys, ...args)) };
+}
+
+/** Every job of the reference: of each status, and what corrections replaced. */
+async function recordsOf(redis: RedisConnection, queue: BrandQueue, gatewayReference: string): Promise<JobRecord[]> {
+  const { brand } = queue;
+  const readJobs = createJobReader(redis);
+  const others = await redis.hvals(keysOf.otherKinds(queue, referenceDigest(brand, 'gateway', gatewayReference)));
+  const claims = await readClaims(redis, queue, [digestOf({ brand, gatewayReference, kind: terminalKind }), ...others]);
+  const ids = claims.flatMap((claim) => claim?.jobId ?? []);
+  const records = await readJobs(queue, ids, { withLogs: true });
+  const replaced = records.flatMap(({ corrects }) => corrects);
+  return [...records, ...(await readJobs(queue, replaced, { withLogs: true }))];
+}
+
+function argumentsOf({ jobId, data, returnvalue, logLines }: JobRecord): (string | number)[] {
+  const lines = logLines.map(withoutAnswer).filter((line) => line !== '');
+  return [jobId, JSON.stringify({ ...data, body: '' }), withoutAnswer(returnvalue), lines.length, ...lines];
+}
