@@ -1,0 +1,41 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { until } from '../support/until.ts';
+
+function quickstart(...args: string[]) {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'scripts/quickstart.ts', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  endWithThisProcess(child);
+  let output = '';
+  child.stdout.on('data', (text) => (output += String(text)));
+  child.stderr.on('data', (text) => (output += String(text)));
+  return { child, output: () => output, exit: once(child, 'close') };
+}
+
+test('shows the main job and exits 0 with --once, without a colour where there is no terminal', async () => {
+  const { output, exit } = quickstart('--once');
+  const [code] = await exit;
+  expect({ code, output: output() }).toMatchObject({ code: 0 });
+  expect(output()).toMatch(/pay-in +100\.00 KES by mpesa-ke, quickstart-001: pending/);
+  expect(output()).toMatch(/delivered +merchant answers 200, signature valid/);
+  expect(output()).toContain('equal byte for byte');
+  expect(output()).toContain('{"status":"ok","duplicate":true}');
+  expect(output()).not.toContain('\u001B');
+});
+
+test('stays up with a callback to send by hand, until a signal, which ends all of it', async () => {
+  const { child, output, exit } = quickstart();
+  await until(() => output().includes('Everything stays up'), { timeoutMs: 25_000, describe: 'the invitation' });
+  const [, url = '', key = '', body = ''] =
+    /curl -i (\S+) [^']*'[^']*' -H 'X-API-KEY: ([^']+)' \\\s+-d '([^']+)'/.exec(output()) ?? [];
+  const send = async () => (await fetch(url, { method: 'POST', headers: { 'X-API-KEY': key }, body })).json();
+  expect(await send()).toEqual({ status: 'ok' });
+  expect(await send()).toEqual({ status: 'ok', duplicate: true });
+  await until(() => /delivered +by-hand-001/.test(output()), { describe: 'the delivery to be shown' });
+  child.kill('SIGINT');
+  expect(await exit).toEqual([0, null]);
+  await expect(fetch(url)).rejects.toThrow('fetch failed');
+});
