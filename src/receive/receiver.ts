@@ -4,12 +4,13 @@
 // neither Redis nor the spool can take it. Every error is a problem document without a secret or a stack.
 import rateLimit from '@fastify/rate-limit';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
 import { createApiKeys } from './api-keys.ts';
+import { createConnections, lingerAfterAnswer } from './connections.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
 import { createRequestIds } from './request-id.ts';
 import { watchApiKeys } from './watch-api-keys.ts';
@@ -41,6 +42,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   const receiveCallback = createReceiveCallback(dependencies);
   let draining = false;
   const watches: (() => void)[] = [];
+  const connections = createConnections(() => metrics.callbacks.inc({ outcome: 'rejected' }));
 
   const app = fastify({
     logger: false, // one wide line per callback is written by hand
@@ -53,14 +55,15 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
       headersTimeout: requestTimeoutMs,
       connectionsCheckingInterval: connectionsCheckMs,
       maxHeaderSize: headerBytesMax,
+      requireHostHeader: false, // Node would refuse with an empty answer, and a callback lacks nothing without it
     },
     return503OnClosing: false, // what still comes in while closing is stored like anything else
     routerOptions: { ignoreTrailingSlash: true, caseSensitive: true },
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, notFound),
-    clientErrorHandler: (error: Error & { code?: string }, socket) => {
-      if (answerClientError(error, socket)) metrics.callbacks.inc({ outcome: 'rejected' });
-    },
+    clientErrorHandler: (error, socket) => connections.failed(error, socket),
   });
+  // An expectation that Node does not know would be refused with an empty 417.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   await app.register(rateLimit, { global: false });
@@ -71,6 +74,15 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     // Answered here, before anything of a body is read.
     if (request.is404) return answerUnknown(request, reply);
     return undefined;
+  });
+
+  app.addHook('preHandler', (request, _reply, done) => {
+    connections.began(request.raw);
+    done();
+  });
+  app.addHook('onResponse', (request, _reply, done) => {
+    connections.ended(request.raw);
+    done();
   });
 
   // Looked at when the answer leaves: a request that was under way when draining began must not keep its connection.
@@ -175,8 +187,6 @@ function portOf(address: AddressInfo | string | null): number {
 const notFound = problem(404, 'not-found', 'There is nothing at this path.');
 const unauthorized = problem(401, 'unauthorized', 'The header X-API-KEY is missing or carries no accepted key.');
 const limited = problem(429, 'limited', 'Too many requests without an accepted key came from this address.');
-const tooSlow = problem(408, 'too-slow', 'The request did not arrive in time.');
-const notHttp = problem(400, 'bad-request', 'The request is not valid HTTP.');
 
 function tooLarge(limitBytes: number): Problem {
   return problem(413, 'too-large', `The body is larger than ${limitBytes} bytes (BODY_LIMIT).`);
@@ -191,31 +201,17 @@ function hasBody({ headers }: FastifyRequest): boolean {
 }
 
 function sendJson(reply: FastifyReply, body: string) {
-  return reply.header('content-type', 'application/json').send(body);
+  // As bytes: to a text Fastify would add a charset, which JSON's media type has not.
+  return reply.header('content-type', 'application/json').send(Buffer.from(body));
 }
 
 function sendProblem(request: FastifyRequest, reply: FastifyReply, document: Problem, { close = false } = {}) {
-  if (close) reply.header('connection', 'close');
+  if (close) {
+    reply.header('connection', 'close');
+    lingerAfterAnswer(request.raw.socket);
+  }
   return reply
     .code(document.status)
     .header('content-type', problemContentType)
-    .send(JSON.stringify({ ...document, requestId: request.id }));
-}
-
-/**
- * What Node reports of a connection instead of a request: too slow, headers too large, no HTTP. False where nobody is
- * there any more to be answered.
- */
-function answerClientError(error: Error & { code?: string }, socket: Socket): boolean {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return false;
-  }
-  const document = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? tooSlow : notHttp;
-  const body = JSON.stringify(document);
-  socket.end(
-    `HTTP/1.1 ${document.status} ${document.title}\r\nContent-Type: ${problemContentType}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-  return true;
+    .send(Buffer.from(JSON.stringify({ ...document, requestId: request.id })));
 }
