@@ -38,27 +38,27 @@ export interface Confirmation {
   readonly timeoutMs: number;
 }
 
+export const acceptKeyCount = 15;
+
 const outcomesSchema = z.array(z.enum(acceptOutcomes));
 const command = 'payaloAccept';
 const options = JSON.stringify(jobOptions);
-const script = readFileSync(new URL('./accept.lua', import.meta.url), 'utf8');
+/** Exported for the benchmark, which has redis-benchmark call it. */
+export const acceptScript = readFileSync(new URL('./accept.lua', import.meta.url), 'utf8');
 
 export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 
 /** Teaches a connection the script; call once per connection. */
 export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
-  redis.defineCommand(command, { lua: script, numberOfKeys: 15 });
-  const keys = acceptKeys(queue);
-  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
-  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN + quarantineTtlSlackMs, jobName, options];
+  redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
+  const argumentsOf = acceptArguments(queue, times);
 
   /**
    * One outcome per item, in order, and whether enough replicas confirmed. Throws where Redis refused, timed out or is
    * away: then nothing is known.
    */
   return async function acceptBatch(items: readonly AcceptItem[]) {
-    const args: (string | number)[] = [...keys, queue.base, Date.now(), ...fixed];
-    for (const item of items) pushItem(args, queue.brand, item);
+    const args = argumentsOf(items);
     if (wait.replicas === 0) return { outcomes: outcomesSchema.parse(await run(redis, args)), confirmed: true };
     // One pipeline, so that both reach the same server: WAIT counts what its own connection wrote there.
     const pipeline = redis.pipeline();
@@ -68,6 +68,19 @@ export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, tim
     const failure = accepted?.[0] ?? waited?.[0];
     if (failure !== undefined && failure !== null) throw failure;
     return { outcomes: outcomesSchema.parse(accepted?.[1]), confirmed: Number(waited?.[1]) >= wait.replicas };
+  };
+}
+
+/** What the script is called with, its keys first. */
+export function acceptArguments(queue: BrandQueue, times: AcceptTimes) {
+  const keys = acceptKeys(queue);
+  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
+  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN + quarantineTtlSlackMs, jobName, options];
+
+  return (items: readonly AcceptItem[]): (string | number)[] => {
+    const args: (string | number)[] = [...keys, queue.base, Date.now(), ...fixed];
+    for (const item of items) pushItem(args, queue.brand, item);
+    return args;
   };
 }
 

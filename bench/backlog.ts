@@ -1,0 +1,78 @@
+// Puts many callbacks into a queue in the way that the service itself does, and many remembered references beside them.
+import { createNonce, toJobData } from '../src/queue/job.ts';
+import {
+  acceptArguments,
+  acceptKeyCount,
+  batchSizeMax,
+  createAcceptBatch,
+  type AcceptItem,
+} from '../src/queue/accept-batch.ts';
+import { brandQueue, keysOf } from '../src/queue/brand-queue.ts';
+import { parseCallbackText } from '../src/callback/parse-callback.ts';
+import { callbackText, referenceOf } from './callback-text.ts';
+import type { BenchRedis } from './rig.ts';
+
+export const defaultQueue = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+
+const dayMs = 86_400_000;
+const times = {
+  DEDUP_TTL: 14 * dayMs,
+  RETAIN_COMPLETED: 3 * dayMs,
+  RETAIN_FAILED: 90 * dayMs,
+  QUARANTINE_RETAIN: 30 * dayMs,
+};
+const callsAtOnce = 4;
+const rememberedPerCall = 10_000;
+
+/** The bodies' bytes together. */
+export async function fillBacklog(redis: BenchRedis, run: string, callbacks: number): Promise<number> {
+  const acceptBatch = createAcceptBatch(redis.client, defaultQueue, times, { replicas: 0, timeoutMs: 0 });
+  let next = 0;
+  let bytes = 0;
+  const fill = async () => {
+    while (next < callbacks) {
+      const until = Math.min(next + batchSizeMax, callbacks);
+      const items: AcceptItem[] = [];
+      for (; next < until; next += 1) items.push(itemOf(referenceOf(run, next)));
+      for (const { callback } of items) bytes += Buffer.byteLength(callback.body);
+      await acceptBatch(items);
+    }
+  };
+  await Promise.all(Array.from({ length: callsAtOnce }, fill));
+  return bytes;
+}
+
+/** What one call of the script is given, as text: the number of keys, the keys, the arguments. */
+export function batchArguments(callbacks: number): string[] {
+  const items = Array.from({ length: callbacks }, (_, index) => itemOf(referenceOf('alone', index)));
+  return [acceptKeyCount, ...acceptArguments(defaultQueue, times)(items)].map(String);
+}
+
+function itemOf(reference: string): AcceptItem {
+  const parsed = parseCallbackText(callbackText(reference));
+  if (parsed.kind !== 'callback') throw new TypeError('The benchmark’s own callback is none.');
+  const { callback } = parsed;
+  const receivedAtMs = Date.now();
+  const receivedAt = new Date(receivedAtMs).toISOString();
+  const origin = { brand: 'default', source: 'callback', receivedAt, requestId: crypto.randomUUID() } as const;
+  const data = JSON.stringify(toJobData(callback, origin));
+  return { callback, source: origin.source, receivedAtMs, nonce: createNonce(), data };
+}
+
+/**
+ * Claims as they are left when their jobs are gone: keys of the same length, and the text that one real claim has.
+ * Written by a loop in Redis, so that a million takes seconds.
+ */
+export async function remember(redis: BenchRedis, count: number): Promise<void> {
+  const { client } = redis;
+  const [sample] = await client.keys(keysOf.claim(defaultQueue, '*'));
+  if (sample === undefined) throw new TypeError('There is no claim to copy.');
+  const claim = (await client.get(sample)) ?? '';
+  const script = `for i = ARGV[3], ARGV[3] + ARGV[4] - 1 do
+    redis.call('SET', KEYS[1] .. string.format('%022d', i), ARGV[1], 'PX', ARGV[2])
+  end`;
+  const base = keysOf.claim(defaultQueue, '');
+  for (let at = 0; at < count; at += rememberedPerCall) {
+    await client.eval(script, 1, base, claim, times.DEDUP_TTL, at, Math.min(rememberedPerCall, count - at));
+  }
+}

@@ -1,0 +1,94 @@
+// `npm run bench`: the benchmark. Contestants run in turn within one call, several rounds; medians are shown.
+//
+//   npm run bench                        every section
+//   npm run bench -- accept drain        some of them
+//   npm run bench -- --short             little of everything, for a look whether it works; its figures mean nothing
+//   npm run bench -- --rounds=9 accept   more rounds
+//   npm run bench -- accept drain --against=../other   beside the service of another checkout: before and after
+//
+// Prints tables and writes bench/results.json. Everything is ended with it. BENCH_PROFILE=folder makes the service leave
+// CPU profiles there.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { createRig } from './rig.ts';
+import type { Row, Section, SectionResult } from './section.ts';
+import { accept } from './sections/accept.ts';
+import { drain } from './sections/drain.ts';
+import { endToEnd } from './sections/end-to-end.ts';
+import { growth } from './sections/growth.ts';
+import { latency } from './sections/latency.ts';
+import { memory } from './sections/memory.ts';
+import { scale } from './sections/scale.ts';
+import { spool } from './sections/spool.ts';
+
+const sections: readonly Section[] = [accept, latency, endToEnd, drain, memory, growth, spool, scale];
+const roundsFull = 5;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    short: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    against: { type: 'string' },
+    out: { type: 'string', default: path.join(import.meta.dirname, 'results.json') },
+  },
+});
+const unknown = positionals.filter((name) => !sections.some((section) => section.name === name));
+if (unknown.length > 0) {
+  console.error(
+    `There is no section ${unknown.join(', ')}. There are: ${sections.map(({ name }) => name).join(', ')}.`,
+  );
+  process.exit(64);
+}
+const size = {
+  short: values.short,
+  rounds: Number(values.rounds ?? (values.short ? 1 : roundsFull)),
+  against: values.against === undefined ? undefined : path.resolve(values.against),
+};
+const chosen = sections.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+
+await using rig = await createRig((text) => console.error(text));
+const results: Record<string, SectionResult> = {};
+console.log(
+  `Node ${process.version}, ${cpus().length} processors (${cpus()[0]?.model ?? 'unknown'}), appendfsync always`,
+);
+for (const section of chosen) {
+  console.log(`\n## ${section.title}\n`);
+  const result = await section.run(rig, size);
+  results[section.name] = result;
+  console.log(tableOf(result.rows));
+  for (const [name, value] of Object.entries(result.summary)) console.log(`${name}: ${value}`);
+  for (const note of result.notes ?? []) console.log(note);
+  save(values.out);
+}
+
+/** After each section, so that a run that is broken off leaves what it measured. Sections not run keep their last result. */
+function save(file: string): void {
+  const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model };
+  const fresh = Object.fromEntries(
+    Object.entries(results).map(([name, result]) => [name, { at: new Date().toISOString(), ...size, ...result }]),
+  );
+  writeFileSync(file, `${JSON.stringify({ machine, sections: { ...earlier(file), ...fresh } }, undefined, 2)}\n`);
+}
+
+function earlier(file: string): object {
+  try {
+    const saved: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const isObject = typeof saved === 'object' && saved !== null && 'sections' in saved;
+    return isObject && typeof saved.sections === 'object' && saved.sections !== null ? saved.sections : {};
+  } catch {
+    return {};
+  }
+}
+
+/** A table in Markdown, its columns aligned. */
+function tableOf(rows: readonly Row[]): string {
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const cells = [names, ...rows.map((row) => names.map((name) => String(row[name] ?? '')))];
+  const widths = names.map((_, column) => Math.max(...cells.map((line) => line[column]?.length ?? 0)));
+  const lines = cells.map((line) => `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`);
+  const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
+  return [lines[0], rule, ...lines.slice(1)].join('\n');
+}

@@ -1,0 +1,63 @@
+// A merchant that answers 200 at once, on raw sockets so that it takes little of the machine.
+//
+// `GET` anything gives what it counted since the last `GET`: deliveries, when the first and the last one came, and how
+// long after their `sentAt` they came.
+import { createServer } from 'node:net';
+import * as z from 'zod';
+import { preciseNowMs, sentAtOf } from '../callback-text.ts';
+import { percentile } from '../statistics.ts';
+
+export const merchantCountsSchema = z.object({
+  deliveries: z.number(),
+  firstAtMs: z.number(),
+  lastAtMs: z.number(),
+  /** Null where nothing came that says when it was sent. */
+  p50Ms: z.number().nullable(),
+  p99Ms: z.number().nullable(),
+});
+
+const answer = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"ok"}';
+
+function listen(port: number): void {
+  let deliveries = 0;
+  let firstAtMs = 0;
+  let lastAtMs = 0;
+  let waits: number[] = [];
+
+  createServer({ noDelay: true }, (socket) => {
+    let received = '';
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      received += text;
+      const head = received.indexOf('\r\n\r\n');
+      if (head < 0) return;
+      if (received.startsWith('GET')) {
+        received = '';
+        socket.end(counts());
+        return;
+      }
+      const length = Number(/content-length: (\d+)/i.exec(received)?.[1] ?? 0);
+      if (received.length < head + 4 + length) return;
+      count(received.slice(head + 4));
+      received = '';
+      socket.write(answer);
+    });
+    socket.on('error', () => socket.destroy());
+  }).listen(port, '127.0.0.1');
+
+  function count(body: string): void {
+    lastAtMs = preciseNowMs();
+    if (deliveries === 0) firstAtMs = lastAtMs;
+    deliveries += 1;
+    const sentAtMs = sentAtOf(body);
+    if (sentAtMs !== undefined) waits.push(lastAtMs - sentAtMs);
+  }
+
+  function counts(): string {
+    const p = (share: number) => (waits.length === 0 ? null : percentile(waits, share));
+    const body = JSON.stringify({ deliveries, firstAtMs, lastAtMs, p50Ms: p(0.5), p99Ms: p(0.99) });
+    [deliveries, waits] = [0, []];
+    return `HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  }
+}
+
+if (import.meta.main) listen(Number(process.argv[2]));

@@ -1,0 +1,28 @@
+// The ceiling of delivering: one undici pool that posts the same bodies as fast as the merchant answers, from memory.
+import { Pool } from 'undici';
+import { callbackText, referenceOf } from '../callback-text.ts';
+
+const [url = '', requests = '0', connections = '0'] = process.argv.slice(2);
+const { origin, pathname } = new URL(url);
+const pool = new Pool(origin, { connections: Number(connections) });
+let next = 0;
+
+async function post(): Promise<void> {
+  while (next < Number(requests)) {
+    const body = callbackText(referenceOf('ceiling', next));
+    next += 1;
+    const answer = await pool.request({
+      method: 'POST',
+      path: pathname,
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    await answer.body.dump();
+  }
+}
+
+await Promise.all(Array.from({ length: Number(connections) }, post));
+// One line, as the other processes that are run to their end print one: what it took of the processors.
+const { user, system } = process.cpuUsage();
+console.log(JSON.stringify({ cpuMicroseconds: user + system }));
+await pool.close();

@@ -1,0 +1,191 @@
+// What every section stands on: Redis servers of one's own with every write on disk before it is answered, a merchant,
+// the service from the sources, the contestants, and loads; each a process, each ended with the rig.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { endWithThisProcess } from '../scripts/end-with-this-process.ts';
+import { freePort, startPrivateRedis, type PrivateRedis } from '../scripts/private-redis.ts';
+import { ensureRedisServer, type RedisServer } from '../scripts/redis-server.ts';
+import { benchKey } from './callback-text.ts';
+import { loadResultSchema, type Load, type LoadResult } from './processes/load.ts';
+import { merchantCountsSchema } from './processes/merchant.ts';
+
+export type Rig = Awaited<ReturnType<typeof createRig>>;
+
+export interface Running {
+  readonly pid: number;
+  /** Of the callback path, or of the merchant. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export interface BenchRedis extends PrivateRedis {
+  readonly client: Redis;
+}
+
+export interface ServiceOptions {
+  readonly roles: readonly string[];
+  readonly redis: { readonly url: string };
+  readonly env?: Readonly<Record<string, string>>;
+  /** The checkout whose service it is; this one without. */
+  readonly checkout?: string | undefined;
+}
+
+const folder = import.meta.dirname;
+const root = path.dirname(folder);
+const readyMs = 20_000;
+const nodeFlags = ['--disable-warning=ExperimentalWarning', '--enable-source-maps'];
+/** A rewrite of the log file in the middle of a run would be measured as if it were a callback's cost. */
+const redisArgs = ['--auto-aof-rewrite-percentage', '0'];
+
+export async function createRig(say: (text: string) => void) {
+  const started = new AsyncDisposableStack();
+  const server = await ensureRedisServer({ say });
+  const dir = await mkdtemp(path.join(tmpdir(), 'payalo-bench-'));
+  started.defer(() => rm(dir, { recursive: true, force: true }));
+  let count = 0;
+
+  async function startProcess(script: string, args: readonly string[], port: number, options: ProcessOptions = {}) {
+    count += 1;
+    // The output goes to a file, as to a container's log; nobody reads it but when something fails.
+    const output = openSync(path.join(dir, `${count}.log`), 'w');
+    const child = spawn(process.execPath, [...nodeFlags, ...(options.flags ?? []), script, ...args], {
+      cwd: dir,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
+      stdio: ['ignore', output, output],
+      detached: true, // a Ctrl-C in the terminal reaches the benchmark only, which ends its children in order
+    });
+    closeSync(output);
+    endWithThisProcess(child);
+    const stop = async () => end(child);
+    started.defer(stop);
+    await untilAnswers(child, port, options.readyPath ?? '/livez');
+    return { pid: child.pid ?? -1, stop };
+  }
+
+  return {
+    server,
+
+    async startRedis(): Promise<BenchRedis> {
+      count += 1;
+      const redis = await startPrivateRedis({ server, dir: path.join(dir, `redis-${count}`), args: redisArgs });
+      started.defer(() => redis.stop());
+      const client = new Redis(redis.url, { lazyConnect: true, maxRetriesPerRequest: null });
+      client.on('error', () => undefined); // a section that stops the server expects it
+      started.defer(() => client.disconnect());
+      await client.connect();
+      return Object.assign(redis, { client });
+    },
+
+    async startService({ roles, redis, env = {}, checkout = root }: ServiceOptions): Promise<Running> {
+      const [port, operatorPort] = [await freePort(), await freePort()];
+      count += 1;
+      const own = {
+        HOST: '127.0.0.1',
+        PORT: String(port),
+        OPS_PORT: String(operatorPort),
+        PAYALO_API_KEYS: benchKey,
+        REDIS_URL: redis.url,
+        SPOOL_DIR: path.join(dir, `spool-${count}`),
+        SHUTDOWN_TIMEOUT: '3s',
+        ...env,
+      };
+      const main = path.join(checkout, 'src', 'main.ts');
+      const flags = profileFlags(roles.join('-'));
+      const readyPort = roles.includes('receive') ? port : operatorPort;
+      const service = await startProcess(main, roles, readyPort, { env: own, flags });
+      return { ...service, url: `http://127.0.0.1:${port}/webhooks/payalo` };
+    },
+
+    /** A contestant of one's own: a script of `processes` that listens on the port it is given. */
+    async startContestant(name: string, ...args: string[]): Promise<Running> {
+      const port = await freePort();
+      const running = await startProcess(scriptOf(name), [String(port), ...args], port);
+      return { ...running, url: `http://127.0.0.1:${port}/webhooks/payalo` };
+    },
+
+    /** Runs a script of `processes` to its end and reads the JSON line that it prints. */
+    async run(name: string, ...args: string[]): Promise<unknown> {
+      return JSON.parse(await outputOf(process.execPath, [...nodeFlags, scriptOf(name), ...args]));
+    },
+
+    /** Every request must have been answered 200, else what was measured is not what was meant. */
+    async load(load: Load): Promise<LoadResult> {
+      const result = loadResultSchema.parse(await this.run('load', JSON.stringify(load)));
+      if (result.statuses['200'] !== load.requests) {
+        throw new Error(`Not every callback was answered 200: ${JSON.stringify(result.statuses)}`);
+      }
+      return result;
+    },
+
+    [Symbol.asyncDispose]: () => started[Symbol.asyncDispose](),
+  };
+}
+
+/** What the merchant counted since it was last asked. */
+export async function merchantCounts({ url }: Running) {
+  return merchantCountsSchema.parse(await (await fetch(url)).json());
+}
+
+export async function usedMemoryBytes(redis: BenchRedis): Promise<number> {
+  return Number(/used_memory:(\d+)/.exec(await redis.client.info('memory'))?.[1]);
+}
+
+/** A program of Redis's beside the server: redis-benchmark. */
+export function besideServer({ command }: RedisServer, name: string): string {
+  return path.isAbsolute(command) ? path.join(path.dirname(command), name) : name;
+}
+
+/** What a command printed; throws where it failed. */
+export async function outputOf(command: string, args: readonly string[], env: object = {}): Promise<string> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
+  endWithThisProcess(child);
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const [code]: unknown[] = await once(child, 'close');
+  if (code !== 0) throw new Error(`${command} ${args[0] ?? ''} ended with ${String(code)}`);
+  return output;
+}
+
+interface ProcessOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly flags?: readonly string[];
+  readonly readyPath?: string;
+}
+
+function scriptOf(name: string): string {
+  return path.join(folder, 'processes', `${name}.ts`);
+}
+
+/** BENCH_PROFILE names a folder: the service writes a CPU profile into it when it ends. */
+function profileFlags(name: string): string[] {
+  const into = process.env['BENCH_PROFILE'];
+  return into === undefined
+    ? []
+    : ['--cpu-prof', `--cpu-prof-dir=${into}`, `--cpu-prof-name=${name}-${Date.now()}.cpuprofile`];
+}
+
+async function untilAnswers(child: ChildProcess, port: number, readyPath: string): Promise<void> {
+  const deadlineMs = performance.now() + readyMs;
+  while (performance.now() < deadlineMs && child.exitCode === null) {
+    const response = await fetch(`http://127.0.0.1:${port}${readyPath}`).catch(() => undefined);
+    await response?.body?.cancel();
+    if (response?.ok) return;
+    await delay(20);
+  }
+  throw new Error(`${child.spawnargs.join(' ')} was not ready`);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGTERM');
+  const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  await gone;
+  clearTimeout(impatience);
+}

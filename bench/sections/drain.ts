@@ -1,0 +1,86 @@
+// How fast a backlog reaches an instant merchant, against the bare ceiling of one undici pool that posts the same bodies
+// from memory; the two in turn, several rounds.
+import { setTimeout as delay } from 'node:timers/promises';
+import * as z from 'zod';
+import { defaultQueue, fillBacklog } from '../backlog.ts';
+import { cpuMicroseconds, withCpu } from '../cpu-time.ts';
+import { merchantCounts, type BenchRedis, type Rig, type Running } from '../rig.ts';
+import { sized, type Section } from '../section.ts';
+import { median, round } from '../statistics.ts';
+
+/** FORWARD_CONCURRENCY as it is by default. */
+const concurrency = 50;
+const lookEveryMs = 20;
+
+interface Sample {
+  readonly perSecond: number;
+  readonly nodeUs: number;
+  readonly redisUs: number;
+}
+
+const ceilingSchema = z.object({ cpuMicroseconds: z.number() });
+
+export const drain: Section = {
+  name: 'drain',
+  title: `Drain of a backlog, FORWARD_CONCURRENCY ${concurrency}`,
+  async run(rig, size) {
+    const redis = await rig.startRedis();
+    const merchant = await rig.startContestant('merchant');
+    const callbacks = sized(size, 20_000, 300);
+    const ceilings: Sample[] = [];
+    const drains: Sample[] = [];
+    for (let at = 0; at < size.rounds; at += 1) {
+      ceilings.push(await postAll(rig, merchant, callbacks));
+      drains.push(await drainAll(rig, redis, merchant, callbacks));
+    }
+    await merchant.stop();
+    await redis.stop();
+    const ratio = median(drains.map((one, index) => one.perSecond / (ceilings[index]?.perSecond ?? Number.NaN)));
+    return {
+      rows: [
+        { contestant: 'undici pool from memory', ...rowOf(ceilings) },
+        { contestant: 'this service (work)', ...rowOf(drains) },
+      ],
+      summary: { 'drain / ceiling': round(ratio, 2) },
+    };
+  },
+};
+
+async function postAll(rig: Rig, merchant: Running, callbacks: number): Promise<Sample> {
+  const used = await rig.run('post-ceiling', merchant.url, String(callbacks), String(concurrency));
+  return { perSecond: await pace(merchant), nodeUs: ceilingSchema.parse(used).cpuMicroseconds / callbacks, redisUs: 0 };
+}
+
+async function drainAll(rig: Rig, redis: BenchRedis, merchant: Running, callbacks: number): Promise<Sample> {
+  await redis.client.flushall();
+  await fillBacklog(redis, 'drain', callbacks);
+  const { result: worker, cpu } = await withCpu([redis.pid], async () => {
+    const started = await rig.startService({ roles: ['work'], redis, env: { FORWARD_URL: merchant.url } });
+    await untilDelivered(redis, callbacks);
+    return started;
+  });
+  // The process's start is in it, as it is in the ceiling's.
+  const nodeUs = cpuMicroseconds(worker.pid) / callbacks;
+  await worker.stop();
+  return { perSecond: await pace(merchant), nodeUs, redisUs: (cpu[0] ?? Number.NaN) / callbacks };
+}
+
+/** Deliveries a second between the first and the last one. */
+async function pace(merchant: Running): Promise<number> {
+  const { deliveries, firstAtMs, lastAtMs } = await merchantCounts(merchant);
+  return ((deliveries - 1) * 1_000) / (lastAtMs - firstAtMs);
+}
+
+/** Resolves when so many callbacks of the default brand are delivered and settled. */
+export async function untilDelivered(redis: BenchRedis, callbacks: number): Promise<void> {
+  while ((await redis.client.zcard(`${defaultQueue.base}:completed`)) < callbacks) await delay(lookEveryMs);
+}
+
+function rowOf(samples: readonly Sample[]) {
+  const middle = (key: keyof Sample) => median(samples.map((one) => one[key]));
+  return {
+    'callbacks/s': round(middle('perSecond')),
+    'Node us': round(middle('nodeUs'), 1),
+    'Redis us': round(middle('redisUs'), 1),
+  };
+}

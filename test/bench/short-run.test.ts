@@ -1,0 +1,43 @@
+// The benchmark's short run: every section works, and every figure that a goal is about is a number. No figure is
+// judged here, since what else the machine does decides it.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import * as z from 'zod';
+import { makeTempDir } from '../support/temp-dir.ts';
+
+const main = path.resolve('bench/main.ts');
+const results = z.object({
+  sections: z.record(
+    z.string(),
+    z.object({ rows: z.array(z.record(z.string(), z.unknown())).min(1), summary: z.record(z.string(), z.number()) }),
+  ),
+});
+
+async function bench(...args: string[]) {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...args]);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += String(text)));
+  const [code]: unknown[] = await once(child, 'close');
+  return { code, output };
+}
+
+test('measures every section and writes each as a table and as JSON', { timeout: 180_000 }, async () => {
+  const out = path.join(await makeTempDir('bench'), 'results.json');
+  const { code, output } = await bench('--short', `--out=${out}`);
+  expect({ code, output }).toMatchObject({ code: 0 });
+  const { sections } = results.parse(JSON.parse(readFileSync(out, 'utf8')));
+  const names = ['accept', 'latency', 'end-to-end', 'drain', 'memory', 'growth', 'spool', 'scale'];
+  expect(Object.keys(sections)).toEqual(names);
+  expect(output.match(/^## /gm)).toHaveLength(names.length);
+  expect(sections['accept']?.summary).toMatchObject({ 'service / bare': expect.any(Number) });
+  expect(sections['memory']?.summary).toMatchObject({ 'bytes beyond the body': expect.any(Number) });
+});
+
+test('refuses a section that does not exist, naming those that do', async () => {
+  const { code, output } = await bench('throughput');
+  expect(code).toBe(64);
+  expect(output).toContain('accept, latency, end-to-end, drain');
+});
