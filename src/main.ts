@@ -4,8 +4,8 @@
 // configuration is wrong (sysexits.h, EX_CONFIG).
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { HandlerModuleError } from './deliver/handler-pool.ts';
 import { startRoles, type Service } from './roles.ts';
+import { ConfigError } from './runtime/config-error.ts';
 import { loadConfig, readEnvironment } from './runtime/config.ts';
 import { createLog, type Log } from './runtime/log.ts';
 import { createMetrics } from './runtime/metrics.ts';
@@ -33,7 +33,7 @@ export async function main(roleArguments: readonly string[]): Promise<void> {
 
 /** What only starting shows: the configured module is not usable. */
 function refuseConfig(error: unknown): never {
-  if (!(error instanceof HandlerModuleError)) throw error;
+  if (!(error instanceof ConfigError)) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exit(exitConfig);
 }

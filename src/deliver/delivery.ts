@@ -38,7 +38,7 @@ export function createDelivery(dependencies: DeliveryDependencies) {
   let workers: ReturnType<typeof startBrandWorker>[] = [];
 
   return {
-    /** Throws HandlerModuleError where HANDLER_MODULE cannot be used. Does not wait for Redis. */
+    /** Throws ConfigError where HANDLER_MODULE cannot be used. Does not wait for Redis. */
     async start(): Promise<void> {
       await destinations.check();
       if (destinations.attempts.size === 0) return;

@@ -12,7 +12,7 @@ export interface Destinations {
   readonly concurrency: number;
   /** Over HTTP a destination can be down; a function that throws says nothing about the next callback. */
   readonly canBeDown: boolean;
-  /** Throws HandlerModuleError where the module cannot be used. */
+  /** Throws ConfigError where the module cannot be used. */
   check(): Promise<void>;
   close(): Promise<void>;
 }

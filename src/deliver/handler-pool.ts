@@ -2,13 +2,14 @@
 // a handler that hangs, `while (true) {}` included, is ended at FORWARD_TIMEOUT and costs one attempt.
 //
 // A thread takes one callback at a time; threads are started when they are needed and kept. `check` imports the module
-// once and throws HandlerModuleError where that cannot work, so that a broken module stops the start.
+// once and throws ConfigError where that cannot work, so that a broken module stops the start.
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../runtime/log.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
 import { threadReply, type ThreadReply, type ThreadRequest } from './handler-thread.ts';
+import { ConfigError } from '../runtime/config-error.ts';
 
 export interface HandlerPoolOptions {
   /** HANDLER_MODULE: a path, relative to the working folder. */
@@ -23,13 +24,9 @@ export const handlerThreadsMax = 8;
 /** From the abort signal to the end of the thread: for handlers that clean up. */
 const abortGraceMs = 250;
 
-export class HandlerModuleError extends Error {
-  readonly code = 'HANDLER_MODULE_UNUSABLE';
-
-  constructor(module: string, reason: string) {
-    super(`HANDLER_MODULE: ${module} cannot be used: ${reason.replaceAll(/\s+/g, ' ')}`);
-    this.name = 'HandlerModuleError';
-  }
+function unusable(module: string, reason: string): ConfigError {
+  const message = `HANDLER_MODULE: ${module} cannot be used: ${reason.replaceAll(/\s+/g, ' ')}`;
+  return new ConfigError('HANDLER_MODULE_UNUSABLE', message);
 }
 
 interface Thread {
@@ -61,7 +58,7 @@ export function createHandlerPool({ module, timeoutMs, log, importTimeoutMs = 30
     const word = await listen(thread, importTimeoutMs);
     if (word.kind === 'ready') return thread;
     await end(thread);
-    throw new HandlerModuleError(module, reasonFrom(word));
+    throw unusable(module, reasonFrom(word));
   }
 
   function die(thread: Thread, error: string): void {
@@ -109,7 +106,7 @@ export function createHandlerPool({ module, timeoutMs, log, importTimeoutMs = 30
 
   return {
     attempt,
-    /** Throws HandlerModuleError. */
+    /** Throws ConfigError. */
     async check(): Promise<void> {
       idle.push(await startThread());
     },
