@@ -1,0 +1,23 @@
+// A merchant's own worker process for the queue. Run as many as needed; BullMQ shares the callbacks out among them.
+import { createCallbackWorker } from '../../src/index.ts';
+import { openOrders } from '../orders.ts';
+
+const bookOnce = openOrders();
+
+const worker = createCallbackWorker(
+  ({ webhookId, sequence, gatewayReference, status }) => {
+    const isNew = bookOnce({ webhookId, sequence, gatewayReference, status: status ?? 'unknown' });
+    console.log(isNew ? 'booked' : 'known', gatewayReference, status);
+  },
+  {
+    connection: { url: process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379' },
+    queueName: process.env['QUEUE_NAME'] ?? 'payalo-callbacks',
+    queuePrefix: process.env['QUEUE_PREFIX'] ?? '{payalo}',
+  },
+);
+
+// Finishes what it has in hand; what it does not finish comes back and is handled by another.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => void worker.close().then(() => process.exit(0)));
+}
+console.log('working');

@@ -1,0 +1,106 @@
+// The sample merchants, each as its README says to start it: books once, also when a callback is delivered twice.
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { replay } from '../../src/queue/replay.ts';
+import { createRig, type Rig } from '../deliver/rig.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+const examples = path.resolve(import.meta.dirname, '../../examples');
+const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+
+let redis: TestRedis;
+let dir: string;
+
+beforeAll(async () => {
+  redis = await startRedis({ durable: false });
+  dir = await mkdtemp(path.join(tmpdir(), 'examples-'));
+});
+afterAll(async () => {
+  await redis.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+function startExample(file: string, env: Record<string, string>) {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(examples, file)], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  endWithThisProcess(child);
+  const example = { output: '', kill: () => child.kill() };
+  child.stdout.on('data', (data) => {
+    example.output += String(data);
+  });
+  return example;
+}
+
+function ordersIn(file: string): unknown[] {
+  const database = new DatabaseSync(file, { readOnly: true });
+  const orders = database.prepare('SELECT reference, status, sequence FROM orders').all();
+  database.close();
+  return orders.map((order) => ({ ...order }));
+}
+
+/** Delivers a callback, delivers it again, then a correction of it, then an older one once more. */
+async function deliverAll(rig: Rig): Promise<void> {
+  const original = await rig.add({ gatewayReference: 'order-№1', body: '{"status":"success"}' });
+  await rig.settled(original);
+  await replay(rig.connection, rig.queue, original.id ?? '');
+  await rig.settled(original);
+  const correction = { gatewayReference: 'order-№1', sequence: 1, source: 'correction', status: 'failed' } as const;
+  await rig.settled(await rig.add({ ...correction, body: '{"status":"failed"}' }));
+  await replay(rig.connection, rig.queue, original.id ?? '');
+  await rig.settled(original);
+}
+
+const booked = [{ reference: 'order-№1', status: 'failed', sequence: 1 }];
+
+test('http-endpoint verifies the signature, books once, and lets the highest sequence win', async () => {
+  const orders = path.join(dir, 'http.sqlite');
+  const endpoint = startExample('http-endpoint/endpoint.ts', {
+    ORDERS_FILE: orders,
+    FORWARD_SECRET: secret,
+    PORT: '0',
+  });
+  const port = await until(() => /port: (\d+)/.exec(endpoint.output)?.[1]);
+  const url = `http://127.0.0.1:${port}/payments`;
+  await using rig = await createRig(redis, { env: { FORWARD_URL: url, FORWARD_SECRET: secret } });
+  await rig.start();
+  await deliverAll(rig);
+  expect(ordersIn(orders)).toEqual(booked);
+  expect(endpoint.output.match(/booked|known/g)).toEqual(['booked', 'known', 'booked', 'known']);
+
+  const forged = await fetch(url, {
+    method: 'POST',
+    headers: { 'webhook-id': 'msg_x', 'webhook-timestamp': '1', 'webhook-signature': 'v1,forged' },
+    body: '{"status":"success"}',
+  });
+  expect(forged.status).toBe(401);
+  endpoint.kill();
+});
+
+test('handler-module books once and lets the highest sequence win', async () => {
+  const orders = path.join(dir, 'handler.sqlite');
+  process.env['ORDERS_FILE'] = orders;
+  const module = path.join(examples, 'handler-module/handler.ts');
+  await using rig = await createRig(redis, { env: { HANDLER_MODULE: module } });
+  await rig.start();
+  await deliverAll(rig);
+  expect(ordersIn(orders)).toEqual(booked);
+  await rig.settled(await rig.add({ status: null }), 'failed');
+});
+
+test('queue-worker books once and lets the highest sequence win', async () => {
+  const orders = path.join(dir, 'worker.sqlite');
+  await using rig = await createRig(redis);
+  const env = { ORDERS_FILE: orders, REDIS_URL: redis.url, QUEUE_NAME: rig.queue.name };
+  const worker = startExample('queue-worker/worker.ts', env);
+  await deliverAll(rig);
+  expect(ordersIn(orders)).toEqual(booked);
+  worker.kill();
+});
