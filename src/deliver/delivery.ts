@@ -63,13 +63,8 @@ export function createDelivery(dependencies: DeliveryDependencies) {
 
     /** Resolves within the deadline, also where Redis is away. */
     async stop(deadlineMs: number): Promise<void> {
-      const breakOff = setTimeout(
-        () => {
-          slots.close();
-          stopping.abort();
-        },
-        Math.max(deadlineMs - giveBackMs, 0),
-      );
+      slots.close(); // what has no slot yet goes back at once
+      const breakOff = setTimeout(() => stopping.abort(), Math.max(deadlineMs - giveBackMs, 0));
       const closed = Promise.all(workers.map(async (worker) => worker.close()));
       await Promise.race([closed, delay(deadlineMs, undefined, { ref: false })]);
       clearTimeout(breakOff);
