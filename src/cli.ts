@@ -6,10 +6,17 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
-import { addInspect } from './cli/inspect.ts';
+import { addDoctor } from './cli/doctor.ts';
+import { addErase } from './cli/erase.ts';
 import { exitCodes } from './cli/exit-codes.ts';
+import { addInspect } from './cli/inspect.ts';
 import { addPayin } from './cli/payin.ts';
+import { addQuarantine } from './cli/quarantine.ts';
 import { addReconcile } from './cli/reconcile.ts';
+import { addReplay } from './cli/replay.ts';
+import { addSend } from './cli/send.ts';
+import { addSimulate } from './cli/simulate.ts';
+import { addSpool } from './cli/spool.ts';
 import { addVerify } from './cli/verify.ts';
 import { packageVersion } from './runtime/metrics.ts';
 
@@ -22,9 +29,16 @@ export function createProgram(): Command {
     .exitOverride()
     .addHelpText('after', programHelp);
   addInspect(program);
-  addPayin(program);
+  addReplay(program);
+  addQuarantine(program);
   addReconcile(program);
   addVerify(program);
+  addPayin(program);
+  addSend(program);
+  addDoctor(program);
+  addSpool(program);
+  addErase(program);
+  addSimulate(program);
   return program;
 }
 
@@ -34,6 +48,8 @@ Configured as the service is: by the environment, and by .env in the working fol
 Examples:
   payalo-receiver inspect b2p01j3abcdef0000000000000000a1b2
   payalo-receiver inspect --merchant-reference quickstart-001 --json
+  payalo-receiver replay --state failed --from 24h
+  payalo-receiver doctor --url https://payments.example.com/webhooks/payalo
 
 Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 69 not reachable, 78 wrong configuration.`;
 

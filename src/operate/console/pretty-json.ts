@@ -30,7 +30,7 @@ function layOut(body: string): Html[] {
       parts.push(lineBreak(depth));
     }
     if (text === ',') parts.push(lineBreak(depth));
-    if (text === ':') parts.push(html``);
+    if (text === ':') parts.push(html`${' '}`);
   }
   return parts;
 }

@@ -1,0 +1,69 @@
+// `doctor`: whether this deployment can keep the product's promises.
+import type { Command } from 'commander';
+import { runDoctor, type Check } from '../operate/doctor.ts';
+import { createRedis } from '../queue/connections.ts';
+import { checkGateway } from '../reconcile/check-gateway.ts';
+import { createGatewayClient } from '../reconcile/gateway-client.ts';
+import type { Config } from '../runtime/config.ts';
+import { exitCodes } from './exit-codes.ts';
+import type { Output, Style } from './output.ts';
+import { runSession, type Session } from './session.ts';
+
+const examples = `
+Checks Redis and its settings, the spool's folder, the merchant's endpoint, the gateway's keys, and with --url the way
+that callbacks take, through DNS, TLS and load balancer.
+
+Examples:
+  payalo-receiver doctor
+  payalo-receiver doctor --url https://payments.example.com/webhooks/payalo
+
+Exit codes: 0 all is well or only warnings, 1 a problem was found.`;
+
+const gatewayWithinMs = 10_000;
+const commandTimeoutMs = 5_000;
+
+const styles: Readonly<Record<Check['status'], Style>> = { ok: 'good', warning: 'warn', problem: 'bad' };
+
+export function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('check this deployment, and say what to do')
+    .option('--url <url>', 'the registered resultUrl, tried from here')
+    .addHelpText('after', examples)
+    .action(({ url }: { url?: string }, command: Command) =>
+      runSession(command, async (session) => {
+        const { config, queues, output } = session;
+        const checks = await runDoctor({
+          config,
+          queues: queues.values(),
+          redis: unconnectedRedis(session),
+          checkGatewayKey: (brand) => checkKey(config, session, brand),
+          publicUrl: url,
+        });
+        output.result({ checks }, () => printChecks(output, checks));
+        return checks.some(({ status }) => status === 'problem') ? exitCodes.no : exitCodes.done;
+      }),
+    );
+}
+
+/** A Redis that is not there is a finding, not the end of the command. */
+function unconnectedRedis({ config, log, onEnd }: Session) {
+  const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs }, 'doctor', log);
+  onEnd(() => redis.disconnect());
+  return redis;
+}
+
+async function checkKey(config: Config, { log, onEnd }: Session, name: string) {
+  const brand = config.brands.get(name);
+  if (brand?.gatewayBaseUrl === undefined || brand.gatewayApiKeys.length === 0) return undefined;
+  const gateway = createGatewayClient({ brand, baseUrl: brand.gatewayBaseUrl, log });
+  onEnd(() => gateway.close());
+  return checkGateway(gateway, Date.now(), AbortSignal.timeout(gatewayWithinMs));
+}
+
+function printChecks(output: Output, checks: readonly Check[]): void {
+  for (const { name, status, detail, fix } of checks) {
+    output.line(`${output.paint(status.padEnd(7), styles[status])}  ${name}: ${detail}`);
+    if (fix !== '') output.line(`         ${output.paint(fix, 'bold')}`);
+  }
+}

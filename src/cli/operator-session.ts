@@ -1,0 +1,25 @@
+// What commands need that act as an operator does: the same actions as the API and the console, on Redis directly.
+import { createQuarantine, type Quarantine } from '../intake/quarantine.ts';
+import { createLedger, type Ledger } from '../queue/ledger.ts';
+import { createActions, type Actions } from '../operate/actions.ts';
+import { createAudit } from '../operate/audit.ts';
+import { brandQueue } from '../queue/brand-queue.ts';
+import { createDirectIntake } from './direct-intake.ts';
+import type { Session } from './session.ts';
+
+export interface OperatorSession {
+  readonly ledger: Ledger;
+  readonly quarantine: Quarantine;
+  readonly actions: Actions;
+}
+
+export async function operatorSession({ config, queues, log, redis: connect }: Session): Promise<OperatorSession> {
+  const redis = await connect();
+  const ledger = createLedger({ redis, queues });
+  const intake = createDirectIntake(config, redis, log);
+  const brands = [...config.brands.keys()];
+  const quarantine = createQuarantine({ redis, brands, config, accept: (item) => intake.accept(item), log });
+  const audit = createAudit({ redis, queue: brandQueue(brands[0] ?? '', config), log });
+  const graceMs = config.RECONCILE_GRACE;
+  return { ledger, quarantine, actions: createActions({ redis, queues, ledger, quarantine, audit, graceMs, log }) };
+}

@@ -1,0 +1,119 @@
+// `quarantine`: what was refused though it carried a genuine key: listed, shown, released, deleted.
+import type { Command } from 'commander';
+import type { QuarantineEntry, QuarantineSummary } from '../intake/quarantine.ts';
+import { parseCount } from './arguments.ts';
+import { exitCodes } from './exit-codes.ts';
+import { operatorSession } from './operator-session.ts';
+import { printable, type Output } from './output.ts';
+import { runSession } from './session.ts';
+
+const examples = `
+Examples:
+  payalo-receiver quarantine
+  payalo-receiver quarantine show q1a2b3c4
+  payalo-receiver quarantine release q1a2b3c4 --reference b2p01j3abcdef0000000000000000a1b2
+  payalo-receiver quarantine delete q1a2b3c4
+
+Exit codes: 0 done (also with an empty list), 1 no such entry, or intake took nothing from it.`;
+
+export function addQuarantine(program: Command): void {
+  const quarantine = program
+    .command('quarantine')
+    .description('what was refused though it carried a genuine key')
+    .addHelpText('after', examples);
+
+  quarantine
+    .command('list', { isDefault: true })
+    .description('the entries, newest first')
+    .option('--limit <count>', 'how many', parseCount, 50)
+    .option('--cursor <cursor>', 'the next page')
+    .action((options: { limit: number; cursor?: string }, command: Command) =>
+      runSession(command, async (session) => {
+        const { output } = session;
+        const page = await (await operatorSession(session)).quarantine.list(options);
+        output.result({ data: page.entries, next: page.next }, () => printEntries(output, page.entries));
+        if (page.next !== null) output.complain(`More: --cursor ${page.next}`);
+        return exitCodes.done;
+      }),
+    );
+
+  quarantine
+    .command('show')
+    .description('one entry with its body')
+    .argument('<id>')
+    .action((id: string, _options: object, command: Command) =>
+      runSession(command, async (session) => {
+        const { output } = session;
+        const entry = await (await operatorSession(session)).quarantine.get(id);
+        if (entry === undefined) return notThere(output, id);
+        output.result({ ...entry, body: entry.body.toString('utf8') }, () => printEntry(output, entry));
+        return exitCodes.done;
+      }),
+    );
+
+  quarantine
+    .command('release')
+    .description('hand an entry to intake as if it had just come')
+    .argument('<id>')
+    .option('--reference <gatewayReference>', 'where the body names no usable one')
+    .action((id: string, { reference }: { reference?: string }, command: Command) =>
+      runSession(command, async (session) => {
+        const { output } = session;
+        const { actions } = await operatorSession(session);
+        const outcome = await actions.release(session.actor, id, reference);
+        if (outcome.kind === 'unknown') return notThere(output, id);
+        output.result({ id, ...outcome }, () =>
+          output.line('detail' in outcome ? `Not released: ${outcome.detail}` : `Released: ${outcome.outcome}.`),
+        );
+        return outcome.kind === 'released' ? exitCodes.done : exitCodes.no;
+      }),
+    );
+
+  quarantine
+    .command('delete')
+    .description('delete an entry for good')
+    .argument('<id>')
+    .action((id: string, _options: object, command: Command) =>
+      runSession(command, async (session) => {
+        const { output } = session;
+        const { actions } = await operatorSession(session);
+        const { kind } = await actions.discard(session.actor, id);
+        if (kind === 'unknown') return notThere(output, id);
+        output.result({ id, deleted: true }, () => output.line('Deleted.'));
+        return exitCodes.done;
+      }),
+    );
+}
+
+function notThere(output: Output, id: string) {
+  output.complain(`There is no entry ${printable(id)} in quarantine.`);
+  return exitCodes.no;
+}
+
+function printEntries(output: Output, entries: readonly QuarantineSummary[]): void {
+  if (entries.length === 0) return output.line('Nothing is in quarantine.');
+  output.table(
+    ['RECEIVED', 'REASON', 'GATEWAY REFERENCE', 'BYTES', 'ID'],
+    entries.map(({ receivedAt, reason, gatewayReference, bytes, id }) => [
+      receivedAt,
+      { text: reason, style: 'warn' },
+      gatewayReference ?? '-',
+      String(bytes),
+      id,
+    ]),
+  );
+}
+
+function printEntry(output: Output, entry: QuarantineEntry): void {
+  output.facts([
+    ['id', entry.id],
+    ['reason', { text: entry.reason, style: 'warn' }],
+    ['detail', entry.detail],
+    ['brand', entry.brand],
+    ['received', entry.receivedAt],
+    ['gatewayReference', entry.gatewayReference],
+    ['request', entry.requestId],
+  ]);
+  output.line();
+  output.line(printable(entry.body.toString('utf8')));
+}

@@ -1,0 +1,76 @@
+// `replay`: delivers one callback again, or all of a state.
+import { Option, type Command } from 'commander';
+import { replayableStates, type ReplayableState } from '../operate/actions.ts';
+import type { ReplayOutcome } from '../queue/replay.ts';
+import { parseTime } from './arguments.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { operatorSession } from './operator-session.ts';
+import { runSession, type Session } from './session.ts';
+
+const examples = `
+The merchant gets it again under the same webhook-id, with the whole schedule of retries anew. A worker must run.
+
+Examples:
+  payalo-receiver replay b2p01j3abcdef0000000000000000a1b2
+  payalo-receiver replay --state failed
+  payalo-receiver replay --state failed --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --json
+
+Exit codes: 0 back in the queue, 1 not replayed (unknown, on its way already, or its body is gone).`;
+
+interface ReplayOptions {
+  readonly state?: ReplayableState;
+  readonly from?: number;
+  readonly to?: number;
+  readonly brand?: string;
+}
+
+const outcomeTexts: Readonly<Record<ReplayOutcome['kind'], string>> = {
+  replayed: 'Back in the queue: it is delivered again, under the same webhook-id.',
+  'in-progress': 'Not replayed: it waits or is being delivered already.',
+  superseded: 'Not replayed: a correction took its place.',
+  gone: 'Not replayed: its body is gone; only the memory of it is left.',
+  'not-found': 'Not replayed: no callback with this gatewayReference is known here.',
+};
+
+export function addReplay(program: Command): void {
+  program
+    .command('replay')
+    .description('deliver a callback again, or with --state all of them')
+    .argument('[gatewayReference]', "the gateway's reference")
+    .addOption(new Option('--state <state>', 'replay all in this state').choices(replayableStates))
+    .option('--from <time>', 'received at or after, ISO 8601 or 2h for two hours ago', parseTime)
+    .option('--to <time>', 'received before', parseTime)
+    .option('--brand <brand>', 'where there are several brands')
+    .addHelpText('after', examples)
+    .action((reference: string | undefined, options: ReplayOptions, command: Command) => {
+      const { state } = options;
+      if ((reference === undefined) === (state === undefined)) {
+        command.error('error: name a gatewayReference, or a --state to replay all of it', {
+          exitCode: exitCodes.usage,
+        });
+      }
+      return runSession(command, async (session) => {
+        if (reference !== undefined) return replayOne(session, reference, options.brand);
+        return state === undefined ? exitCodes.usage : replayMany(session, state, options);
+      });
+    });
+}
+
+async function replayOne(session: Session, gatewayReference: string, brand: string | undefined): Promise<ExitCode> {
+  const { actions } = await operatorSession(session);
+  const { kind } = await actions.replay(session.actor, { gatewayReference, brand });
+  session.output.result({ gatewayReference, outcome: kind }, () => session.output.line(outcomeTexts[kind]));
+  return kind === 'replayed' ? exitCodes.done : exitCodes.no;
+}
+
+async function replayMany(session: Session, state: ReplayableState, options: ReplayOptions): Promise<ExitCode> {
+  const { output, actor } = session;
+  const { actions } = await operatorSession(session);
+  let total = 0;
+  const targets = { state, brand: options.brand, fromMs: options.from, toMs: options.to };
+  const replaying = await actions.replayMany(actor, targets, (done) => output.progress(done, total, 'replayed'));
+  total = replaying.count;
+  const { replayed } = await replaying.done;
+  output.result({ count: total, replayed }, () => output.line(`${replayed} of ${total} are back in the queue.`));
+  return replayed === total ? exitCodes.done : exitCodes.no;
+}

@@ -1,0 +1,94 @@
+// `spool`: what lies in SPOOL_DIR, and emptying what no running process holds.
+import type { Command } from 'commander';
+import { drainSpoolByHand, listSpool, type SpoolListing } from '../intake/spool-by-hand.ts';
+import { createDirectIntake } from './direct-intake.ts';
+import { exitCodes } from './exit-codes.ts';
+import { operatorSession } from './operator-session.ts';
+import type { Output } from './output.ts';
+import { runSession } from './session.ts';
+
+const examples = `
+A running process drains its own subfolder, and adopts those whose owner is gone. By hand is for when none runs.
+
+Examples:
+  payalo-receiver spool
+  payalo-receiver spool drain
+  payalo-receiver spool drain --dir /mnt/rescued/spool
+
+Exit codes: 0 done, 1 something is left in it.`;
+
+interface DirOption {
+  readonly dir?: string;
+}
+
+export function addSpool(program: Command): void {
+  const spool = program
+    .command('spool')
+    .description('callbacks that wait on the disk for Redis')
+    .addHelpText('after', examples);
+
+  spool
+    .command('list', { isDefault: true })
+    .description('what lies in it')
+    .option('--dir <folder>', 'another folder than SPOOL_DIR')
+    .action(({ dir }: DirOption, command: Command) =>
+      runSession(command, async ({ config, output }) => {
+        const folders = listSpool(dir ?? config.SPOOL_DIR);
+        output.result({ folders }, () => printFolders(output, folders));
+        return exitCodes.done;
+      }),
+    );
+
+  spool
+    .command('drain')
+    .description('hand what no running process holds to Redis')
+    .option('--dir <folder>', 'another folder than SPOOL_DIR')
+    .action(({ dir }: DirOption, command: Command) =>
+      runSession(command, async (session) => {
+        const { config, output, log } = session;
+        const redis = await session.redis();
+        const { quarantine } = await operatorSession(session);
+        const intake = createDirectIntake(config, redis, log);
+        const drained = await drainSpoolByHand({
+          dir: dir ?? config.SPOOL_DIR,
+          log,
+          submit: (entries) => intake.resubmit(entries),
+          submitQuarantine: (entries) => quarantine.submit(entries),
+          setAside: (entry) => quarantine.setAside(entry),
+        });
+        const { drained: count, left, untouched } = drained ?? { drained: 0, left: 0, untouched: 0 };
+        output.result({ drained: count, left, untouched }, () =>
+          output.line(
+            `${count} drained, ${left} left, ${untouched} subfolders in use by running processes or damaged.`,
+          ),
+        );
+        return left === 0 ? exitCodes.done : exitCodes.no;
+      }),
+    );
+}
+
+function printFolders(output: Output, folders: readonly SpoolListing[]): void {
+  if (folders.length === 0) return output.line('The spool is empty.');
+  output.table(
+    ['FOLDER', 'STATE', 'CALLBACKS', 'QUARANTINE', 'BYTES'],
+    folders.map(({ folder, state, entries, quarantineEntries, bytes }) => [
+      folder,
+      { text: state, style: state === 'damaged' ? 'bad' : 'dim' },
+      String(entries),
+      String(quarantineEntries),
+      String(bytes),
+    ]),
+  );
+  const callbacks = folders.flatMap((folder) => folder.callbacks);
+  if (callbacks.length === 0) return;
+  output.line();
+  output.table(
+    ['RECEIVED', 'STATUS', 'BRAND', 'GATEWAY REFERENCE'],
+    callbacks.map(({ receivedAt, status, brand, gatewayReference }) => [
+      receivedAt ?? '-',
+      status ?? '-',
+      brand,
+      gatewayReference ?? '-',
+    ]),
+  );
+}
