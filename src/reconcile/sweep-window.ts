@@ -42,7 +42,8 @@ export const pageSizeDefault = 500;
 export const statusBodiesPerSweepMax = 100;
 /** A window with more pages than this at the largest size would hold 50 million transactions: the cursor runs wild. */
 const pagesMax = 1_000_000;
-const atOnceMax = 16;
+/** Enough to fill the batches of intake; status calls keep their own pace. */
+const atOnceMax = 64;
 /** Pending ones are looked up one by one from this age on. */
 export const watchAfterMs = 1_800_000;
 
