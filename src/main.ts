@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { startRoles, type Service } from './roles.ts';
 import { ConfigError } from './runtime/config-error.ts';
 import { loadConfig, readEnvironment } from './runtime/config.ts';
+import { ListenError } from './runtime/listen-error.ts';
 import { createLog, type Log } from './runtime/log.ts';
 import { createMetrics } from './runtime/metrics.ts';
 
@@ -26,16 +27,16 @@ export async function main(roleArguments: readonly string[]): Promise<void> {
   process.on('uncaughtException', (error) => endAfter(log, 'uncaughtException', error));
   process.on('unhandledRejection', (reason) => endAfter(log, 'unhandledRejection', reason));
   const metrics = createMetrics();
-  const service = await startRoles(config, log, metrics).catch(refuseConfig);
+  const service = await startRoles(config, log, metrics).catch(endWithSentence);
   log.info({ event: 'service.started', roles: [...config.roles] });
   stopOnSignals(service, log, config.SHUTDOWN_TIMEOUT);
 }
 
-/** What only starting shows: the configured module is not usable. */
-function refuseConfig(error: unknown): never {
-  if (!(error instanceof ConfigError)) throw error;
+/** What only starting shows: a module that cannot be used, a port that is taken. */
+function endWithSentence(error: unknown): never {
+  if (!(error instanceof ConfigError) && !(error instanceof ListenError)) throw error;
   process.stderr.write(`${error.message}\n`);
-  process.exit(exitConfig);
+  process.exit(error instanceof ConfigError ? exitConfig : 1);
 }
 
 function stopOnSignals(service: Service, log: Log, timeoutMs: number): void {

@@ -27,8 +27,8 @@ export interface Service {
 /** How long balancers get to notice that readiness turned 503, as a share of SHUTDOWN_TIMEOUT and at most. */
 const lookAwayShare = 0.3;
 const lookAwayMaxMs = 8_000;
-/** How long the spool is drained before the rest is left to the next process. */
-const drainShare = 0.4;
+/** For answering what is under way, as a share of SHUTDOWN_TIMEOUT; who is still sending then is cut off. */
+const closeShare = 0.2;
 /** A sweep that is given up is done again by the next reconciler. */
 const reconcileStopMs = 2_000;
 /** A Redis that is not there by then is a finding of its own. */
@@ -133,14 +133,16 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   return {
     async stop() {
       const endsAtMs = performance.now() + config.SHUTDOWN_TIMEOUT - stopMarginMs;
+      const leftMs = () => Math.max(endsAtMs - performance.now(), 0);
       isStopping = true;
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
-      await receiver?.close();
-      await reconciliation?.stop(reconcileStopMs);
-      await drain.stop(config.SHUTDOWN_TIMEOUT * drainShare);
+      await receiver?.close(config.SHUTDOWN_TIMEOUT * closeShare);
+      await reconciliation?.stop(Math.min(reconcileStopMs, leftMs() / 4));
+      // What is not drained is left to the next process; deliveries in flight have nobody else.
+      await drain.stop(leftMs() / 2);
       quarantine.stop();
-      await delivery?.stop(Math.round(Math.max(endsAtMs - performance.now(), 0)));
+      await delivery?.stop(Math.round(leftMs()));
       await operator.close();
       await spool.close();
       for (const connection of connections) connection.disconnect();

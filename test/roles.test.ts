@@ -101,6 +101,21 @@ describe('receive and work as processes of their own', () => {
   });
 });
 
+test.for(['PORT', 'OPS_PORT'])('says in one sentence that %s is taken, without the exit code 78', async (variable) => {
+  const taken = new URL(forwardUrl).port;
+  const refused = start(['receive'], { [variable]: taken });
+  await expect(refused).rejects.toMatchObject({
+    exitCode: 1,
+    output: expect.stringMatching(
+      new RegExp(
+        `^${variable}: cannot listen on 127.0.0.1, port ${taken}: another program listens there already$`,
+        'm',
+      ),
+    ),
+  });
+  await expect(refused).rejects.not.toMatchObject({ output: expect.stringMatching('service.failed') });
+});
+
 describe('on SIGTERM', () => {
   test('turns unready while callbacks are still taken, then closes, and ends with 0', async () => {
     await using service = await start(['receive'], { SHUTDOWN_TIMEOUT: '5s' });
@@ -117,6 +132,16 @@ describe('on SIGTERM', () => {
     expect(code).toBe(0);
     expect(ms).toBeLessThan(6_000);
     await expect(fetch(service.url)).rejects.toThrow('fetch failed');
+  });
+
+  test('is held up by nobody who keeps a connection without sending a request, or half of one', async () => {
+    await using service = await start(['receive'], { SHUTDOWN_TIMEOUT: '4s' });
+    const silent = await openRaw(service.url);
+    const half = await openRaw(service.url);
+    half.send(requestText('POST /webhooks/payalo HTTP/1.1', ['Host: x', `X-API-KEY: ${testKey}`, 'Content-Length: 9']));
+    expect((await service.stop()).code).toBe(0);
+    silent.destroy();
+    half.destroy();
   });
 
   test('gives deliveries in flight back without spending an attempt', async () => {

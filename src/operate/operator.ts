@@ -14,6 +14,7 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { problem } from '../runtime/problem.ts';
+import { cannotListen } from '../runtime/listen-error.ts';
 import { actionRoutes } from './action-routes.ts';
 import { createActions } from './actions.ts';
 import { createAudit } from './audit.ts';
@@ -93,7 +94,9 @@ export async function createOperator(deps: OperatorDeps) {
 
   return {
     async listen(): Promise<{ host: string; port: number }> {
-      await app.listen({ host: config.OPS_HOST, port: config.OPS_PORT });
+      await app.listen({ host: config.OPS_HOST, port: config.OPS_PORT }).catch((error: unknown) => {
+        throw cannotListen('OPS_', config.OPS_HOST, config.OPS_PORT, error);
+      });
       retention.start();
       rates.start();
       return { host: config.OPS_HOST, port: portOf(app.server.address()) };

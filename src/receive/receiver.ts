@@ -9,10 +9,12 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
+import { cannotListen } from '../runtime/listen-error.ts';
 import { createApiKeys } from './api-keys.ts';
 import { createConnections, lingerAfterAnswer } from './connections.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
 import { createRequestIds } from './request-id.ts';
+import { createTrustedProxies } from './trusted-proxies.ts';
 import { watchApiKeys } from './watch-api-keys.ts';
 
 /** Longer than any usual load balancer keeps idle connections (60 s), so that it never sends into a closed one. */
@@ -40,15 +42,16 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   const { CALLBACK_PATH } = config;
   const apiKeys = createApiKeys(new Map([...config.brands].map(([name, { apiKeys: keys }]) => [name, keys])));
   const receiveCallback = createReceiveCallback(dependencies);
+  const isTrusted = createTrustedProxies(config.TRUST_PROXY);
   let draining = false;
   const watches: (() => void)[] = [];
   const connections = createConnections(() => metrics.callbacks.inc({ outcome: 'rejected' }));
 
   const app = fastify({
     logger: false, // one wide line per callback is written by hand
-    trustProxy: config.TRUST_PROXY.length > 0 ? [...config.TRUST_PROXY] : false,
+    trustProxy: config.TRUST_PROXY.length > 0 ? isTrusted : false,
     bodyLimit: config.BODY_LIMIT,
-    genReqId: createRequestIds(config.TRUST_PROXY),
+    genReqId: createRequestIds(isTrusted),
     keepAliveTimeout: keepAliveTimeoutMs,
     requestTimeout: requestTimeoutMs,
     http: {
@@ -163,7 +166,9 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   return {
     async listen(): Promise<{ host: string; port: number }> {
       if (config.apiKeysFile !== undefined) watches.push(watchApiKeys(config.apiKeysFile, apiKeys, log));
-      await app.listen({ host: config.HOST, port: config.PORT });
+      await app.listen({ host: config.HOST, port: config.PORT }).catch((error: unknown) => {
+        throw cannotListen('', config.HOST, config.PORT, error);
+      });
       return { host: config.HOST, port: portOf(app.server.address()) };
     },
 
@@ -172,9 +177,12 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
       draining = true;
     },
 
-    async close(): Promise<void> {
+    /** Answers what is under way; who has sent no whole request by the deadline is cut off. */
+    async close(deadlineMs: number): Promise<void> {
       for (const stop of watches) stop();
+      const cutOff = setTimeout(() => app.server.closeAllConnections(), deadlineMs);
       await app.close();
+      clearTimeout(cutOff);
     },
   };
 }

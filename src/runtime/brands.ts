@@ -75,6 +75,8 @@ export function parseApiKeys(text: string, problems: string[]): Map<string, stri
   const items = parseBrandValues(text, couldBe.key);
   for (const [index, { value }] of items.entries()) {
     if (value.length < 16) problems.push(`PAYALO_API_KEYS: key ${index + 1} is shorter than 16 characters`);
+    // Could never arrive in a header, so that every callback would be refused.
+    if (/\p{Cc}/u.test(value)) problems.push(`PAYALO_API_KEYS: key ${index + 1} holds a line break; use commas`);
   }
   const owners = new Map<string, string>();
   for (const { brand, value } of items) {

@@ -3,7 +3,7 @@
 // Promises: every problem is found at once, each as one line that names its variable and never repeats a secret;
 // what comes out is complete and valid, so that no other module checks it again. The variables and their defaults are
 // the contract's table; `.env.example` lists them all and a test holds the two together.
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
 import { parseEnv } from 'node:util';
@@ -116,7 +116,9 @@ export const variableNames: readonly string[] = Object.keys(variables.shape);
 
 /** The process's environment over an optional `.env` of the working folder. */
 export function readEnvironment(envFile = '.env'): Environment {
-  const fromFile = existsSync(envFile) ? parseEnv(readFileSync(envFile, 'utf8')) : {};
+  const fromFile = statSync(envFile, { throwIfNoEntry: false })?.isFile()
+    ? parseEnv(readFileSync(envFile, 'utf8'))
+    : {};
   return { ...fromFile, ...process.env };
 }
 
@@ -140,7 +142,7 @@ export function loadConfig(
   const redis = checkRedis(checked.REDIS_URL, checked.QUEUE_PREFIX, production, problems);
   const brands = buildBrands(checked, production, problems);
   const opsTokens = parseOpsTokens(checked.OPS_TOKEN ?? '', problems);
-  checkTogether({ checked, roles, lenientRoles, opsTokens, problems });
+  checkTogether({ checked, roles, lenientRoles, brands: [...brands.values()], opsTokens, problems });
   if (problems.length > 0) return { problems: problems.map((problem) => problem.replaceAll(/\s+/g, ' ')) };
   const apiKeysFile =
     values['PAYALO_API_KEYS'] === undefined ? undefined : environment['PAYALO_API_KEYS_FILE'] || undefined;
@@ -199,22 +201,28 @@ interface Together {
   readonly checked: z.infer<typeof variables>;
   readonly roles: ReadonlySet<Role>;
   readonly lenientRoles: boolean;
+  readonly brands: readonly Brand[];
   readonly opsTokens: readonly OpsToken[];
   readonly problems: string[];
 }
 
 /** What no variable shows alone. */
-function checkTogether({ checked, roles, lenientRoles, opsTokens, problems }: Together): void {
+function checkTogether({ checked, roles, lenientRoles, brands, opsTokens, problems }: Together): void {
   if (
     roles.has('receive') &&
-    checked.PAYALO_API_KEYS === undefined &&
+    brands.every(({ apiKeys }) => apiKeys.length === 0) &&
     !problems.some((line) => line.startsWith('PAYALO_API_KEYS'))
   ) {
     problems.push(
       'PAYALO_API_KEYS: is required for the role receive (the API key that the gateway sends as X-API-KEY)',
     );
   }
-  if (roles.has('work') && !lenientRoles && checked.FORWARD_URL === undefined && checked.HANDLER_MODULE === undefined) {
+  if (
+    roles.has('work') &&
+    !lenientRoles &&
+    brands.every(({ forwardUrl }) => forwardUrl === undefined) &&
+    checked.HANDLER_MODULE === undefined
+  ) {
     problems.push('FORWARD_URL: the role work needs FORWARD_URL or HANDLER_MODULE, else it has nothing to deliver to');
   }
   if (checked.FORWARD_URL !== undefined && checked.HANDLER_MODULE !== undefined) {

@@ -2,7 +2,7 @@
 //
 // Promises: never a key, a body or a phone number. Callers pass fields that are safe by construction (references,
 // outcomes, durations); redaction is the second lock for what a library or a mistake might add.
-import { pino, type Logger } from 'pino';
+import { pino, stdSerializers, type Logger } from 'pino';
 
 export type Log = Logger;
 
@@ -34,7 +34,15 @@ export function createLog({ level, destination }: LogOptions): Log {
     base: { service: 'payalo-receiver', pid: process.pid },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: errorFields },
     redact: { paths: redactedPaths, censor: '[redacted]' },
   };
   return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/** Nothing else of an error: ioredis, for one, adds the command that failed, with a password or a body among its arguments. */
+function errorFields(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const { type, message, stack } = stdSerializers.err(error);
+  return { type, ...('code' in error && { code: error.code }), message, stack };
 }

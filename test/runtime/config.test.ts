@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { couldBe, parseBrandValues } from '../../src/runtime/brand-values.ts';
-import { loadConfig, variableNames, type Environment } from '../../src/runtime/config.ts';
+import { loadConfig, readEnvironment, variableNames, type Environment } from '../../src/runtime/config.ts';
 
 const key = 'k'.repeat(16);
 const url = 'http://127.0.0.1:9000/hook';
@@ -72,6 +72,27 @@ test('requires what each role needs, and REDIS_URL in production', () => {
   expect(problemsOf({}, ['reconcile'])).toEqual([]);
   expect(problemsOf({ PAYALO_API_KEYS: key, NODE_ENV: 'production' })).toEqual([expect.stringMatching(/^REDIS_URL: /)]);
   expect(problemsOf({ PAYALO_API_KEYS: key }, ['recieve'])).toEqual([expect.stringMatching(/^role: "recieve"/)]);
+});
+
+test('takes a variable that holds nothing but commas for one that names nothing', () => {
+  expect(problemsOf({ PAYALO_API_KEYS: ' , ' }, ['receive'])).toEqual([
+    expect.stringMatching(/^PAYALO_API_KEYS: is required/),
+  ]);
+  expect(problemsOf({ FORWARD_URL: ',' }, ['work'])).toEqual([expect.stringMatching(/^FORWARD_URL: /)]);
+});
+
+test('refuses keys on lines of their own, which no header could ever carry', () => {
+  expect(problemsOf({ PAYALO_API_KEYS: `${key}\n${key}2` })).toEqual([
+    expect.stringMatching(/^PAYALO_API_KEYS: key 1 holds a line break/),
+  ]);
+});
+
+test('reads .env where it is a file; a folder of that name, as container engines make, is none', () => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'config-'));
+  expect(readEnvironment(dir)).toEqual(process.env);
+  writeFileSync(path.join(dir, 'env'), 'BODY_LIMIT=4096\n');
+  expect(readEnvironment(path.join(dir, 'env'))).toMatchObject({ BODY_LIMIT: '4096' });
+  rmSync(dir, { recursive: true });
 });
 
 test('takes an empty string for unset, and reads X from the file that X_FILE names', () => {
