@@ -8,6 +8,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmdirSync, rmSyn
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
+import { makeFolder } from '../runtime/make-folder.ts';
 
 export interface SpoolEntry {
   readonly brand: string;
@@ -268,7 +269,7 @@ export function spoolCodeOf(error: unknown): string {
 function createFolder(folder: string, file: string): void {
   const root = path.dirname(folder);
   const isNew = !existsSync(root);
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+  makeFolder(root);
   mkdirSync(folder, { mode: 0o700 });
   closeSync(openSync(file, 'wx', 0o600));
   // An entry is as durable as the names on the way to it; SQLite syncs its own folder only.

@@ -1,8 +1,9 @@
 // The doctor's look at the spool's folder: can it be written, does what is written there survive, is there room.
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rm, statfs } from 'node:fs/promises';
+import { open, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { Check } from './doctor.ts';
+import { makeFolder } from '../runtime/make-folder.ts';
 
 export interface SpoolCheckOptions {
   readonly dir: string;
@@ -45,7 +46,7 @@ export async function checkSpoolFolder({ dir, maxBytes, production }: SpoolCheck
 
 /** As the spool does it: a file in there, down on the disk. */
 async function writeAndSync(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  makeFolder(dir);
   const file = path.join(dir, `.doctor-${randomBytes(6).toString('hex')}`);
   const handle = await open(file, 'wx', 0o600);
   try {

@@ -1,0 +1,24 @@
+// Makes a folder of our own with those above it. Node's `recursive` never returns where a parent takes no folders
+// (/proc/x): the thread would spin for ever, and the process could not even exit.
+import { mkdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+
+/** Throws what the system says where the folder cannot be made. */
+export function makeFolder(folder: string): void {
+  if (isFolder(folder)) return;
+  const parent = path.dirname(folder);
+  if (parent !== folder) makeFolder(parent);
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (!isFolder(folder)) throw error; // else another process was faster
+  }
+}
+
+function isFolder(folder: string): boolean {
+  try {
+    return statSync(folder).isDirectory();
+  } catch {
+    return false;
+  }
+}
