@@ -8,6 +8,7 @@ import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { createGatewayClient, type GatewayClient } from './gateway-client.ts';
+import { createGatewayKeys } from './gateway-keys.ts';
 import type { JudgeLimits } from './judge.ts';
 
 export interface BrandScope {
@@ -30,15 +31,13 @@ export interface ReconcileDependencies {
   readonly metrics?: Metrics | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
-  /** Where keys change while the service runs. */
-  readonly apiKeysOf?: ((brand: Brand) => readonly string[]) | undefined;
 }
 
 /** Undefined where the brand has no gateway to ask, or no key to ask with. */
 export function createBrandScope(dependencies: ReconcileDependencies, brand: Brand): BrandScope | undefined {
-  const { config, redis, intake, log, metrics, random, apiKeysOf } = dependencies;
+  const { config, redis, intake, log, metrics, random } = dependencies;
   const { clock = systemClock } = dependencies;
-  const apiKeys = apiKeysOf === undefined ? () => brand.gatewayApiKeys : () => apiKeysOf(brand);
+  const apiKeys = createGatewayKeys({ brand, apiKeysFile: config.apiKeysFile, now: () => clock.now() });
   if (brand.gatewayBaseUrl === undefined || apiKeys().length === 0) return undefined;
   return {
     brand: brand.name,

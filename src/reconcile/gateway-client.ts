@@ -26,7 +26,7 @@ export interface GatewayClientOptions {
   readonly baseUrl: string;
   readonly log: Log;
   readonly metrics?: Metrics | undefined;
-  /** Where keys change while the service runs; the brand's configured ones without it. */
+  /** Where keys change while the service runs (gateway-keys.ts); the brand's configured ones without it. */
   readonly apiKeys?: (() => readonly string[]) | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
