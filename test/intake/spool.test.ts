@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createSpool, type Spool, type SpoolOptions } from '../../src/intake/spool.ts';
+import { canFillDisk, makeSmallDisk } from '../support/small-disk.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { spoolEntry } from './spool-entry.ts';
 
@@ -170,6 +171,26 @@ describe('a folder that cannot be used', () => {
     expect(readdirSync(dir)).toHaveLength(1);
     expect(await readAll(spool)).toEqual(['before', 'after']);
   });
+
+  test.skipIf(!canFillDisk())(
+    'on a full disk is reported; what it took is drained all the same, which makes room',
+    async () => {
+      const disk = makeSmallDisk(path.dirname(dir), 4);
+      ends.push(() => disk.remove());
+      const { spool, log } = await open();
+      let taken = 0;
+      while ((await spool.append(spoolEntry(`r${taken}`, 'default', 20_000))).kind === 'stored') taken += 1;
+      expect(taken).toBeGreaterThan(20);
+      expect(spool.canStore()).toBe(false);
+      expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ code: 'SPOOL_DISK_FULL' }));
+      const makeRoom = disk.fill();
+      // Not even a delete fits any more; still each is given out once, in order, and then the file goes as a whole.
+      expect(await readAll(spool)).toEqual(Array.from({ length: taken }, (_, number) => `r${number}`));
+      await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
+      makeRoom();
+      expect(await spool.append(spoolEntry('again'))).toEqual({ kind: 'stored' });
+    },
+  );
 
   test.skipIf(process.getuid?.() === 0)('that is read-only is reported', async () => {
     mkdirSync(dir);

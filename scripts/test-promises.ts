@@ -1,0 +1,47 @@
+// `npm run test:promises -- --minutes 10 --seed N`: the promises under faults at random, for as long as one likes.
+//
+// Without `--minutes` each fault once. Prints what it does, then the figures of docs/reliability.md; exits with 1 where
+// a promise was broken. The seed decides which faults come, when and for how long; without one it is drawn, and printed.
+import { parseArgs } from 'node:util';
+import { runPromises, type PromisesResult } from '../test/promises/run-promises.ts';
+import { setup } from '../test/support/global-setup.ts';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string' },
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
+    rate: { type: 'string', default: '50' },
+  },
+});
+const seed = toNumber('seed', values.seed);
+const perSecond = toNumber('rate', values.rate);
+const minutes = values.minutes === undefined ? undefined : toNumber('minutes', values.minutes);
+
+console.log(
+  `seed ${seed}, ${perSecond} callbacks a second, ${minutes === undefined ? 'each fault once' : `${minutes} minutes`}`,
+);
+await setup();
+const startedAt = performance.now();
+const say = (text: string) =>
+  console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${text}`);
+const result = await runPromises({ seed, minutes, perSecond, say });
+print(result);
+process.exit(result.violations.length === 0 ? 0 : 1);
+
+function print({ faults, skipped, report, violations }: PromisesResult): void {
+  for (const [name, count] of faults) console.log(`${String(count).padStart(5)} x ${name}`);
+  for (const name of skipped) console.log(`skipped: ${name}`);
+  for (const [name, value] of Object.entries(report)) {
+    console.log(`${name.padEnd(16)} ${Array.isArray(value) ? value.length : String(value)}`);
+  }
+  console.log(violations.length === 0 ? 'every promise was kept' : `BROKEN:\n${violations.join('\n')}`);
+}
+
+function toNumber(name: string, text: string): number {
+  const number = Number(text);
+  if (!Number.isFinite(number) || number < 0) {
+    console.error(`--${name} must be a number, not ${JSON.stringify(text)}`);
+    process.exit(2);
+  }
+  return number;
+}

@@ -1,0 +1,43 @@
+// A worker that dies with a callback in its hands, again and again.
+import { expect, test } from 'vitest';
+import { answer } from '../../src/simulator/merchant-behaviour.ts';
+import { until } from '../support/until.ts';
+import { violations } from './auditor.ts';
+import { startLoad } from './load.ts';
+import { settleAndAudit } from './run-promises.ts';
+import { startWorld } from './world.ts';
+
+const kills = 5;
+const queue = '{payalo}:payalo-callbacks';
+
+test(
+  'a worker killed five times on one callback leads to another delivery, never to failed',
+  {
+    timeout: 180_000,
+  },
+  async () => {
+    await using world = await startWorld();
+    const { merchant, workers, receivers, admin } = world;
+    const [worker, other] = workers;
+    await other?.kill();
+    merchant.always({ kind: 'hang' });
+    const load = startLoad({ targets: receivers.map(({ url }) => url), perSecond: 1 });
+    await until(() => load.answers.length > 0);
+    await load.stop();
+    const reference = load.answers[0]?.reference ?? '';
+    for (let kill = 1; kill <= kills; kill += 1) {
+      await until(() => merchant.deliveriesOf(reference).length >= kill, { timeoutMs: 40_000 });
+      await worker?.kill();
+      // What some twenty seconds would do: its lock runs out, and a first look for stalled jobs marks this one.
+      for (const key of await admin.keys('*:lock')) await admin.del(key);
+      await admin.sadd(`${queue}:stalled`, ...(await admin.lrange(`${queue}:active`, 0, -1)));
+      await admin.del(`${queue}:stalled-check`);
+      if (kill === kills) merchant.always(answer(200));
+      await worker?.restart();
+    }
+    const report = await settleAndAudit(world, load);
+    expect(violations(report)).toEqual([]);
+    expect(report.delivered).toBe(load.answers.length);
+    expect(merchant.deliveriesOf(reference).length).toBeGreaterThan(kills);
+  },
+);

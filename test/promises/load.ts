@@ -1,0 +1,78 @@
+// A steady load of distinct callbacks, as the gateway sends them: one attempt each, to whichever receiver is next,
+// whatever it answers. Notes every answer and how long it took.
+import { setTimeout as delay } from 'node:timers/promises';
+import { Agent, request } from 'undici';
+import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
+import type { Answer } from './auditor.ts';
+
+export interface LoadOptions {
+  readonly targets: readonly string[];
+  readonly perSecond: number;
+  /** What is sent next; by default the gateway's example under a new reference. */
+  readonly next?: () => { readonly reference: string; readonly body: string };
+}
+
+export type Load = ReturnType<typeof startLoad>;
+
+/** The gateway gives up after this long. */
+const gatewayTimeoutMs = 15_000;
+
+export function startLoad({ targets, perSecond, next = newCallback }: LoadOptions) {
+  const agent = new Agent({ connections: 200 });
+  const answers: Answer[] = [];
+  const inFlight = new Set<Promise<void>>();
+  const stopping = new AbortController();
+  const running = run();
+
+  async function run(): Promise<void> {
+    const startedAtMs = performance.now();
+    for (let count = 0; !stopping.signal.aborted; count += 1) {
+      const sending: Promise<void> = send(targets[count % targets.length] ?? '').finally(() =>
+        inFlight.delete(sending),
+      );
+      inFlight.add(sending);
+      const dueInMs = startedAtMs + (count * 1_000) / perSecond - performance.now();
+      if (dueInMs > 0) await delay(dueInMs);
+    }
+  }
+
+  async function send(target: string): Promise<void> {
+    const { reference, body } = next();
+    const sentAtMs = performance.now();
+    const status = await post(target, body);
+    answers.push({ reference, body, target, sentAtMs, endedAtMs: performance.now(), status });
+  }
+
+  async function post(target: string, body: string): Promise<number | null> {
+    try {
+      const response = await request(`${target}/webhooks/payalo`, {
+        method: 'POST',
+        headers: { 'x-api-key': testKey, 'content-type': 'application/json' },
+        body,
+        dispatcher: agent,
+        signal: AbortSignal.timeout(gatewayTimeoutMs),
+      });
+      await response.body.dump();
+      return response.statusCode;
+    } catch {
+      return null;
+    }
+  }
+
+  return {
+    answers,
+    acknowledged: () => answers.filter(({ status }) => status === 200),
+    /** Sends no more and waits for the answers that are owed. */
+    async stop(): Promise<void> {
+      stopping.abort();
+      await running;
+      await Promise.all(inFlight);
+      await agent.close();
+    },
+  };
+}
+
+function newCallback(): { reference: string; body: string } {
+  const reference = newReference();
+  return { reference, body: callbackBody({ reference }) };
+}
