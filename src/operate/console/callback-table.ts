@@ -46,9 +46,9 @@ function tableRow(row: CallbackRow, nowMs: number, selectable: boolean): Html {
     <td data-label="State">
       ${stateBadge(row.state)}
       ${row.nextAttemptAt !== null && html`<br /><small>next ${relativeTo(row.nextAttemptAt, nowMs)}</small>`}
-      ${row.failedReason !== null && html`<br /><small class="reason">${row.failedReason}</small>`}
+      ${row.failedReason !== null && html`<br /><small class="reason clip">${row.failedReason}</small>`}
     </td>
-    <td data-label="Status">${row.status ?? html`<span class="muted">none</span>`}</td>
+    <td data-label="Status"><span class="clip">${row.status ?? 'none'}</span></td>
     <td data-label="Amount" class="right">${amountOf(row.amount)}</td>
     <td data-label="Gateway’s reference"><a class="reference" href="${callbackHref(row)}">${gatewayReference}</a></td>
     <td data-label="Merchant’s reference">

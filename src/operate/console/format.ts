@@ -50,5 +50,5 @@ export function bytesOf(bytes: number): string {
 
 export function amountOf(amount: { readonly value: string; readonly currency: string } | null): Html {
   if (amount === null) return html`<span class="muted">–</span>`;
-  return html`<span class="amount">${amount.value} <small>${amount.currency}</small></span>`;
+  return html`<span class="amount clip">${amount.value} <small>${amount.currency}</small></span>`;
 }
