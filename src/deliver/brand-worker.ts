@@ -32,6 +32,11 @@ const lockMarginMs = 10_000;
 const stalledIntervalMs = 5_000;
 /** BullMQ fails a job that stalls more often; a crash must never fail a payment. */
 const maxStalledCount = Number.MAX_SAFE_INTEGER;
+/**
+ * While one job of a slot is on its way to Redis, the next one is delivered: the slots, not the jobs in hand, hold to
+ * FORWARD_CONCURRENCY.
+ */
+const jobsPerSlot = 2;
 /** While the queue is held back, a worker looks this often whether it still is. */
 const heldLookMs = 500;
 
@@ -45,7 +50,10 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
           queue,
           redis,
           log,
-          onPhase: (phase) => metrics.breakerOpen.set({ brand }, phase === 'open' ? 1 : 0),
+          onPhase(phase) {
+            metrics.breakerOpen.set({ brand }, phase === 'open' ? 1 : 0);
+            if (phase === 'open') slots.dismiss(brand);
+          },
           settings: breakerSettings,
           timeoutMs: config.FORWARD_TIMEOUT,
           concurrency: slots.maxPerBrand,
@@ -55,7 +63,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
   const worker = new Worker<unknown, Returned>(queue.name, async (job, token) => processJob(job, token), {
     connection: redis,
     prefix: queue.prefix,
-    concurrency: slots.maxPerBrand,
+    concurrency: slots.maxPerBrand * jobsPerSlot,
     lockDuration: config.FORWARD_TIMEOUT + lockMarginMs,
     stalledInterval: stalledIntervalMs,
     maxStalledCount,

@@ -41,6 +41,10 @@ export interface ProcessorDependencies {
 
 type Made = Exclude<AttemptResult, { kind: 'aborted' }>;
 
+type AttemptMade =
+  | { readonly kind: 'counted'; readonly verdict: Verdict; readonly record: AttemptRecord }
+  | { readonly kind: 'aborted' | 'straggler' | 'probe' };
+
 /** How long a job rests after something of ours failed, so that it does not spin. */
 const restMs = 1_000;
 
@@ -66,28 +70,31 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const release = await slots.take(queue.brand);
     if (release === undefined) return putBack(() => job.moveToWait(token));
     const delivery = toDelivery(data, past.attempts + job.attemptsMade + 1);
-    const startedAt = now();
-    const startedMs = performance.now();
-    let result: AttemptResult;
-    try {
-      result = await attempt(delivery, stop);
-    } finally {
-      release();
-    }
-    const ms = Math.round(performance.now() - startedMs);
-    if (result.kind === 'aborted') return putBack(() => job.moveToWait(token));
-    const verdict = verdictOf({ result, position: job.attemptsMade, scheduleMs, nowMs: now(), random: random() });
-    const held = await heldBy(job, result, takenMs);
-    report({ delivery, result, verdict, held: held !== undefined, ms });
-    switch (held) {
-      case undefined:
-        return settle(job, token, verdict, { attempt: delivery.attempt, at: startedAt, ms, ...outcomeOf(result) });
+    const made = await make(job, delivery, takenMs).finally(release);
+    switch (made.kind) {
+      case 'counted':
+        return settle(job, token, made.verdict, made.record);
+      case 'aborted':
       case 'straggler':
         return putBack(() => job.moveToWait(token));
       case 'probe':
         // To the end of the queue, so that the next probe is another callback: this one may be the trouble itself.
         return putBack(() => job.moveToDelayed(now() + restMs, token));
     }
+  }
+
+  /** Its slot is kept until the breaker knows: else the next callback would run into the same outage meanwhile. */
+  async function make(job: CallbackJob, delivery: Delivery, takenMs: number): Promise<AttemptMade> {
+    const at = now();
+    const startedMs = performance.now();
+    const result = await attempt(delivery, stop);
+    if (result.kind === 'aborted') return result;
+    const ms = Math.round(performance.now() - startedMs);
+    const verdict = verdictOf({ result, position: job.attemptsMade, scheduleMs, nowMs: now(), random: random() });
+    const held = await heldBy(job, result, takenMs);
+    report({ delivery, result, verdict, held: held !== undefined, ms });
+    if (held !== undefined) return { kind: held };
+    return { kind: 'counted', verdict, record: { attempt: delivery.attempt, at, ms, ...outcomeOf(result) } };
   }
 
   /** Tells the breaker. While it is open, a failure is the destination's and costs the callback nothing. */

@@ -31,13 +31,20 @@ export function createSlots(limit: number, names: readonly string[]) {
   return {
     /** The most that one brand can ever have in flight. */
     maxPerBrand: own + common,
-    /** Waits for a slot; undefined once closed. */
+    /** Waits for a slot; undefined once closed, or where it was sent away. */
     async take(name: string): Promise<Release | undefined> {
       if (closed) return undefined;
       if (isFree(name)) return occupy(name);
       return new Promise((resolve) => waiting.push({ name, resolve }));
     },
-    /** Sends away whoever waits. */
+    /** Sends away whoever waits for a slot of this brand. */
+    dismiss(name: string): void {
+      const dismissed = waiting.filter((waiter) => waiter.name === name);
+      const rest = waiting.filter((waiter) => waiter.name !== name);
+      waiting.splice(0, waiting.length, ...rest);
+      for (const waiter of dismissed) waiter.resolve(undefined);
+    },
+    /** Sends away whoever waits or will come. */
     close(): void {
       closed = true;
       for (const waiter of waiting.splice(0)) waiter.resolve(undefined);

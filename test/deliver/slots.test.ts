@@ -57,3 +57,13 @@ test('once closed, whoever waits is sent away', async () => {
   expect(await waiting).toBeUndefined();
   expect(await slots.take('a')).toBeUndefined();
 });
+
+test('those of one brand can be sent away without the others', async () => {
+  const slots = createSlots(2, ['a', 'b']);
+  const releases = [await slots.take('a'), await slots.take('b')];
+  const [ofA, ofB] = [slots.take('a'), slots.take('b')];
+  slots.dismiss('a');
+  expect(await ofA).toBeUndefined();
+  for (const release of releases) release?.();
+  expect(await ofB).toBeTypeOf('function');
+});
