@@ -15,6 +15,8 @@ export interface SmallDisk {
 export function makeSmallDisk(dir: string, megabytes: number): SmallDisk {
   mkdirSync(dir, { recursive: true });
   const canBeFilled = tryRun('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0700`, 'payalo-test', dir]);
+  const unmount = () => tryRun('umount', ['-l', dir]);
+  if (canBeFilled) process.once('exit', unmount); // also after a test that was broken off
   return {
     dir,
     canBeFilled,
@@ -26,7 +28,9 @@ export function makeSmallDisk(dir: string, megabytes: number): SmallDisk {
       return () => rmSync(file);
     },
     remove(): void {
-      if (canBeFilled) tryRun('umount', ['-l', dir]);
+      if (!canBeFilled) return;
+      process.off('exit', unmount);
+      unmount();
     },
   };
 }
