@@ -136,7 +136,7 @@ async function sweepForEver(
     const failure = await sweepAll(sweep);
     if (failure !== undefined) await report(sweep, failure);
     else
-      scope.log.warn({
+      scope.log[sweep.counts.missing > 0 ? 'warn' : 'info']({
         event: 'reconcile.first_sweep',
         brand: scope.brand,
         ...isoWindow(window),

@@ -99,7 +99,7 @@ test(
 );
 
 /** What `docs/reconciliation.md` states. */
-const heapMegabytes = 96;
+const heapMegabytes = 64;
 
 test(
   `a week of transactions is caught up in windows, within ${heapMegabytes} MB of heap`,
@@ -111,7 +111,7 @@ test(
       false,
     );
     // Heavy ones: kept in memory all together they would need more than twice the heap.
-    const count = 3_000;
+    const count = 1_500;
     const merchantReferencePrefix = 'x'.repeat(15_000);
     gateway.addTransactions({
       count,
@@ -133,7 +133,7 @@ test(
     await using service = await startService({
       roles: ['reconcile'],
       env,
-      nodeFlags: [`--max-old-space-size=${heapMegabytes}`],
+      nodeFlags: [`--max-old-space-size=${heapMegabytes}`, '--max-semi-space-size=2'],
     });
     const waiting = () => connection.llen(`${queue.base}:wait`);
     const died = service.exited.then(() => Promise.reject(new Error(service.output())));
