@@ -7,7 +7,7 @@
 #   - `payalo-receiver` is on the PATH, and the HEALTHCHECK's command says healthy, and unhealthy once the program is gone;
 #   - SIGTERM ends it in order, with exit code 0.
 #
-#   REDIS_URL=redis://127.0.0.1:6379 scripts/build-image.sh      (a Redis that nobody else uses; PORT, OPS_PORT: free ports)
+#   REDIS_URL=redis://127.0.0.1:6379 scripts/build-image.sh      (any Redis; PORT, OPS_PORT: free ports)
 #
 # What it stands in for: the base image is put together here, from packages of this machine's Debian or Ubuntu (libc, a
 # shell, coreutils; unpacked, not configured) and Node 24 with npm from the npm registry. The image is run in a chroot
@@ -141,7 +141,7 @@ rm -rf "$home/again"
 say 'the same files below /app'
 
 environment=("${settings[@]:4}" HOME=/tmp HOST=127.0.0.1 PORT="$port" OPS_PORT="$ops_port" PAYALO_API_KEYS="$key"
-  REDIS_URL="${REDIS_URL:?must name a Redis}" GATEWAY_BASE_URL=http://127.0.0.1:9 SHUTDOWN_TIMEOUT=5s)
+  REDIS_URL="${REDIS_URL:?must name a Redis}" QUEUE_PREFIX="{image-$$}" GATEWAY_BASE_URL=http://127.0.0.1:9 SHUTDOWN_TIMEOUT=5s)
 log=$home/run.log
 (in_image "${command[@]}") > "$log" 2>&1 &
 program=$!

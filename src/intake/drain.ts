@@ -1,16 +1,18 @@
 // The way back from the spool: returns its entries to intake when Redis is there again.
 //
 // Promises: each brand's entries go back in the order in which they came, in bounded batches; an entry is deleted only
-// after `submit` said that Redis confirmed it; a brand that Redis does not take holds no other brand back. What cannot
-// be read as a job is set aside in quarantine, so that it stops nothing. Never throws; it backs off and tries again.
+// after `submit` said that Redis confirmed it; a brand that Redis does not take holds no other brand back. While Redis
+// takes them but too few replicas confirm, all of them are handed in, each once, and stay here as well. What cannot be
+// read as a job is set aside in quarantine, so that it stops nothing. Never throws; it backs off and tries again.
 import { jobSchema } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
-import type { Spool, SpooledEntry, SpooledQuarantineEntry, SpoolEntry } from './spool.ts';
+import type { ResubmitOutcome } from './gather.ts';
+import type { Spool, SpoolBatch, SpooledEntry, SpooledQuarantineEntry, SpoolEntry } from './spool.ts';
 
 export interface DrainDependencies {
   readonly spool: Pick<Spool, 'brands' | 'readBatch' | 'remove' | 'readQuarantine' | 'removeQuarantine' | 'stats'>;
-  /** Hands entries of one brand in again; `stored` only once Redis has them all. */
-  readonly submit: (entries: readonly SpoolEntry[]) => Promise<'stored' | 'later'>;
+  /** Hands entries of one brand in again; `stored` only once Redis and enough replicas have them all. */
+  readonly submit: (entries: readonly SpoolEntry[]) => Promise<ResubmitOutcome>;
   /** Moves what was quarantined beside the spool into Redis. */
   readonly submitQuarantine: (entries: readonly SpooledQuarantineEntry[]) => Promise<'stored' | 'later'>;
   /** Keeps an entry that is no job, for an operator to look at. */
@@ -34,6 +36,8 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
   let running: Promise<void> | undefined;
   let endPause: (() => void) | undefined;
   let drained = 0;
+  /** By brand, and for each subfolder: the last id that Redis has, though too few replicas may. */
+  const handedIn = new Map<string, Map<string, number>>();
 
   async function run(): Promise<void> {
     let backoffMs = backoffMinMs;
@@ -83,7 +87,9 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
     const batch = await spool.readBatch(brand, batchMax);
     if (batch.entries.length === 0) return 'empty';
     const { jobs, unreadable } = sortOut(batch.entries);
-    if (jobs.length > 0 && (await submit(jobs)) === 'later') return 'held';
+    const outcome = jobs.length === 0 ? 'stored' : await submit(jobs);
+    if (outcome === 'later') return 'held';
+    if (outcome === 'unconfirmed') return handInNext(brand, batch);
     for (const entry of unreadable) {
       if ((await setAside(entry)) === 'later') return 'held';
       log.warn({ event: 'spool.set-aside', brand, nonce: entry.nonce });
@@ -91,6 +97,18 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
     await spool.remove(brand, batch);
     drained += batch.entries.length;
     return 'progress';
+  }
+
+  /** The oldest batch waits for replicas; what lies behind it must not wait for Redis meanwhile. */
+  async function handInNext(brand: string, oldest: SpoolBatch<SpooledEntry>): Promise<Round> {
+    const position = handedIn.get(brand) ?? new Map<string, number>();
+    handedIn.set(brand, position);
+    goBehind(position, oldest);
+    const batch = await spool.readBatch(brand, batchMax, position);
+    const { jobs } = sortOut(batch.entries);
+    if (jobs.length > 0 && (await submit(jobs)) === 'later') return 'held';
+    goBehind(position, batch);
+    return batch.entries.length === 0 ? 'held' : 'progress';
   }
 
   async function quarantineRound(): Promise<Round> {
@@ -143,6 +161,11 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
       return left;
     },
   };
+}
+
+function goBehind(position: Map<string, number>, { folder, entries }: SpoolBatch<SpooledEntry>): void {
+  const lastId = entries.at(-1)?.id;
+  if (lastId !== undefined) position.set(folder, Math.max(position.get(folder) ?? 0, lastId));
 }
 
 function sortOut(entries: readonly SpooledEntry[]): { jobs: SpooledEntry[]; unreadable: SpooledEntry[] } {

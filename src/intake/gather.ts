@@ -13,6 +13,12 @@ export type GatherOutcome =
   | { readonly kind: 'unconfirmed'; readonly outcome: AcceptOutcome }
   | { readonly kind: 'out'; readonly reason: string };
 
+/**
+ * `stored`: Redis has them all, and as many replicas as asked for. `unconfirmed`: Redis has them all, too few replicas
+ * do. `later`: Redis does not take them.
+ */
+export type ResubmitOutcome = 'stored' | 'unconfirmed' | 'later';
+
 export type Gatherer = ReturnType<typeof createGatherer>;
 
 /** Two calls of at most 16 were measured best (docs/performance.md). */
@@ -113,16 +119,17 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
       return promise;
     },
 
-    /** Hands in what was spooled, in order, one call after the other; false as soon as Redis does not take them. */
-    async resubmit(items: readonly AcceptItem[]): Promise<boolean> {
+    /** Hands in what was spooled, in order, one call after the other. */
+    async resubmit(items: readonly AcceptItem[]): Promise<ResubmitOutcome> {
+      let allConfirmed = true;
       try {
         for (let at = 0; at < items.length; at += batchSizeMax) {
           const { confirmed } = await call(items.slice(at, at + batchSizeMax));
-          if (!confirmed) return false;
+          allConfirmed &&= confirmed;
         }
-        return true;
+        return allConfirmed ? 'stored' : 'unconfirmed';
       } catch {
-        return false; // said by `failed`; the entries stay where they are
+        return 'later'; // said by `failed`; the entries stay where they are
       }
     },
 

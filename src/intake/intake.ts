@@ -7,7 +7,7 @@ import { parseCallbackText, type Callback } from '../callback/parse-callback.ts'
 import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
 import { createNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
-import { createGatherer, type Gatherer } from './gather.ts';
+import { createGatherer, type Gatherer, type ResubmitOutcome } from './gather.ts';
 
 export interface IntakeItem {
   readonly callback: Callback;
@@ -115,16 +115,18 @@ export function createIntake({ storeFor, spool, settings, log, now = Date.now }:
     },
 
     /**
-     * Hands spooled callbacks in again, in order. `later` where Redis did not take them all: then nothing may be
-     * deleted. Handing one in twice is safe, since it carries its nonce.
+     * Hands spooled callbacks in again, in order. Unless the outcome is `stored`, nothing may be deleted. Handing one
+     * in twice is safe, since it carries its nonce.
      */
-    async resubmit(entries: readonly SpoolEntry[]): Promise<'stored' | 'later'> {
-      const byBrand = Map.groupBy(entries, ({ brand }) => brand);
-      for (const [brand, ofBrand] of byBrand) {
+    async resubmit(entries: readonly SpoolEntry[]): Promise<ResubmitOutcome> {
+      let outcome: ResubmitOutcome = 'stored';
+      for (const [brand, ofBrand] of Map.groupBy(entries, (entry) => entry.brand)) {
         const items = ofBrand.map(toAcceptItem).filter((item) => item !== undefined);
-        if (items.length > 0 && !(await gathererOf(brand).resubmit(items))) return 'later';
+        const ofThis = items.length === 0 ? 'stored' : await gathererOf(brand).resubmit(items);
+        if (ofThis === 'later') return 'later';
+        if (ofThis === 'unconfirmed') outcome = 'unconfirmed';
       }
-      return 'stored';
+      return outcome;
     },
 
     /** Whether Redis takes callbacks now, as far as the last ones showed. */

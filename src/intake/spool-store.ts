@@ -135,14 +135,14 @@ export function openSpoolStore(folder: string, { create }: { create: boolean }) 
         .parse(db.prepare('SELECT DISTINCT brand FROM callbacks').all())
         .map(({ brand }) => brand),
 
-    /** The oldest entries of a brand. */
-    read: (brand: string, limit: number): SpooledEntry[] =>
+    /** The oldest entries of a brand, behind an id where one is given. */
+    read: (brand: string, limit: number, behindId = 0): SpooledEntry[] =>
       z
         .array(entryRow)
         .parse(
           db
             .prepare('SELECT id, brand, nonce, data FROM callbacks WHERE brand = ? AND id > ? ORDER BY id LIMIT ?')
-            .all(brand, floorOf(brand), limit),
+            .all(brand, Math.max(floorOf(brand), behindId), limit),
         ),
 
     /** Forgets a brand's entries up to an id. Throws where the disk refuses, yet never gives them out again. */

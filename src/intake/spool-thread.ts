@@ -17,11 +17,14 @@ import {
   type SpoolStore,
 } from './spool-store.ts';
 
+/** How far entries of a brand were read, as an id for each subfolder. */
+export type SpoolPosition = ReadonlyMap<string, number>;
+
 export type SpoolRequest =
   | { readonly op: 'append'; readonly entries: readonly SpoolEntry[] }
   | { readonly op: 'appendQuarantine'; readonly entry: SpoolQuarantineEntry }
   | { readonly op: 'brands' }
-  | { readonly op: 'read'; readonly brand: string; readonly limit: number }
+  | { readonly op: 'read'; readonly brand: string; readonly limit: number; readonly behind: SpoolPosition }
   | { readonly op: 'remove'; readonly brand: string; readonly folder: string; readonly upToId: number }
   | { readonly op: 'readQuarantine'; readonly limit: number }
   | { readonly op: 'removeQuarantine'; readonly folder: string; readonly upToId: number }
@@ -116,7 +119,10 @@ function serve(port: NonNullable<typeof parentPort>): void {
       case 'brands':
         return { op: 'brands', brands: [...new Set(folders.all().flatMap((store) => store.brands()))] };
       case 'read':
-        return { op: 'read', ...readFirst((store) => store.read(request.brand, request.limit)) };
+        return {
+          op: 'read',
+          ...readFirst((store) => store.read(request.brand, request.limit, request.behind.get(store.folder))),
+        };
       case 'readQuarantine':
         return { op: 'readQuarantine', ...readFirst((store) => store.readQuarantine(request.limit)) };
       case 'remove':

@@ -9,7 +9,7 @@ import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { createSpoolLink } from './spool-link.ts';
 import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-store.ts';
-import type { SpoolMessage, SpoolReply, SpoolState, SpoolWrite } from './spool-thread.ts';
+import type { SpoolMessage, SpoolPosition, SpoolReply, SpoolState, SpoolWrite } from './spool-thread.ts';
 
 export type Spool = ReturnType<typeof createSpool>;
 export type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-store.ts';
@@ -186,8 +186,13 @@ export function createSpool(options: SpoolOptions) {
       return reply.op === 'brands' ? reply.brands : [];
     },
 
-    async readBatch(brand: string, limit: number): Promise<SpoolBatch<SpooledEntry>> {
-      const reply = await link.call({ op: 'read', brand, limit });
+    /** The oldest entries of a brand, behind those of `behind`. */
+    async readBatch(
+      brand: string,
+      limit: number,
+      behind: SpoolPosition = new Map(),
+    ): Promise<SpoolBatch<SpooledEntry>> {
+      const reply = await link.call({ op: 'read', brand, limit, behind });
       return reply.op === 'read' ? reply : { folder: '', entries: [] };
     },
 

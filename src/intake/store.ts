@@ -2,7 +2,7 @@
 // must confirm, because WAIT blocks its connection and counts that connection's writes only.
 import { createAcceptBatch, type AcceptTimes } from '../queue/accept-batch.ts';
 import type { BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
+import { renewConnection, type RedisConnection } from '../queue/connections.ts';
 import type { Store } from './intake.ts';
 
 export interface StoreDependencies {
@@ -26,9 +26,8 @@ export function createStore({ connections, queue, times, waitReplicas, waitTimeo
       return lane.acceptBatch(items);
     },
 
-    // A server that stopped answering may have forgotten us: a new connection shows at once whether it is there.
     reset() {
-      for (const { redis } of lanes) redis.disconnect(true);
+      for (const { redis } of lanes) renewConnection(redis);
     },
   };
 }

@@ -1,11 +1,11 @@
 // Calls accept.lua with a batch of callbacks of one brand. See that file for what it promises.
 import { readFileSync } from 'node:fs';
-import type { ChainableCommander } from 'ioredis';
 import * as z from 'zod';
 import { digestOf, isTerminal, kindOf, referenceDigest } from '../callback/identity.ts';
 import type { Callback } from '../callback/parse-callback.ts';
 import { keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
 import { claimAmount, claimStatus } from './claims.ts';
+import { createConfirmedCall, type Confirmation } from './confirmed-call.ts';
 import type { RedisConnection } from './connections.ts';
 import { jobName, jobOptions, type Source } from './job.ts';
 import { quarantineTtlSlackMs } from './quarantine-store.ts';
@@ -32,12 +32,6 @@ export interface AcceptTimes {
 /** As many as keep one call short; Redis serves nobody else meanwhile. */
 export const batchSizeMax = 16;
 
-export interface Confirmation {
-  /** REDIS_WAIT_REPLICAS; with 0 nothing is waited for. */
-  readonly replicas: number;
-  readonly timeoutMs: number;
-}
-
 export const acceptKeyCount = 15;
 
 const outcomesSchema = z.array(z.enum(acceptOutcomes));
@@ -52,6 +46,7 @@ export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
   redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
   const argumentsOf = acceptArguments(queue, times);
+  const callConfirmed = createConfirmedCall(redis, { lua: acceptScript, numberOfKeys: acceptKeyCount }, wait);
 
   /**
    * One outcome per item, in order, and whether enough replicas confirmed. Throws where Redis refused, timed out or is
@@ -60,14 +55,8 @@ export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, tim
   return async function acceptBatch(items: readonly AcceptItem[]) {
     const args = argumentsOf(items);
     if (wait.replicas === 0) return { outcomes: outcomesSchema.parse(await run(redis, args)), confirmed: true };
-    // One pipeline, so that both reach the same server: WAIT counts what its own connection wrote there.
-    const pipeline = redis.pipeline();
-    void run(pipeline, args);
-    pipeline.wait(wait.replicas, wait.timeoutMs);
-    const [accepted, waited] = (await pipeline.exec()) ?? [];
-    const failure = accepted?.[0] ?? waited?.[0];
-    if (failure !== undefined && failure !== null) throw failure;
-    return { outcomes: outcomesSchema.parse(accepted?.[1]), confirmed: Number(waited?.[1]) >= wait.replicas };
+    const { result, confirmed } = await callConfirmed(args);
+    return { outcomes: outcomesSchema.parse(result), confirmed };
   };
 }
 
@@ -89,7 +78,7 @@ const scriptCommand = z.custom<(...args: (string | number)[]) => Promise<unknown
 );
 
 /** ioredis adds a defined command under its name, where the type checker cannot see it. */
-function run(on: RedisConnection | ChainableCommander, args: readonly (string | number)[]): Promise<unknown> {
+function run(on: RedisConnection, args: readonly (string | number)[]): Promise<unknown> {
   return scriptCommand.parse(Reflect.get(on, command)).apply(on, [...args]);
 }
 

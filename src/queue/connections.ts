@@ -19,12 +19,33 @@ const connectTimeoutMs = 3_000;
 const reconnectMaxMs = 1_000;
 /** Notices a peer that vanished without closing (a half-open socket), also while nothing is sent. */
 const keepAliveMs = 5_000;
+/**
+ * A server that says nothing while an answer is due is given up and looked for anew: behind Sentinel or in a Cluster
+ * another one may have its place by now. Longer than BullMQ's blocking reads (10 s), and for producers than any command.
+ */
+const silenceMaxMs = 15_000;
+/** How long a Cluster's changes may go unnoticed where no answer tells of them (a frozen node gives none). */
+const slotsRefreshMs = 2_000;
 
 export function createRedis(target: RedisTarget, profile: RedisProfile, name: string, log: ConnectionLog) {
   const options = redisOptions(target, profile, name);
   const connection: RedisConnection = connect(target, options, profile);
   watch(connection, name, log);
   return connection;
+}
+
+/**
+ * For a server that stopped answering: it may have forgotten us, or another one has its place, and a new connection
+ * shows it. A Cluster's other nodes are not to blame; there the silent node's connection ends by itself.
+ */
+export function renewConnection(redis: RedisConnection): void {
+  if (redis instanceof Cluster) void refreshSlots(redis);
+  else redis.disconnect(true);
+}
+
+/** Asks a Cluster who owns which slot now. Never fails: who does not get to know stays with what was known. */
+export async function refreshSlots(redis: RedisConnection): Promise<void> {
+  if (redis instanceof Cluster) await new Promise<void>((resolve) => redis.refreshSlotsCache(() => resolve()));
 }
 
 function redisOptions(target: RedisTarget, profile: RedisProfile, name: string) {
@@ -39,8 +60,13 @@ function redisOptions(target: RedisTarget, profile: RedisProfile, name: string) 
     ...(target.password !== undefined && { password: target.password }),
     ...(target.tls && { tls: {} }),
     ...(profile.kind === 'producer'
-      ? { commandTimeout: profile.commandTimeoutMs, enableOfflineQueue: false, maxRetriesPerRequest: 0 }
-      : { maxRetriesPerRequest: null, enableReadyCheck: true }),
+      ? {
+          commandTimeout: profile.commandTimeoutMs,
+          socketTimeout: profile.commandTimeoutMs,
+          enableOfflineQueue: false,
+          maxRetriesPerRequest: 0,
+        }
+      : { maxRetriesPerRequest: null, enableReadyCheck: true, socketTimeout: silenceMaxMs }),
   };
 }
 
@@ -65,6 +91,7 @@ function connect(target: RedisTarget, options: Options, profile: RedisProfile): 
         redisOptions: options,
         enableOfflineQueue: profile.kind === 'worker',
         clusterRetryStrategy: reconnectAfterMs,
+        slotsRefreshInterval: slotsRefreshMs,
         // Certificates name hosts; the nodes of a TLS cluster are reached by the name that they announce.
         ...(target.tls && {
           dnsLookup: (address: string, done: (error: null, address: string) => void) => done(null, address),

@@ -68,6 +68,24 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
+  test('everything into Redis once while too few replicas confirm, and deletes it only when enough do', async () => {
+    for (let number = 0; number < 600; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
+    const got = new Set<number>();
+    let replicasThere = false;
+    const drain = start({
+      submit: async (entries) => {
+        for (const entry of entries) got.add(numberOf(entry));
+        return replicasThere ? 'stored' : 'unconfirmed';
+      },
+    });
+    await until(() => got.size === 600);
+    expect(spool.stats().entries).toBe(600);
+    replicasThere = true;
+    drain.wake();
+    await until(() => spool.stats().entries === 0);
+    await drain.stop(1_000);
+  });
+
   test('a brand although another one is held', async () => {
     await spool.append(spoolEntry('held', 'acme'));
     await spool.append(spoolEntry('goes', 'default'));

@@ -1,0 +1,98 @@
+// A Redis Cluster of three primaries, one brand on each: brands do not stand in each other's way, and a lost primary
+// costs no acknowledged callback.
+import { expect, test } from 'vitest';
+import { keysOf, brandQueue } from '../../src/queue/brand-queue.ts';
+import { makeCertificates } from '../support/certificates.ts';
+import { startCluster, type RedisCluster } from '../support/cluster.ts';
+import { failuresOf, startLoad } from '../support/load.ts';
+import { startMerchant, undelivered, type Merchant } from '../support/merchant.ts';
+import { startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+/** Chosen so that the slots of their hash tags fall to three primaries. */
+const brands = ['nova', 'zeta', 'bolt'] as const;
+const keyOf = (brand: string) => `key-of-${brand}-0123456789`;
+const queueOf = (brand: string) => brandQueue(brand, { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+const ownerOf = (redis: RedisCluster, brand: string) => redis.ownerOf(keysOf.quarantine(queueOf(brand)));
+const ackBudgetMs = 1_500;
+const patience = { timeoutMs: 60_000 };
+
+const serviceFor = (redis: RedisCluster, merchant: Merchant, env: Readonly<Record<string, string>> = {}) =>
+  startService({
+    env: {
+      PAYALO_API_KEYS: brands.map((brand) => `${brand}=${keyOf(brand)}`).join(','),
+      REDIS_URL: redis.url,
+      REDIS_WAIT_REPLICAS: '1',
+      ACK_BUDGET: `${ackBudgetMs}ms`,
+      FORWARD_URL: merchant.url,
+      ...env,
+    },
+  });
+
+for (const [what, signal] of [
+  ['killed', 'SIGKILL'],
+  ['frozen', 'SIGSTOP'],
+] as const) {
+  test(`a primary that is ${what} under load costs no acknowledged callback, makes no answer late, and its brand goes on`, async () => {
+    await using redis = await startCluster();
+    const owners = await Promise.all(brands.map((brand) => ownerOf(redis, brand)));
+    expect(new Set(owners).size).toBe(brands.length);
+    await using merchant = await startMerchant();
+    await using service = await serviceFor(redis, merchant);
+    const url = `${service.url}/webhooks/payalo`;
+    const loads = brands.map((brand) => startLoad({ url, key: keyOf(brand), senders: 2 }));
+    await until(() => loads.every(({ sent }) => sent.length >= 50), patience);
+
+    const [lost] = owners;
+    if (lost === undefined) throw new Error('Every brand has an owner.');
+    await lost.kill(signal);
+    await until(async () => (await ownerOf(redis, 'nova')) !== lost, { ...patience, describe: 'the failover' });
+    const since = loads.map(({ sent }) => sent.length);
+    await until(
+      () =>
+        loads.every(({ sent }, index) =>
+          sent.slice(since[index]).some(({ reference }) => merchant.deliveries.has(reference)),
+        ),
+      { ...patience, describe: 'every brand to be delivered again' },
+    );
+    if (signal === 'SIGSTOP') await lost.kill('SIGCONT');
+    const thawedAt = loads.map(({ sent }) => sent.length);
+    await until(() => loads.every(({ sent }, index) => sent.length >= (thawedAt[index] ?? 0) + 50), patience);
+    const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
+
+    expect(failuresOf(sent)).toEqual([]);
+    expect(sent.filter(({ ms }) => ms > ackBudgetMs + 2_000)).toEqual([]);
+    await until(
+      () =>
+        undelivered(
+          sent.map(({ reference }) => reference),
+          merchant,
+        ).length === 0,
+      {
+        ...patience,
+        describe: 'every acknowledged callback to be delivered',
+      },
+    );
+  });
+}
+
+test('speaks TLS to every node', async () => {
+  const tls = await makeCertificates();
+  await using redis = await startCluster({ tls });
+  await using merchant = await startMerchant();
+  await using service = await serviceFor(redis, merchant, { NODE_EXTRA_CA_CERTS: tls.authority });
+  const url = `${service.url}/webhooks/payalo`;
+  const loads = brands.map((brand) => startLoad({ url, key: keyOf(brand), senders: 1 }));
+  await until(() => loads.every(({ sent }) => sent.length >= 10), patience);
+  const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
+  expect(failuresOf(sent)).toEqual([]);
+  await until(
+    () =>
+      undelivered(
+        sent.map(({ reference }) => reference),
+        merchant,
+      ).length === 0,
+    patience,
+  );
+  expect(service.logs.filter(({ event }) => event === 'callback.accepted').length).toBeGreaterThan(0);
+});

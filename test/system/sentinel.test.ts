@@ -1,0 +1,85 @@
+// Redis behind real Sentinels: the primary is lost under load, and no acknowledged callback with it.
+import { expect, test } from 'vitest';
+import { testKey } from '../support/callbacks.ts';
+import { makeCertificates } from '../support/certificates.ts';
+import { failuresOf, startLoad } from '../support/load.ts';
+import { startMerchant, undelivered } from '../support/merchant.ts';
+import { startSentinelSet } from '../support/sentinel.ts';
+import { startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const path = '/webhooks/payalo';
+const ackBudgetMs = 1_500;
+const patience = { timeoutMs: 60_000 };
+
+for (const [what, signal] of [
+  ['killed', 'SIGKILL'],
+  ['frozen', 'SIGSTOP'],
+] as const) {
+  test(`a primary that is ${what} under load costs no acknowledged callback and makes no answer late`, async () => {
+    await using redis = await startSentinelSet();
+    await using merchant = await startMerchant();
+    await using service = await startService({
+      env: {
+        PAYALO_API_KEYS: testKey,
+        REDIS_URL: redis.url,
+        REDIS_WAIT_REPLICAS: '1',
+        ACK_BUDGET: `${ackBudgetMs}ms`,
+        FORWARD_URL: merchant.url,
+      },
+    });
+    const load = startLoad({ url: `${service.url}${path}` });
+    await until(() => load.sent.length >= 100, patience);
+    const primary = await redis.primary();
+    await primary.kill(signal);
+    await redis.failedOverFrom(primary);
+    // The service is on the new primary once it delivers what came after the failover.
+    const since = load.sent.length;
+    await until(() => load.sent.slice(since).some(({ reference }) => merchant.deliveries.has(reference)), patience);
+    if (signal === 'SIGSTOP') await primary.kill('SIGCONT'); // a former primary that still thinks it is one
+    const thawedAt = load.sent.length;
+    await until(() => load.sent.length >= thawedAt + 100, patience);
+    const sent = await load.stop();
+
+    expect(failuresOf(sent)).toEqual([]);
+    expect(sent.filter(({ ms }) => ms > ackBudgetMs + 2_000)).toEqual([]);
+    await until(
+      () =>
+        undelivered(
+          sent.map(({ reference }) => reference),
+          merchant,
+        ).length === 0,
+      {
+        ...patience,
+        describe: 'every acknowledged callback to be delivered',
+      },
+    );
+  });
+}
+
+test('speaks TLS to the Sentinels and to the servers they name', async () => {
+  const tls = await makeCertificates();
+  await using redis = await startSentinelSet({ tls });
+  await using merchant = await startMerchant();
+  await using service = await startService({
+    env: {
+      PAYALO_API_KEYS: testKey,
+      REDIS_URL: redis.url,
+      REDIS_WAIT_REPLICAS: '1',
+      FORWARD_URL: merchant.url,
+      NODE_EXTRA_CA_CERTS: tls.authority,
+    },
+  });
+  const load = startLoad({ url: `${service.url}${path}`, senders: 1 });
+  await until(() => load.sent.length >= 10, patience);
+  const sent = await load.stop();
+  expect(failuresOf(sent)).toEqual([]);
+  await until(
+    () =>
+      undelivered(
+        sent.map(({ reference }) => reference),
+        merchant,
+      ).length === 0,
+    patience,
+  );
+});
