@@ -55,7 +55,10 @@ export function createMetrics() {
     deliverySeconds: histogram('payalo_delivery_seconds', 'Duration of one attempt at the merchant.', slow),
     endToEndSeconds: histogram('payalo_end_to_end_seconds', 'From receipt to delivery.', slow),
     queueJobs: gauge('payalo_queue_jobs', 'Jobs by state, all brands (from Redis).', ['state']),
-    oldestWaitingSeconds: gauge('payalo_oldest_waiting_seconds', 'Age of the oldest undelivered job (from Redis).'),
+    oldestWaitingSeconds: gauge(
+      'payalo_oldest_waiting_seconds',
+      'Age of the oldest job that waits in the queue (from Redis).',
+    ),
     spoolEntries: gauge('payalo_spool_entries', 'Callbacks in the spool of this process.'),
     spoolBytes: gauge('payalo_spool_bytes', 'Bytes in the spool of this process.'),
     redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),
