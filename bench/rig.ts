@@ -2,7 +2,7 @@
 // the service from the sources, the contestants, and loads; each a process, each ended with the rig.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -39,6 +39,7 @@ export interface ServiceOptions {
 const folder = import.meta.dirname;
 const root = path.dirname(folder);
 const readyMs = 20_000;
+const outputCharactersMax = 4_000;
 const nodeFlags = ['--disable-warning=ExperimentalWarning', '--enable-source-maps'];
 /** A rewrite of the log file in the middle of a run would be measured as if it were a callback's cost. */
 const redisArgs = ['--auto-aof-rewrite-percentage', '0'];
@@ -53,7 +54,8 @@ export async function createRig(say: (text: string) => void) {
   async function startProcess(script: string, args: readonly string[], port: number, options: ProcessOptions = {}) {
     count += 1;
     // The output goes to a file, as to a container's log; nobody reads it but when something fails.
-    const output = openSync(path.join(dir, `${count}.log`), 'w');
+    const log = path.join(dir, `${count}.log`);
+    const output = openSync(log, 'w');
     const child = spawn(process.execPath, [...nodeFlags, ...(options.flags ?? []), script, ...args], {
       cwd: dir,
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
@@ -64,7 +66,7 @@ export async function createRig(say: (text: string) => void) {
     endWithThisProcess(child);
     const stop = async () => end(child);
     started.defer(stop);
-    await untilAnswers(child, port, options.readyPath ?? '/livez');
+    await untilAnswers(child, port, log);
     return { pid: child.pid ?? -1, stop };
   }
 
@@ -155,7 +157,6 @@ export async function outputOf(command: string, args: readonly string[], env: ob
 interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
-  readonly readyPath?: string;
 }
 
 function scriptOf(name: string): string {
@@ -170,15 +171,17 @@ function profileFlags(name: string): string[] {
     : ['--cpu-prof', `--cpu-prof-dir=${into}`, `--cpu-prof-name=${name}-${Date.now()}.cpuprofile`];
 }
 
-async function untilAnswers(child: ChildProcess, port: number, readyPath: string): Promise<void> {
+async function untilAnswers(child: ChildProcess, port: number, log: string): Promise<void> {
   const deadlineMs = performance.now() + readyMs;
   while (performance.now() < deadlineMs && child.exitCode === null) {
-    const response = await fetch(`http://127.0.0.1:${port}${readyPath}`).catch(() => undefined);
+    const response = await fetch(`http://127.0.0.1:${port}/livez`).catch(() => undefined);
     await response?.body?.cancel();
     if (response?.ok) return;
     await delay(20);
   }
-  throw new Error(`${child.spawnargs.join(' ')} was not ready`);
+  throw new Error(
+    `${child.spawnargs.join(' ')} was not ready:\n${readFileSync(log, 'utf8').slice(-outputCharactersMax)}`,
+  );
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -38,7 +38,10 @@ export function parseExact(json: string): unknown {
  */
 const stringOrNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?!\s*:)/g;
 
-/** Whether a double might have lost digits of some number in this JSON text. Errs to true, never to false. */
+/**
+ * Whether a double might have lost digits of some number in this JSON text. Errs to true, never to false. A number
+ * follows one of few characters, so a reference that begins with many digits is not taken for one.
+ */
 export function mayHoldLongNumber(json: string): boolean {
-  return /[\d.]{16}/.test(json);
+  return /(?:^|[\s:,[+-])[\d.]{16}/.test(json);
 }

@@ -9,7 +9,6 @@
   number of log lines, log lines, conflicts as field and value in turn }; '' stands for what is not there.
 ]]
 local base, logLines, activeMax = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local digestLength = 22
 
 local active = {}
 for _, id in ipairs(redis.call('LRANGE', KEYS[4], 0, activeMax - 1)) do
@@ -19,7 +18,7 @@ end
 local jobs = {}
 for index = 4, #ARGV do
   local id = ARGV[index]
-  local digest = string.sub(id, 1, digestLength)
+  local digest = string.match(id, '^(.*)%.') or ''
   local key = base .. ':' .. id
   local fields = redis.call('HMGET', key, 'data', 'returnvalue', 'failedReason', 'processedOn', 'finishedOn', 'corrects', 'erased')
   for at = 1, 7 do

@@ -8,15 +8,14 @@
   Returns how many were removed.
 ]]
 local base, upTo = ARGV[1], tonumber(ARGV[2])
-local digestLength = 22
 local removed = 0
 
 for at = 2, #ARGV - 4, 4 do
   local id, merchantDigest, state, deliveredAt = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local score = redis.call('ZSCORE', KEYS[1], id)
   if score and tonumber(score) <= upTo then
-    local digest = string.sub(id, 1, digestLength)
-    local nonce = string.sub(id, digestLength + 1)
+    local digest = string.match(id, '^(.*)%.') or ''
+    local nonce = string.sub(id, #digest + 1)
     local job = base .. ':' .. id
     redis.call('ZREM', KEYS[1], id)
     redis.call('DEL', job, job .. ':logs', job .. ':dependencies', job .. ':processed', job .. ':failed',

@@ -72,11 +72,12 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   await app.register(rateLimit, { global: false });
   const countFailure = app.createRateLimit({ max: config.AUTH_FAILURES_PER_MINUTE, timeWindow: 60_000 });
 
-  app.addHook('onRequest', async (request, reply) => {
+  // Hooks with a callback: an async one costs every callback a promise.
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     // Answered here, before anything of a body is read.
-    if (request.is404) return answerUnknown(request, reply);
-    return undefined;
+    if (request.is404) answerUnknown(request, reply);
+    else done();
   });
 
   app.addHook('preHandler', (request, _reply, done) => {
@@ -135,14 +136,20 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
 
   app.decorateRequest('brand', '');
 
-  async function authenticate(request: FastifyRequest, reply: FastifyReply) {
+  function authenticate(request: FastifyRequest, reply: FastifyReply, done: () => void) {
     const brand = apiKeys.brandOf(request.headers['x-api-key']);
-    if (brand !== undefined) {
-      request.setDecorator('brand', brand);
-      // The body is read as it comes, whatever its Content-Type says; Fastify would refuse a malformed one.
-      delete request.raw.headers['content-type'];
-      return undefined;
+    if (brand === undefined) {
+      refuse(request, reply).catch((error: unknown) => reply.send(error));
+      return;
     }
+    request.setDecorator('brand', brand);
+    // The body is read as it comes, whatever its Content-Type says; Fastify would refuse a malformed one. (Deleting the
+    // header would make the object slow for whoever reads another one.)
+    request.raw.headers['content-type'] = undefined;
+    done();
+  }
+
+  async function refuse(request: FastifyRequest, reply: FastifyReply) {
     const failures = await countFailure(request);
     if (!failures.isAllowed && failures.isExceeded) {
       metrics.callbacks.inc({ outcome: 'limited' });
@@ -208,9 +215,16 @@ function hasBody({ headers }: FastifyRequest): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
+/**
+ * Without a serializer Fastify would add a charset, which JSON's media type has not. (It leaves bytes alone, too, but
+ * they would leave in a write of their own, beside the headers.)
+ */
+function asItIs(body: string): string {
+  return body;
+}
+
 function sendJson(reply: FastifyReply, body: string) {
-  // As bytes: to a text Fastify would add a charset, which JSON's media type has not.
-  return reply.header('content-type', 'application/json').send(Buffer.from(body));
+  return reply.serializer(asItIs).header('content-type', 'application/json').send(body);
 }
 
 function sendProblem(request: FastifyRequest, reply: FastifyReply, document: Problem, { close = false } = {}) {
@@ -220,6 +234,7 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, document: Pro
   }
   return reply
     .code(document.status)
+    .serializer(asItIs)
     .header('content-type', problemContentType)
-    .send(Buffer.from(JSON.stringify({ ...document, requestId: request.id })));
+    .send(JSON.stringify({ ...document, requestId: request.id }));
 }
