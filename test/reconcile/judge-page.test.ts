@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { judgePage } from '../../src/reconcile/judge-page.ts';
+import { parseTransaction } from '../../src/reconcile/transaction.ts';
+import { callbackBody } from '../support/callbacks.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createRig } from './reconcile-rig.ts';
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+const nowText = () => new Date().toISOString();
+const transactionOf = (body: string) => {
+  const transaction = parseTransaction(body.replace(/"createdAt": +"[^"]*"/, `"createdAt": "${nowText()}"`));
+  if (transaction === undefined) throw new Error('no transaction');
+  return transaction;
+};
+
+test('without a completion time, RECONCILE_GRACE counts from when it was first seen ended', async () => {
+  await using rig = await createRig({ redisUrl: redis.url, environment: { RECONCILE_GRACE: '5m' } });
+  const undated = transactionOf(callbackBody().replace(/"completedAt": "[^"]*"/, '"completedAt": null'));
+  const judgement = async () => (await judgePage(rig.scope, [undated]))[0]?.judgement;
+  expect(await judgement()).toBe('early');
+  rig.clock.advance(240_000);
+  expect(await judgement()).toBe('early');
+  rig.clock.advance(60_001);
+  expect(await judgement()).toBe('missing');
+});
+
+test('an amount that one side does not name contradicts nothing, another decimal of the same value neither', async () => {
+  await using rig = await createRig({ redisUrl: redis.url });
+  const reference = 'b2pamounts';
+  await rig.receive(callbackBody({ reference, amount: '100.00' }));
+  const judgement = async (body: string) => (await judgePage(rig.scope, [transactionOf(body)]))[0]?.judgement;
+  expect(await judgement(callbackBody({ reference, amount: '1e2' }))).toBe('known');
+  expect(await judgement(callbackBody({ reference }).replace(/"finalAmount":.*/, '"finalAmount": null,'))).toBe(
+    'known',
+  );
+  expect(await judgement(callbackBody({ reference, amount: '100.01' }))).toBe('differs');
+  expect(await judgement(callbackBody({ reference, status: 'failed' }))).toBe('differs');
+});
