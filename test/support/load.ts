@@ -12,10 +12,12 @@ export interface Sent {
 }
 
 export interface LoadOptions {
-  /** Of the callback path. A function is asked before each callback. */
+  /** Of the callback path. */
   readonly url: string;
   readonly key?: string;
   readonly senders?: number;
+  /** The authority to trust, for https. */
+  readonly ca?: string;
 }
 
 export interface Load {
@@ -28,9 +30,9 @@ const gatewayTimeoutMs = 15_000;
 /** Between two callbacks of one sender: a steady stream, not a race for the processor. */
 const paceMs = 10;
 
-export function startLoad({ url, key = testKey, senders = 4 }: LoadOptions): Load {
+export function startLoad({ url, key = testKey, senders = 4, ca }: LoadOptions): Load {
   const sent: Sent[] = [];
-  const agent = new Agent({ connections: senders });
+  const agent = new Agent({ connections: senders, ...(ca !== undefined && { connect: { ca } }) });
   const stopping = new AbortController();
 
   async function sendOne(): Promise<void> {

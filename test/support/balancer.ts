@@ -1,0 +1,90 @@
+// A real load balancer, started from the example configuration of deploy/ with nothing changed but its addresses.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { freePort, isFree } from '../../scripts/private-redis.ts';
+import { makeCertificates } from './certificates.ts';
+import { makeTempDir } from './temp-dir.ts';
+import { until } from './until.ts';
+
+export interface Balancer extends AsyncDisposable {
+  readonly url: string;
+  /** The authority that its clients must trust. */
+  readonly ca: string;
+}
+
+export interface BalancerOptions {
+  readonly program: string;
+  readonly args: (file: string, dir: string) => readonly string[];
+  /** Below deploy/. */
+  readonly configuration: string;
+  /** What stands in the example for the folder of the certificates. */
+  readonly certificateFolder: string;
+  /** Ports of receiver-1 and receiver-2. */
+  readonly receivers: readonly [number, number];
+}
+
+const deploy = path.join(import.meta.dirname, '..', '..', 'deploy');
+
+export async function startBalancer(options: BalancerOptions): Promise<Balancer> {
+  const dir = await makeTempDir('balancer');
+  const port = await freePort();
+  const certificates = path.join(dir, 'certificates');
+  const ca = await writeCertificates(certificates);
+  const example = await readFile(path.join(deploy, options.configuration), 'utf8');
+  const changes: readonly (readonly [from: string, to: string])[] = [
+    [options.certificateFolder, certificates],
+    [example.includes('bind :443') ? 'bind :443' : 'listen 443', listenLine(example, port)],
+    ['receiver-1:3000', `127.0.0.1:${options.receivers[0]}`],
+    ['receiver-2:3000', `127.0.0.1:${options.receivers[1]}`],
+  ];
+  const file = path.join(dir, path.basename(options.configuration));
+  await writeFile(file, changes.reduce(replaceThere, example));
+
+  // A file, since nginx opens /dev/stdout again, which a pipe of Node's does not allow.
+  const log = path.join(dir, 'output');
+  const descriptor = openSync(log, 'a');
+  const child = spawn(options.program, options.args(file, dir), {
+    stdio: ['ignore', descriptor, descriptor],
+    detached: true,
+  });
+  closeSync(descriptor);
+  endWithThisProcess(child);
+  const isUp = async () => {
+    if (child.exitCode !== null) throw new Error(`${options.program} ended:\n${readFileSync(log, 'utf8')}`);
+    return !(await isFree(port));
+  };
+  await until(isUp, { describe: `${options.program} to listen` });
+  return {
+    url: `https://127.0.0.1:${port}`,
+    ca,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    },
+  };
+}
+
+function listenLine(example: string, port: number): string {
+  return example.includes('bind :443') ? `bind 127.0.0.1:${port}` : `listen 127.0.0.1:${port}`;
+}
+
+function replaceThere(text: string, [from, to]: readonly [string, string]): string {
+  if (!text.includes(from)) throw new Error(`The example does not say ${from} any more.`);
+  return text.replaceAll(from, to);
+}
+
+/** HAProxy reads the key from the certificate's file, nginx from one of its own. */
+async function writeCertificates(folder: string): Promise<string> {
+  const { authority, certificate, key } = await makeCertificates();
+  await mkdir(folder);
+  await copyFile(key, path.join(folder, 'server.key'));
+  await writeFile(
+    path.join(folder, 'server.pem'),
+    (await readFile(certificate, 'utf8')) + (await readFile(key, 'utf8')),
+  );
+  return readFile(authority, 'utf8');
+}
