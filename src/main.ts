@@ -27,9 +27,11 @@ export async function main(roleArguments: readonly string[]): Promise<void> {
   process.on('uncaughtException', (error) => endAfter(log, 'uncaughtException', error));
   process.on('unhandledRejection', (reason) => endAfter(log, 'unhandledRejection', reason));
   const metrics = createMetrics();
-  const service = await startRoles(config, log, metrics).catch(endWithSentence);
+  const starting = startRoles(config, log, metrics).catch(endWithSentence);
+  // From here on, not only once all is up: a listener may have answered callbacks already.
+  stopOnSignals(starting, log, config.SHUTDOWN_TIMEOUT);
+  await starting;
   log.info({ event: 'service.started', roles: [...config.roles] });
-  stopOnSignals(service, log, config.SHUTDOWN_TIMEOUT);
 }
 
 /** What only starting shows: a module that cannot be used, a port that is taken. */
@@ -39,7 +41,7 @@ function endWithSentence(error: unknown): never {
   process.exit(error instanceof ConfigError ? exitConfig : 1);
 }
 
-function stopOnSignals(service: Service, log: Log, timeoutMs: number): void {
+function stopOnSignals(starting: Promise<Service>, log: Log, timeoutMs: number): void {
   let stoppingSince: number | undefined;
   const onSignal = (signal: string) => {
     if (stoppingSince !== undefined) {
@@ -53,7 +55,8 @@ function stopOnSignals(service: Service, log: Log, timeoutMs: number): void {
       log.error({ event: 'service.stop_overdue', timeoutMs });
       process.exit(1);
     }, timeoutMs).unref();
-    service.stop().then(
+    const stopped = starting.then((service) => service.stop());
+    stopped.then(
       () => {
         log.info({ event: 'service.stopped', ms: Math.round(performance.now() - (stoppingSince ?? 0)) });
         process.exit(0);

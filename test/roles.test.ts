@@ -1,4 +1,6 @@
 // The roles as processes: the way of a callback from one to the other, and how they end.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { answer } from '../src/simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../src/simulator/merchant.ts';
@@ -6,6 +8,7 @@ import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { openRaw, requestText } from './support/raw-http.ts';
 import { startRedis } from './support/redis.ts';
 import { startService, type TestService } from './support/service.ts';
+import { makeTempDir } from './support/temp-dir.ts';
 import { until } from './support/until.ts';
 
 const secret = `whsec_${Buffer.from('a secret of thirty-two characters').toString('base64')}`;
@@ -142,6 +145,25 @@ describe('on SIGTERM', () => {
     expect((await service.stop()).code).toBe(0);
     silent.destroy();
     half.destroy();
+  });
+
+  test('ends in order with 0 also while it is still starting', async () => {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/main.ts', 'receive'], {
+      // Nothing listens there, so that the start waits for Redis.
+      env: {
+        PAYALO_API_KEYS: testKey,
+        REDIS_URL: 'redis://127.0.0.1:1',
+        PORT: '0',
+        OPS_PORT: '0',
+        SHUTDOWN_TIMEOUT: '3s',
+      },
+    });
+    let output = '';
+    child.stdout.on('data', (data: Buffer) => (output += data.toString()));
+    await until(() => output.includes('redis.down'), { describe: 'the start to wait' });
+    expect(output).not.toContain('service.started');
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([0, null]);
   });
 
   test('gives deliveries in flight back without spending an attempt', async () => {
