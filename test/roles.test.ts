@@ -155,7 +155,8 @@ describe('on SIGTERM', () => {
         REDIS_URL: 'redis://127.0.0.1:1',
         PORT: '0',
         OPS_PORT: '0',
-        SHUTDOWN_TIMEOUT: '3s',
+        SHUTDOWN_TIMEOUT: '10s',
+        SPOOL_DIR: await makeTempDir('spool'),
       },
     });
     let output = '';
