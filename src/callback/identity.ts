@@ -13,7 +13,7 @@ export interface Identity {
 
 export const terminalKind = 'terminal';
 
-const identityBytes = 12;
+const identityCharacters = 16;
 const webhookIdBytes = 16;
 
 export function isTerminal(status: string | null): boolean {
@@ -31,12 +31,12 @@ export function kindOf(status: string | null): string | undefined {
  * length; long enough that of a billion remembered at once no two are taken for one (1 in 10^11).
  */
 export function digestOf({ brand, gatewayReference, kind }: Identity): string {
-  return digest([brand, gatewayReference, kind], identityBytes);
+  return shortDigest([brand, gatewayReference, kind]);
 }
 
 /** The digest of a reference whatever the status; also used for a merchant's reference, told apart by `what`. */
 export function referenceDigest(brand: string, what: 'gateway' | 'merchant', reference: string): string {
-  return digest([what, brand, reference], identityBytes);
+  return shortDigest([what, brand, reference]);
 }
 
 /**
@@ -45,10 +45,16 @@ export function referenceDigest(brand: string, what: 'gateway' | 'merchant', ref
  */
 export function webhookIdOf(identity: Identity, sequence: number): string {
   const { brand, gatewayReference, kind } = identity;
-  return `msg_${digest(['webhook', brand, gatewayReference, kind, String(sequence)], webhookIdBytes)}`;
+  const input = inputOf(['webhook', brand, gatewayReference, kind, String(sequence)]);
+  return `msg_${hash('sha256', input, 'buffer').toString('base64url', 0, webhookIdBytes)}`;
+}
+
+/** As text at once: a hash handed over as bytes costs three times as much. */
+function shortDigest(parts: readonly string[]): string {
+  return hash('sha256', inputOf(parts), 'base64url').slice(0, identityCharacters);
 }
 
 // JSON keeps the parts apart, and its escapes keep apart lone surrogates, which UTF-8 would make one character of.
-function digest(parts: readonly string[], bytes: number): string {
-  return hash('sha256', JSON.stringify(parts), 'buffer').toString('base64url', 0, bytes);
+function inputOf(parts: readonly string[]): string {
+  return JSON.stringify(parts);
 }

@@ -84,7 +84,9 @@ local function accept(at)
   local data, source, part, referenceDigest = ARGV[at + 8], ARGV[at + 9], tonumber(ARGV[at + 10]), ARGV[at + 11]
   local brand = ARGV[at + 12]
   local claimKey = base .. '/c:' .. digest
-  local claim = redis.call('GET', claimKey)
+  local first = string.format('%s,0,0,%s,%s,%s', nonce, receivedAt36, status, amount)
+  local isFirst = redis.call('SET', claimKey, first, 'NX', 'PX', claimTtl)
+  local claim = not isFirst and redis.call('GET', claimKey)
   local sequence = 0
   local corrects
 
@@ -109,8 +111,6 @@ local function accept(at)
     data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
     redis.call('SET', claimKey, string.format('%s,%d,%s,%s,%s,%s', nonce, sequence, duplicates, receivedAt36,
       status, amount), 'PX', claimTtl)
-  else
-    redis.call('SET', claimKey, string.format('%s,0,0,%s,%s,%s', nonce, receivedAt36, status, amount), 'PX', claimTtl)
   end
 
   local jobId = digest .. nonce
