@@ -1,0 +1,69 @@
+// The bytes on which the arithmetic of docs/scaling.md rests, measured on the gateway's own example.
+import { Redis } from 'ioredis';
+import { expect, test } from 'vitest';
+import { createAcceptBatch, batchSizeMax } from '../../src/queue/accept-batch.ts';
+import { brandQueue } from '../../src/queue/brand-queue.ts';
+import { createNonce, toJobData } from '../../src/queue/job.ts';
+import { callbackOf } from '../support/callbacks.ts';
+import { startRedis } from '../support/redis.ts';
+
+const count = 8_000;
+const dayMs = 86_400_000;
+const times = {
+  DEDUP_TTL: 14 * dayMs,
+  RETAIN_COMPLETED: 3 * dayMs,
+  RETAIN_FAILED: 90 * dayMs,
+  QUARANTINE_RETAIN: 30 * dayMs,
+};
+
+test('a callback in Redis costs less than 2.6 kB, its append-only line as much, and its reference alone less than 200 B', async () => {
+  await using server = await startRedis();
+  const redis = new Redis(server.url);
+  const queue = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+  const accept = createAcceptBatch(redis, queue, times, { replicas: 0, timeoutMs: 0 });
+  const before = await bytesOf(redis);
+  for (let at = 0; at < count; at += batchSizeMax) {
+    await accept(Array.from({ length: batchSizeMax }, (_, offset) => itemOf(at + offset)));
+  }
+  const after = await bytesOf(redis);
+
+  // What is left when retention has removed everything but the memory of the reference.
+  for (const key of await redis.keys('*')) if (!key.includes('/c:')) await redis.del(key);
+  const remembered = await bytesOf(redis);
+  redis.disconnect();
+
+  const each = {
+    memory: Math.round((after.memory - before.memory) / count),
+    disk: Math.round((after.disk - before.disk) / count),
+    reference: Math.round((remembered.memory - before.memory) / count),
+  };
+  console.log(`bytes a callback: ${JSON.stringify(each)}`);
+  expect(each.memory).toBeLessThan(2_600);
+  expect(each.disk).toBeLessThan(2_600);
+  expect(each.reference).toBeLessThan(200);
+});
+
+function itemOf(number: number) {
+  const suffix = String(number).padStart(9, '0');
+  const callback = callbackOf({ reference: `b2p01j3abcdef00000000000${suffix}`, merchantReference: `order-${suffix}` });
+  const receivedAtMs = Date.now();
+  const origin = {
+    brand: 'default',
+    source: 'callback',
+    receivedAt: new Date(receivedAtMs).toISOString(),
+    requestId: '0190f3f8-7a1e-7cc0-8d3a-4e5f6a7b8c9d',
+  } as const;
+  return {
+    callback,
+    source: origin.source,
+    receivedAtMs,
+    nonce: createNonce(),
+    data: JSON.stringify(toJobData(callback, origin)),
+  };
+}
+
+async function bytesOf(redis: Redis): Promise<{ memory: number; disk: number }> {
+  const info = `${await redis.info('memory')}${await redis.info('persistence')}`;
+  const read = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]);
+  return { memory: read('used_memory'), disk: read('aof_current_size') };
+}
