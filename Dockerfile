@@ -12,12 +12,12 @@ FROM node:24-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # npm's own notes hold dates and versions of npm; the program does not read them.
-RUN npm ci --omit=dev && rm -f node_modules/.package-lock.json
+RUN npm ci --ignore-scripts --omit=dev && rm -f node_modules/.package-lock.json
 
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci
+RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts/build.ts scripts/
 COPY src src

@@ -1,5 +1,7 @@
 // The tests, in two parts: those that need Node and a Redis only, and (`--mode system`) those with other real programs.
-// Each test file is a process of its own. Two at a time: most of the work is done by their children.
+// Each test file is a process of its own. More at a time than there are processors: they wait for other processes most of
+// the time, and none of them asserts on speed.
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig(({ mode }) => ({
@@ -8,7 +10,7 @@ export default defineConfig(({ mode }) => ({
     exclude: mode === 'system' ? [] : ['test/system/**'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: Math.min(8, Math.max(4, 2 * availableParallelism())),
     testTimeout: mode === 'system' ? 120_000 : 30_000,
     hookTimeout: mode === 'system' ? 300_000 : 60_000,
   },

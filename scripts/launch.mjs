@@ -70,7 +70,7 @@ async function ensurePackages(nodePath) {
   await withLock('packages', async () => {
     if (isCurrent(home, lock)) return;
     say('Installing the npm packages of package-lock.json (once, some ten seconds)');
-    const npmArgs = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+    const npmArgs = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
     await npm(nodePath, npmArgs, root, 'The npm packages could not be installed.');
     markCurrent(home, lock);
   });

@@ -88,6 +88,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   await spool.ready();
   drain.start();
   quarantine.start();
+  const operateRedis = connect('operate');
   const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
 
   // Before any listener: a handler module that cannot be used stops the start.
@@ -104,12 +105,13 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
         canStore,
       })
     : undefined;
+  // Whoever calls first shall not meet a connection that is still being made; a Redis that is out is not waited for.
+  const connected = Promise.all([...intakeConnections, operateRedis].map(whenReady));
+  await Promise.race([connected, delay(config.ACK_BUDGET)]);
   if (receiver !== undefined) {
-    await Promise.race([Promise.all(intakeConnections.map(whenReady)), delay(config.ACK_BUDGET)]);
     log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
   }
 
-  const operateRedis = connect('operate');
   let isStopping = false;
   const operator = await createOperator({
     config,

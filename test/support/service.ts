@@ -23,6 +23,8 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       HOST: '127.0.0.1',
       PORT: '0',
       OPS_PORT: '0',
+      // A third of it passes after each SIGTERM, while balancers look away.
+      SHUTDOWN_TIMEOUT: '4s',
       SPOOL_DIR: path.join(dir, 'spool'),
       ...options.env,
     },
