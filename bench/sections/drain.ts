@@ -1,9 +1,10 @@
 // How fast a backlog reaches an instant merchant, against the bare ceiling of one undici pool that posts the same bodies
 // from memory; the two in turn, several rounds.
 import { setTimeout as delay } from 'node:timers/promises';
+import { Queue } from 'bullmq';
 import * as z from 'zod';
 import { defaultQueue, fillBacklog } from '../backlog.ts';
-import { cpuMicroseconds, withCpu } from '../cpu-time.ts';
+import { withCpu } from '../cpu-time.ts';
 import { merchantCounts, type BenchRedis, type Rig, type Running } from '../rig.ts';
 import { sized, type Section } from '../section.ts';
 import { median, round } from '../statistics.ts';
@@ -29,9 +30,11 @@ export const drain: Section = {
     const callbacks = sized(size, 20_000, 300);
     const ceilings: Sample[] = [];
     const drains: Sample[] = [];
+    const before: Sample[] = [];
     for (let at = 0; at < size.rounds; at += 1) {
       ceilings.push(await postAll(rig, merchant, callbacks));
       drains.push(await drainAll(rig, redis, merchant, callbacks));
+      if (size.against !== undefined) before.push(await drainAll(rig, redis, merchant, callbacks, size.against));
     }
     await merchant.stop();
     await redis.stop();
@@ -40,6 +43,7 @@ export const drain: Section = {
       rows: [
         { contestant: 'undici pool from memory', ...rowOf(ceilings) },
         { contestant: 'this service (work)', ...rowOf(drains) },
+        ...(size.against === undefined ? [] : [{ contestant: 'the service of --against', ...rowOf(before) }]),
       ],
       summary: { 'drain / ceiling': round(ratio, 2) },
     };
@@ -51,18 +55,26 @@ async function postAll(rig: Rig, merchant: Running, callbacks: number): Promise<
   return { perSecond: await pace(merchant), nodeUs: ceilingSchema.parse(used).cpuMicroseconds / callbacks, redisUs: 0 };
 }
 
-async function drainAll(rig: Rig, redis: BenchRedis, merchant: Running, callbacks: number): Promise<Sample> {
+/** The queue is paused until the worker is there, so that its start is not measured. */
+async function drainAll(
+  rig: Rig,
+  redis: BenchRedis,
+  merchant: Running,
+  callbacks: number,
+  checkout?: string,
+): Promise<Sample> {
   await redis.client.flushall();
   await fillBacklog(redis, 'drain', callbacks);
-  const { result: worker, cpu } = await withCpu([redis.pid], async () => {
-    const started = await rig.startService({ roles: ['work'], redis, env: { FORWARD_URL: merchant.url } });
+  const queue = new Queue(defaultQueue.name, { prefix: defaultQueue.prefix, connection: redis.client });
+  await queue.pause();
+  const worker = await rig.startService({ roles: ['work'], redis, env: { FORWARD_URL: merchant.url }, checkout });
+  const { cpu } = await withCpu([worker.pid, redis.pid], async () => {
+    await queue.resume();
     await untilDelivered(redis, callbacks);
-    return started;
   });
-  // The process's start is in it, as it is in the ceiling's.
-  const nodeUs = cpuMicroseconds(worker.pid) / callbacks;
   await worker.stop();
-  return { perSecond: await pace(merchant), nodeUs, redisUs: (cpu[0] ?? Number.NaN) / callbacks };
+  const [nodeUs = Number.NaN, redisUs = Number.NaN] = cpu.map((used) => used / callbacks);
+  return { perSecond: await pace(merchant), nodeUs, redisUs };
 }
 
 /** Deliveries a second between the first and the last one. */

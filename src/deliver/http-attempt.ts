@@ -31,23 +31,18 @@ export function createHttpAttempt({ url: text, brand, timeoutMs, connectionsMax,
   });
 
   const attempt: Attempt = async (delivery, stop) => {
-    const controller = new AbortController();
-    let cause: 'timeout' | 'stop' | undefined;
-    const end = (why: 'timeout' | 'stop') => {
-      cause ??= why;
-      controller.abort();
-    };
-    const onStop = () => end('stop');
-    const timer = setTimeout(end, timeoutMs, 'timeout');
+    const exchange = createExchange();
+    const onStop = () => exchange.end({ kind: 'aborted' });
+    const timer = setTimeout(exchange.end, timeoutMs, { kind: 'error', error: 'timeout' });
     stop.addEventListener('abort', onStop);
     if (stop.aborted) onStop();
     try {
       const headers = { ...fixedHeaders, ...deliveryHeaders(delivery, secrets, now()) };
       const { body } = delivery.job;
-      return await read(await pool.request({ method: 'POST', path, headers, body, signal: controller.signal }));
+      pool.dispatch({ method: 'POST', path, headers, body }, exchange.handler);
+      return await exchange.result;
     } catch (error) {
-      if (cause === 'stop') return { kind: 'aborted' };
-      return { kind: 'error', error: cause ?? errorClass(error) };
+      return { kind: 'error', error: errorClass(error) };
     } finally {
       clearTimeout(timer);
       stop.removeEventListener('abort', onStop);
@@ -57,25 +52,57 @@ export function createHttpAttempt({ url: text, brand, timeoutMs, connectionsMax,
   return { attempt, close: () => pool.destroy() };
 }
 
-async function read(response: Dispatcher.ResponseData): Promise<AttemptResult> {
+/**
+ * One request and its answer as one result. On undici's `dispatch`, whose `request` makes a stream and an AbortSignal's
+ * listeners for each answer, which here cost more than the request.
+ */
+function createExchange() {
+  const { promise: result, resolve } = Promise.withResolvers<AttemptResult>();
+  let control: Dispatcher.DispatchController | undefined;
+  let isBrokenOff = false;
+  let status = 0;
+  let retryAfter: string | undefined;
   const parts: Buffer[] = [];
   let kept = 0;
   let bytes = 0;
-  for await (const chunk of response.body) {
-    if (!Buffer.isBuffer(chunk)) continue;
-    if (kept < answerBytesMax) parts.push(chunk.subarray(0, answerBytesMax - kept));
-    kept = Math.min(kept + chunk.length, answerBytesMax);
-    bytes += chunk.length;
-    // Leaving the loop destroys the body, and with it a connection that nobody would read to its end.
-    if (bytes > bodyReadBytesMax) break;
+
+  /** Settles it with a result of ours, and gives up the connection: nobody would read it to its end. */
+  function end(outcome: AttemptResult): void {
+    resolve(outcome);
+    isBrokenOff = true;
+    control?.abort(new Error('broken off'));
   }
-  const retryAfter = response.headers['retry-after'];
-  return {
+
+  const answered = (): AttemptResult => ({
     kind: 'answered',
-    status: response.statusCode,
-    retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
+    status,
+    retryAfter,
     answer: Buffer.concat(parts).toString(),
+  });
+
+  const handler: Dispatcher.DispatchHandler = {
+    onRequestStart(controller) {
+      control = controller;
+      if (isBrokenOff) controller.abort(new Error('broken off'));
+    },
+    onResponseStart(_controller, statusCode, headers) {
+      if (statusCode < 200) return; // only information; the answer is still to come
+      status = statusCode;
+      const header = headers['retry-after'];
+      retryAfter = Array.isArray(header) ? header[0] : header;
+    },
+    onResponseData(_controller, chunk) {
+      // A copy: what undici hands over is part of what it reads into.
+      if (kept < answerBytesMax) parts.push(Buffer.from(chunk.subarray(0, answerBytesMax - kept)));
+      kept = Math.min(kept + chunk.length, answerBytesMax);
+      bytes += chunk.length;
+      if (bytes > bodyReadBytesMax) end(answered());
+    },
+    onResponseEnd: () => resolve(answered()),
+    onResponseError: (_controller, error) => resolve({ kind: 'error', error: errorClass(error) }),
   };
+
+  return { result, handler, end };
 }
 
 /** A name for logs and records that says what went wrong and has few values. */
