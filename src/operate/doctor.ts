@@ -57,7 +57,10 @@ export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queue
 export async function runStartChecks({ config, queues, redis, log, now = Date.now }: StartCheckOptions): Promise<void> {
   const checks = await Promise.all([
     checkRedis({ redis, queues: [...queues], now }),
-    checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production }),
+    // Who takes no callbacks needs no spool, and has said once already where there is none.
+    config.roles.has('receive')
+      ? checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production })
+      : [],
   ]);
   const unwell = checks.flat().filter(({ status }) => status !== 'ok');
   for (const { name, ...rest } of unwell) log.warn({ event: 'doctor.finding', check: name, ...rest });

@@ -168,6 +168,13 @@ describe('send', () => {
   });
 });
 
+test('the doctor, started as a command, finds a Redis that is well to be well, and ends with 0', async () => {
+  const well = await run(['doctor', '--json']);
+  expect(jsonOf(well)['checks']).toContainEqual(expect.objectContaining({ name: 'Redis appendonly', status: 'ok' }));
+  expect(jsonOf(well)['checks']).not.toContainEqual(expect.objectContaining({ status: 'problem' }));
+  expect(well.code).toBe(0);
+});
+
 test('the doctor finds what is wrong, and ends with 1 where it is a problem', async () => {
   const { code, out } = await run(['doctor', '--json'], { REDIS_URL: 'redis://127.0.0.1:1' });
   expect(code).toBe(1);

@@ -172,6 +172,20 @@ test('at start logs what is unwell, and nothing else', async () => {
   expect(lines).not.toContainEqual(expect.objectContaining({ status: 'ok' }));
 });
 
+test('at start a process that takes no callbacks does not speak of the spool', async () => {
+  const { redis } = await setUp();
+  const environment = { PAYALO_API_KEYS: testKey, SPOOL_DIR: '/proc/none', FORWARD_URL: 'http://127.0.0.1:1/' };
+  const lines: object[] = [];
+  const log = { info: () => {}, warn: (line: object) => lines.push(line) };
+  for (const role of ['work', 'receive']) {
+    const loaded = loadConfig(environment, [role]);
+    if ('problems' in loaded) throw new Error(loaded.problems.join('\n'));
+    await runStartChecks({ config: loaded.config, queues: [brandQueue('default', loaded.config)], redis, log });
+    const ofSpool = lines.filter((line) => String(Reflect.get(line, 'check')).startsWith('spool'));
+    expect(ofSpool).toHaveLength(role === 'work' ? 0 : 1);
+  }
+});
+
 async function setUp(environment: Record<string, string> = {}): Promise<{ redis: Redis; config: Config; url: string }> {
   const server = await startRedis();
   const redis = new Redis(server.url);
