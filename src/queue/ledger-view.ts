@@ -109,7 +109,10 @@ export function toView(record: JobRecord, data: JobData, conflicts: Conflict[]):
   };
 }
 
-/** What the claim alone still tells, once retention (or a worker with removeOnComplete) has removed the job. */
+/**
+ * What the claim alone still tells, once retention (or a worker with removeOnComplete) has removed the job, or where
+ * the job's data cannot be read.
+ */
 export function toRemembered(
   record: JobRecord,
   gatewayReference: string,
@@ -125,11 +128,11 @@ export function toRemembered(
     status,
     type: null,
     amount: splitAmount(claim.amount),
-    state: callbackStates.find((state) => state === claim.state) ?? 'delivered',
+    state: stateOf(record),
     receivedAt: new Date(claim.receivedAtMs).toISOString(),
-    deliveredAt: toTime(claim.deliveredAtMs),
+    deliveredAt: toTime(claim.deliveredAtMs ?? deliveredAtMs(record)),
     nextAttemptAt: null,
-    failedReason: null,
+    failedReason: record.place === 'failed' && record.failedReason !== '' ? record.failedReason : null,
     source: null,
     sequence: claim.sequence,
     duplicates: claim.duplicates,

@@ -140,6 +140,19 @@ describe('find', () => {
     expect(await found(reference)).toMatchObject({ state: 'failed', attempts: [{ error: 'database is down' }] });
   });
 
+  test('does not call delivered what failed because its data could not be read', async () => {
+    const reference = await stored.store();
+    const job = await stored.take();
+    await stored.redis.hset(`${stored.queue.base}:${job.id ?? ''}`, 'data', 'no JSON {');
+    expect(await found(reference)).toMatchObject({ state: 'delivering', body: null });
+    await job.moveToFailed(new UnrecoverableError("the job's data is no callback"), 'token', false);
+    expect(await found(reference)).toMatchObject({
+      state: 'failed',
+      deliveredAt: null,
+      failedReason: "the job's data is no callback",
+    });
+  });
+
   test('does not know a reference that never came', async () => {
     expect(await ledger.find('never')).toBeUndefined();
   });
