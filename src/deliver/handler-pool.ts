@@ -3,6 +3,8 @@
 //
 // A thread takes one callback at a time; threads are started when they are needed and kept. `check` imports the module
 // once and throws ConfigError where that cannot work, so that a broken module stops the start.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -12,7 +14,7 @@ import { threadReply, type ThreadReply, type ThreadRequest } from './handler-thr
 import { ConfigError } from '../runtime/config-error.ts';
 
 export interface HandlerPoolOptions {
-  /** HANDLER_MODULE: a path, relative to the working folder. */
+  /** HANDLER_MODULE: a path relative to the working folder, or the name of a package installed there. */
   readonly module: string;
   readonly timeoutMs: number;
   readonly log: Log;
@@ -29,6 +31,21 @@ function unusable(module: string, reason: string): ConfigError {
   return new ConfigError('HANDLER_MODULE_UNUSABLE', message);
 }
 
+/** Where a module is; for what is neither a file nor an installed package, where a file was looked for. */
+function moduleUrlOf(module: string): string {
+  if (module.startsWith('file:')) return module;
+  const file = path.resolve(module);
+  return pathToFileURL(existsSync(file) ? file : (findPackage(module) ?? file)).href;
+}
+
+function findPackage(name: string): string | undefined {
+  try {
+    return createRequire(path.resolve('index.js')).resolve(name);
+  } catch {
+    return undefined;
+  }
+}
+
 interface Thread {
   readonly worker: Worker;
   /** Who waits for the thread's next word; it is told once. */
@@ -43,7 +60,7 @@ export function createHandlerPool({ module, timeoutMs, log, importTimeoutMs = 30
   async function startThread(): Promise<Thread> {
     const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const worker = new Worker(new URL(`./handler-thread.${ending}`, import.meta.url), {
-      workerData: { moduleUrl: pathToFileURL(path.resolve(module)).href },
+      workerData: { moduleUrl: moduleUrlOf(module) },
     });
     const thread: Thread = { worker, listener: undefined, alive: true };
     all.add(thread);

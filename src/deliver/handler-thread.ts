@@ -41,8 +41,9 @@ async function serve(port: NonNullable<typeof parentPort>, moduleUrl: string): P
 async function load(moduleUrl: string): Promise<{ handler: CallbackHandler } | { reason: string }> {
   try {
     const loaded: unknown = await import(moduleUrl);
-    const found = typeof loaded === 'object' && loaded !== null && 'default' in loaded ? loaded.default : undefined;
-    const handler = handlerSchema.safeParse(found);
+    // TypeScript compiled to CommonJS has its default export inside the one that Node makes of the module.
+    const found = defaultOf(loaded);
+    const handler = handlerSchema.safeParse(typeof found === 'function' ? found : defaultOf(found));
     if (!handler.success) return { reason: 'its default export is not a function' };
     return { handler: handler.data };
   } catch (error) {
@@ -50,6 +51,10 @@ async function load(moduleUrl: string): Promise<{ handler: CallbackHandler } | {
       reason: `importing it threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`,
     };
   }
+}
+
+function defaultOf(loaded: unknown): unknown {
+  return typeof loaded === 'object' && loaded !== null && 'default' in loaded ? loaded.default : undefined;
 }
 
 async function handle(handler: CallbackHandler, delivery: Delivery): Promise<ThreadReply> {

@@ -1,9 +1,11 @@
 // HANDLER_MODULE: a merchant's function, in threads of its own.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startServiceProcess } from '../../scripts/service-process.ts';
 import { createHandlerPool } from '../../src/deliver/handler-pool.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
@@ -157,6 +159,33 @@ test.for([
   await expect(pool.check()).rejects.toThrow(sentence);
   await expect(pool.check()).rejects.toMatchObject({ code: 'HANDLER_MODULE_UNUSABLE' });
   await pool.close();
+});
+
+test.for([
+  ['a file URL', async () => pathToFileURL(await moduleOf('export default () => {};', 'mjs')).href],
+  [
+    'the default export of TypeScript compiled to CommonJS',
+    async () =>
+      moduleOf("Object.defineProperty(exports, '__esModule', { value: true }); exports.default = () => {};", 'cjs'),
+  ],
+] as const)('%s is taken as well', async ([, makeModule]) => {
+  const log = createLog({ level: 'silent' });
+  const pool = createHandlerPool({ module: await makeModule(), timeoutMs: 1_000, log });
+  await expect(pool.check()).resolves.toBeUndefined();
+  await pool.close();
+});
+
+test('an installed package is found by its name', async () => {
+  const shop = path.join(dir, 'node_modules', 'shop-handler');
+  await mkdir(shop, { recursive: true });
+  await writeFile(
+    path.join(shop, 'package.json'),
+    '{ "name": "shop-handler", "type": "module", "exports": "./index.js" }',
+  );
+  await writeFile(path.join(shop, 'index.js'), 'export default () => {};');
+  const env = { REDIS_URL: redis.url, QUEUE_NAME: 'package', HANDLER_MODULE: 'shop-handler', PAYALO_API_KEYS: testKey };
+  const service = await startServiceProcess({ roles: ['work'], cwd: dir, env: { ...env, OPS_PORT: '0' } });
+  expect(await service.stop('SIGTERM')).toMatchObject({ code: 0 });
 });
 
 test('callbacks go on being answered while the handler hangs for ever', async () => {
