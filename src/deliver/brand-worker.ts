@@ -1,5 +1,4 @@
 // The worker of one brand: BullMQ's, with the options on which the promises of delivery rest, and the brand's breaker.
-import { Worker } from 'bullmq';
 import type { BrandQueue } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
 import { clearBreaker } from '../queue/forwarding.ts';
@@ -9,6 +8,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import type { Attempt } from './attempt.ts';
 import { createBreaker, type BreakerSettings } from './breaker.ts';
 import { createProcessor, type Returned } from './process-job.ts';
+import { QueueWorker } from './queue-worker.ts';
 import type { Slots } from './slots.ts';
 
 export interface BrandWorkerDependencies {
@@ -37,6 +37,9 @@ const maxStalledCount = Number.MAX_SAFE_INTEGER;
  * FORWARD_CONCURRENCY.
  */
 const jobsPerSlot = 2;
+/** A trouble that was not seen for so long is over; and how many different ones are remembered. */
+const quietMs = 60_000;
+const troublesMax = 100;
 /** While the queue is held back, a worker looks this often whether it still is. */
 const heldLookMs = 500;
 
@@ -60,7 +63,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
         });
   const processJob = createProcessor({ ...dependencies, breaker, scheduleMs: config.FORWARD_RETRIES });
 
-  const worker = new Worker<unknown, Returned>(queue.name, async (job, token) => processJob(job, token), {
+  const worker = new QueueWorker<Returned>(queue.name, async (job, token) => processJob(job, token), {
     connection: redis,
     prefix: queue.prefix,
     concurrency: slots.maxPerBrand * jobsPerSlot,
@@ -69,8 +72,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
     maxStalledCount,
     maximumRateLimitDelay: heldLookMs,
   });
-  // Without a listener an error would end the process. BullMQ goes on by itself.
-  worker.on('error', (error) => log.warn({ event: 'delivery.worker_error', brand, err: error }));
+  tellTrouble(worker, dependencies);
   worker.on('stalled', (jobId) => log.warn({ event: 'delivery.stalled', brand, jobId }));
   if (breaker === undefined) leaveNoBreaker(redis, queue, log);
   breaker?.start();
@@ -82,6 +84,21 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
       breaker?.stop();
     },
   };
+}
+
+/**
+ * BullMQ goes on by itself, yet without a listener an error would end the process. It emits one per try, and while
+ * Redis is away or refuses there are several a second: the same trouble is said once, and again after a quiet while.
+ */
+function tellTrouble(worker: QueueWorker<Returned>, { queue: { brand }, log, now }: BrandWorkerDependencies): void {
+  const lastAtMs = new Map<string, number>();
+  worker.on('error', (error: Error & { code?: unknown }) => {
+    const { code = error.name, message: reason } = error;
+    const isNews = now() - (lastAtMs.get(reason) ?? 0) > quietMs;
+    if (lastAtMs.size === troublesMax) lastAtMs.clear();
+    lastAtMs.set(reason, now());
+    if (isNews) log.warn({ event: 'delivery.worker_error', brand, code, reason });
+  });
 }
 
 /** One that was open when deliveries were changed from HTTP to a module would hold them back for ever. */

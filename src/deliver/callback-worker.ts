@@ -2,12 +2,13 @@
 //
 // It is a plain worker of the public job: BullMQ retries what throws by the job's own options. Data that is no callback,
 // and a PermanentError, are failed at once and kept. A worker that crashes or stalls spends no attempt.
-import { UnrecoverableError, Worker, type ConnectionOptions } from 'bullmq';
+import { UnrecoverableError, type ConnectionOptions } from 'bullmq';
 import { jobSchema } from '../queue/job.ts';
 import { brandQueue } from '../queue/brand-queue.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { toHandledCallback, type CallbackHandler } from './handled-callback.ts';
 import { isPermanent } from './permanent-error.ts';
+import { QueueWorker } from './queue-worker.ts';
 
 export interface CallbackWorkerOptions {
   /** As BullMQ takes it: `{ host, port, ... }`, `{ url }`, or an ioredis instance with `maxRetriesPerRequest: null`. */
@@ -43,7 +44,7 @@ export function createCallbackWorker(handler: CallbackHandler, options: Callback
     onError,
   } = { ...defaults, ...options };
   const queue = brandQueue(brand, { QUEUE_NAME: queueName, QUEUE_PREFIX: queuePrefix });
-  const worker = new Worker<unknown>(
+  const worker = new QueueWorker<unknown>(
     queue.name,
     async (job, _token, cancelled) => {
       const data = jobSchema.safeParse(job.data);

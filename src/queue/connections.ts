@@ -105,18 +105,20 @@ function reconnectAfterMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), reconnectMaxMs);
 }
 
-/** Without an `error` listener a lost connection would end the process. */
+/** Without an `error` listener a lost connection would end the process. `end` comes only of our own closing: no news. */
 function watch(connection: RedisConnection, name: string, log: ConnectionLog): void {
   let isDown = false;
-  const report = (error: Error & { code?: unknown }) => {
+  let wasReady = false;
+  connection.on('error', (error: Error & { code?: unknown }) => {
     if (!isDown)
       log.warn({ event: 'redis.down', connection: name, code: error.code ?? error.name, reason: error.message });
     isDown = true;
-  };
-  connection.on('error', report);
-  connection.on('end', () => report(new Error('the connection was closed')));
+  });
   connection.on('ready', () => {
-    log.info({ event: isDown ? 'redis.up' : 'redis.connected', connection: name });
+    if (isDown) log.info({ event: 'redis.up', connection: name });
+    else if (!wasReady) log.info({ event: 'redis.connected', connection: name });
+    // Made anew without an error in between (against READONLY, say, several times a second): no change to tell.
     isDown = false;
+    wasReady = true;
   });
 }

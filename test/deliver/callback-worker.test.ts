@@ -2,6 +2,7 @@
 import { Worker } from 'bullmq';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createCallbackWorker, PermanentError, type HandledCallback } from '../../src/index.ts';
+import { keysOf } from '../../src/queue/brand-queue.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, terminalWebhookId } from './rig.ts';
@@ -66,6 +67,23 @@ test('createCallbackWorker hands over callbacks, retries what throws, and fails 
   ]);
   expect(calls.filter(({ gatewayReference }) => gatewayReference === 'hopeless')).toHaveLength(1);
   expect(calls[0]?.signal).toBeInstanceOf(AbortSignal);
+  await worker.close();
+});
+
+test('createCallbackWorker fails a job whose data is no JSON at all, once, and goes on', async () => {
+  await using rig = await createRig(redis);
+  const [poison, fine] = [await rig.add(), await rig.add()];
+  await rig.connection.hset(keysOf.job(rig.queue, poison.id ?? ''), 'data', 'no JSON {');
+  const troubles: Error[] = [];
+  const worker = createCallbackWorker(() => undefined, {
+    connection: { url: redis.url },
+    queueName: rig.queue.name,
+    queuePrefix: rig.queue.prefix,
+    onError: (error) => troubles.push(error),
+  });
+  await rig.settled(fine);
+  await until(async () => (await poison.getState()) === 'failed', { describe: 'the poisoned job to be failed' });
+  expect(troubles).toEqual([]);
   await worker.close();
 });
 

@@ -188,6 +188,22 @@ test('sets a job aside whose data is no callback, data and all, and goes on', as
   expect(failed.attemptsMade).toBe(1);
 });
 
+test('sets a job aside whose data is no JSON at all at its first activation, data and all, and goes on', async () => {
+  await using rig = await createRig(redis);
+  const [poison, ...fine] = [await rig.add(), await rig.add(), await rig.add()];
+  if (poison === undefined) throw new Error('no poison');
+  const key = keysOf.job(rig.queue, poison.id ?? '');
+  await rig.connection.hset(key, 'data', 'no JSON {');
+  await rig.start();
+  for (const job of fine) await rig.settled(job);
+  await until(async () => (await poison.getState()) === 'failed', { describe: 'the poisoned job to be failed' });
+  const [data, reason, activations] = await rig.connection.hmget(key, 'data', 'failedReason', 'ats');
+  expect(data).toBe('no JSON {');
+  expect(reason).toMatch(/data is no callback of version 1/);
+  expect(activations).toBe('1');
+  expect(rig.logs.filter(({ event }) => event === 'delivery.worker_error')).toEqual([]);
+});
+
 test('does not try again what a correction has replaced meanwhile', async () => {
   await using rig = await createRig(redis);
   rig.merchant.always(answer(500, { delayMs: 300 }));

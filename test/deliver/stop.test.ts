@@ -1,4 +1,5 @@
 // Deliveries that are cut short, by us or by a crash: none is lost, and none counts.
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { answer } from '../../src/simulator/merchant-behaviour.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -96,7 +97,7 @@ test(
   },
 );
 
-test('deliveries go on by themselves after Redis was killed and restarted', async () => {
+test('deliveries go on by themselves after Redis was killed and restarted', { timeout: 70_000 }, async () => {
   await using own = await startRedis();
   await using rig = await createRig(own, { env: { FORWARD_CONCURRENCY: '5' } });
   rig.merchant.always(answer(200, { delayMs: 20 }));
@@ -105,6 +106,37 @@ test('deliveries go on by themselves after Redis was killed and restarted', asyn
   await until(() => rig.merchant.uniqueIds().size >= 10);
   await own.kill('SIGKILL');
   await own.restart();
-  await until(() => rig.merchant.uniqueIds().size === 60, { timeoutMs: 25_000 });
+  await until(() => rig.merchant.uniqueIds().size === 60, { timeoutMs: 60_000 }); // those in flight wait for their locks to lapse
   expect(await rig.bull.getFailedCount()).toBe(0);
+});
+
+test('a Redis that is away, or refuses, is said once and not at every try', async () => {
+  await using own = await startRedis();
+  await using rig = await createRig(own);
+  await rig.start();
+  await rig.settled(await rig.add());
+  const troubles = () => rig.logs.filter(({ event }) => event === 'delivery.worker_error').map(({ reason }) => reason);
+  let tries = 0;
+  rig.bull.on('error', () => undefined);
+  rig.connection.on('error', () => (tries += 1));
+
+  await own.kill('SIGKILL');
+  await until(() => tries >= 6, { timeoutMs: 20_000 });
+  expect(new Set(troubles()).size).toBe(troubles().length);
+  expect(rig.output.join('')).not.toContain('"stack"');
+
+  await own.restart();
+  await until(() => rig.connection.status === 'ready');
+  await rig.settled(await rig.add());
+  const before = rig.logs.length;
+  const replica = new Redis(own.url);
+  await replica.replicaof('127.0.0.1', 1);
+  await until(() => troubles().some((reason) => String(reason).startsWith('READONLY')));
+  const rejected = async () => Number(/total_error_replies:(\d+)/.exec(await replica.info('stats'))?.[1] ?? 0);
+  const rejectedBefore = await rejected();
+  await until(async () => (await rejected()) > rejectedBefore + 30, { timeoutMs: 20_000 });
+  await replica.replicaof('NO', 'ONE');
+  replica.disconnect();
+  expect(new Set(troubles()).size).toBe(troubles().length);
+  expect(rig.logs.length - before).toBeLessThan(15);
 });
