@@ -18,6 +18,7 @@ import { createReconciliation } from './reconcile/reconciliation.ts';
 import type { Config } from './runtime/config.ts';
 import type { Log } from './runtime/log.ts';
 import type { Metrics } from './runtime/metrics.ts';
+import { createTracing } from './runtime/tracing.ts';
 
 export interface Service {
   /** Ends everything in order, within SHUTDOWN_TIMEOUT. */
@@ -37,6 +38,7 @@ const startCheckAfterMs = 10_000;
 const stopMarginMs = 500;
 
 export async function startRoles(config: Config, log: Log, metrics: Metrics): Promise<Service> {
+  const tracing = await createTracing(config.OTEL_EXPORTER_OTLP_ENDPOINT, log);
   const connections: RedisConnection[] = [];
   // Slightly above the budget, so that the deadline of the batch decides and not the one of a single command.
   const connect = (name: string, commandTimeoutMs = config.ACK_BUDGET + 500): RedisConnection => {
@@ -92,7 +94,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
 
   // Before any listener: a handler module that cannot be used stops the start.
-  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics }) : undefined;
+  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics, tracing }) : undefined;
   await delivery?.start();
 
   const receiver = config.roles.has('receive')
@@ -102,6 +104,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
         quarantine: (refused) => quarantine.add(refused),
         log,
         metrics,
+        tracing,
         canStore,
       })
     : undefined;
@@ -148,6 +151,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       await operator.close();
       await spool.close();
       for (const connection of connections) connection.disconnect();
+      await tracing?.stop(Math.max(leftMs(), stopMarginMs / 2));
     },
   };
 }

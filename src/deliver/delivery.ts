@@ -9,15 +9,19 @@ import { createRedis, type RedisConnection } from '../queue/connections.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
+import type { Tracing } from '../runtime/tracing.ts';
 import { startBrandWorker } from './brand-worker.ts';
 import { defaultBreakerSettings, type BreakerSettings } from './breaker.ts';
 import { createDestinations } from './destinations.ts';
 import { createSlots } from './slots.ts';
+import { tracedAttempt } from './traced-attempt.ts';
 
 export interface DeliveryDependencies {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Undefined where traces are off. */
+  readonly tracing?: Tracing | undefined;
   readonly now?: () => number;
   readonly random?: () => number;
   readonly breakerSettings?: BreakerSettings;
@@ -29,7 +33,7 @@ export type DeliveryStage = ReturnType<typeof createDelivery>;
 const giveBackMs = 1_000;
 
 export function createDelivery(dependencies: DeliveryDependencies) {
-  const { config, log, metrics } = dependencies;
+  const { config, log, metrics, tracing } = dependencies;
   const { now = Date.now, random = Math.random, breakerSettings = defaultBreakerSettings } = dependencies;
   const destinations = createDestinations(config, log, now);
   const slots = createSlots(destinations.concurrency, [...destinations.attempts.keys()]);
@@ -48,7 +52,7 @@ export function createDelivery(dependencies: DeliveryDependencies) {
         startBrandWorker({
           queue: brandQueue(brand, config),
           redis: connection,
-          attempt,
+          attempt: tracing === undefined ? attempt : tracedAttempt(attempt, tracing),
           breakerSettings: destinations.canBeDown ? breakerSettings : undefined,
           slots,
           config,

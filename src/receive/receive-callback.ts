@@ -4,12 +4,14 @@ import type { Intake } from '../intake/intake.ts';
 import type { Log } from '../runtime/log.ts';
 import type { CallbackOutcome, Metrics } from '../runtime/metrics.ts';
 import { problem, type Problem } from '../runtime/problem.ts';
+import type { TraceSpan, Tracing } from '../runtime/tracing.ts';
 
 export interface ReceivedRequest {
   readonly brand: string;
   readonly requestId: string;
   readonly raw: Buffer;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Of a trusted proxy; read only where traces are on. */
   readonly traceparent?: string | undefined;
 }
 
@@ -29,27 +31,49 @@ export interface ReceiveDependencies {
   readonly quarantine: (refused: RefusedRequest) => Promise<boolean>;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Undefined where traces are off. */
+  readonly tracing?: Tracing | undefined;
 }
+
+type LogLevel = 'info' | 'warn' | 'error';
 
 const ok = { status: 200, body: '{"status":"ok"}' } as const;
 const duplicate = { status: 200, body: '{"status":"ok","duplicate":true}' } as const;
 const ignored = { status: 200, body: '{"status":"ok","ignored":"pending"}' } as const;
 
-export function createReceiveCallback({ intake, quarantine, log, metrics }: ReceiveDependencies) {
-  function say(outcome: CallbackOutcome, level: 'info' | 'warn' | 'error', startedAt: number, fields: object): void {
+export function createReceiveCallback({ intake, quarantine, log, metrics, tracing }: ReceiveDependencies) {
+  return tracing === undefined ? (request: ReceivedRequest) => receive(request) : traced(tracing);
+
+  function traced({ begin }: Tracing) {
+    return async (request: ReceivedRequest): Promise<Answer> => {
+      const attributes = { 'payalo.brand': request.brand, 'payalo.request_id': request.requestId };
+      const span = begin({ name: 'callback.receive', kind: 'server', parent: request.traceparent, attributes });
+      try {
+        const answer = await receive({ ...request, traceparent: span.traceparent }, span);
+        span.set({ 'http.response.status_code': answer.status });
+        if (answer.status >= 500) span.fail('unavailable');
+        return answer;
+      } finally {
+        span.end();
+      }
+    };
+  }
+
+  function say(outcome: CallbackOutcome, level: LogLevel, startedAt: number, fields: object): void {
     const ms = Math.round((performance.now() - startedAt) * 100) / 100;
     metrics.callbacks.inc({ outcome });
     metrics.ackSeconds.observe(ms / 1_000);
     log[level]({ event: `callback.${outcome}`, ...fields, ms });
   }
 
-  return async function receiveCallback(request: ReceivedRequest): Promise<Answer> {
+  async function receive(request: ReceivedRequest, span?: TraceSpan): Promise<Answer> {
     const startedAt = performance.now();
     const receivedAtMs = Date.now();
     const { brand, requestId, raw, traceparent } = request;
     const parsed = parseCallback(raw);
     if (parsed.kind !== 'callback') {
       const kept = await quarantine({ ...request, reason: parsed.kind, detail: parsed.detail, receivedAtMs });
+      span?.set({ 'payalo.outcome': 'quarantined' });
       say('quarantined', 'warn', startedAt, { requestId, brand, reason: parsed.kind, bytes: raw.length, kept });
       return parsed.kind === 'not-json'
         ? { status: 400, problem: problem(400, 'not-json', `${parsed.detail} ${kept ? keptHint : lostHint}`) }
@@ -61,6 +85,11 @@ export function createReceiveCallback({ intake, quarantine, log, metrics }: Rece
     const outcome = await intake.accept({ callback, origin });
     const { gatewayReference, merchantReference, status } = callback;
     const fields = { requestId, brand, gatewayReference, merchantReference, status };
+    span?.set({
+      'payalo.outcome': outcome.kind,
+      'payalo.gateway_reference': gatewayReference,
+      'payalo.status': status ?? undefined,
+    });
     switch (outcome.kind) {
       case 'queued':
         say('accepted', 'info', startedAt, fields);
@@ -84,7 +113,7 @@ export function createReceiveCallback({ intake, quarantine, log, metrics }: Rece
           problem: problem(503, 'unavailable', 'The callback cannot be stored durably now. Send it again.'),
         };
     }
-  };
+  }
 }
 
 const keptHint = 'The request was kept in quarantine.';

@@ -128,6 +128,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
       requestId: request.id,
       raw: request.body ?? Buffer.alloc(0),
       headers: request.headers,
+      traceparent: dependencies.tracing && trustedTraceparent(request),
     });
     if (answer.status === 200) return sendJson(reply, answer.body);
     if (answer.status === 503) reply.header('retry-after', retryAfterSeconds);
@@ -147,6 +148,12 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     // header would make the object slow for whoever reads another one.)
     request.raw.headers['content-type'] = undefined;
     done();
+  }
+
+  /** As with the request id: whoever may choose a trace could hide a request in another one's. */
+  function trustedTraceparent({ raw: { socket, headers } }: FastifyRequest): string | undefined {
+    const given = isTrusted(socket.remoteAddress) ? headers['traceparent'] : undefined;
+    return typeof given === 'string' ? given : undefined;
   }
 
   async function refuse(request: FastifyRequest, reply: FastifyReply) {

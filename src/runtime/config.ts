@@ -109,7 +109,10 @@ const variables = z.object({
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level, such as info')
     .default('info'),
-  OTEL_EXPORTER_OTLP_ENDPOINT: text,
+  OTEL_EXPORTER_OTLP_ENDPOINT: text.refine(
+    (value) => value === undefined || /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
+    'must be an http:// or https:// URL, such as http://localhost:4318',
+  ),
 });
 
 export const variableNames: readonly string[] = Object.keys(variables.shape);
