@@ -17,3 +17,24 @@ export function parseCount(text: string): number {
   if (count < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
   return count;
 }
+
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Infinity;
+  if (port > 65_535) throw new InvalidArgumentError('It must be a port, 0 (any free one) to 65535.');
+  return port;
+}
+
+export function parseHttpUrl(text: string): string {
+  if (!/^https?:$/.test(URL.parse(text)?.protocol ?? ''))
+    throw new InvalidArgumentError('It must be a URL like https://payments.example.com/webhooks/payalo.');
+  return text;
+}
+
+export function parseNumber(least: number, most: number) {
+  return (text: string): number => {
+    const number = text.trim() === '' ? Number.NaN : Number(text);
+    if (!(number >= least && number <= most))
+      throw new InvalidArgumentError(`It must be a number, ${least} to ${most}.`);
+    return number;
+  };
+}

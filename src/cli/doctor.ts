@@ -5,6 +5,7 @@ import { createRedis } from '../queue/connections.ts';
 import { checkGateway } from '../reconcile/check-gateway.ts';
 import { createGatewayClient } from '../reconcile/gateway-client.ts';
 import type { Config } from '../runtime/config.ts';
+import { parseHttpUrl } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 import type { Output, Style } from './output.ts';
 import { runSession, type Session } from './session.ts';
@@ -28,7 +29,7 @@ export function addDoctor(program: Command): void {
   program
     .command('doctor')
     .description('check this deployment, and say what to do')
-    .option('--url <url>', 'the registered resultUrl, tried from here')
+    .option('--url <url>', 'the registered resultUrl, tried from here', parseHttpUrl)
     .addHelpText('after', examples)
     .action(({ url }: { url?: string }, command: Command) =>
       runSession(command, async (session) => {

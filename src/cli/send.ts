@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import { request } from 'undici';
 import { canonicalDecimal } from '../callback/decimal.ts';
+import { parseHttpUrl } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
-import { runSession, UnreachableError, type Session } from './session.ts';
+import { runSession, UnreachableError, UsageError, type Session } from './session.ts';
 
 const examples = `
 Without --file, a callback like the gateway's own example, with what the options say. The key is the first one of
@@ -41,7 +42,7 @@ export function addSend(program: Command): void {
   program
     .command('send')
     .description('send a test callback, as the gateway would')
-    .option('--url <url>', 'where to; the service on this machine without it')
+    .option('--url <url>', 'where to; the service on this machine without it', parseHttpUrl)
     .option('--file <file>', 'the body, byte for byte; - for standard input')
     .option('--key <key>', 'X-API-KEY')
     .option('--brand <brand>', 'whose key')
@@ -63,8 +64,7 @@ async function send({ config, output }: Session, options: SendOptions): Promise<
     return exitCodes.config;
   }
   const url = options.url ?? `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}`;
-  const body =
-    options.file === undefined ? exampleBody(options) : readFileSync(options.file === '-' ? 0 : options.file);
+  const body = options.file === undefined ? exampleBody(options) : readBody(options.file);
   const startedAt = performance.now();
   const answer = await post(url, key, body);
   const ms = Math.round(performance.now() - startedAt);
@@ -76,6 +76,16 @@ async function send({ config, output }: Session, options: SendOptions): Promise<
     output.line(`${output.paint(String(answer.statusCode), isTaken ? 'good' : 'bad')} in ${ms} ms  ${printable(text)}`);
   });
   return isTaken ? exitCodes.done : exitCodes.no;
+}
+
+function readBody(file: string): Buffer {
+  try {
+    return readFileSync(file === '-' ? 0 : file);
+  } catch (cause) {
+    throw new UsageError(`${file} cannot be read (${cause instanceof Error ? cause.message : String(cause)}).`, {
+      cause,
+    });
+  }
 }
 
 async function post(url: string, key: string, body: string | Buffer) {

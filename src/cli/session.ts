@@ -9,7 +9,7 @@ import { createRedis, type RedisConnection } from '../queue/connections.ts';
 import { loadConfig, readEnvironment, type Config } from '../runtime/config.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { createOutput, type Output } from './output.ts';
+import { createOutput, printable, type Output } from './output.ts';
 
 export interface Session {
   readonly config: Config;
@@ -29,6 +29,11 @@ export class UnreachableError extends Error {
   readonly code = 'UNREACHABLE';
 }
 
+/** What was asked for cannot be; ends the command with a sentence. */
+export class UsageError extends Error {
+  readonly code = 'USAGE';
+}
+
 const connectWithinMs = 4_000;
 const commandTimeoutMs = 10_000;
 
@@ -42,6 +47,12 @@ export async function runSession(command: Command, act: (session: Session) => Pr
     return;
   }
   const { config } = loaded;
+  const brand: unknown = command.opts()['brand'];
+  if (typeof brand === 'string' && !config.brands.has(brand)) {
+    output.complain(`There is no brand ${printable(brand)} here, only: ${[...config.brands.keys()].join(', ')}`);
+    process.exitCode = exitCodes.usage;
+    return;
+  }
   const log = createLog({ level: 'silent' });
   const closers: (() => unknown)[] = [];
   let connection: Promise<RedisConnection> | undefined;
@@ -57,27 +68,48 @@ export async function runSession(command: Command, act: (session: Session) => Pr
   try {
     process.exitCode = await act(session);
   } catch (error) {
-    if (!(error instanceof UnreachableError)) throw error;
-    output.complain(error.message);
-    process.exitCode = exitCodes.unavailable;
+    const ending = endingOf(error);
+    if (ending === undefined) throw error;
+    output.complain(ending.says);
+    process.exitCode = ending.code;
   } finally {
     for (const close of closers.toReversed()) await close();
   }
 }
 
+/** What is no mistake of ours has an ending of its own. */
+function endingOf(error: unknown): { says: string; code: ExitCode } | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (error instanceof UnreachableError) return { says: error.message, code: exitCodes.unavailable };
+  const isUsage = error instanceof UsageError || ('code' in error && error.code === 'BAD_CURSOR');
+  if (isUsage) return { says: error.message, code: exitCodes.usage };
+  // What Redis itself answers: NOAUTH, NOPERM, OOM, LOADING, ...
+  if (error.name === 'ReplyError') return { says: `Redis refuses: ${error.message}`, code: exitCodes.unavailable };
+  return undefined;
+}
+
 async function connect(config: Config, log: Log, closers: (() => unknown)[]): Promise<RedisConnection> {
   const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs }, 'cli', log);
   closers.push(() => redis.disconnect());
-  const ready = await new Promise<boolean>((resolve) => {
-    const timer = setTimeout(() => resolve(false), connectWithinMs);
+  const reason = await whyNotReady(redis);
+  if (reason !== undefined) {
+    const where = redisName(config);
+    throw new UnreachableError(`Redis cannot be used (${where}: ${reason}). Is it running, and is REDIS_URL right?`);
+  }
+  return redis;
+}
+
+/** Waits until it can be used; says why where it cannot be in time. */
+function whyNotReady(redis: RedisConnection): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let reason = 'no answer';
+    redis.on('error', (error: Error & { code?: string }) => (reason = error.code ?? error.message));
+    const timer = setTimeout(() => resolve(reason), connectWithinMs);
     redis.once('ready', () => {
       clearTimeout(timer);
-      resolve(true);
+      resolve(undefined);
     });
   });
-  if (!ready)
-    throw new UnreachableError(`Redis does not answer (${redisName(config)}). Is it running, and is REDIS_URL right?`);
-  return redis;
 }
 
 /** Without user and password. */

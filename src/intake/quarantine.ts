@@ -257,9 +257,12 @@ function withoutSecrets(headers: Headers): Headers {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !secretHeaders.has(name.toLowerCase())));
 }
 
-/** No `.`, which ends the time in a cursor; URL-safe, since it stands in the operator API's paths. */
+/**
+ * No `.`, which ends the time in a cursor; URL-safe, since it stands in the operator API's paths; and opening with a
+ * letter, since a command would take `-...` for an option.
+ */
 function createId(): string {
-  return randomBytes(12).toString('base64url');
+  return `q${randomBytes(12).toString('base64url')}`;
 }
 
 function parseCursor(cursor: string | undefined): { beforeMs: number; beforeId: string | undefined } {

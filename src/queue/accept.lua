@@ -64,7 +64,7 @@ end
 -- Keeps the body of what contradicts a claim, once per contradiction, where an operator and reconciliation find it.
 local function keepConflict(digest, nonce, status, amount, receivedAt, data, brand)
   local conflicts = base .. '/x:' .. digest
-  local id = digest .. nonce
+  local id = 'q' .. digest .. nonce -- a letter first: a command would take `-...` for an option
   if redis.call('HSETNX', conflicts, status .. '|' .. amount, id) == 0 then return end
   redis.call('PEXPIRE', conflicts, claimTtl)
   local entry = base .. '/q:' .. id

@@ -141,6 +141,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
   }
 
   function tick(): void {
+    if (redis.status !== 'ready') return; // the connection itself says that it is down
     running ??= sweepIfDue()
       .catch((error: unknown) => log.warn({ event: 'retention.failed', err: error }))
       .finally(() => {
@@ -154,7 +155,8 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
     start(): void {
       timer = setInterval(tick, tickMs);
       timer.unref();
-      tick();
+      if (redis.status === 'ready') tick();
+      else redis.once('ready', tick);
     },
 
     /** Ends after the batch at hand. */

@@ -119,6 +119,7 @@ test('lists the quarantine, shows an entry, and releases or deletes it', async (
     .object({ data: z.array(z.object({ id: z.string() })) })
     .parse(jsonOf(await run(['quarantine', '--json'])));
   const id = page.data[0]?.id ?? '';
+  expect(id).toMatch(/^[a-z]/); // what opens with `-` would be taken for an option
   expect((await run(['quarantine'])).out).toContain('conflict');
   expect((await run(['quarantine', 'show', id])).out).toContain('"value": 5');
   expect((await run(['quarantine', 'release', id])).code).toBe(0);
@@ -189,6 +190,38 @@ test('says in one sentence that Redis is not there, and that the configuration i
   expect(await run(['inspect', 'x'], { BODY_LIMIT: 'much' })).toMatchObject({
     code: 78,
     err: expect.stringContaining('BODY_LIMIT'),
+  });
+});
+
+describe('what cannot be done is said in a sentence, without a stack', () => {
+  test.each([
+    ['a file that is not there', ['send', '--file', 'missing.json'], 'missing.json'],
+    ['a URL that is none', ['send', '--url', 'not-a-url'], 'not-a-url'],
+    ['a cursor that no page gave', ['inspect', '--cursor', 'bogus'], 'cursor'],
+    ['a brand that is not configured', ['inspect', '--brand', 'nobody'], 'nobody'],
+    ['a brand that is not configured, to be swept', ['reconcile', '--from', '1h', '--brand', 'nobody'], 'nobody'],
+    ['a port that is none', ['simulate', '--gateway-port', '99999'], '65535'],
+    ['a share that is none', ['simulate', '--loss', 'most'], '0 to 1'],
+  ])('%s: 2', async (_name, args, said) => {
+    const { code, out, err } = await run(args);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain(said);
+    expect(err).not.toMatch(/^\s+at /m);
+  });
+
+  test('a port that is taken, and a Redis that refuses: 69', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = z.object({ port: z.number() }).parse(server.address());
+    const simulate = await run(['simulate', '--gateway-port', String(port)]);
+    server.close();
+    expect(simulate).toMatchObject({ code: 69, err: expect.stringContaining(String(port)) });
+    expect(simulate.err).not.toMatch(/^\s+at /m);
+
+    await using guarded = await startRedis({ args: ['--requirepass', 'a-password'] });
+    const refused = await run(['inspect', 'x'], { REDIS_URL: guarded.url });
+    expect(refused).toMatchObject({ code: 69, err: expect.stringContaining('NOAUTH') });
+    expect(refused.err).not.toMatch(/^\s+at /m);
   });
 });
 

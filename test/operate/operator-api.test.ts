@@ -265,6 +265,16 @@ describe('who may', () => {
 });
 
 describe('the listener', () => {
+  test('starts beside a Redis that is well without a word of failure', async () => {
+    await until(() => service.output().includes('retention.swept'));
+    const warnings = service
+      .output()
+      .split('\n')
+      .filter((line) => /"level":"(?:warn|error)"/.test(line) && !line.includes('"event":"operator.'))
+      .map((line) => z.object({ event: z.string() }).parse(JSON.parse(line)).event);
+    expect(new Set(warnings)).not.toContain('retention.failed');
+  });
+
   test('serves probes and metrics without a token, with every metric of the contract', async () => {
     for (const path of ['/livez', '/readyz']) expect((await fetch(service.opsUrl + path)).status).toBe(200);
     const text = await (await fetch(`${service.opsUrl}/metrics`)).text();
