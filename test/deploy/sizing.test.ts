@@ -18,7 +18,7 @@ const times = {
   QUARANTINE_RETAIN: 30 * dayMs,
 };
 
-test('a callback in Redis costs less than 2.6 kB, its append-only line as much, and its reference alone less than 250 B', async () => {
+test('a callback in Redis costs less than 2.6 kB, its append-only line as much, and its reference alone less than 200 B', async () => {
   await using server = await startRedis();
   const redis = new Redis(server.url);
   const queue = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
@@ -42,7 +42,7 @@ test('a callback in Redis costs less than 2.6 kB, its append-only line as much, 
   console.log(`bytes a callback: ${JSON.stringify(each)}`);
   expect(each.memory).toBeLessThan(2_600);
   expect(each.disk).toBeLessThan(2_600);
-  expect(each.reference).toBeLessThan(250);
+  expect(each.reference).toBeLessThan(200);
 });
 
 function itemOf(number: number) {
