@@ -51,13 +51,14 @@ const replaysRestMs = 50;
 
 export interface Replaying {
   readonly count: number;
-  /** Resolves once all are back in the queue, or it was stopped. */
-  readonly done: Promise<{ readonly replayed: number }>;
+  /** Resolves once all are back in the queue, or it was cut short: by the end of the process, or a lost Redis. */
+  readonly done: Promise<{ readonly replayed: number; readonly remaining: number }>;
 }
 
 export function createActions(deps: ActionsDeps) {
   const { redis, queues, ledger, quarantine, audit, graceMs, log, now = Date.now } = deps;
   const stopping = new AbortController();
+  const underWay = new Set<Promise<unknown>>();
 
   function queueOf(brand: string | undefined): BrandQueue | undefined {
     if (brand !== undefined) return queues.get(brand);
@@ -88,7 +89,10 @@ export function createActions(deps: ActionsDeps) {
     return jobs.slice(0, replaysMax);
   }
 
-  /** Begins to replay all of them, oldest first, throttled; ends with the process. */
+  /**
+   * Begins to replay all of them, oldest first, throttled; ends with the process. What it did not reach stays in its
+   * state, so that the same call again goes on; only of `delivered` it would take those once more that it had reached.
+   */
   async function replayMany(
     actor: Actor,
     targets: ManyTargets,
@@ -96,32 +100,52 @@ export function createActions(deps: ActionsDeps) {
   ): Promise<Replaying> {
     const jobs = (await collect(targets)).toReversed();
     await audit.record(actor, 'callbacks.replay', describe(targets), `accepted ${jobs.length}`);
-    const done = (async () => {
-      let replayed = 0;
-      for (let at = 0; at < jobs.length && !stopping.signal.aborted; at += replaysAtOnce) {
-        const outcomes = await Promise.all(
-          jobs.slice(at, at + replaysAtOnce).map(({ queue, jobId }) => replay(redis, queue, jobId)),
-        );
+    const done = replayAll(jobs, onProgress).then(async ({ replayed, reached, error }) => {
+      const remaining = jobs.length - reached;
+      const fields = { ...targets, count: jobs.length, replayed, remaining };
+      if (remaining === 0) log.info({ event: 'operator.replayed', ...fields });
+      else {
+        log.warn({ event: 'operator.replay_cut_short', ...fields, ...(error !== undefined && { err: error }) });
+        await audit.record(actor, 'callbacks.replay', describe(targets), `cut short, ${remaining} remain`);
+      }
+      return { replayed, remaining };
+    });
+    underWay.add(done);
+    void done.finally(() => underWay.delete(done));
+    return { count: jobs.length, done };
+  }
+
+  /** Never throws: nobody may be waiting for it, and an error would end the process. */
+  async function replayAll(jobs: readonly { queue: BrandQueue; jobId: string }[], onProgress?: (done: number) => void) {
+    let replayed = 0;
+    let reached = 0;
+    try {
+      while (reached < jobs.length && !stopping.signal.aborted) {
+        const batch = jobs.slice(reached, reached + replaysAtOnce);
+        const outcomes = await Promise.all(batch.map(({ queue, jobId }) => replay(redis, queue, jobId)));
         replayed += outcomes.filter(({ kind }) => kind === 'replayed').length;
-        onProgress?.(Math.min(at + replaysAtOnce, jobs.length));
+        reached += batch.length;
+        onProgress?.(reached);
         await delay(replaysRestMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       }
-      log.info({ event: 'operator.replayed', ...targets, count: jobs.length, replayed });
-      return { replayed };
-    })();
-    return { count: jobs.length, done };
+      return { replayed, reached };
+    } catch (error) {
+      return { replayed, reached, error };
+    }
   }
 
   async function eraseOne({ gatewayReference, brand }: Target): Promise<EraseOutcome> {
     const findings = await ledger.findAll(gatewayReference, brand);
-    if (findings.length === 0) return { kind: 'not-found' };
     if (findings.some(({ callback }) => callback.state === 'spooled')) return { kind: 'in-progress' };
-    for (const { callback } of findings) {
-      const queue = queues.get(callback.brand);
-      const outcome = queue && (await erase(redis, queue, gatewayReference));
-      if (outcome?.kind === 'in-progress') return outcome;
+    let kind: EraseOutcome['kind'] = 'not-found';
+    // Every brand that is meant, not only those that know the callback: quarantine may hold what never became one.
+    for (const queue of queues.values()) {
+      if (brand !== undefined && queue.brand !== brand) continue;
+      const outcome = await erase(redis, queue, gatewayReference);
+      if (outcome.kind === 'in-progress') return outcome;
+      if (outcome.kind === 'erased') kind = 'erased';
     }
-    return { kind: 'erased' };
+    return { kind };
   }
 
   type Switched = { readonly kind: 'paused' | 'resumed' | 'unknown-brand' };
@@ -165,7 +189,10 @@ export function createActions(deps: ActionsDeps) {
     },
 
     /** Ends bulk replays after the batch at hand; what they did not reach stays as it was. */
-    stop: () => stopping.abort(),
+    async stop(): Promise<void> {
+      stopping.abort();
+      await Promise.all(underWay);
+    },
   };
 }
 

@@ -103,7 +103,7 @@ export async function createOperator(deps: OperatorDeps) {
     },
 
     async close(): Promise<void> {
-      actions.stop();
+      await actions.stop();
       await app.close();
       await Promise.all([retention.stop(), rates.stop()]);
     },

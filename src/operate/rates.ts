@@ -103,7 +103,9 @@ export function createRates({ redis, queue, queueState, metrics, log, now = Date
 
     flush: tick,
 
+    /** What this process counted up to now is in it; what others did, up to their last flush. */
     async read(): Promise<Rates> {
+      await tick();
       const fields = await redis.hgetall(key);
       const current = Math.floor(now() / minuteMs);
       const minutes = Array.from({ length: rateMinutes }, (_, at) => current - rateMinutes + 1 + at);

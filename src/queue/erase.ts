@@ -1,5 +1,5 @@
-// Erasure: takes the personal data of one reference out of Redis (bodies, the merchant's answers, conflicts kept in
-// quarantine). The reference, status, times and the deduplication memory stay, so accounts still add up and a late
+// Erasure: takes the personal data of one reference out of Redis (bodies, the merchant's answers, what quarantine holds
+// of it). The reference, status, times and the deduplication memory stay, so accounts still add up and a late
 // duplicate is still one. Only for what is settled: an undelivered payment must not be lost by a privacy request.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
@@ -9,6 +9,7 @@ import { readClaims } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
 import { createJobReader, type JobRecord } from './ledger-read.ts';
 import { withoutAnswer } from './ledger-view.ts';
+import { quarantinedUnder } from './quarantined-under.ts';
 
 export type EraseOutcome =
   | { readonly kind: 'erased' }
@@ -26,9 +27,10 @@ export async function erase(
   gatewayReference: string,
 ): Promise<EraseOutcome> {
   const records = await recordsOf(redis, queue, gatewayReference);
-  if (records.length === 0) return { kind: 'not-found' };
   const jobs = records.filter(({ data }) => data !== undefined);
-  const quarantined = new Set(records.flatMap(({ conflicts }) => [...conflicts.values()]));
+  const conflicts = records.flatMap((record) => [...record.conflicts.values()]);
+  const quarantined = new Set([...conflicts, ...(await quarantinedUnder(redis, queue, gatewayReference))]);
+  if (records.length === 0 && quarantined.size === 0) return { kind: 'not-found' };
   const keys = [
     `${queue.base}:completed`,
     `${queue.base}:failed`,

@@ -41,7 +41,11 @@ const tieRoundsMax = 50;
 const cursorSchema = z.union([
   z.object({ score: z.number(), id: z.string() }),
   z.object({ offset: z.int().min(0) }),
-  z.object({ scan: z.string(), brand: z.string() }),
+  z.object({
+    scan: z.string(),
+    brand: z.string().optional(),
+    after: z.object({ score: z.number(), id: z.string() }).optional(),
+  }),
 ]);
 type Cursor = z.infer<typeof cursorSchema>;
 
@@ -56,7 +60,9 @@ export function createLedgerPages({
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const chosen = [...queues.values()].filter(({ brand }) => brand === (query.brand ?? brand));
     const limit = Math.min(query.limit, ledgerPageMax);
-    if (query.merchantReference !== undefined) return byMerchantReference(chosen, query.merchantReference, cursor);
+    if (query.merchantReference !== undefined) {
+      return byMerchantReference(chosen, query.merchantReference, limit, cursor);
+    }
     switch (query.state) {
       case 'queued':
         return fromLists(chosen, 'wait', limit, cursor);
@@ -158,12 +164,13 @@ export function createLedgerPages({
   async function byMerchantReference(
     chosen: BrandQueue[],
     reference: string,
+    limit: number,
     cursor: Cursor | undefined,
   ): Promise<Page> {
     const scanning = cursor !== undefined && 'scan' in cursor ? cursor : undefined;
     const read = await Promise.all(
       chosen
-        .filter(({ brand }) => scanning === undefined || brand === scanning.brand)
+        .filter(({ brand }) => brand === (scanning?.brand ?? brand))
         .map(async (queue) => {
           const key = keysOf.merchantReference(queue, referenceDigest(queue.brand, 'merchant', reference));
           const [next, flat] = await redis.hscan(key, scanning?.scan ?? '0', 'COUNT', ledgerPageMax);
@@ -175,10 +182,20 @@ export function createLedgerPages({
           return { queue, next, claims: claims.filter((claim) => claim !== undefined) };
         }),
     );
-    const found = read
-      .flatMap(({ queue, claims }) => claims.map((claim) => ({ queue, ...claim })))
-      .sort((a, b) => b.receivedAtMs - a.receivedAtMs)
-      .map(({ queue, jobId }) => ({ queue, jobId }));
+    const after = scanning?.after;
+    const left = read
+      .flatMap(({ queue, claims }) => claims.map(({ jobId, receivedAtMs }) => ({ queue, jobId, score: receivedAtMs })))
+      .filter(
+        ({ score, jobId }) => after === undefined || score < after.score || (score === after.score && jobId < after.id),
+      )
+      .sort((a, b) => b.score - a.score || (a.jobId < b.jobId ? 1 : -1));
+    const found = left.slice(0, limit);
+    const last = found.at(-1);
+    if (last !== undefined && left.length > limit) {
+      // The same stretch of the hash again, from here on.
+      const { scan = '0', brand } = scanning ?? {};
+      return { found, next: toCursor({ scan, brand, after: { score: last.score, id: last.jobId } }) };
+    }
     // Only a reference used hundreds of times (in one brand) needs more than one page.
     const more = read.find(({ next }) => next !== '0');
     return { found, next: more === undefined ? null : toCursor({ scan: more.next, brand: more.queue.brand }) };

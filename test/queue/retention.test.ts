@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { keysOf } from '../../src/queue/brand-queue.ts';
 import { erase } from '../../src/queue/erase.ts';
 import { createLedger, type Ledger } from '../../src/queue/ledger.ts';
+import { createQuarantineStore } from '../../src/queue/quarantine-store.ts';
 import { replay } from '../../src/queue/replay.ts';
 import { createRetention } from '../../src/queue/retention.ts';
 import { startRedis } from '../support/redis.ts';
@@ -96,8 +97,9 @@ describe('retention', () => {
 
   test('removes the oldest beyond RETAIN_COMPLETED_MAX, over several batches', async () => {
     const references: string[] = [];
+    const firstMs = Date.now();
     for (let index = 0; index < 205; index += 1) {
-      references.push(await stored.store());
+      references.push(await stored.store({ receivedAtMs: firstMs + index })); // the list's order, where times are equal, is by id
       await stored.deliver();
     }
     expect(await retentionOf({ completedMax: 3 }).sweep()).toMatchObject({ completed: 202 });
@@ -185,6 +187,29 @@ describe('erasure', () => {
     expect(await erase(stored.redis, stored.queue, reference)).toEqual({ kind: 'in-progress' });
     expect(await everything()).toBe(before);
     expect(await erase(stored.redis, stored.queue, 'never came')).toEqual({ kind: 'not-found' });
+  });
+
+  test('reaches whatever quarantine holds of the reference, and nothing else there', async () => {
+    const store = createQuarantineStore(stored.redis, stored.queue);
+    const keep = async (id: string, fields: Record<string, string>) => {
+      const bytes = String(fields['body']).length;
+      await store.add({ id, atMs: 1_000, bytes, retainMs: 600_000, fields }, { maxBytes: 1_000_000, notBeforeMs: 0 });
+    };
+    const reference = await stored.store();
+    await stored.deliver();
+    const cut = `{"gatewayReference": ${JSON.stringify(reference)}, "payer": "254700`;
+    await keep('named', { reason: 'unreadable', gatewayReference: reference, body: '{}' });
+    await keep('cut', { reason: 'not-json', gatewayReference: '', body: cut });
+    await keep('other', { reason: 'not-json', gatewayReference: '', body: cut.replace(reference, `${reference}9`) });
+    for (let index = 0; index < 50; index += 1) await keep(`more-${index}`, { gatewayReference: 'x', body: '{}' });
+    expect(await erase(stored.redis, stored.queue, reference)).toEqual({ kind: 'erased' });
+    expect([await store.get('named'), await store.get('cut')]).toEqual([undefined, undefined]);
+    expect(await store.count()).toBe(51);
+    expect(await store.get('other')).toBeDefined();
+
+    await keep('alone', { reason: 'unreadable', gatewayReference: 'never-queued', body: '{}' });
+    expect(await erase(stored.redis, stored.queue, 'never-queued')).toEqual({ kind: 'erased' });
+    expect(await erase(stored.redis, stored.queue, 'never-queued')).toEqual({ kind: 'not-found' });
   });
 
   test('leaves nothing to replay', async () => {
