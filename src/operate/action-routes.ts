@@ -19,7 +19,12 @@ const replaysBody = z.object({
 
 const expectationBody = z.object({
   gatewayReference: z.string().min(1).max(255),
-  merchantReference: z.string().optional(),
+  merchantReference: z
+    .string()
+    .min(1)
+    .max(255)
+    .nullish()
+    .transform((text) => text ?? undefined),
   brand: z.string().optional(),
 });
 

@@ -181,10 +181,16 @@ export function createActions(deps: ActionsDeps) {
       })),
 
     /** Not audited: the merchant's system registers one per transaction, and that would bury what people did. */
-    async expect({ gatewayReference, brand }: Target): Promise<{ readonly kind: 'registered' | 'unknown-brand' }> {
+    async expect({
+      gatewayReference,
+      merchantReference,
+      brand,
+    }: Target & { merchantReference?: string | undefined }): Promise<{
+      readonly kind: 'registered' | 'unknown-brand';
+    }> {
       const queue = queueOf(brand);
       if (queue === undefined) return { kind: 'unknown-brand' };
-      await registerExpectation(redis, queue, { gatewayReference }, now() + graceMs);
+      await registerExpectation(redis, queue, { gatewayReference, merchantReference }, now() + graceMs);
       return { kind: 'registered' };
     },
 

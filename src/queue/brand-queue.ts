@@ -58,6 +58,7 @@ export const keysOf = {
   expectations: ({ base }: BrandQueue) => `${base}/expect`,
   /** Hash: gatewayReference -> when the gateway first did not know it, of those expectations only. */
   unknownExpectations: ({ base }: BrandQueue) => `${base}/expect:unknown`,
+  expectedMerchantReferences: ({ base }: BrandQueue) => `${base}/expect:merchant`,
   /** Sorted sets: gatewayReference by creation and by next look-up, of transactions long pending at the gateway. */
   watched: ({ base }: BrandQueue) => `${base}/watch`,
   watchedDue: ({ base }: BrandQueue) => `${base}/watch:due`,

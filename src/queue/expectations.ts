@@ -5,15 +5,19 @@ import type { RedisConnection } from './connections.ts';
 
 export interface Expectation {
   readonly gatewayReference: string;
+  /** Asked for where the gateway does not know the other. Costs a hash field. */
+  readonly merchantReference?: string | undefined;
 }
 
 /** Registering one again changes nothing. `dueMs`: when it is looked up unless its callback has come. */
 export async function registerExpectation(
   redis: RedisConnection,
   queue: BrandQueue,
-  { gatewayReference }: Expectation,
+  { gatewayReference, merchantReference }: Expectation,
   dueMs: number,
 ): Promise<void> {
+  if (merchantReference !== undefined)
+    await redis.hset(keysOf.expectedMerchantReferences(queue), gatewayReference, merchantReference);
   await redis.zadd(keysOf.expectations(queue), 'NX', dueMs, gatewayReference);
 }
 
@@ -35,6 +39,15 @@ export async function settleExpectations(
   if (references.length === 0) return;
   await redis.zrem(keysOf.expectations(queue), ...references);
   await redis.hdel(keysOf.unknownExpectations(queue), ...references);
+  await redis.hdel(keysOf.expectedMerchantReferences(queue), ...references);
+}
+
+export function expectedMerchantReference(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  reference: string,
+): Promise<string | null> {
+  return redis.hget(keysOf.expectedMerchantReferences(queue), reference);
 }
 
 /** Puts a look-up off; one that was settled meanwhile stays settled. */

@@ -7,8 +7,10 @@ import { parseCallbackText, type Callback } from '../callback/parse-callback.ts'
 import { agrees, claimAmount, readClaims, type Claim } from '../queue/claims.ts';
 import {
   dueExpectations,
+  expectedMerchantReference,
   noteUnknownExpectation,
   postponeExpectation,
+  registerExpectation,
   settleExpectations,
 } from '../queue/expectations.ts';
 import {
@@ -68,6 +70,12 @@ async function lookUpExpectation(
   const nowMs = clock.now();
   const againMs = nowMs + Math.max(Math.min(politeMs, limits.graceMs), 1);
   if (answer.kind === 'not-found') {
+    const known = await referenceByMerchant(scope, reference, signal);
+    if (known !== undefined) {
+      log.warn({ event: 'reconcile.expectation_renamed', brand, gatewayReference: reference, known, requestId });
+      await registerExpectation(redis, queue, { gatewayReference: known }, nowMs);
+      return settleExpectations(redis, queue, [reference]);
+    }
     const sinceMs = await noteUnknownExpectation(redis, queue, reference, nowMs);
     const givenUp = nowMs - sinceMs >= dayMs;
     log.warn({ event: 'reconcile.expectation_unknown', brand, gatewayReference: reference, requestId, givenUp });
@@ -95,6 +103,20 @@ async function lookUpExpectation(
     await watch(redis, queue, [{ gatewayReference: reference, createdAtMs, dueMs }]);
   }
   return settleExpectations(redis, queue, [reference]);
+}
+
+/** The gateway's own reference, where it knows the transaction only by the merchant's. */
+async function referenceByMerchant(
+  { redis, queue, gateway }: BrandScope,
+  reference: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const merchantReference = await expectedMerchantReference(redis, queue, reference);
+  if (merchantReference === null) return undefined;
+  const answer = await gateway.statusByMerchantReference(merchantReference, signal);
+  if (answer.kind !== 'found') return undefined;
+  const { gatewayReference } = answer.transaction.callback;
+  return gatewayReference === reference ? undefined : gatewayReference;
 }
 
 async function lookUpWatched(scope: BrandScope, requestId: string, signal: AbortSignal): Promise<number> {

@@ -48,6 +48,20 @@ describe('an expectation', () => {
     expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
   });
 
+  test('whose reference the gateway does not know is found by the merchant’s', async () => {
+    await using rig = await rigOf();
+    const [transaction] = rig.gateway.addTransactions();
+    if (transaction === undefined) throw new Error('there is one');
+    const { gatewayReference, merchantReference } = transaction;
+    const mistaken = { gatewayReference: 'mistaken', merchantReference };
+    await registerExpectation(rig.redis, rig.queue, mistaken, rig.clock.now());
+    await lookUp(rig);
+    rig.clock.advance(1);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference, source: 'status' }]);
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
+  });
+
   test('registered twice is one', async () => {
     await using rig = await rigOf();
     await expectOne(rig, 'b2p1', 5);
