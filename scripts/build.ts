@@ -14,4 +14,10 @@ const { status } = spawnSync(process.execPath, [tsc, '-p', path.join(root, 'tsco
   stdio: 'inherit',
 });
 if (status !== 0) process.exit(status ?? 1);
-cpSync(source, target, { recursive: true, filter: (file) => !file.endsWith('.ts') });
+// A script for browsers must not take the place of a compiled module of the same name.
+cpSync(source, target, {
+  recursive: true,
+  force: false,
+  errorOnExist: true,
+  filter: (file) => !file.endsWith('.ts'),
+});

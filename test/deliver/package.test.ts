@@ -91,3 +91,14 @@ test('its types check in a strict project, and the JSON Schema and the program a
   expect(run(process.execPath, ['--input-type=module', '--eval', schema], project)).toContain('payalo-receiver job');
   expect(run('npx', ['--no-install', 'payalo-receiver', '--help'], project)).toMatch(/replay/);
 });
+
+test('the compiled service loads in full, and says what its configuration lacks', () => {
+  const main = path.join(project, 'node_modules', 'payalo-receiver', 'dist', 'main.js');
+  const { status, stderr } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', main], {
+    cwd: project,
+    encoding: 'utf8',
+    env: {},
+  });
+  expect(stderr).toMatch(/^PAYALO_API_KEYS: /);
+  expect(status).toBe(78);
+});

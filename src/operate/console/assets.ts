@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 
 const assets = [
   { name: 'console.css', type: 'text/css; charset=utf-8' },
-  { name: 'console.js', type: 'text/javascript; charset=utf-8' },
+  { name: 'browser.js', type: 'text/javascript; charset=utf-8' },
   { name: 'icon.svg', type: 'image/svg+xml' },
 ] as const;
 

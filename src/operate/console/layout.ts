@@ -1,4 +1,4 @@
-// The frame of every page: navigation, search, notices. Pages are complete without a script; console.js adds refreshing,
+// The frame of every page: navigation, search, notices. Pages are complete without a script; browser.js adds refreshing,
 // the `/` key and copying.
 import { html, toText, type Content, type Html } from './html.ts';
 
@@ -39,7 +39,7 @@ export function layout({ title, tab, content, notice, search = '', refreshSecond
           <title>${title} · payalo-receiver</title>
           <link rel="icon" href="/assets/icon.svg" type="image/svg+xml" />
           <link rel="stylesheet" href="/assets/console.css" />
-          <script src="/assets/console.js" defer></script>
+          <script src="/assets/browser.js" defer></script>
         </head>
         <body>
           <a class="skip" href="#main">Skip to the content</a>
