@@ -78,12 +78,11 @@ ensure_base() {
 }
 
 build() { # build TAG [OPTION...]
-  local tag=$1 npmrc=$home/npmrc name value
+  local tag=$1 npmrc=$home/npmrc trusted=/etc/ssl/certs/ca-certificates.crt
   shift
-  for name in cafile registry; do # the settings that this machine needs to reach a registry
-    value=$(npm config get "$name" 2>/dev/null || true)
-    [ -z "$value" ] || [ "$value" = null ] || echo "$name=$value"
-  done > "$npmrc"
+  # The registry that this machine uses, and the authorities that it trusts.
+  echo "registry=$(npm config get registry)" > "$npmrc"
+  [ ! -e "$trusted" ] || echo "cafile=$trusted" >> "$npmrc"
   mkdir -p "$home/npm-cache"
   buildah bud --isolation chroot --network host --format docker --pull-never "$@" \
     --volume "$npmrc:/root/.npmrc:ro" --volume "$home/npm-cache:/root/.npm" --volume /etc/ssl/certs:/etc/ssl/certs:ro -t "$tag" . > "$home/build.log" 2>&1 ||
