@@ -14,6 +14,8 @@
 # below a read-only mount: no network, process or cgroup namespace, so the HEALTHCHECK's timing, `docker run` and `docker compose` are
 # not shown by this. Needs root, buildah, and apt. Keeps its work below IMAGE_HOME (default .tools/image).
 set -euo pipefail
+# chroot and its kind lie where the PATH of ordinary users does not look.
+export PATH=$PATH:/usr/sbin:/sbin
 cd "$(dirname "$0")/.."
 
 home=${IMAGE_HOME:-$PWD/.tools/image}
