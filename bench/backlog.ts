@@ -69,10 +69,20 @@ export async function remember(redis: BenchRedis, count: number): Promise<void> 
   if (sample === undefined) throw new TypeError('There is no claim to copy.');
   const claim = (await client.get(sample)) ?? '';
   const script = `for i = ARGV[3], ARGV[3] + ARGV[4] - 1 do
-    redis.call('SET', KEYS[1] .. string.format('%022d', i), ARGV[1], 'PX', ARGV[2])
+    redis.call('SET', KEYS[1] .. string.format('%0' .. ARGV[5] .. 'd', i), ARGV[1], 'PX', ARGV[2])
   end`;
   const base = keysOf.claim(defaultQueue, '');
+  const digestLength = sample.length - base.length;
   for (let at = 0; at < count; at += rememberedPerCall) {
-    await client.eval(script, 1, base, claim, times.DEDUP_TTL, at, Math.min(rememberedPerCall, count - at));
+    await client.eval(
+      script,
+      1,
+      base,
+      claim,
+      times.DEDUP_TTL,
+      at,
+      Math.min(rememberedPerCall, count - at),
+      digestLength,
+    );
   }
 }
