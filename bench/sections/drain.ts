@@ -73,6 +73,7 @@ async function drainAll(
     await untilDelivered(redis, callbacks);
   });
   await worker.stop();
+  await queue.close();
   const [nodeUs = Number.NaN, redisUs = Number.NaN] = cpu.map((used) => used / callbacks);
   return { perSecond: await pace(merchant), nodeUs, redisUs };
 }
