@@ -33,7 +33,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 
 // A file beyond about 300 lines is two files.
-const linesMax = 330;
+const linesMax = 300;
 
 const files = globSync('src/**/*.ts').map((file) => file.split(path.sep).join('/'));
 

@@ -1,4 +1,5 @@
 // `spool`: what lies in SPOOL_DIR, and emptying what no running process holds.
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { drainSpoolByHand, listSpool, type SpoolListing } from '../intake/spool-by-hand.ts';
 import { createDirectIntake } from './direct-intake.ts';
@@ -15,7 +16,7 @@ Examples:
   payalo-receiver spool drain
   payalo-receiver spool drain --dir /mnt/rescued/spool
 
-Exit codes: 0 done, 1 something is left in it.`;
+Exit codes: 0 done, 1 something is left in it, 2 there is no such folder.`;
 
 interface DirOption {
   readonly dir?: string;
@@ -33,6 +34,7 @@ export function addSpool(program: Command): void {
     .option('--dir <folder>', 'another folder than SPOOL_DIR')
     .action(({ dir }: DirOption, command: Command) =>
       runSession(command, async ({ config, output }) => {
+        if (isMissing(dir, output)) return exitCodes.usage;
         const folders = listSpool(dir ?? config.SPOOL_DIR);
         output.result({ folders }, () => printFolders(output, folders));
         return exitCodes.done;
@@ -46,6 +48,7 @@ export function addSpool(program: Command): void {
     .action(({ dir }: DirOption, command: Command) =>
       runSession(command, async (session) => {
         const { config, output, log } = session;
+        if (isMissing(dir, output)) return exitCodes.usage;
         const redis = await session.redis();
         const { quarantine } = await operatorSession(session);
         const intake = createDirectIntake(config, redis, log);
@@ -65,6 +68,13 @@ export function addSpool(program: Command): void {
         return left === 0 ? exitCodes.done : exitCodes.no;
       }),
     );
+}
+
+/** SPOOL_DIR itself may not be there yet; a folder named by hand that is not there is mistyped. */
+function isMissing(dir: string | undefined, output: Output): boolean {
+  if (dir === undefined || existsSync(dir)) return false;
+  output.complain(`--dir: there is no folder ${dir}.`);
+  return true;
 }
 
 function printFolders(output: Output, folders: readonly SpoolListing[]): void {

@@ -127,6 +127,17 @@ test('lists the quarantine, shows an entry, and releases or deletes it', async (
   expect((await run(['quarantine', 'delete', id])).code).toBe(1);
 });
 
+test('does not take a folder that is not there for an empty spool', async () => {
+  for (const command of [
+    ['spool', 'list'],
+    ['spool', 'drain'],
+  ]) {
+    const { code, err } = await run([...command, '--dir', path.join(cwd, 'mistyped')]);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^--dir: there is no folder .*mistyped/);
+  }
+});
+
 test('works on the spool of a service that is down', async () => {
   expect((await run(['spool'])).out).toContain('empty');
   expect(jsonOf(await run(['spool', 'drain', '--json']))).toEqual({ drained: 0, left: 0, untouched: 0 });
