@@ -1,4 +1,5 @@
 // A merchant that takes every delivery and keeps the references, for tests that ask whether anything was lost.
+import { until, type UntilOptions } from './until.ts';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
@@ -33,6 +34,19 @@ export async function startMerchant(): Promise<Merchant> {
 }
 
 /** References that were acknowledged and not delivered yet. */
-export function undelivered(references: Iterable<string>, { deliveries }: Merchant): string[] {
+function undelivered(references: Iterable<string>, { deliveries }: Merchant): string[] {
   return [...references].filter((reference) => !deliveries.has(reference));
+}
+
+/** Waits for every callback that was sent (each one acknowledged) to be delivered. */
+export async function untilDelivered(
+  sent: readonly { readonly reference: string }[],
+  merchant: Merchant,
+  options: UntilOptions = {},
+): Promise<void> {
+  const references = sent.map(({ reference }) => reference);
+  await until(() => undelivered(references, merchant).length === 0, {
+    ...options,
+    describe: 'every acknowledged callback to be delivered',
+  });
 }

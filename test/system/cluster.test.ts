@@ -5,7 +5,7 @@ import { keysOf, brandQueue } from '../../src/queue/brand-queue.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { startCluster, type RedisCluster } from '../support/cluster.ts';
 import { failuresOf, startLoad } from '../support/load.ts';
-import { startMerchant, undelivered, type Merchant } from '../support/merchant.ts';
+import { startMerchant, untilDelivered, type Merchant } from '../support/merchant.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -62,17 +62,7 @@ for (const [what, signal] of [
 
     expect(failuresOf(sent)).toEqual([]);
     expect(sent.filter(({ ms }) => ms > ackBudgetMs + 2_000)).toEqual([]);
-    await until(
-      () =>
-        undelivered(
-          sent.map(({ reference }) => reference),
-          merchant,
-        ).length === 0,
-      {
-        ...patience,
-        describe: 'every acknowledged callback to be delivered',
-      },
-    );
+    await untilDelivered(sent, merchant, patience);
   });
 }
 
@@ -86,13 +76,6 @@ test('speaks TLS to every node', async () => {
   await until(() => loads.every(({ sent }) => sent.length >= 10), patience);
   const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
   expect(failuresOf(sent)).toEqual([]);
-  await until(
-    () =>
-      undelivered(
-        sent.map(({ reference }) => reference),
-        merchant,
-      ).length === 0,
-    patience,
-  );
+  await untilDelivered(sent, merchant, patience);
   expect(service.logs.filter(({ event }) => event === 'callback.accepted').length).toBeGreaterThan(0);
 });

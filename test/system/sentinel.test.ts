@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { testKey } from '../support/callbacks.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { failuresOf, startLoad } from '../support/load.ts';
-import { startMerchant, undelivered } from '../support/merchant.ts';
+import { startMerchant, untilDelivered } from '../support/merchant.ts';
 import { startSentinelSet } from '../support/sentinel.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -43,17 +43,7 @@ for (const [what, signal] of [
 
     expect(failuresOf(sent)).toEqual([]);
     expect(sent.filter(({ ms }) => ms > ackBudgetMs + 2_000)).toEqual([]);
-    await until(
-      () =>
-        undelivered(
-          sent.map(({ reference }) => reference),
-          merchant,
-        ).length === 0,
-      {
-        ...patience,
-        describe: 'every acknowledged callback to be delivered',
-      },
-    );
+    await untilDelivered(sent, merchant, patience);
   });
 }
 
@@ -74,12 +64,5 @@ test('speaks TLS to the Sentinels and to the servers they name', async () => {
   await until(() => load.sent.length >= 10, patience);
   const sent = await load.stop();
   expect(failuresOf(sent)).toEqual([]);
-  await until(
-    () =>
-      undelivered(
-        sent.map(({ reference }) => reference),
-        merchant,
-      ).length === 0,
-    patience,
-  );
+  await untilDelivered(sent, merchant, patience);
 });
