@@ -3,6 +3,7 @@
 //
 // Ready when PING is answered. Fails with the server's last words.
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
@@ -133,13 +134,20 @@ async function exitOf(child: ChildProcess): Promise<void> {
   if (hasNotEnded(child)) await once(child, 'exit');
 }
 
+const portMin = 10_000;
+const portMax = 32_000;
+let lastPort: number | undefined;
+
 /**
  * A free port below those that the system gives to outgoing connections: while a server is down between two starts,
- * somebody's connection could otherwise be given its port.
+ * somebody's connection could otherwise be given its port. This process never gets the same one twice in a row of
+ * thousands: between here and its use a port is still free, and several are looked for at once.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const next = lastPort === undefined ? randomInt(portMin, portMax) : lastPort + 1;
+    lastPort = next < portMax ? next : portMin;
+    const port = lastPort; // the next caller moves on while this one is being looked at
     if (await isFree(port)) return port;
   }
 }

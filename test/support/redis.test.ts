@@ -1,3 +1,4 @@
+import { freePort } from '../../scripts/private-redis.ts';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -84,3 +85,8 @@ function isRunning(pid: number): boolean {
     return false;
   }
 }
+
+test('no port is given out twice, however many are asked for at once', async () => {
+  const ports = await Promise.all(Array.from({ length: 2_000 }, () => freePort()));
+  expect(new Set(ports).size).toBe(2_000);
+});

@@ -268,12 +268,13 @@ describe.skipIf(packages.missing)('the console', () => {
   test('weighs little, and asks nobody else for anything', async () => {
     await callbackIn('delivered');
     const asked: string[] = [];
-    let bytes = 0;
-    page.on('response', async (response) => {
+    const sizes: Promise<number>[] = [];
+    page.on('response', (response) => {
       asked.push(new URL(response.url()).origin);
-      bytes += (await response.body().catch(() => Buffer.alloc(0))).length;
+      sizes.push(response.body().then(({ length }) => length));
     });
     await page.goto(service.opsUrl, { waitUntil: 'networkidle' });
+    const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
     expect(new Set(asked)).toEqual(new Set([new URL(service.opsUrl).origin]));
     expect(bytes).toBeGreaterThan(5_000);
     expect(bytes).toBeLessThan(transferredMax);
