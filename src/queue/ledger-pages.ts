@@ -1,14 +1,16 @@
-// One page of the ledger: which jobs, in which order, and where the next page begins.
+// One page of the ledger: which jobs, newest first by receipt, and where the next page begins.
 //
-// States are walked in BullMQ's own sets (by the time the job got there), everything else in the ledger's parts (by
-// the time of receipt). A cursor names the last entry by score and id, so that what arrives meanwhile shifts nothing;
-// in BullMQ's lists, which have no scores, it is an offset.
+// Without a state the ledger's parts are walked. The jobs of a state are all read where there are few of them, and looked
+// for in the ledger's parts where there are many: then a page may hold few, or none, and still have a next one. A cursor
+// names the last position (receipt-order.ts), so that neither what arrives meanwhile nor a growing set shifts anything.
 import * as z from 'zod';
 import { referenceDigest } from '../callback/identity.ts';
-import { keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
+import { keysOf, ledgerPartOf, ledgerParts, type BrandQueue, type LedgerPart } from './brand-queue.ts';
 import { readClaims } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
+import { createInState, toEntries } from './in-state.ts';
 import type { CallbackRow, CallbackState } from './ledger-view.ts';
+import { isAfter, merge, type Position, type Stretch } from './receipt-order.ts';
 
 export interface ListQuery {
   readonly brand?: string | undefined;
@@ -30,17 +32,20 @@ export interface PageEntry {
 }
 
 interface Page {
-  readonly found: PageEntry[];
+  readonly found: readonly PageEntry[];
   readonly next: string | null;
 }
 
 export const ledgerPageMax = 200;
+/** A state with at most as many jobs is read as a whole, ids only. */
+export const wholeSetMaxDefault = 2_000;
+/** How many ids of the ledger a page looks through for those of one state. */
+const lookedThrough = 1_000;
 /** Of one score in one set; past it the page moves on, so that no call reads without end. */
 const tieRoundsMax = 50;
 
 const cursorSchema = z.union([
   z.object({ score: z.number(), id: z.string() }),
-  z.object({ offset: z.int().min(0) }),
   z.object({
     scan: z.string(),
     brand: z.string().optional(),
@@ -49,13 +54,15 @@ const cursorSchema = z.union([
 ]);
 type Cursor = z.infer<typeof cursorSchema>;
 
-export function createLedgerPages({
-  redis,
-  queues,
-}: {
-  redis: RedisConnection;
-  queues: ReadonlyMap<string, BrandQueue>;
-}) {
+export interface LedgerPagesDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly wholeSetMax?: number | undefined;
+}
+
+export function createLedgerPages({ redis, queues, wholeSetMax = wholeSetMaxDefault }: LedgerPagesDeps) {
+  const inState = createInState(redis);
+
   async function page(query: ListQuery): Promise<Page> {
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const chosen = [...queues.values()].filter(({ brand }) => brand === (query.brand ?? brand));
@@ -63,102 +70,73 @@ export function createLedgerPages({
     if (query.merchantReference !== undefined) {
       return byMerchantReference(chosen, query.merchantReference, limit, cursor);
     }
-    switch (query.state) {
-      case 'queued':
-        return fromLists(chosen, 'wait', limit, cursor);
-      case 'delivering':
-        return fromLists(chosen, 'active', limit, cursor);
-      case 'retrying':
-        return fromSets(chosen, [bullmqKey('delayed')], { min: -Infinity, max: Infinity }, limit, cursor);
-      case 'delivered':
-      case 'superseded':
-        return fromSets(chosen, [bullmqKey('completed')], fromReceipt(query), limit, cursor);
-      case 'failed':
-        return fromSets(chosen, [bullmqKey('failed')], fromReceipt(query), limit, cursor);
-      case 'spooled': // not in Redis; the caller asks the spool
-        return { found: [], next: null };
-      case undefined: {
-        const parts = query.status === undefined ? ledgerParts : [ledgerPartOf(query.status)];
-        const range = { min: query.fromMs ?? -Infinity, max: query.toMs === undefined ? Infinity : query.toMs - 1 };
-        const keys = parts.map((part) => (queue: BrandQueue) => keysOf.ledger(queue, part));
-        return fromSets(chosen, keys, range, limit, cursor);
-      }
-    }
-  }
-
-  type KeyOf = (queue: BrandQueue) => string;
-
-  async function fromSets(
-    chosen: BrandQueue[],
-    keys: readonly KeyOf[],
-    range: { min: number; max: number },
-    limit: number,
-    cursor: Cursor | undefined,
-  ): Promise<Page> {
-    const after = cursor !== undefined && 'score' in cursor ? cursor : undefined;
-    const sets = chosen.flatMap((queue) => keys.map((keyOf) => ({ queue, key: keyOf(queue) })));
+    const { state } = query;
+    if (state === 'spooled') return { found: [], next: null }; // not in Redis; the caller asks the spool
+    const sought = { query, after: positionOf(cursor) };
     const read = await Promise.all(
-      sets.map(async ({ queue, key }) =>
-        (await readSet(key, range, limit + 1, after)).map((entry) => ({ queue, ...entry })),
-      ),
+      chosen.map((queue) => (state === undefined ? walk(queue, sought, limit) : readState(queue, state, sought))),
     );
-    const merged = read.flat().sort((a, b) => b.score - a.score || (a.jobId < b.jobId ? 1 : -1));
-    const found = merged.slice(0, limit);
-    const last = found.at(-1);
-    const next = last === undefined || merged.length <= limit ? null : toCursor({ score: last.score, id: last.jobId });
-    return { found, next };
+    const { entries, end } = merge(read, limit);
+    return { found: entries, next: end === undefined ? null : toCursor({ score: end.receivedAtMs, id: end.jobId }) };
   }
 
-  /** The next entries of one set, the highest score first; entries of one score in reverse order of their ids. */
-  async function readSet(
-    key: string,
-    { min, max }: { min: number; max: number },
+  /** What is asked for, from where on. */
+  interface Sought {
+    readonly query: ListQuery;
+    readonly after: Position | undefined;
+  }
+
+  async function readState(queue: BrandQueue, state: StoredState, sought: Sought): Promise<Stretch> {
+    const ids = await wholeSet(queue, state);
+    if (ids !== undefined) {
+      const { query, after } = sought;
+      const entries = await inState(queue, state, ids);
+      return { entries: entries.filter((entry) => isAfter(entry, after) && isWithin(query, entry.receivedAtMs)) };
+    }
+    const { entries, end } = await walk(queue, sought, lookedThrough);
+    const walked = entries.map(({ jobId }) => jobId);
+    return { entries: await inState(queue, state, walked), end };
+  }
+
+  /** The ids of BullMQ's set or list of the state, in no order; undefined where those are too many. */
+  async function wholeSet({ base }: BrandQueue, state: StoredState): Promise<string[] | undefined> {
+    const place = placeOf[state];
+    const key = `${base}:${place}`;
+    const isList = place === 'wait' || place === 'active';
+    const size = await (isList ? redis.llen(key) : redis.zcard(key));
+    if (size > wholeSetMax) return undefined;
+    return isList ? redis.lrange(key, 0, wholeSetMax) : redis.zrange(key, '0', String(wholeSetMax));
+  }
+
+  async function walk(queue: BrandQueue, { query, after }: Sought, count: number): Promise<Stretch> {
+    const parts = query.status === undefined ? ledgerParts : [ledgerPartOf(query.status)];
+    return merge(await Promise.all(parts.map((part) => walkPart(queue, part, { query, after }, count))), count);
+  }
+
+  async function walkPart(
+    queue: BrandQueue,
+    part: LedgerPart,
+    { query, after }: Sought,
     count: number,
-    after: { score: number; id: string } | undefined,
-  ): Promise<{ jobId: string; score: number }[]> {
-    const entries: { jobId: string; score: number }[] = [];
-    const top = Math.min(max, after?.score ?? Infinity);
+  ): Promise<Stretch> {
+    const top = Math.min(query.toMs === undefined ? Infinity : query.toMs - 1, after?.receivedAtMs ?? Infinity);
+    const step = count + 1; // tells whether more follow
+    const entries = [];
     for (let round = 0; round < tieRoundsMax; round += 1) {
       const flat = await redis.zrevrangebyscore(
-        key,
+        keysOf.ledger(queue, part),
         scoreText(top),
-        scoreText(min),
+        scoreText(query.fromMs ?? -Infinity),
         'WITHSCORES',
         'LIMIT',
-        round * count,
-        count,
+        round * step,
+        step,
       );
-      for (let at = 0; at + 1 < flat.length; at += 2) {
-        const entry = { jobId: flat[at] ?? '', score: Number(flat[at + 1]) };
-        if (after === undefined || entry.score < after.score || entry.jobId < after.id) entries.push(entry);
-      }
-      if (entries.length >= count || flat.length < 2 * count) break;
+      entries.push(...toEntries(queue, flat).filter((entry) => isAfter(entry, after)));
+      if (entries.length > count) return { entries: entries.slice(0, count), end: entries[count - 1] };
+      if (flat.length < 2 * step) return { entries };
     }
-    return entries.slice(0, count);
-  }
-
-  /** Lists have their newest at the head. Brands follow one another. */
-  async function fromLists(
-    chosen: BrandQueue[],
-    place: 'wait' | 'active',
-    limit: number,
-    cursor: Cursor | undefined,
-  ): Promise<Page> {
-    const offset = cursor !== undefined && 'offset' in cursor ? cursor.offset : 0;
-    const lengths = await Promise.all(chosen.map((queue) => redis.llen(bullmqKey(place)(queue))));
-    const found: PageEntry[] = [];
-    let skip = offset;
-    for (const [index, queue] of chosen.entries()) {
-      const length = lengths[index] ?? 0;
-      if (skip < length && found.length < limit) {
-        const ids = await redis.lrange(bullmqKey(place)(queue), skip, skip + limit - found.length - 1);
-        found.push(...ids.map((jobId) => ({ queue, jobId })));
-      }
-      skip = Math.max(0, skip - length);
-    }
-    const total = lengths.reduce((sum, length) => sum + length, 0);
-    const end = offset + found.length;
-    return { found, next: found.length === 0 || end >= total ? null : toCursor({ offset: end }) };
+    return { entries, end: entries.at(-1) ?? { receivedAtMs: top, jobId: '' } };
   }
 
   async function byMerchantReference(
@@ -210,23 +188,34 @@ export function matches(query: ListQuery, row: CallbackRow): boolean {
   return (
     (query.state === undefined || row.state === query.state) &&
     (query.status === undefined || row.status === query.status) &&
-    (query.fromMs === undefined || receivedMs >= query.fromMs) &&
-    (query.toMs === undefined || receivedMs < query.toMs)
+    isWithin(query, receivedMs)
   );
 }
 
-/** A job ends after its receipt, so what ended before `from` was received before it; `to` is looked at row by row. */
-function fromReceipt({ fromMs }: ListQuery): { min: number; max: number } {
-  return { min: fromMs ?? -Infinity, max: Infinity };
+function isWithin({ fromMs = -Infinity, toMs = Infinity }: ListQuery, receivedAtMs: number): boolean {
+  return receivedAtMs >= fromMs && receivedAtMs < toMs;
 }
 
-function bullmqKey(place: string) {
-  return ({ base }: BrandQueue) => `${base}:${place}`;
-}
+type StoredState = Exclude<CallbackState, 'spooled'>;
+
+/** Where BullMQ keeps the jobs of a state. */
+const placeOf: Readonly<Record<StoredState, string>> = {
+  queued: 'wait',
+  delivering: 'active',
+  retrying: 'delayed',
+  delivered: 'completed',
+  superseded: 'completed',
+  failed: 'failed',
+};
 
 function scoreText(score: number): string {
   if (score === Infinity) return '+inf';
   return score === -Infinity ? '-inf' : String(score);
+}
+
+function positionOf(cursor: Cursor | undefined): Position | undefined {
+  if (cursor === undefined || !('score' in cursor)) return undefined;
+  return { receivedAtMs: cursor.score, jobId: cursor.id };
 }
 
 function toCursor(cursor: Cursor): string {

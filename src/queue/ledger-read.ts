@@ -35,7 +35,7 @@ export type Place = 'completed' | 'failed' | 'delayed' | 'active' | 'wait' | 'go
 /** A job has about a dozen attempts in its life; replays add to them. */
 export const logLinesMax = 200;
 /** The active list is as long as the deliveries in flight of all processes. */
-const activeMax = 5_000;
+export const activeMax = 5_000;
 
 const command = 'payaloLedgerRead';
 const script = readFileSync(new URL('./ledger-read.lua', import.meta.url), 'utf8');

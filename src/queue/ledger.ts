@@ -29,6 +29,8 @@ export interface LedgerDeps {
   /** What lies in the spools that this process can see. */
   readonly findSpooled?: (gatewayReference: string) => Promise<SpooledCallback[]>;
   readonly listSpooled?: (limit: number, brand: string | undefined) => Promise<CallbackRow[]>;
+  /** A state with at most as many jobs is read as a whole. */
+  readonly wholeSetMax?: number;
 }
 
 /** All that is known under one reference of one brand. */
@@ -46,9 +48,10 @@ const kindsMax = 20;
 const conflictsMax = 20;
 const correctionsMax = 20;
 
-export function createLedger({ redis, queues, findSpooled = noneSpooled, listSpooled = noneSpooled }: LedgerDeps) {
+export function createLedger(deps: LedgerDeps) {
+  const { redis, queues, findSpooled = noneSpooled, listSpooled = noneSpooled, wholeSetMax } = deps;
   const readJobs = createJobReader(redis);
-  const readPage = createLedgerPages({ redis, queues });
+  const readPage = createLedgerPages({ redis, queues, wholeSetMax });
   const queuesOf = (brand: string | undefined) =>
     [...queues.values()].filter((queue) => queue.brand === (brand ?? queue.brand));
 

@@ -1,0 +1,44 @@
+--[[
+  Which of some jobs are in a state at this moment, and when each was received. Reads no callback's body, writes nothing.
+
+  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5...] the ledger's parts
+  ARGV[1] base ("prefix:queue")  [2] the state, as ledger-view.ts names it  [3] how many of the active list to look at
+       [4] the return value of a superseded job  [5...] job ids
+  Returns { id, time of receipt in ms } in turn. For a job that no ledger part has (somebody else put it in) the time is
+  the one that BullMQ noted when it was added, else 0.
+]]
+local base, state = ARGV[1], ARGV[2]
+
+local active = {}
+for _, id in ipairs(redis.call('LRANGE', KEYS[4], 0, tonumber(ARGV[3]) - 1)) do
+  active[id] = true
+end
+
+local function stateOf(id)
+  local job = base .. ':' .. id
+  if redis.call('ZSCORE', KEYS[1], id) then
+    return redis.call('HGET', job, 'returnvalue') == ARGV[4] and 'superseded' or 'delivered'
+  end
+  if redis.call('ZSCORE', KEYS[2], id) then return 'failed' end
+  if redis.call('ZSCORE', KEYS[3], id) then return 'retrying' end
+  if active[id] then return 'delivering' end
+  return redis.call('EXISTS', job) == 1 and 'queued'
+end
+
+local function receivedAt(id)
+  for part = 5, #KEYS do
+    local score = redis.call('ZSCORE', KEYS[part], id)
+    if score then return score end
+  end
+  return redis.call('HGET', base .. ':' .. id, 'timestamp') or '0'
+end
+
+local found = {}
+for at = 5, #ARGV do
+  local id = ARGV[at]
+  if stateOf(id) == state then
+    found[#found + 1] = id
+    found[#found + 1] = receivedAt(id)
+  end
+end
+return found

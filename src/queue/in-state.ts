@@ -1,0 +1,42 @@
+// Which jobs are in a state, with their times of receipt, through in-state.lua: one command for up to some thousand jobs.
+// Fails as Redis does (throws).
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { keysOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
+import type { RedisConnection } from './connections.ts';
+import { activeMax } from './ledger-read.ts';
+import type { CallbackState } from './ledger-view.ts';
+import type { Entry } from './receipt-order.ts';
+
+/** As accept.lua and the built-in worker write it. */
+const supersededText = JSON.stringify({ superseded: true });
+
+const command = 'payaloInState';
+const script = readFileSync(new URL('./in-state.lua', import.meta.url), 'utf8');
+const sets = ['completed', 'failed', 'delayed', 'active'];
+
+export function createInState(redis: RedisConnection) {
+  redis.defineCommand(command, { lua: script, numberOfKeys: sets.length + ledgerParts.length });
+  const call = z
+    .custom<(...args: (string | number)[]) => Promise<unknown>>((value) => typeof value === 'function')
+    .parse(Reflect.get(redis, command));
+
+  return async function inState(queue: BrandQueue, state: CallbackState, jobIds: readonly string[]): Promise<Entry[]> {
+    if (jobIds.length === 0) return [];
+    const keys = [
+      ...sets.map((set) => `${queue.base}:${set}`),
+      ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+    ];
+    const answer = await call.call(redis, ...keys, queue.base, state, activeMax, supersededText, ...jobIds);
+    return toEntries(queue, z.array(z.string()).parse(answer));
+  };
+}
+
+/** Ids and scores in turn, as Redis answers them. */
+export function toEntries(queue: BrandQueue, flat: readonly string[]): Entry[] {
+  return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => ({
+    queue,
+    jobId: flat[at * 2] ?? '',
+    receivedAtMs: Number(flat[at * 2 + 1]),
+  }));
+}
