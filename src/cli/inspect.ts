@@ -90,7 +90,7 @@ export function printRows(output: Output, rows: readonly CallbackRow[]): void {
       { text: row.state, style: stateStyles[row.state] },
       row.status ?? '-',
       row.amount === null ? '-' : `${row.amount.value} ${row.amount.currency}`,
-      row.gatewayReference,
+      row.gatewayReference ?? `(no callback: job ${row.jobId ?? '-'})`,
       row.merchantReference ?? '-',
     ]),
   );

@@ -80,9 +80,10 @@ export function createActions(deps: ActionsDeps) {
     let cursor: string | undefined;
     do {
       const page = await ledger.list({ state, brand, fromMs, toMs, limit: ledgerPageMax, cursor });
-      for (const { brand: ofBrand, jobId } of page.data) {
+      for (const { brand: ofBrand, jobId, gatewayReference } of page.data) {
         const queue = queues.get(ofBrand);
-        if (queue !== undefined && jobId !== null) jobs.push({ queue, jobId });
+        // Without a reference it is no callback, and would only fail again.
+        if (queue !== undefined && jobId !== null && gatewayReference !== null) jobs.push({ queue, jobId });
       }
       cursor = page.next ?? undefined;
     } while (cursor !== undefined && jobs.length < replaysMax);

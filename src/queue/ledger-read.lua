@@ -20,8 +20,8 @@ for index = 4, #ARGV do
   local id = ARGV[index]
   local digest = string.match(id, '^(.*)%.') or ''
   local key = base .. ':' .. id
-  local fields = redis.call('HMGET', key, 'data', 'returnvalue', 'failedReason', 'processedOn', 'finishedOn', 'corrects', 'erased')
-  for at = 1, 7 do
+  local fields = redis.call('HMGET', key, 'data', 'returnvalue', 'failedReason', 'processedOn', 'finishedOn', 'corrects', 'erased', 'timestamp')
+  for at = 1, 8 do
     fields[at] = fields[at] or ''
   end
   jobs[#jobs + 1] = {

@@ -16,6 +16,8 @@ export interface JobRecord {
   readonly data: JobData | undefined;
   readonly returnvalue: string;
   readonly failedReason: string;
+  /** When BullMQ took it. */
+  readonly addedMs: number | undefined;
   readonly processedOnMs: number | undefined;
   readonly finishedOnMs: number | undefined;
   /** Ids of the jobs that this correction replaced, the latest first. */
@@ -44,7 +46,7 @@ const reply = z.array(
   z.tuple([
     text,
     text,
-    z.tuple([text, text, text, text, text, text, text]),
+    z.tuple([text, text, text, text, text, text, text, text]),
     text,
     text,
     text,
@@ -77,7 +79,7 @@ export type JobReader = ReturnType<typeof createJobReader>;
 
 function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRecord {
   const [jobId, claim, fields, completed, failed, delayed, isActive, logCount, logLines, conflicts] = row;
-  const [data, returnvalue, failedReason, processedOn, finishedOn, corrects, erased] = fields;
+  const [data, returnvalue, failedReason, processedOn, finishedOn, corrects, erased, timestamp] = fields;
   return {
     brand: queue.brand,
     jobId,
@@ -85,6 +87,7 @@ function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRec
     data: parseData(data),
     returnvalue,
     failedReason,
+    addedMs: toNumber(timestamp),
     processedOnMs: toNumber(processedOn),
     finishedOnMs: toNumber(finishedOn),
     corrects: corrects === '' ? [] : corrects.split(','),

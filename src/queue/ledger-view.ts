@@ -38,7 +38,7 @@ export const conflictSchema = z.object({
 
 export const callbackRowSchema = z.object({
   brand: z.string(),
-  gatewayReference: z.string(),
+  gatewayReference: z.string().nullable().describe("Null where the job's data is no callback; see jobId."),
   merchantReference: z.string().nullable(),
   status: z.string().nullable(),
   type: z.string().nullable(),
@@ -48,16 +48,18 @@ export const callbackRowSchema = z.object({
   deliveredAt: time.nullable(),
   nextAttemptAt: time.nullable(),
   failedReason: z.string().nullable(),
-  source: z.enum(sources).nullable().describe('Null where only the memory of the callback is left.'),
+  source: z.enum(sources).nullable().describe('Null where only the memory of it is left, or its data is no callback.'),
   sequence: z.int().describe('0; 1, 2, ... for corrections.'),
   duplicates: z.int(),
-  webhookId: z.string(),
+  webhookId: z.string().nullable(),
   requestId: z.string().nullable(),
   jobId: z.string().nullable().describe("In BullMQ's queue; null in the spool."),
   erased: z.boolean(),
 });
 
 export const callbackSchema = callbackRowSchema.extend({
+  gatewayReference: z.string(),
+  webhookId: z.string(),
   attempts: z.array(attemptSchema),
   conflicts: z.array(conflictSchema),
   body: z.string().nullable().describe("The gateway's JSON text, byte for byte; null once removed or erased."),
@@ -70,13 +72,13 @@ export type CallbackView = z.infer<typeof callbackSchema>;
 
 /** One line of a list; undefined where the job is gone, since then its reference is not known any more. */
 export function toRow(record: JobRecord): CallbackRow | undefined {
-  return record.data === undefined ? undefined : rowOf(record, record.data);
+  if (record.place === 'gone') return undefined;
+  return record.data === undefined ? rowWithoutData(record) : rowOf(record, record.data);
 }
 
-function rowOf(record: JobRecord, data: JobData): CallbackRow {
+function rowOf(record: JobRecord, data: JobData) {
   const { brand, claim } = record;
   const sequence = data.sequence ?? 0;
-  const state = stateOf(record);
   return {
     brand,
     gatewayReference: data.gatewayReference,
@@ -84,11 +86,11 @@ function rowOf(record: JobRecord, data: JobData): CallbackRow {
     status: data.status,
     type: data.type,
     amount: amountOf(data.body),
-    state,
+    state: stateOf(record),
     receivedAt: data.receivedAt,
     deliveredAt: toTime(deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
-    failedReason: state === 'failed' && record.failedReason !== '' ? record.failedReason : null,
+    failedReason: failedReasonOf(record),
     source: data.source,
     sequence,
     duplicates: claim?.duplicates ?? 0,
@@ -101,12 +103,8 @@ function rowOf(record: JobRecord, data: JobData): CallbackRow {
 
 /** The whole of a callback whose job is there. */
 export function toView(record: JobRecord, data: JobData, conflicts: Conflict[]): CallbackView {
-  return {
-    ...rowOf(record, data),
-    attempts: attemptsOf(record),
-    conflicts,
-    body: record.erased ? null : data.body,
-  };
+  const body = record.erased ? null : data.body;
+  return { ...rowOf(record, data), attempts: attemptsOf(record), conflicts, body };
 }
 
 /**
@@ -120,30 +118,39 @@ export function toRemembered(
 ): CallbackView | undefined {
   const { claim, brand } = record;
   if (claim === undefined) return undefined;
-  const status = readableStatus(claim.status);
+  const row = rowWithoutData(record);
+  const id = webhookId(brand, gatewayReference, row.status, claim.sequence);
+  return { ...row, gatewayReference, webhookId: id, attempts: [], conflicts, body: null };
+}
+
+/** A job that somebody else put in has no claim either. */
+function rowWithoutData(record: JobRecord): CallbackRow {
+  const { brand, jobId } = record;
+  const claim = record.claim?.jobId === jobId ? record.claim : undefined;
   return {
     brand,
-    gatewayReference,
+    gatewayReference: null,
     merchantReference: null,
-    status,
+    status: claim === undefined ? null : readableStatus(claim.status),
     type: null,
-    amount: splitAmount(claim.amount),
+    amount: claim === undefined ? null : splitAmount(claim.amount),
     state: stateOf(record),
-    receivedAt: new Date(claim.receivedAtMs).toISOString(),
-    deliveredAt: toTime(claim.deliveredAtMs ?? deliveredAtMs(record)),
-    nextAttemptAt: null,
-    failedReason: record.place === 'failed' && record.failedReason !== '' ? record.failedReason : null,
+    receivedAt: new Date(claim?.receivedAtMs ?? record.addedMs ?? 0).toISOString(),
+    deliveredAt: toTime(claim?.deliveredAtMs ?? deliveredAtMs(record)),
+    nextAttemptAt: toTime(record.nextAttemptMs),
+    failedReason: failedReasonOf(record),
     source: null,
-    sequence: claim.sequence,
-    duplicates: claim.duplicates,
-    webhookId: webhookId(brand, gatewayReference, status, claim.sequence),
+    sequence: claim?.sequence ?? 0,
+    duplicates: claim?.duplicates ?? 0,
+    webhookId: null,
     requestId: null,
-    jobId: record.jobId,
+    jobId,
     erased: false,
-    attempts: [],
-    conflicts,
-    body: null,
   };
+}
+
+function failedReasonOf({ place, failedReason }: JobRecord): string | null {
+  return place === 'failed' && failedReason !== '' ? failedReason : null;
 }
 
 export interface SpooledCallback {

@@ -1,6 +1,7 @@
 // The operator API of the real service: find, replay, erase, quarantine, expectations, pause; who may do what.
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { Queue } from 'bullmq';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
@@ -129,6 +130,31 @@ describe('callbacks', () => {
     expect(second.json['next']).toBeNull();
     const mine = await call(`/v1/callbacks?merchantReference=${merchantReference}`);
     expect(rows.parse(mine.json['data']).length).toBe(3);
+  });
+
+  test('shows a failed job that is no callback, in the API and the console, and replays it with no other', async () => {
+    const queue = new Queue('payalo-callbacks', { connection: { url: redis.url }, prefix: '{payalo}' });
+    const { id = '' } = await queue.add('callback', { hello: 'world' });
+    const failed = await until(async () => {
+      const { json } = await call('/v1/callbacks?state=failed');
+      const rows = z
+        .array(z.looseObject({ jobId: z.string(), failedReason: z.string().nullable() }))
+        .parse(json['data']);
+      return rows.find(({ jobId }) => jobId === id);
+    });
+    expect(failed).toMatchObject({ gatewayReference: null, state: 'failed' });
+    expect(failed.failedReason).toContain('no callback of version 1');
+    const page = await fetch(`${service.opsUrl}/callbacks?state=failed`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect((await page.text()).replaceAll(/\s+/g, ' ')).toContain(
+      `no callback: job</span> <span class="reference">${id}</span>`,
+    );
+    expect(await call('/v1/replays', { method: 'POST', body: { state: 'failed' } })).toMatchObject({
+      json: { count: 0 },
+    });
+    await queue.remove(id);
+    await queue.close();
   });
 
   test('says 404 for a reference it never saw and 400 for a query it cannot read', async () => {

@@ -35,8 +35,8 @@ afterEach(async () => {
 
 const found = async (reference: string) => (await ledger.find(reference))?.callback;
 
-async function allOf(query: Omit<ListQuery, 'limit'>, limit = 3): Promise<string[]> {
-  const references: string[] = [];
+async function allOf(query: Omit<ListQuery, 'limit'>, limit = 3): Promise<(string | null)[]> {
+  const references: (string | null)[] = [];
   let cursor: string | undefined;
   do {
     const page = await ledger.list({ ...query, limit, cursor });
@@ -248,7 +248,7 @@ describe('list', () => {
     for (let index = 0; index < 7; index += 1) {
       references.unshift(await stored.store({ merchantReference, receivedAtMs: 1_000 + Math.floor(index / 3) }));
     }
-    const seen: string[] = [];
+    const seen: (string | null)[] = [];
     let cursor: string | undefined;
     do {
       const page = await ledger.list({ limit: 2, merchantReference, cursor });

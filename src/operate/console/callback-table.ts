@@ -29,17 +29,20 @@ export function callbackTable(rows: readonly CallbackRow[], nowMs: number, { sel
 }
 
 function tableRow(row: CallbackRow, nowMs: number, selectable: boolean): Html {
-  const { gatewayReference, merchantReference, brand } = row;
+  const { gatewayReference, merchantReference, brand, jobId } = row;
   return html`<tr>
     ${
       selectable &&
       html`<td class="narrow">
-        <input
-          type="checkbox"
-          name="target"
-          value="${JSON.stringify([brand, gatewayReference])}"
-          aria-label="Select ${gatewayReference}"
-        />
+        ${
+          gatewayReference !== null &&
+          html`<input
+            type="checkbox"
+            name="target"
+            value="${JSON.stringify([brand, gatewayReference])}"
+            aria-label="Select ${gatewayReference}"
+          />`
+        }
       </td>`
     }
     <td data-label="Received">${timeOf(row.receivedAt)}<br /><small>${relativeTo(row.receivedAt, nowMs)}</small></td>
@@ -50,7 +53,13 @@ function tableRow(row: CallbackRow, nowMs: number, selectable: boolean): Html {
     </td>
     <td data-label="Status"><span class="clip">${row.status ?? 'none'}</span></td>
     <td data-label="Amount" class="right">${amountOf(row.amount)}</td>
-    <td data-label="Gateway’s reference"><a class="reference" href="${callbackHref(row)}">${gatewayReference}</a></td>
+    <td data-label="Gateway’s reference">
+      ${
+        gatewayReference === null
+          ? html`<span class="muted">no callback: job</span> <span class="reference">${jobId}</span>`
+          : html`<a class="reference" href="${callbackHref({ gatewayReference, brand })}">${gatewayReference}</a>`
+      }
+    </td>
     <td data-label="Merchant’s reference">
       ${
         merchantReference === null

@@ -131,7 +131,9 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       const [row] = data;
       if (row === undefined) return unknown(request, reply, reference);
       const list = `/callbacks?merchantReference=${encodeURIComponent(reference)}`;
-      return reply.redirect(data.length === 1 ? callbackHref(row) : list);
+      const { gatewayReference, brand } = row;
+      const isOne = data.length === 1 && gatewayReference !== null;
+      return reply.redirect(isOne ? callbackHref({ gatewayReference, brand }) : list);
     });
 
     scope.get('/quarantine', async (request, reply) => {
