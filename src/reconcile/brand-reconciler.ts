@@ -9,14 +9,8 @@ import { oldestInjectedMs } from './judge.ts';
 import { lead } from './leadership.ts';
 import { lookUpDue } from './look-ups.ts';
 import { checkpointAfter, narrowWindows, nextStep, type ScheduleSettings, type Step } from './schedule.ts';
-import {
-  addCounts,
-  noCounts,
-  statusBodiesPerSweepMax,
-  sweepWindow,
-  type SweepMode,
-  type Window,
-} from './sweep-window.ts';
+import { addCounts, noCounts, statusBodiesPerSweepMax, sweepWindow, type SweepMode } from './sweep-window.ts';
+import type { Window } from './window-pages.ts';
 
 export interface ReconcilerSettings extends ScheduleSettings {
   readonly pageSize: number;

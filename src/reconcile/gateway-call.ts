@@ -25,7 +25,11 @@ export type GatewayFailure =
   /** No usable answer, although it was tried several times. */
   | { readonly kind: 'unavailable'; readonly reason: string };
 
-export type GatewayReply = { readonly kind: 'reply'; readonly text: string } | GatewayFailure;
+export type GatewayReply =
+  | { readonly kind: 'reply'; readonly text: string }
+  /** A good answer of more than `replyBytesMax`; trying again would not make it smaller. */
+  | { readonly kind: 'too-large' }
+  | GatewayFailure;
 
 export interface GatewayCallOptions {
   readonly baseUrl: string;
@@ -53,6 +57,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
   async function call(asked: GatewayRequest, signal: AbortSignal): Promise<GatewayReply> {
     for (let tries = 1; ; tries += 1) {
       const answer = await tryKeys(asked, signal);
+      if (answer.kind === 'too-large') return answer;
       const result: TryResult = answer.kind === 'answer' ? answer : { kind: 'no-answer' };
       const waitMs = retryWaitMs({ method: asked.method, result, tries, nowMs: clock.now(), random: random() });
       if (waitMs === undefined) return toReply(answer);
@@ -61,17 +66,17 @@ export function createGatewayCall(options: GatewayCallOptions) {
   }
 
   /** Starts with the key that was accepted last; goes on to the next only on 401. */
-  async function tryKeys(asked: GatewayRequest, signal: AbortSignal): Promise<Answer | NoAnswer> {
+  async function tryKeys(asked: GatewayRequest, signal: AbortSignal): Promise<Tried> {
     const keys = apiKeys();
     const ordered =
       acceptedKey === undefined
         ? keys
         : [...keys].sort((a, b) => Number(b === acceptedKey) - Number(a === acceptedKey));
-    let answer: Answer | NoAnswer = { kind: 'answer', status: 401, retryAfter: undefined, text: '' };
+    let answer: Tried = { kind: 'answer', status: 401, retryAfter: undefined, text: '' };
     for (const key of ordered) {
       await takeSlot(signal);
       answer = await tryOnce(asked, key, signal);
-      if (answer.kind === 'no-answer') return answer;
+      if (answer.kind !== 'answer') return answer;
       if (answer.status !== 401) {
         // A server in trouble may not have looked at the key at all.
         if (answer.status >= 500) return answer;
@@ -84,7 +89,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
     return answer;
   }
 
-  async function tryOnce(asked: GatewayRequest, key: string, signal: AbortSignal): Promise<Answer | NoAnswer> {
+  async function tryOnce(asked: GatewayRequest, key: string, signal: AbortSignal): Promise<Tried> {
     const timeout = AbortSignal.timeout(timeoutMs);
     const both = AbortSignal.any([signal, timeout]);
     const headers = {
@@ -101,13 +106,15 @@ export function createGatewayCall(options: GatewayCallOptions) {
         signal: both,
       });
       const retryAfter = response.headers['retry-after'];
-      const text = await readText(response.body, asked.replyBytesMax);
-      if (text === undefined) return { kind: 'no-answer', reason: 'unreadable-reply' };
+      const bytes = await readBytes(response.body, asked.replyBytesMax);
+      const status = response.statusCode;
+      if (bytes === undefined && isGood(status)) return { kind: 'too-large' };
+      if (bytes === undefined || !isUtf8(bytes)) return { kind: 'no-answer', reason: 'unreadable-reply' };
       return {
         kind: 'answer',
-        status: response.statusCode,
+        status,
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-        text,
+        text: bytes.toString('utf8'),
       };
     } catch (error) {
       signal.throwIfAborted();
@@ -135,13 +142,19 @@ interface NoAnswer {
   readonly reason: string;
 }
 
+type Tried = Answer | NoAnswer | { readonly kind: 'too-large' };
+
 function toReply(answer: Answer | NoAnswer): GatewayReply {
   if (answer.kind === 'no-answer') return { kind: 'unavailable', reason: answer.reason };
   const { status, text } = answer;
-  if (status >= 200 && status < 300) return { kind: 'reply', text };
+  if (isGood(status)) return { kind: 'reply', text };
   if (status === 401) return { kind: 'unauthorized' };
   if (status === 408 || status === 429 || status >= 500) return { kind: 'unavailable', reason: `status-${status}` };
   return { kind: 'refused', status, ...readProblem(text) };
+}
+
+function isGood(status: number): boolean {
+  return status >= 200 && status < 300;
 }
 
 const problemSchema = z.object({
@@ -167,18 +180,17 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Undefined where the body is too long or no UTF-8. */
-async function readText(body: AsyncIterable<unknown>, bytesMax: number): Promise<string | undefined> {
+/** Undefined where the body is too long. */
+async function readBytes(body: AsyncIterable<unknown>, bytesMax: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body) {
-    if (!(chunk instanceof Uint8Array)) return undefined;
+    if (!(chunk instanceof Uint8Array)) throw new TypeError('undici gave a chunk that is no bytes');
     bytes += chunk.byteLength;
     if (bytes > bytesMax) return undefined; // leaving the loop destroys the body
     chunks.push(Buffer.from(chunk));
   }
-  const all = Buffer.concat(chunks);
-  return isUtf8(all) ? all.toString('utf8') : undefined;
+  return Buffer.concat(chunks);
 }
 
 function codeOf(error: unknown): string {

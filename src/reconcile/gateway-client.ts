@@ -12,7 +12,10 @@ import { parseRecordsPage, parseTransaction, type RecordsPage, type Transaction 
 export type StatusAnswer =
   { readonly kind: 'found'; readonly transaction: Transaction } | { readonly kind: 'not-found' } | GatewayFailure;
 
-export type RecordsAnswer = ({ readonly kind: 'page' } & RecordsPage) | GatewayFailure;
+export type RecordsAnswer =
+  | ({ readonly kind: 'page' } & RecordsPage) /** Ask for smaller pages. */
+  | { readonly kind: 'too-large' }
+  | GatewayFailure;
 
 export interface RecordsWindow {
   readonly fromMs: number;
@@ -31,6 +34,7 @@ export interface GatewayClientOptions {
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   readonly timeoutMs?: number | undefined;
+  readonly pageBytesMax?: number | undefined;
 }
 
 /** The gateway asks for fewer than about 50 status calls a second. */
@@ -38,12 +42,13 @@ const callsPerSecond = 40;
 const burst = 10;
 const transactionBytesMax = 1_048_576;
 /** 5,000 transactions, the largest page, of about 3 KB each. */
-const pageBytesMax = 16_777_216;
+const pageBytesMaxDefault = 16_777_216;
 
 export type GatewayClient = ReturnType<typeof createGatewayClient>;
 
 export function createGatewayClient(options: GatewayClientOptions) {
   const { brand, baseUrl, log, metrics, clock = systemClock, random = Math.random, timeoutMs } = options;
+  const { pageBytesMax = pageBytesMaxDefault } = options;
   let authorized: boolean | undefined;
 
   const http = createGatewayCall({
@@ -73,6 +78,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
   async function getTransaction(path: string, signal: AbortSignal): Promise<StatusAnswer> {
     const reply = await http.call({ method: 'GET', path, replyBytesMax: transactionBytesMax }, signal);
     if (reply.kind === 'refused' && reply.status === 404) return { kind: 'not-found' };
+    if (reply.kind === 'too-large') return unreadable;
     if (reply.kind !== 'reply') return reply;
     const transaction = parseTransaction(reply.text);
     return transaction === undefined ? unreadable : { kind: 'found', transaction };
@@ -114,6 +120,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
     async startPayin(method: string, body: string, signal: AbortSignal): Promise<StatusAnswer> {
       const path = `/direct/payin/${encodeURIComponent(method)}`;
       const reply = await http.call({ method: 'POST', path, body, replyBytesMax: transactionBytesMax }, signal);
+      if (reply.kind === 'too-large') return unreadable;
       if (reply.kind !== 'reply') return reply;
       const transaction = parseTransaction(reply.text);
       return transaction === undefined ? unreadable : { kind: 'found', transaction };
@@ -126,11 +133,13 @@ export function createGatewayClient(options: GatewayClientOptions) {
 const unreadable = { kind: 'unavailable', reason: 'unreadable-reply' } as const;
 
 /** One short line about a failure, for logs and reports. */
-export function describeFailure(failure: GatewayFailure | { readonly kind: 'not-found' }): string {
+export function describeFailure(failure: GatewayFailure | { readonly kind: 'not-found' | 'too-large' }): string {
   switch (failure.kind) {
     case 'unauthorized':
     case 'not-found':
       return failure.kind;
+    case 'too-large':
+      return 'page-too-large';
     case 'refused':
       return `refused-${failure.status}${failure.code === '' ? '' : `-${failure.code}`}`;
     case 'unavailable':

@@ -3,7 +3,8 @@
 import type { SweepCounts } from '../queue/reconciliation-report.ts';
 import { createBrandScopes, type ReconcileDependencies } from './brand-scope.ts';
 import { narrowWindows, windowMsDefault } from './schedule.ts';
-import { pageSizeDefault, statusBodiesPerSweepMax, sweepWindow, type Window } from './sweep-window.ts';
+import { statusBodiesPerSweepMax, sweepWindow } from './sweep-window.ts';
+import { pageSizeDefault, type Window } from './window-pages.ts';
 
 export interface HandSweepOptions extends Window {
   /** Only count. */

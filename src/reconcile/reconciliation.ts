@@ -9,7 +9,7 @@ import { reconcileBrand, type ReconcilerSettings } from './brand-reconciler.ts';
 import { checkGateway } from './check-gateway.ts';
 import { systemClock } from './clock.ts';
 import { fullEveryMsDefault, windowMsDefault } from './schedule.ts';
-import { pageSizeDefault } from './sweep-window.ts';
+import { pageSizeDefault } from './window-pages.ts';
 
 export type Reconciliation = ReturnType<typeof createReconciliation>;
 

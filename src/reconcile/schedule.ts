@@ -1,7 +1,7 @@
 // What the reconciler of a brand does next, pure: the last hours every RECONCILE_EVERY, the whole RECONCILE_LOOKBACK
 // every hour, and after an outage everything from the checkpoint on, window by window.
 import type { SweepPlan, SweepState } from '../queue/sweep-state.ts';
-import type { Window } from './sweep-window.ts';
+import type { Window } from './window-pages.ts';
 
 export interface ScheduleSettings {
   /** RECONCILE_EVERY */

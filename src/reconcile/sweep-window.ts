@@ -9,17 +9,12 @@ import { agrees, type Claim } from '../queue/claims.ts';
 import type { SweepCounts } from '../queue/reconciliation-report.ts';
 import { unwatch, watch } from '../queue/watched.ts';
 import type { BrandScope } from './brand-scope.ts';
-import { describeFailure } from './gateway-client.ts';
 import { inParallel } from './in-parallel.ts';
 import type { Judgement } from './judge.ts';
 import { judgePage, type Judged } from './judge-page.ts';
 import { putIn } from './put-in.ts';
 import type { Transaction } from './transaction.ts';
-
-export interface Window {
-  readonly fromMs: number;
-  readonly toMs: number;
-}
+import { windowPages, type Window } from './window-pages.ts';
 
 export interface SweepMode {
   /** False: only count. */
@@ -37,11 +32,8 @@ export type SweptWindow =
   | { readonly kind: 'swept'; readonly counts: SweepCounts }
   | { readonly kind: 'failed'; readonly counts: SweepCounts; readonly reason: string };
 
-export const pageSizeDefault = 500;
 /** A sweep that misses more is a bulk catch-up. */
 export const statusBodiesPerSweepMax = 100;
-/** A window with more pages than this at the largest size would hold 50 million transactions: the cursor runs wild. */
-const pagesMax = 1_000_000;
 /** Enough to fill the batches of intake; status calls keep their own pace. */
 const atOnceMax = 64;
 /** Pending ones are looked up one by one from this age on. */
@@ -53,20 +45,36 @@ export async function sweepWindow(
   mode: SweepMode,
   signal: AbortSignal,
 ): Promise<SweptWindow> {
-  const counts = noCounts();
-  let answer = await scope.gateway.records({ ...window, pageSize: mode.pageSize }, signal);
-  for (let pages = 1; pages <= pagesMax; pages += 1) {
-    if (answer.kind !== 'page') return { kind: 'failed', counts, reason: describeFailure(answer) };
-    counts.errors += answer.unreadable;
-    const stored = await takePage(scope, answer.transactions, { mode, counts, signal });
-    if (!stored) return { kind: 'failed', counts, reason: 'storage-unavailable' };
-    if (answer.next === undefined) return { kind: 'swept', counts };
-    const { next } = answer;
-    answer = await scope.gateway.nextRecords(next, signal);
-    if (answer.kind === 'page' && answer.next === next)
-      return { kind: 'failed', counts, reason: 'cursor-repeats-itself' };
+  const earlier = noCounts();
+  let counts = noCounts();
+  for await (const step of windowPages(scope.gateway, window, mode.pageSize, signal)) {
+    switch (step.kind) {
+      case 'anew':
+        scope.log.warn({ event: 'reconcile.page_too_large', brand: scope.brand, pageSize: step.pageSize });
+        addCounts(earlier, counts);
+        counts = noCounts();
+        break;
+      case 'failed':
+        return { kind: 'failed', counts: withEarlier(counts, earlier), reason: step.reason };
+      case 'page': {
+        counts.errors += step.page.unreadable;
+        const stored = await takePage(scope, step.page.transactions, { mode, counts, signal });
+        if (!stored) return { kind: 'failed', counts: withEarlier(counts, earlier), reason: 'storage-unavailable' };
+      }
+    }
   }
-  return { kind: 'failed', counts, reason: 'too-many-pages' };
+  return { kind: 'swept', counts: withEarlier(counts, earlier) };
+}
+
+/** What was put in before the window began anew was known when it came again. */
+function withEarlier(counts: SweepCounts, { injected, corrections }: SweepCounts): SweepCounts {
+  return {
+    ...counts,
+    known: Math.max(counts.known - injected - corrections, 0),
+    missing: counts.missing + injected,
+    injected: counts.injected + injected,
+    corrections: counts.corrections + corrections,
+  };
 }
 
 interface PageWork {

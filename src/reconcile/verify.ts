@@ -6,11 +6,10 @@ import { isTerminal } from '../callback/identity.ts';
 import { createJobReader, type JobReader, type JobRecord } from '../queue/ledger-read.ts';
 import { stateOf } from '../queue/ledger-view.ts';
 import { createBrandScopes, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
-import { describeFailure } from './gateway-client.ts';
 import { oldestInjectedMs } from './judge.ts';
 import { judgePage, type Judged } from './judge-page.ts';
 import { narrowWindows, windowMsDefault } from './schedule.ts';
-import { pageSizeDefault, type Window } from './sweep-window.ts';
+import { pageSizeDefault, windowPages, type Window } from './window-pages.ts';
 
 export interface Difference {
   readonly brand: string;
@@ -56,20 +55,24 @@ export async function* verify(
   }
 }
 
-async function* verifyWindow(
+export async function* verifyWindow(
   scope: BrandScope,
   readJobs: JobReader,
   window: Window,
   signal: AbortSignal,
 ): AsyncGenerator<VerifyEvent> {
   let terminal = 0;
-  let answer = await scope.gateway.records({ ...window, pageSize: pageSizeDefault }, signal);
-  for (;;) {
-    if (answer.kind !== 'page') {
-      yield { kind: 'failed', brand: scope.brand, reason: describeFailure(answer) };
+  const told = new Set<string>();
+  for await (const step of windowPages(scope.gateway, window, pageSizeDefault, signal)) {
+    if (step.kind === 'failed') {
+      yield { kind: 'failed', brand: scope.brand, reason: step.reason };
       return;
     }
-    const ended = answer.transactions.filter(({ callback }) => isTerminal(callback.status));
+    if (step.kind === 'anew') {
+      terminal = 0;
+      continue;
+    }
+    const ended = step.page.transactions.filter(({ callback }) => isTerminal(callback.status));
     terminal += ended.length;
     const judged = await judgePage(scope, ended);
     const received = judged.flatMap(({ claim }) => (claim === undefined ? [] : [claim.jobId]));
@@ -77,10 +80,10 @@ async function* verifyWindow(
     const byJobId = new Map(records.map((record) => [record.jobId, record]));
     for (const one of judged) {
       const difference = compare(scope.brand, one, byJobId.get(one.claim?.jobId ?? ''));
-      if (difference !== undefined) yield { kind: 'difference', difference };
+      if (difference === undefined || told.has(difference.gatewayReference)) continue;
+      told.add(difference.gatewayReference);
+      yield { kind: 'difference', difference };
     }
-    if (answer.next === undefined) break;
-    answer = await scope.gateway.nextRecords(answer.next, signal);
   }
   yield { kind: 'compared', brand: scope.brand, window, terminal };
 }

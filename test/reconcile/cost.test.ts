@@ -8,7 +8,8 @@ import {
   narrowWindows,
   windowMsDefault,
 } from '../../src/reconcile/schedule.ts';
-import { pageSizeDefault, sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { pageSizeDefault } from '../../src/reconcile/window-pages.ts';
 import type { SweepState } from '../../src/queue/sweep-state.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig, isoAgo, sweepMode } from './reconcile-rig.ts';

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createJobReader } from '../../src/queue/ledger-read.ts';
+import { createGatewayClient } from '../../src/reconcile/gateway-client.ts';
 import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { verifyWindow, type VerifyEvent } from '../../src/reconcile/verify.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
-import { createRig, isoAgo, sweepMode, type RigOptions } from './reconcile-rig.ts';
+import { createRig, isoAgo, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
 const hourMs = 3_600_000;
@@ -125,5 +128,69 @@ describe('a window', () => {
       kind: 'swept',
       counts: { injected: 1 },
     });
+  });
+});
+
+describe('a page that is larger than a reply may be', () => {
+  /** The rig's brand, with less room for a page of records. */
+  function scopeOf(rig: Rig, pageBytesMax: number) {
+    const [brand] = rig.config.brands.values();
+    if (brand === undefined) throw new Error('the rig has no brand');
+    const { GATEWAY_BASE_URL: baseUrl } = rig.config;
+    if (baseUrl === undefined) throw new Error('the rig has no gateway');
+    const { log } = rig.dependencies;
+    return { ...rig.scope, gateway: createGatewayClient({ brand, baseUrl, log, clock: rig.clock, pageBytesMax }) };
+  }
+
+  const bytesOf = (rig: Rig, transactions: readonly { gatewayReference: string }[]) =>
+    transactions.reduce((sum, { gatewayReference }) => sum + rig.gateway.bodyOf(gatewayReference).length, 0);
+
+  test('is asked for again at half the size, at once, until it fits', async () => {
+    await using rig = await rigOf();
+    const all = rig.gateway.addTransactions({ count: 70, createdAt: isoAgo(600_000), everyMs: 1_000 });
+    const scope = scopeOf(rig, Math.ceil(bytesOf(rig, all) / 2)); // holds 20, not 40 and more
+    const swept = await sweepWindow(scope, lastHour(), sweepMode({ pageSize: 80 }), signal);
+    await scope.gateway.close();
+    expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 70, missing: 70, injected: 70 } });
+    expect(await rig.jobs()).toHaveLength(70);
+    expect(rig.gateway.calls().records).toBe(1 + 1 + 4); // 80, 40, then four of 20
+  });
+
+  test('in the middle of a window loses and doubles nothing, neither callbacks nor counts', async () => {
+    await using rig = await rigOf();
+    const small = { count: 40, createdAt: isoAgo(600_000), everyMs: 1_000, merchantReferencePrefix: 's' };
+    const large = { ...small, createdAt: isoAgo(300_000), merchantReferencePrefix: 'l'.repeat(240) };
+    const first = bytesOf(rig, rig.gateway.addTransactions(small));
+    const second = bytesOf(rig, rig.gateway.addTransactions(large));
+    const scope = scopeOf(rig, Math.ceil((first + second) / 2));
+    const swept = await sweepWindow(scope, lastHour(), sweepMode({ pageSize: 40 }), signal);
+    await scope.gateway.close();
+    expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 80, missing: 80, injected: 80, known: 0 } });
+    expect(await rig.jobs()).toHaveLength(80);
+  });
+
+  test('makes verify tell no difference twice', async () => {
+    await using rig = await rigOf();
+    const small = { count: 40, createdAt: isoAgo(600_000), everyMs: 1_000, merchantReferencePrefix: 's' };
+    const large = { ...small, createdAt: isoAgo(300_000), merchantReferencePrefix: 'l'.repeat(240) };
+    const first = bytesOf(rig, rig.gateway.addTransactions(small));
+    rig.gateway.addTransactions(large);
+    const scope = scopeOf(rig, Math.ceil((first * 34) / 40)); // holds the first page of 31, not the second
+    const events: VerifyEvent[] = [];
+    for await (const event of verifyWindow(scope, createJobReader(rig.redis), lastHour(), signal)) events.push(event);
+    await scope.gateway.close();
+    expect(events.filter(({ kind }) => kind === 'difference')).toHaveLength(80);
+    expect(events.at(-1)).toMatchObject({ kind: 'compared', terminal: 80 });
+    expect(rig.gateway.calls().records).toBeGreaterThan(5 + 80 / 16); // it did begin anew after a page
+  });
+
+  test('fails its window where it is too large at the smallest size, too', async () => {
+    await using rig = await rigOf();
+    rig.gateway.addTransactions({ count: 20, createdAt: isoAgo(600_000), everyMs: 1_000 });
+    const scope = scopeOf(rig, 2_000);
+    const swept = await sweepWindow(scope, lastHour(), sweepMode({ pageSize: 40 }), signal);
+    await scope.gateway.close();
+    expect(swept).toMatchObject({ kind: 'failed', reason: 'page-too-large', counts: { seen: 0 } });
+    expect(rig.gateway.calls().records).toBe(3); // 40, 20, 16
   });
 });
