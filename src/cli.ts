@@ -2,7 +2,8 @@
 // The operator commands. They work on REDIS_URL and SPOOL_DIR directly, so they also work when the service is down.
 //
 // Exit codes: 0 done; 1 the answer is no (unknown reference, a check that failed, not delivered); 2 wrong usage;
-// 69 Redis or another service could not be reached; 78 the configuration is wrong.
+// 69 Redis or another service could not be reached; 78 the configuration is wrong. With --json standard output is one JSON
+// document, `{ "error": ... }` where there is no result.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
@@ -10,6 +11,7 @@ import { addDoctor } from './cli/doctor.ts';
 import { addErase } from './cli/erase.ts';
 import { exitCodes } from './cli/exit-codes.ts';
 import { addInspect } from './cli/inspect.ts';
+import { errorDocument } from './cli/output.ts';
 import { addPayin } from './cli/payin.ts';
 import { addQuarantine } from './cli/quarantine.ts';
 import { addReconcile } from './cli/reconcile.ts';
@@ -24,7 +26,7 @@ export function createProgram(): Command {
   const program = new Command('payalo-receiver')
     .description('Looks into and acts on the callbacks of a payalo-receiver: found, replayed, checked, erased.')
     .version(packageVersion())
-    .option('--json', 'print JSON for programs instead of text for people')
+    .option('--json', 'print one JSON document for programs; text for people goes to standard error')
     .showHelpAfterError('(run it with --help for examples)')
     .exitOverride()
     .addHelpText('after', programHelp);
@@ -59,7 +61,9 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Help and version end here too, with 0; everything else that commander refuses is wrong usage.
-    process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    if (error.exitCode === 0) return;
+    if (argv.includes('--json')) process.stdout.write(`${errorDocument(error.message)}\n`);
+    process.exitCode = exitCodes.usage;
   }
 }
 

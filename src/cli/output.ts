@@ -1,4 +1,4 @@
-// How commands print: tables and colours in a terminal, plain text in a pipe, JSON with --json.
+// How commands print: tables and colours in a terminal, plain text in a pipe, one JSON document with --json.
 //
 // Results go to standard output, everything said about the work (progress, complaints) to standard error, so that a
 // pipe gets results alone. What came from outside is printed without control characters: it could rewrite the screen.
@@ -16,6 +16,9 @@ export interface Cell {
 }
 
 export function createOutput({ json }: { json: boolean }) {
+  const complaints: string[] = [];
+  let hasResult = false;
+
   return {
     isJson: json,
     paint,
@@ -23,8 +26,20 @@ export function createOutput({ json }: { json: boolean }) {
 
     /** The result: as JSON with --json, else as `asText` prints it. */
     result(value: unknown, asText: () => void): void {
+      hasResult = true;
       if (json) line(JSON.stringify(value, null, 2));
       else asText();
+    },
+
+    /** At the end: with --json, what was complained about stands for a result that there is not. */
+    end(): void {
+      if (json && !hasResult) line(errorDocument(complaints.join('\n')));
+    },
+
+    /** What happens on the way to the result, for people. */
+    say(text: string): void {
+      if (json) process.stderr.write(`${text}\n`);
+      else line(text);
     },
 
     table(head: readonly string[], rows: readonly (readonly (Cell | string)[])[]): void {
@@ -57,6 +72,7 @@ export function createOutput({ json }: { json: boolean }) {
     },
 
     complain(text: string): void {
+      complaints.push(text);
       process.stderr.write(`${text}\n`);
     },
 
@@ -69,6 +85,10 @@ export function createOutput({ json }: { json: boolean }) {
       if (done >= total) process.stderr.write('\n');
     },
   };
+}
+
+export function errorDocument(error: string): string {
+  return JSON.stringify({ error }, null, 2);
 }
 
 /** Line ends and other control characters would break the layout, or worse. */

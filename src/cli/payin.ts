@@ -1,4 +1,4 @@
-// `payin`: starts a transaction and follows it, line by line, to the merchant's answer.
+// `payin`: starts a transaction and follows it, line by line, to the merchant's answer; with --json the whole at the end.
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { Argument, InvalidArgumentError, type Command } from 'commander';
@@ -95,15 +95,21 @@ async function follow(session: Session, scope: BrandScope, { method, resultUrl, 
   const merchantReference = options.reference ?? `payin-${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
   const request = { method, amount, currency, msisdn, country, resultUrl, merchantReference };
   const signal = AbortSignal.timeout(wait);
-  const say = (text: string, at = new Date().toISOString()) => output.line(`${at.slice(11, 23)}  ${printable(text)}`);
+  const events: FollowEvent[] = [];
+  const say = (text: string, at = new Date().toISOString()) => output.say(`${at.slice(11, 23)}  ${printable(text)}`);
 
   say(`payin      ${merchantReference}: ${amount} ${currency} by ${method}`);
   const answer = await payin(scope, { ...request, payerId: payerId ?? merchantReference }, signal);
   if (answer.kind !== 'started') {
-    say(`refused    ${describeFailure(answer)}${answer.kind === 'refused' ? `: ${answer.detail}` : ''}`);
+    const outcome = describeFailure(answer);
+    const detail = answer.kind === 'refused' ? answer.detail : '';
+    say(`refused    ${outcome}${detail === '' ? '' : `: ${detail}`}`);
+    output.result({ merchantReference, gatewayReference: null, outcome, detail, events }, () => undefined);
     return answer.kind === 'unavailable' ? exitCodes.unavailable : exitCodes.no;
   }
   const { gatewayReference, status } = answer;
+  const end = (outcome: string) =>
+    output.result({ merchantReference, gatewayReference, outcome, events }, () => undefined);
   say(`gateway    ${gatewayReference}: ${status ?? 'accepted'}; its callback is expected at ${resultUrl}`);
   const ledger = createLedger({ redis: scope.redis, queues });
   const find = async (reference: string) => (await ledger.find(reference, scope.brand))?.callback;
@@ -111,12 +117,16 @@ async function follow(session: Session, scope: BrandScope, { method, resultUrl, 
     for await (const event of followCallback({ find, clock: systemClock }, gatewayReference, signal)) {
       const { text, at } = lineOf(event);
       say(text, at);
-      if (event.kind === 'ended') return event.state === 'delivered' ? exitCodes.done : exitCodes.no;
+      events.push(event);
+      if (event.kind !== 'ended') continue;
+      end(event.state);
+      return event.state === 'delivered' ? exitCodes.done : exitCodes.no;
     }
   } catch (error) {
     if (!signal.aborted) throw error;
   }
   say(`stopped    not delivered in time; see: payalo-receiver inspect ${gatewayReference}`);
+  end('not-in-time');
   return exitCodes.no;
 }
 
@@ -147,7 +157,9 @@ async function isAgreed({ config, output }: Session, { brand }: BrandScope, opti
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return /^y(es)?$/i.test((await terminal.question(`${question} Go on? [y/N] `)).trim());
+    const isYes = /^y(es)?$/i.test((await terminal.question(`${question} Go on? [y/N] `)).trim());
+    if (!isYes) output.complain('Nothing was started.');
+    return isYes;
   } finally {
     terminal.close();
   }

@@ -39,19 +39,26 @@ const commandTimeoutMs = 10_000;
 
 export async function runSession(command: Command, act: (session: Session) => Promise<ExitCode>): Promise<void> {
   const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
+  process.exitCode = await actIn(command, output, act);
+  output.end();
+}
+
+async function actIn(
+  command: Command,
+  output: Output,
+  act: (session: Session) => Promise<ExitCode>,
+): Promise<ExitCode> {
   // The role `reconcile` asks least of the configuration; a command that needs more says so itself.
   const loaded = loadConfig(readEnvironment(), ['reconcile']);
   if ('problems' in loaded) {
     output.complain(loaded.problems.join('\n'));
-    process.exitCode = exitCodes.config;
-    return;
+    return exitCodes.config;
   }
   const { config } = loaded;
   const brand: unknown = command.opts()['brand'];
   if (typeof brand === 'string' && !config.brands.has(brand)) {
     output.complain(`There is no brand ${printable(brand)} here, only: ${[...config.brands.keys()].join(', ')}`);
-    process.exitCode = exitCodes.usage;
-    return;
+    return exitCodes.usage;
   }
   const log = createLog({ level: 'silent' });
   const closers: (() => unknown)[] = [];
@@ -66,12 +73,12 @@ export async function runSession(command: Command, act: (session: Session) => Pr
     onEnd: (close) => closers.push(close),
   };
   try {
-    process.exitCode = await act(session);
+    return await act(session);
   } catch (error) {
     const ending = endingOf(error);
     if (ending === undefined) throw error;
     output.complain(ending.says);
-    process.exitCode = ending.code;
+    return ending.code;
   } finally {
     for (const close of closers.toReversed()) await close();
   }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { gatewayPortDefault, merchantPortDefault, runSimulator, simulatorHelp } from '../simulator/run-simulator.ts';
 import { parseNumber, parsePort } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
+import { createOutput } from './output.ts';
 
 const examples = `
 Examples:
@@ -39,7 +40,8 @@ export function addSimulate(program: Command): void {
     .option('--duplicates <share>', 'of callbacks that come twice, 0 to 1', parseNumber(0, 1))
     .option('--seed <number>', 'makes chance repeatable', parseNumber(0, 4_294_967_295))
     .addHelpText('after', examples)
-    .action(async (options: SimulateOptions) => {
+    .action(async (options: SimulateOptions, command: Command) => {
+      const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
       const stop = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
       try {
@@ -54,13 +56,15 @@ export function addSimulate(program: Command): void {
             lossProbability: options.loss,
             duplicateProbability: options.duplicates,
             seed: options.seed,
+            onListening: (addresses) => output.result(addresses, () => undefined), // the lines below say it to people
           },
-          (line) => process.stdout.write(`${line}\n`),
+          (line) => output.say(line),
           stop.signal,
         );
       } catch (error) {
         if (!(error instanceof Error && 'syscall' in error && error.syscall === 'listen')) throw error;
-        process.stderr.write(`The simulator cannot listen (${error.message}). Choose other ports.\n`);
+        output.complain(`The simulator cannot listen (${error.message}). Choose other ports.`);
+        output.end();
         process.exitCode = exitCodes.unavailable;
         return;
       }

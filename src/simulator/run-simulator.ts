@@ -21,6 +21,16 @@ export interface SimulatorOptions {
   readonly lossProbability?: number | undefined;
   readonly duplicateProbability?: number | undefined;
   readonly seed?: number | undefined;
+  /** Called once both listen. */
+  readonly onListening?: ((addresses: SimulatorAddresses) => void) | undefined;
+}
+
+export interface SimulatorAddresses {
+  readonly gateway: string;
+  readonly controls: string;
+  readonly merchant: string;
+  /** What the gateway takes for X-Api-Key. */
+  readonly key: string;
 }
 
 export const gatewayPortDefault = 4010;
@@ -54,9 +64,11 @@ export async function runSimulator(
   try {
     const { url, controlUrl } = await gateway.listen();
     const { url: merchantUrl } = await merchant.listen();
-    print(`gateway    ${url}   (X-Api-Key: ${keys?.[0] ?? simulatorKey})`);
+    const key = keys?.[0] ?? simulatorKey;
+    print(`gateway    ${url}   (X-Api-Key: ${key})`);
     print(`controls   ${controlUrl}   (GET it for help)`);
     print(`merchant   ${merchantUrl}   (FORWARD_URL)`);
+    options.onListening?.({ gateway: url, controls: controlUrl, merchant: merchantUrl, key });
     if (!signal.aborted) await once(signal, 'abort');
   } finally {
     await Promise.all([gateway.close(), merchant.close()]);

@@ -156,6 +156,36 @@ describe('payin', () => {
     await merchant.close();
   });
 
+  test('prints one document with --json, and its lines for people on standard error', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    const merchant = createMerchantSimulator();
+    const { url } = await merchant.listen();
+    const env = envOf(rig, { PAYALO_API_KEYS: simulatorKey, FORWARD_URL: url, RECONCILE_GRACE: '5m' });
+    await using service = await startService({ env });
+    const resultUrl = ['--result-url', `${service.url}/webhooks/payalo`];
+    const followed = await run(env, '--json', 'payin', ...asked, '--amount', '100.00', ...resultUrl);
+    expect(JSON.parse(followed.stdout)).toMatchObject({
+      merchantReference: expect.stringMatching(/^payin-/),
+      gatewayReference: rig.gateway.transactions()[0]?.gatewayReference,
+      outcome: 'delivered',
+      events: [
+        { kind: 'received', status: 'success', source: 'callback' },
+        { kind: 'attempted', attempt: 1, answer: '200' },
+        { kind: 'ended', state: 'delivered' },
+      ],
+    });
+    expect(followed.stderr).toContain('delivered');
+    const used = rig.gateway.transactions()[0]?.merchantReference ?? '';
+    const refused = await run(env, '--json', 'payin', ...asked, '--amount', '1', '--reference', used);
+    expect(JSON.parse(refused.stdout)).toMatchObject({
+      merchantReference: used,
+      gatewayReference: null,
+      outcome: 'refused-422-merchant_transactionid_duplicate',
+      events: [],
+    });
+    await merchant.close();
+  });
+
   test('says why the gateway refused it', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     rig.gateway.addTransactions({ merchantReferencePrefix: 'used' });

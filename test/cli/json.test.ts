@@ -1,0 +1,95 @@
+// With --json each command, as a process, prints one JSON document on standard output, however it ends, and nothing else.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { testKey } from '../support/callbacks.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+import { until } from '../support/until.ts';
+
+const cli = path.join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
+
+let redis: TestRedis;
+let stored: StoredCallbacks;
+let cwd: string;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  cwd = await makeTempDir('json');
+  stored = createStoredCallbacks(redis.url, 'default', '{json}');
+});
+
+afterAll(async () => {
+  await stored[Symbol.asyncDispose]();
+  await redis.stop();
+});
+
+function start(args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
+    cwd,
+    env: {
+      PATH: process.env['PATH'],
+      REDIS_URL: redis.url,
+      QUEUE_NAME: 'callbacks',
+      QUEUE_PREFIX: '{json}',
+      PAYALO_API_KEYS: testKey,
+      GATEWAY_BASE_URL: 'http://127.0.0.1:9',
+      SPOOL_DIR: path.join(cwd, 'spool'),
+      ...env,
+    },
+  });
+  const texts = { out: '', err: '' };
+  child.stdout.on('data', (text) => (texts.out += String(text)));
+  child.stderr.on('data', (text) => (texts.err += String(text)));
+  return { child, texts };
+}
+
+async function run(args: readonly string[], env?: Record<string, string>) {
+  const { child, texts } = start(args, env);
+  await once(child, 'close');
+  const json = z.record(z.string(), z.unknown()).parse(JSON.parse(texts.out));
+  return { code: child.exitCode, err: texts.err, json };
+}
+
+test.each([
+  ['a list', ['inspect'], 0, ['data', 'next']],
+  ['a list of quarantine', ['quarantine'], 0, ['data', 'next']],
+  ['a spool', ['spool'], 0, ['folders']],
+  ['a replay of what is not there', ['replay', 'never'], 1, ['gatewayReference', 'outcome']],
+  ['an erasure of what is not there', ['erase', 'never', '--yes'], 1, ['gatewayReference', 'outcome']],
+  ['something that is not known', ['inspect', 'never'], 1, ['error']],
+  ['an entry that is not in quarantine', ['quarantine', 'show', 'never'], 1, ['error']],
+  ['a folder that is not there', ['spool', 'list', '--dir', 'mistyped'], 2, ['error']],
+  ['a cursor that no page gave', ['inspect', '--cursor', 'bogus'], 2, ['error']],
+  ['an unknown option', ['inspect', '--bogus'], 2, ['error']],
+  ['a command without what it needs', ['erase', 'never'], 2, ['error']],
+  ['a listener that is not there', ['send', '--url', 'http://127.0.0.1:9/'], 69, ['error']],
+])('%s', async (_name, args, code, keys) => {
+  await stored.store();
+  const ran = await run(['--json', ...args]);
+  expect({ code: ran.code, keys: Object.keys(ran.json) }).toEqual({ code, keys });
+});
+
+test('a configuration that is wrong: the same words as for people, who read them on standard error', async () => {
+  const { code, json, err } = await run(['inspect', '--json'], { BODY_LIMIT: 'much' });
+  expect({ code, error: json['error'] }).toEqual({ code: 78, error: expect.stringContaining('BODY_LIMIT') });
+  expect(err).toContain('BODY_LIMIT');
+});
+
+test('a simulator: where it listens; what happens there goes to standard error', async () => {
+  const { child, texts } = start(['simulate', '--json', '--gateway-port', '0', '--merchant-port', '0']);
+  const { gateway, merchant } = await until(() => {
+    const urls = z.object({ gateway: z.url(), controls: z.url(), merchant: z.url(), key: z.string() });
+    return texts.out !== '' && urls.parse(JSON.parse(texts.out));
+  });
+  expect(gateway).not.toBe(merchant);
+  await fetch(merchant, { method: 'POST', body: '{}' });
+  await until(() => texts.err.includes('2 bytes'));
+  child.kill('SIGTERM');
+  await once(child, 'close');
+  expect(child.exitCode).toBe(0);
+  expect(() => JSON.parse(texts.out)).not.toThrow();
+});
