@@ -2,13 +2,14 @@
 // or a stack. Knows nothing of callbacks.
 import { fastifyHelmet } from '@fastify/helmet';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
+import * as z from 'zod';
 import type { Log } from '../runtime/log.ts';
 import type { OpsToken } from '../runtime/ops-tokens.ts';
 import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
 import type { Actor } from './audit.ts';
 import { createAuthorize } from './authorize.ts';
 import { openApi } from './openapi.ts';
-import type { Route } from './route.ts';
+import { route, type Route } from './route.ts';
 
 /** A gatewayReference has up to 255 characters, each up to 12 when percent-encoded. */
 const paramLengthMax = 255 * 12;
@@ -68,31 +69,46 @@ export async function createOperatorServer({ tokens, log }: OperatorServerDeps) 
     }
   };
 
+  function refuseOtherMethods(url: string, ofPath: readonly Route[]): void {
+    const taken = new Set<string>(ofPath.map(({ method }) => method));
+    if (taken.has('GET')) taken.add('HEAD');
+    const allow = [...taken].toSorted().join(', ');
+    app.route({
+      method: app.supportedMethods.filter((method) => !taken.has(method)),
+      url,
+      // Before the body is read, which may be none of ours.
+      async onRequest(request, reply) {
+        const permitted = permit(request, { expecting: true });
+        if ('problem' in permitted) return sendProblem(reply, permitted.problem);
+        void reply.header('allow', allow);
+        return sendProblem(reply, problem(405, 'method-not-allowed', `This path takes ${allow} only.`));
+      },
+      handler: () => undefined,
+    });
+  }
+
   return {
     app,
     permit,
 
-    /** Serves the routes and, at /v1/openapi.json, their description. */
-    serve(routes: readonly Route[]): void {
-      for (const route of routes) {
+    /** Serves the routes and, at /v1/openapi.json, their description; 405 for other methods on their paths. */
+    serve(served: readonly Route[]): void {
+      const routes = withDescription(served);
+      for (const one of routes) {
         app.route({
-          method: route.method,
-          url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+          method: one.method,
+          url: urlOf(one),
           async handler(request, reply) {
-            const permitted = permit(request, { expecting: route.expecting ?? false });
+            const permitted = permit(request, { expecting: one.expecting ?? false });
             if ('problem' in permitted) return sendProblem(reply, permitted.problem);
             const { params, query, body } = request;
-            const answer = await route.run({ params, query, body: body ?? {} }, permitted.actor);
+            const answer = await one.run({ params, query, body: body ?? {} }, permitted.actor);
             if ('problem' in answer) return sendProblem(reply, answer.problem);
             return reply.code(answer.status).send(answer.body);
           },
         });
       }
-      const document = openApi(routes);
-      app.get('/v1/openapi.json', async (request, reply) => {
-        const permitted = permit(request, { expecting: true });
-        return 'problem' in permitted ? sendProblem(reply, permitted.problem) : document;
-      });
+      for (const [url, ofPath] of Map.groupBy(routes, urlOf)) refuseOtherMethods(url, ofPath);
     },
   };
 }
@@ -102,6 +118,28 @@ export type OperatorServer = Awaited<ReturnType<typeof createOperatorServer>>;
 export function sendProblem(reply: FastifyReply, body: Problem) {
   if (body.status === 401) void reply.header('www-authenticate', 'Basic realm="payalo-receiver", charset="UTF-8"');
   return reply.code(body.status).type(problemContentType).send(body);
+}
+
+/** As Fastify writes it. */
+function urlOf({ path }: Route): string {
+  return path.replaceAll(/\{(\w+)\}/g, ':$1');
+}
+
+function withDescription(routes: readonly Route[]): Route[] {
+  const all: Route[] = [
+    ...routes,
+    route({
+      method: 'GET',
+      path: '/v1/openapi.json',
+      summary: 'This document',
+      input: z.object({}),
+      answers: { 200: { description: 'OpenAPI 3.1', schema: z.looseObject({ openapi: z.string() }) } },
+      expecting: true,
+      handle: async () => ({ status: 200, body: document }),
+    }),
+  ];
+  const document = openApi(all);
+  return all;
 }
 
 const contentSecurityPolicy = {

@@ -316,9 +316,25 @@ describe('the listener', () => {
     const { json } = await call('/v1/openapi.json');
     const { paths } = z.object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) }).parse(json);
     expect(Object.keys(paths['/v1/callbacks/{gatewayReference}'] ?? {})).toEqual(['get', 'delete']);
-    for (const path of ['/v1/callbacks', '/v1/replays', '/v1/quarantine', '/v1/expectations', '/v1/reconciliation']) {
-      expect(paths).toHaveProperty([path]);
-    }
+    const others = ['/v1/replays', '/v1/quarantine', '/v1/expectations', '/v1/reconciliation', '/v1/openapi.json'];
+    for (const path of ['/v1/callbacks', ...others]) expect(paths).toHaveProperty([path]);
+  });
+
+  test.each([
+    ['PUT', '/v1/callbacks', 'GET, HEAD'],
+    ['POST', '/v1/callbacks/some-reference', 'DELETE, GET, HEAD'],
+    ['GET', '/v1/callbacks/some-reference/replay', 'POST'],
+    ['HEAD', '/v1/replays', 'POST'],
+    ['OPTIONS', '/v1/expectations', 'POST'],
+    ['DELETE', '/v1/openapi.json', 'GET, HEAD'],
+  ])('answers 405 to %s %s, and Allow: %s', async (method, path, allow) => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const body = method === 'PUT' ? { body: '{' } : {};
+    const answer = await fetch(service.opsUrl + path, { method, headers, ...body });
+    expect(answer.status).toBe(405);
+    expect(answer.headers.get('allow')).toBe(allow);
+    expect(answer.headers.get('content-type')).toContain('application/problem+json');
+    expect((await fetch(service.opsUrl + path, { method })).status).toBe(401);
   });
 
   test('sends the headers that keep a browser safe', async () => {
