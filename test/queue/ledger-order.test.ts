@@ -119,3 +119,30 @@ test('goes on where it was when the set outgrows what is read as a whole', async
   const listed = [...small.data, ...rest.data].map(({ gatewayReference }) => gatewayReference);
   expect(listed.toSorted()).toEqual(references.toSorted());
 });
+
+test('keeps the order over brands of which one is read as a whole and one looked for in the ledger', async () => {
+  const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
+  for (const [index, offset] of offsetsMs.entries()) {
+    const brand = index % 4 === 0 ? acme : stored; // two and five
+    await brand.store({ receivedAtMs: nowMs + offset });
+    await brand.fail();
+  }
+  const queues = new Map([...stored.queues, ...acme.queues]);
+  const ledger = createLedger({ redis: stored.redis, queues, wholeSetMax: 2 });
+  for (const limit of [1, 2, 3, 200]) {
+    const times = (await walk(ledger, 'failed', limit)).map(({ receivedAt }) => Date.parse(receivedAt) - nowMs);
+    expect(times).toEqual(offsetsMs.toSorted((a, b) => b - a));
+  }
+  await acme[Symbol.asyncDispose]();
+});
+
+test('looks through a bounded part of the ledger for one page, and reaches the end of it', async () => {
+  const oldest = await stored.store({ receivedAtMs: nowMs - 60_000 });
+  await stored.fail();
+  await Promise.all(Array.from({ length: 2_100 }, (_, index) => stored.store({ receivedAtMs: nowMs - (index % 50) })));
+  const ledger = createLedger({ ...stored, wholeSetMax: 0 });
+  let pages = 0;
+  const rows = await walk(ledger, 'failed', 10, async () => (pages += 1));
+  expect(rows.map(({ gatewayReference }) => gatewayReference)).toEqual([oldest]);
+  expect(pages).toBe(3); // of 1,000 each
+});
