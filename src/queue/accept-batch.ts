@@ -64,7 +64,8 @@ export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, tim
 export function acceptArguments(queue: BrandQueue, times: AcceptTimes) {
   const keys = acceptKeys(queue);
   const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
-  const fixed = [times.DEDUP_TTL, merchantTtlMs, times.QUARANTINE_RETAIN + quarantineTtlSlackMs, jobName, options];
+  const quarantineTtlMs = times.QUARANTINE_RETAIN + quarantineTtlSlackMs;
+  const fixed = [times.DEDUP_TTL, merchantTtlMs, quarantineTtlMs, jobName, options, queue.brand];
 
   return (items: readonly AcceptItem[]): (string | number)[] => {
     const args: (string | number)[] = [...keys, queue.base, Date.now(), ...fixed];
@@ -100,15 +101,12 @@ function pushItem(args: (string | number)[], brand: string, item: AcceptItem): v
   args.push(
     digestOf({ brand, gatewayReference, kind }),
     item.nonce,
-    claimStatus(status),
-    claimAmount(finalAmount),
+    `${item.receivedAtMs.toString(36)},${claimStatus(status)},${claimAmount(finalAmount)}`,
     item.receivedAtMs,
-    item.receivedAtMs.toString(36),
     merchantReference === null ? '' : referenceDigest(brand, 'merchant', merchantReference),
     item.data,
     item.source,
     ledgerParts.indexOf(ledgerPartOf(status)) + 1,
     isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
-    brand,
   );
 }

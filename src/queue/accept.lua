@@ -12,37 +12,60 @@
        [10] ledger success  [11] ledger failed  [12] ledger other  [13] quarantine  [14] quarantine bytes  [15] unverified
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
-       then 12 per callback:
-       [+1] claim digest  [+2] nonce  [+3] status, for the claim  [+4] amount, for the claim  [+5] received at, ms
-       [+6] received at, base 36  [+7] merchant reference digest or ''  [+8] job data, JSON
-       [+9] source  [+10] ledger part 1..3  [+11] reference digest, '' for the terminal kind  [+12] brand
+       [8] brand
+       then 9 per callback:
+       [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
+       [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON  [+7] source
+       [+8] ledger part 1..3  [+9] reference digest, '' for the terminal kind
   Returns for each callback 'queued', 'duplicate' or 'conflict'.
 ]]
 local base, now, claimTtl, merchantTtl, quarantineTtl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local name, options = ARGV[6], ARGV[7]
-local fixed, width = 7, 12
+local name, options, brand = ARGV[6], ARGV[7], ARGV[8]
+local fixed, width = 8, 9
 
 local wait, meta, idKey, active, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, completed, failed = KEYS[7], KEYS[8], KEYS[9]
 
-local maxEvents
+local knownMaxEvents
+local function maxEvents()
+  if knownMaxEvents then return knownMaxEvents end
+  knownMaxEvents = redis.call('HGET', meta, 'opts.maxLenEvents')
+  if not knownMaxEvents then
+    knownMaxEvents = 10000
+    redis.call('HSET', meta, 'opts.maxLenEvents', knownMaxEvents)
+  end
+  return knownMaxEvents
+end
+
+-- What goes to lists and sets of all jobs is gathered and written at once: a command costs more than what it writes.
+local added = {}
+local ledgers = { {}, {}, {} }
 local queued = 0
 
 local function addJob(jobId, data, timestamp)
-  if not maxEvents then
-    maxEvents = redis.call('HGET', meta, 'opts.maxLenEvents')
-    if not maxEvents then
-      maxEvents = 10000
-      redis.call('HSET', meta, 'opts.maxLenEvents', maxEvents)
-    end
-  end
-  redis.call('INCR', idKey)
   redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', data, 'opts', options,
     'timestamp', timestamp, 'delay', 0, 'priority', 0)
   redis.call('XADD', events, '*', 'event', 'added', 'jobId', jobId, 'name', name)
-  redis.call('LPUSH', wait, jobId)
-  redis.call('XADD', events, 'MAXLEN', '~', maxEvents, '*', 'event', 'waiting', 'jobId', jobId)
-  queued = queued + 1
+  redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
+  added[#added + 1] = jobId
+end
+
+local function noteInLedger(part, receivedAt, jobId)
+  local ledger = ledgers[part]
+  ledger[#ledger + 1] = receivedAt
+  ledger[#ledger + 1] = jobId
+end
+
+local function writeGathered()
+  if #added == 0 then return end
+  redis.call('INCRBY', idKey, #added)
+  redis.call('LPUSH', wait, unpack(added))
+  queued = queued + #added
+  added = {}
+  for part, ledger in ipairs(ledgers) do
+    if #ledger > 0 then redis.call('ZADD', KEYS[9 + part], unpack(ledger)) end
+  end
+  ledgers = { {}, {}, {} }
 end
 
 -- Ends an original that a correction replaces. One that is being delivered cannot be stopped: it is marked, and the
@@ -62,7 +85,7 @@ local function supersede(jobId)
 end
 
 -- Keeps the body of what contradicts a claim, once per contradiction, where an operator and reconciliation find it.
-local function keepConflict(digest, nonce, status, amount, receivedAt, data, brand)
+local function keepConflict(digest, nonce, status, amount, receivedAt, data)
   local conflicts = base .. '/x:' .. digest
   local id = 'q' .. digest .. nonce -- a letter first: a command would take `-...` for an option
   if redis.call('HSETNX', conflicts, status .. '|' .. amount, id) == 0 then return end
@@ -79,21 +102,19 @@ local function keepConflict(digest, nonce, status, amount, receivedAt, data, bra
 end
 
 local function accept(at)
-  local digest, nonce, status, amount = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local receivedAt, receivedAt36, merchantDigest = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
-  local data, source, part, referenceDigest = ARGV[at + 8], ARGV[at + 9], tonumber(ARGV[at + 10]), ARGV[at + 11]
-  local brand = ARGV[at + 12]
+  local digest, nonce, known, receivedAt = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local merchantDigest, data, source = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
+  local part, referenceDigest = tonumber(ARGV[at + 8]), ARGV[at + 9]
   local claimKey = base .. '/c:' .. digest
-  local first = string.format('%s,0,0,%s,%s,%s', nonce, receivedAt36, status, amount)
-  local isFirst = redis.call('SET', claimKey, first, 'NX', 'PX', claimTtl)
+  local isFirst = redis.call('SET', claimKey, nonce .. ',0,0,' .. known, 'NX', 'PX', claimTtl)
   local claim = not isFirst and redis.call('GET', claimKey)
-  local sequence = 0
   local corrects
 
   if claim then
     local ownNonce, ownSequence, duplicates, since, ownStatus, ownAmount, rest =
       string.match(claim, '^([^,]*),(%d+),(%d+),([^,]*),([^,]*),([^,]*)(.*)$')
     if ownNonce == nonce then return 'queued' end -- a retried call finds its own work done
+    local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
     local same = ownStatus == status and (ownAmount == amount or ownAmount == '' or amount == '')
     if same or source ~= 'correction' then
       if source == 'callback' then
@@ -101,23 +122,23 @@ local function accept(at)
           tonumber(duplicates) + 1, since, ownStatus, ownAmount, rest), 'KEEPTTL')
       end
       if same then return 'duplicate' end
-      keepConflict(digest, nonce, status, amount, receivedAt, data, brand)
+      keepConflict(digest, nonce, status, amount, receivedAt, data)
       return 'conflict'
     end
+    writeGathered() -- the original may have come in this very batch
     supersede(digest .. ownNonce)
     local earlier = redis.call('HGET', base .. ':' .. digest .. ownNonce, 'corrects')
     corrects = digest .. ownNonce .. (earlier and ',' .. earlier or '')
-    sequence = tonumber(ownSequence) + 1
+    local sequence = tonumber(ownSequence) + 1
     data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
-    redis.call('SET', claimKey, string.format('%s,%d,%s,%s,%s,%s', nonce, sequence, duplicates, receivedAt36,
-      status, amount), 'PX', claimTtl)
+    redis.call('SET', claimKey, string.format('%s,%d,%s,%s', nonce, sequence, duplicates, known), 'PX', claimTtl)
   end
 
   local jobId = digest .. nonce
   addJob(jobId, data, receivedAt)
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
-  redis.call('ZADD', KEYS[9 + part], receivedAt, jobId)
+  noteInLedger(part, receivedAt, jobId)
   if merchantDigest ~= '' then
     local merchantKey = base .. '/m:' .. merchantDigest
     redis.call('HSET', merchantKey, digest, '')
@@ -125,7 +146,7 @@ local function accept(at)
   end
   if referenceDigest ~= '' then
     local otherKinds = base .. '/o:' .. referenceDigest
-    redis.call('HSET', otherKinds, status, digest)
+    redis.call('HSET', otherKinds, string.match(known, ',([^,]*),'), digest)
     redis.call('PEXPIRE', otherKinds, claimTtl)
   end
   return 'queued'
@@ -133,8 +154,14 @@ end
 
 local outcomes = {}
 for at = fixed, #ARGV - width, width do
-  outcomes[#outcomes + 1] = accept(at)
+  local went, outcome = pcall(accept, at)
+  if not went then
+    writeGathered() -- what is claimed must be in the queue, for the next try finds its claim and leaves it at that
+    error(outcome)
+  end
+  outcomes[#outcomes + 1] = outcome
 end
+writeGathered()
 
 -- Wakes a worker, as BullMQ's addBaseMarkerIfNeeded does: not while the queue is paused or at its concurrency limit.
 if queued > 0 then

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { digestOf, terminalKind } from '../../src/callback/identity.ts';
+import { digestOf, referenceDigest, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/queue/accept-batch.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/queue/brand-queue.ts';
 import { readClaims } from '../../src/queue/claims.ts';
@@ -164,6 +164,18 @@ describe('what it decides', () => {
     expect(await waiting()).toBe(1);
   });
 
+  test('leaves nothing claimed that is not queued where a batch breaks off in its middle', async () => {
+    const items = ['first', 'broken', 'last'].map((merchantReference) => itemOf({ merchantReference }));
+    const key = keysOf.merchantReference(queue, referenceDigest('default', 'merchant', 'broken'));
+    await redis.set(key, 'not what belongs here');
+    await expect(accept(items)).rejects.toThrow('WRONGTYPE');
+    await redis.del(key);
+    expect(await outcomesOf(...items)).toEqual(['queued', 'queued', 'queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual(
+      items.map(({ callback, nonce }) => jobIdOf(digestFor(callback.gatewayReference), nonce)).toReversed(),
+    );
+  });
+
   test.for([
     ['another terminal status', { status: 'failed' }],
     ['another final amount', { amount: '100.01' }],
@@ -255,6 +267,13 @@ describe('a correction', () => {
     const replaced = keysOf.job(queue, jobIdOf(digest, original.nonce));
     expect(JSON.parse((await redis.hget(replaced, 'returnvalue')) ?? '')).toEqual({ superseded: true });
     expect(await redis.zscore(`${queue.base}:completed`, jobIdOf(digest, original.nonce))).not.toBeNull();
+  });
+
+  test('replaces an original of its own batch', async () => {
+    const reference = newReference();
+    const correction = itemOf({ reference, status: 'failed' }, 'correction');
+    expect(await outcomesOf(itemOf({ reference }), correction)).toEqual(['queued', 'queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digestFor(reference), correction.nonce)]);
   });
 
   test('is a duplicate where it says what is known, and comes once when handed in twice', async () => {
