@@ -1,6 +1,7 @@
 // What becomes of one authenticated request: parse, hand to intake, and say the answer. No HTTP in here.
 import { parseCallback } from '../callback/parse-callback.ts';
 import type { Intake } from '../intake/intake.ts';
+import { createIsoTime } from '../runtime/iso-time.ts';
 import type { Log } from '../runtime/log.ts';
 import type { CallbackOutcome, Metrics } from '../runtime/metrics.ts';
 import { problem, type Problem } from '../runtime/problem.ts';
@@ -42,6 +43,7 @@ const duplicate = { status: 200, body: '{"status":"ok","duplicate":true}' } as c
 const ignored = { status: 200, body: '{"status":"ok","ignored":"pending"}' } as const;
 
 export function createReceiveCallback({ intake, quarantine, log, metrics, tracing }: ReceiveDependencies) {
+  const isoTime = createIsoTime();
   return tracing === undefined ? (request: ReceivedRequest) => receive(request) : traced(tracing);
 
   function traced({ begin }: Tracing) {
@@ -80,7 +82,7 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
         : { status: 422, problem: problem(422, 'bad-reference', `${parsed.detail} ${kept ? keptHint : lostHint}`) };
     }
     const { callback } = parsed;
-    const receivedAt = new Date(receivedAtMs).toISOString();
+    const receivedAt = isoTime(receivedAtMs);
     const origin = { brand, source: 'callback', receivedAt, requestId, traceparent } as const;
     const outcome = await intake.accept({ callback, origin });
     const { gatewayReference, merchantReference, status } = callback;

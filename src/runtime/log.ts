@@ -5,6 +5,7 @@
 // of the event loop are written together at its end, and at the latest when the process exits, however it exits; only
 // a SIGKILL can take the lines of the turn that it interrupts.
 import { pino, stdSerializers, type Logger } from 'pino';
+import { createIsoTime } from './iso-time.ts';
 
 export type Log = Logger;
 
@@ -26,10 +27,11 @@ export interface LogOptions {
 }
 
 export function createLog({ level, destination = toStandardOutput() }: LogOptions): Log {
+  const isoTime = createIsoTime();
   const options = {
     level,
     base: { service: 'payalo-receiver', pid: process.pid },
-    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    timestamp: () => `,"time":"${isoTime(Date.now())}"`,
     formatters: { level: (label: string) => ({ level: label }), log: redact },
     serializers: { err: (error: unknown) => (isObject(error) ? error : { message: String(error) }) }, // `redact` was here
   };
