@@ -6,7 +6,7 @@
 import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
+import { createWriteGathering, type RedisConnection } from '../queue/connections.ts';
 import { jobSchema, type JobData } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
@@ -50,6 +50,7 @@ const restMs = 1_000;
 
 export function createProcessor(dependencies: ProcessorDependencies) {
   const { queue, redis, attempt, breaker, slots, scheduleMs, stop, log, metrics, now, random } = dependencies;
+  const gatherWrites = createWriteGathering(redis);
 
   return async function processJob(job: CallbackJob, token = ''): Promise<Returned> {
     const data = parseData(job);
@@ -60,6 +61,8 @@ export function createProcessor(dependencies: ProcessorDependencies) {
       // Ours or Redis's, not the merchant's. Where even resting fails, the lock lapses and the job comes back.
       log.error({ event: 'delivery.broken', brand: queue.brand, jobId: job.id, err: error });
       return putBack(() => job.moveToDelayed(now() + restMs, token));
+    } finally {
+      gatherWrites(); // BullMQ settles the job now
     }
   };
 

@@ -9,7 +9,12 @@ import { Worker, type Job, type JobJson } from 'bullmq';
 
 export class QueueWorker<Result> extends Worker<unknown, Result> {
   protected override createJob(json: JobJson, jobId: string): Job<unknown, Result> {
-    return super.createJob(isJson(json.data) ? json : { ...json, data: 'null' }, jobId);
+    try {
+      return super.createJob(json, jobId);
+    } catch (error) {
+      if (isJson(json.data)) throw error;
+      return super.createJob({ ...json, data: 'null' }, jobId);
+    }
   }
 }
 

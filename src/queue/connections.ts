@@ -48,6 +48,25 @@ export async function refreshSlots(redis: RedisConnection): Promise<void> {
   if (redis instanceof Cluster) await new Promise<void>((resolve) => redis.refreshSlotsCache(() => resolve()));
 }
 
+/**
+ * Returns a function that holds this connection's commands back until the turn of the event loop ends, so that those of
+ * one turn leave in one write: for many small commands that nobody sends together, such as a worker's. A Cluster's
+ * commands leave as they come.
+ */
+export function createWriteGathering(redis: RedisConnection): () => void {
+  let isHeld = false;
+  return () => {
+    if (isHeld || redis instanceof Cluster || redis.status !== 'ready') return;
+    const { stream } = redis;
+    isHeld = true;
+    stream.cork();
+    setImmediate(() => {
+      isHeld = false;
+      stream.uncork();
+    });
+  };
+}
+
 function redisOptions(target: RedisTarget, profile: RedisProfile, name: string) {
   return {
     connectionName: `payalo-receiver-${name}`,

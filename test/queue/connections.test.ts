@@ -1,7 +1,8 @@
 // What a connection tells of its ups and downs.
 import { once } from 'node:events';
+import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
-import { createRedis, renewConnection } from '../../src/queue/connections.ts';
+import { createRedis, createWriteGathering, renewConnection } from '../../src/queue/connections.ts';
 import { parseRedisUrl } from '../../src/runtime/redis-url.ts';
 import { startRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
@@ -38,5 +39,26 @@ test('a Redis that goes and comes back is said once each', async () => {
   await redis.restart();
   await once(connection, 'ready');
   expect(events).toEqual(['redis.connected', 'redis.down', 'redis.up']);
+  connection.disconnect();
+});
+
+test('commands of one turn are held back to its end where they are gathered, and answered; the next ones are not', async () => {
+  await using redis = await startRedis({ durable: false });
+  const connection = new Redis(redis.url, { lazyConnect: true });
+  const gatherWrites = createWriteGathering(connection);
+  gatherWrites(); // with no connection there is nothing to hold back
+  await connection.connect();
+  const sendThree = () => {
+    const answers = Promise.all(['a', 'b', 'c'].map(async (key) => connection.incr(key)));
+    return { heldBackBytes: connection.stream.writableLength, answers };
+  };
+
+  expect(sendThree().heldBackBytes).toBe(0);
+  gatherWrites();
+  gatherWrites();
+  const gathered = sendThree();
+  expect(gathered.heldBackBytes).toBeGreaterThan(0);
+  expect(await gathered.answers).toEqual([2, 2, 2]);
+  expect(sendThree().heldBackBytes).toBe(0);
   connection.disconnect();
 });
