@@ -13,6 +13,19 @@ export function cpuMicroseconds(pid: number): number {
   }
 }
 
+/**
+ * How often the main thread of a process had to make room for another one. Where the processes are more than the
+ * processors this is what they cost each other.
+ */
+export function preemptions(pid: number): number {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return Number(/^nonvoluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1]);
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /** Runs something and says what each process used of the processors meanwhile, in microseconds. */
 export async function withCpu<T>(
   pids: readonly number[],

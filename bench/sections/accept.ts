@@ -1,6 +1,6 @@
-// How many callbacks a second are accepted at 64 connections, against the bare route and the plain handler; all three
-// in turn, several rounds, and what each took of the processors.
-import { withCpu } from '../cpu-time.ts';
+// How many callbacks a second are accepted at 64 connections, against the bare route and the plain handler, and without
+// a Redis; all in turn, several rounds, and what each took of the processors.
+import { preemptions, withCpu } from '../cpu-time.ts';
 import type { BenchRedis, Rig, Running } from '../rig.ts';
 import { sized, type Section, type Size } from '../section.ts';
 import { median, round } from '../statistics.ts';
@@ -12,7 +12,13 @@ export const accept: Section = {
   title: `Accept throughput, ${connections} connections`,
   async run(rig, size) {
     const redis = await rig.startRedis();
-    const names: readonly string[] = ['bare', 'plain', 'service', ...(size.against === undefined ? [] : ['before'])];
+    const names: readonly string[] = [
+      'bare',
+      'plain',
+      'service',
+      'alone',
+      ...(size.against === undefined ? [] : ['before']),
+    ];
     const contestants = new Map<string, Contestant>();
     for (const name of names) {
       const running = await start(rig, redis, name, size);
@@ -41,6 +47,7 @@ export const accept: Section = {
         'service / bare': ratio('service', 'bare'),
         'service / plain': ratio('service', 'plain'),
         'plain / bare': ratio('plain', 'bare'),
+        'nothing stored / bare': ratio('alone', 'bare'),
         ...(size.against !== undefined && { 'service / before': ratio('service', 'before') }),
       },
     };
@@ -56,6 +63,7 @@ const labels = new Map([
   ['bare', 'bare route (a)'],
   ['plain', 'plain GET-add-SET (b)'],
   ['service', 'this service'],
+  ['alone', 'this service, nothing stored'],
   ['before', 'the service of --against'],
 ]);
 
@@ -65,6 +73,8 @@ async function start(rig: Rig, redis: BenchRedis, name: string, size: Size): Pro
       return rig.startContestant('bare-route');
     case 'plain':
       return rig.startContestant('plain-handler', redis.url);
+    case 'alone':
+      return rig.startContestant('receiver-alone');
     default:
       return rig.startService({ roles: ['receive'], redis, checkout: name === 'before' ? size.against : undefined });
   }
@@ -75,6 +85,8 @@ interface Sample {
   readonly nodeUs: number;
   readonly redisUs: number;
   readonly loadUs: number;
+  /** Of the Node process, for each callback. */
+  readonly preemptions: number;
   readonly p99Ms: number;
 }
 
@@ -86,10 +98,12 @@ async function sample(
   requests: number,
 ): Promise<Sample> {
   const load = { urls: [url], connections, requests, run };
+  const preemptionsBefore = preemptions(pid);
   const { result, cpu } = await withCpu([pid, redis.pid], () => rig.load(load));
+  const preempted = (preemptions(pid) - preemptionsBefore) / requests;
   const [nodeUs = Number.NaN, redisUs = Number.NaN] = cpu.map((used) => used / requests);
   const loadUs = result.cpuMicroseconds / requests;
-  return { perSecond: requests / result.seconds, nodeUs, redisUs, loadUs, p99Ms: result.p99Ms };
+  return { perSecond: requests / result.seconds, nodeUs, redisUs, loadUs, preemptions: preempted, p99Ms: result.p99Ms };
 }
 
 function rowOf(samples: readonly Sample[]) {
@@ -99,6 +113,7 @@ function rowOf(samples: readonly Sample[]) {
     'Node us': round(middle('nodeUs'), 1),
     'Redis us': round(middle('redisUs'), 1),
     'load us': round(middle('loadUs'), 1),
+    preempted: round(middle('preemptions'), 2),
     'p99 ms': round(middle('p99Ms'), 1),
   };
 }

@@ -1,0 +1,46 @@
+// This service's own way with everything on (key, parsing, identity, job, log line, metrics), but nothing stored: what
+// of a callback's cost is not Redis's and the way there. It answers as soon as a turn of the event loop is over.
+import { createIntake } from '../../src/intake/intake.ts';
+import { acceptArguments } from '../../src/queue/accept-batch.ts';
+import { brandQueue } from '../../src/queue/brand-queue.ts';
+import { createReceiver } from '../../src/receive/receiver.ts';
+import { loadConfig } from '../../src/runtime/config.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { createMetrics } from '../../src/runtime/metrics.ts';
+import { benchKey } from '../callback-text.ts';
+
+const loaded = loadConfig({ HOST: '127.0.0.1', PORT: process.argv[2], PAYALO_API_KEYS: benchKey }, ['receive']);
+if ('problems' in loaded) throw new Error(loaded.problems.join('; '));
+const { config } = loaded;
+const log = createLog({ level: config.LOG_LEVEL });
+const metrics = createMetrics();
+
+const intake = createIntake({
+  storeFor(brand) {
+    const argumentsOf = acceptArguments(brandQueue(brand, config), config);
+    return {
+      async batch(items) {
+        argumentsOf(items);
+        await new Promise(setImmediate);
+        return { outcomes: items.map(() => 'queued'), confirmed: true };
+      },
+      reset: () => undefined,
+    };
+  },
+  spool: {
+    append: async () => ({ kind: 'full' }),
+    canStore: () => false,
+    stats: () => ({ entries: 0, bytes: 0 }),
+  },
+  settings: { budgetMs: config.ACK_BUDGET, spoolBytesMax: config.SPOOL_MAX_BYTES },
+  log,
+});
+const receiver = await createReceiver({
+  config,
+  log,
+  metrics,
+  intake,
+  quarantine: async () => false,
+  canStore: () => true,
+});
+await receiver.listen();
