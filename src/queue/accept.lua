@@ -42,6 +42,17 @@ local added = {}
 local ledgers = { {}, {}, {} }
 local queued = 0
 
+-- The claims whose jobs are not in the queue yet, in the order of `added`: the key, and what it held before.
+local claimed = {}
+
+local function releaseFrom(first)
+  for at = #claimed, first, -1 do
+    local key, before = unpack(claimed[at])
+    if before then redis.call('SET', key, before, 'KEEPTTL') else redis.call('DEL', key) end
+    claimed[at] = nil
+  end
+end
+
 local function addJob(jobId, data, timestamp)
   redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', data, 'opts', options,
     'timestamp', timestamp, 'delay', 0, 'priority', 0)
@@ -61,7 +72,7 @@ local function writeGathered()
   redis.call('INCRBY', idKey, #added)
   redis.call('LPUSH', wait, unpack(added))
   queued = queued + #added
-  added = {}
+  added, claimed = {}, {}
   for part, ledger in ipairs(ledgers) do
     if #ledger > 0 then redis.call('ZADD', KEYS[9 + part], unpack(ledger)) end
   end
@@ -110,7 +121,9 @@ local function accept(at)
   local claim = not isFirst and redis.call('GET', claimKey)
   local corrects
 
-  if claim then
+  if not claim then
+    claimed[#claimed + 1] = { claimKey }
+  else
     local ownNonce, ownSequence, duplicates, since, ownStatus, ownAmount, rest =
       string.match(claim, '^([^,]*),(%d+),(%d+),([^,]*),([^,]*),([^,]*)(.*)$')
     if ownNonce == nonce then return 'queued' end -- a retried call finds its own work done
@@ -132,6 +145,7 @@ local function accept(at)
     local sequence = tonumber(ownSequence) + 1
     data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
     redis.call('SET', claimKey, string.format('%s,%d,%s,%s', nonce, sequence, duplicates, known), 'PX', claimTtl)
+    claimed[#claimed + 1] = { claimKey, claim }
   end
 
   local jobId = digest .. nonce
@@ -153,15 +167,20 @@ local function accept(at)
 end
 
 local outcomes = {}
-for at = fixed, #ARGV - width, width do
-  local went, outcome = pcall(accept, at)
-  if not went then
-    writeGathered() -- what is claimed must be in the queue, for the next try finds its claim and leaves it at that
-    error(outcome)
+local function acceptAll()
+  for at = fixed, #ARGV - width, width do
+    outcomes[#outcomes + 1] = accept(at)
   end
-  outcomes[#outcomes + 1] = outcome
+  writeGathered()
 end
-writeGathered()
+
+-- A later try that finds its claim leaves it at that: so nothing may stay claimed that is not in the queue.
+local went, reason = pcall(acceptAll)
+if not went then
+  releaseFrom(#added + 1) -- of the callback that it broke off at
+  if not pcall(writeGathered) then releaseFrom(1) end
+  error(reason)
+end
 
 -- Wakes a worker, as BullMQ's addBaseMarkerIfNeeded does: not while the queue is paused or at its concurrency limit.
 if queued > 0 then

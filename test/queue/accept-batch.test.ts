@@ -176,6 +176,20 @@ describe('what it decides', () => {
     );
   });
 
+  test.for(['wait', 'id', 'events', 'marker'])(
+    'takes the whole batch on the next try where the key %s could not be written',
+    async (name) => {
+      const items = Array.from({ length: 3 }, () => itemOf());
+      const ids = items.map(({ callback, nonce }) => jobIdOf(digestFor(callback.gatewayReference), nonce));
+      const key = `${queue.base}:${name}`;
+      await redis.set(key, 'not what belongs here');
+      await expect(accept(items)).rejects.toThrow(/WRONGTYPE|not an integer/);
+      await redis.del(key);
+      expect(await outcomesOf(...items)).toEqual(['queued', 'queued', 'queued']);
+      expect((await redis.lrange(`${queue.base}:wait`, 0, -1)).toSorted()).toEqual(ids.toSorted());
+    },
+  );
+
   test.for([
     ['another terminal status', { status: 'failed' }],
     ['another final amount', { amount: '100.01' }],
@@ -273,6 +287,21 @@ describe('a correction', () => {
     const reference = newReference();
     const correction = itemOf({ reference, status: 'failed' }, 'correction');
     expect(await outcomesOf(itemOf({ reference }), correction)).toEqual(['queued', 'queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digestFor(reference), correction.nonce)]);
+  });
+
+  test('is taken on the next try where it could not be written, and what it corrects is known until then', async () => {
+    const reference = newReference();
+    const original = itemOf({ reference });
+    await accept([original]);
+    const correction = itemOf({ reference, status: 'failed' }, 'correction');
+    const jobKey = `${queue.base}:${jobIdOf(digestFor(reference), correction.nonce)}`;
+    await redis.set(jobKey, 'not what belongs here');
+    await expect(accept([correction])).rejects.toThrow('WRONGTYPE');
+    const [claim] = await readClaims(redis, queue, [digestFor(reference)]);
+    expect(claim).toMatchObject({ nonce: original.nonce, sequence: 0, status: 'success' });
+    await redis.del(jobKey);
+    expect(await outcomesOf(correction)).toEqual(['queued']);
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digestFor(reference), correction.nonce)]);
   });
 
