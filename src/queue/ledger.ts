@@ -139,7 +139,9 @@ export function createLedger(deps: LedgerDeps) {
   async function list(query: ListQuery): Promise<{ data: CallbackRow[]; next: string | null }> {
     if (query.state === 'spooled') {
       const spooled = await listSpooled(query.limit, query.brand);
-      return { data: spooled.filter((row) => matches(query, row)), next: null };
+      const { merchantReference } = query;
+      const isMeant = (row: CallbackRow) => row.merchantReference === (merchantReference ?? row.merchantReference);
+      return { data: spooled.filter((row) => isMeant(row) && matches(query, row)), next: null };
     }
     const { found, next } = await readPage(query);
     const rows = new Map<string, CallbackRow>();

@@ -32,15 +32,31 @@ export function createApiKeys(initial: ReadonlyMap<string, readonly string[]>) {
 
 /** The one key that a header carries, however often; undefined where there are different ones. */
 function soleKey(header: string | string[] | undefined): string | undefined {
-  if (typeof header === 'string' && !header.includes(',')) return header.trim();
+  if (typeof header === 'string' && !header.includes(',')) return withoutBlanks(header);
   const values = new Set(
     [header ?? '']
       .flat()
       .flatMap((value) => value.split(','))
-      .map((key) => key.trim()),
+      .map(withoutBlanks),
   );
   const [key] = values;
   return values.size === 1 ? key : undefined;
+}
+
+/**
+ * Not `trim`, for which the last byte of a key's UTF-8 can be a blank too (0xA0, of `à`); no expression either, which
+ * would take long over many blanks in the middle.
+ */
+function withoutBlanks(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text[start])) start += 1;
+  while (end > start && isBlank(text[end - 1])) end -= 1;
+  return text.slice(start, end);
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t';
 }
 
 function toDigests(keys: ReadonlyMap<string, readonly string[]>) {

@@ -2,10 +2,12 @@
 import { UnrecoverableError } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { brandQueue } from '../../src/queue/brand-queue.ts';
+import { toJobData } from '../../src/queue/job.ts';
 import { createLedger, type Ledger } from '../../src/queue/ledger.ts';
 import type { ListQuery } from '../../src/queue/ledger-pages.ts';
+import { toSpooled } from '../../src/queue/ledger-view.ts';
 import { replay } from '../../src/queue/replay.ts';
-import { callbackBody } from '../support/callbacks.ts';
+import { callbackBody, callbackOf } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 
@@ -181,6 +183,24 @@ describe('find', () => {
     stored.redis.disconnect();
     expect((await withSpool.find('spooled-1'))?.callback).toMatchObject({ state: 'spooled' });
     await expect(withSpool.find('other')).rejects.toThrow(/./);
+  });
+
+  test('lists of the spool what is asked for', async () => {
+    const listed = ['order-1', 'order-2'].map((merchantReference) =>
+      toSpooled({
+        brand: 'default',
+        data: toJobData(callbackOf({ merchantReference }), {
+          brand: 'default',
+          source: 'callback',
+          receivedAt: new Date().toISOString(),
+          requestId: 'request',
+        }),
+      }),
+    );
+    const withSpool = createLedger({ ...stored, listSpooled: async () => listed });
+    const page = await withSpool.list({ state: 'spooled', merchantReference: 'order-2', limit: 10 });
+    expect(page.data.map(({ merchantReference }) => merchantReference)).toEqual(['order-2']);
+    expect((await withSpool.list({ state: 'spooled', limit: 10 })).data).toHaveLength(2);
   });
 
   test('tells brands apart that know the same reference', async () => {

@@ -1,0 +1,35 @@
+// Whose key a header carries, as Node hands the header over: each of its bytes as a character.
+import { describe, expect, test } from 'vitest';
+import { createApiKeys } from '../../src/receive/api-keys.ts';
+
+const plainKey = 'sixteen-or-more-characters';
+const headerOf = (key: string) => Buffer.from(key, 'utf8').toString('latin1');
+
+describe('a key', () => {
+  test.for([plainKey, 'schlüssel-für-brände', 'clé-de-la-marque-voilà', 'клавиша-магазина', `${'a'.repeat(500)}🔑`])(
+    'is known by the bytes of its UTF-8: %s',
+    (key) => {
+      const keys = createApiKeys(new Map([['acme', [key]]]));
+      expect(keys.brandOf(headerOf(key))).toBe('acme');
+      expect(keys.brandOf(` ${headerOf(key)}\t`)).toBe('acme');
+      expect(keys.brandOf(`${headerOf(key)}, ${headerOf(key)}`)).toBe('acme');
+      expect(keys.brandOf([headerOf(key), headerOf(key)])).toBe('acme');
+      expect(keys.brandOf(`${headerOf(key)}x`)).toBeUndefined();
+    },
+  );
+
+  test.for([undefined, '', ' ', ',', ',,', `${plainKey},`, `,${plainKey}`, `${plainKey},other`])(
+    'is none: %j',
+    (header) => {
+      const keys = createApiKeys(new Map([['acme', [plainKey]]]));
+      expect(keys.brandOf(header)).toBeUndefined();
+    },
+  );
+
+  test('counts from when the keys are replaced on, and the old one no more', () => {
+    const keys = createApiKeys(new Map([['acme', [plainKey]]]));
+    keys.replace(new Map([['beta', ['another-key-of-sixteen']]]));
+    expect(keys.brandOf(plainKey)).toBeUndefined();
+    expect(keys.brandOf('another-key-of-sixteen')).toBe('beta');
+  });
+});
