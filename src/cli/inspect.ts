@@ -69,7 +69,7 @@ async function list(session: Session, options: InspectOptions): Promise<ExitCode
     printRows(output, page.data);
     if (page.next !== null) output.complain(`More: --cursor ${page.next}`);
   });
-  return page.data.length === 0 ? exitCodes.no : exitCodes.done;
+  return page.data.length === 0 && page.next === null ? exitCodes.no : exitCodes.done;
 }
 
 export const stateStyles: Readonly<Record<CallbackState, Style>> = {

@@ -10,7 +10,7 @@ import { readClaims } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
 import { createInState, toEntries } from './in-state.ts';
 import type { CallbackRow, CallbackState } from './ledger-view.ts';
-import { isAfter, merge, type Position, type Stretch } from './receipt-order.ts';
+import { isAfter, merge, type Entry, type Position, type Stretch } from './receipt-order.ts';
 
 export interface ListQuery {
   readonly brand?: string | undefined;
@@ -43,16 +43,19 @@ export const wholeSetMaxDefault = 2_000;
 const lookedThrough = 1_000;
 /** Of one score in one set; past it the page moves on, so that no call reads without end. */
 const tieRoundsMax = 50;
+/** No callback is corrected that often unless someone plays. */
+const correctionsMax = 20;
 
 const cursorSchema = z.union([
   z.object({ score: z.number(), id: z.string() }),
   z.object({
-    scan: z.string(),
-    brand: z.string().optional(),
+    /** Brands that have more, and how far each one's hash is scanned. */
+    scans: z.array(z.tuple([z.string(), z.string().regex(/^\d{1,20}$/)])),
     after: z.object({ score: z.number(), id: z.string() }).optional(),
   }),
 ]);
 type Cursor = z.infer<typeof cursorSchema>;
+type Scan = [brand: string, scan: string];
 
 export interface LedgerPagesDeps {
   readonly redis: RedisConnection;
@@ -145,38 +148,49 @@ export function createLedgerPages({ redis, queues, wholeSetMax = wholeSetMaxDefa
     limit: number,
     cursor: Cursor | undefined,
   ): Promise<Page> {
-    const scanning = cursor !== undefined && 'scan' in cursor ? cursor : undefined;
+    const { scans, after } = scanOf(cursor) ?? {
+      scans: chosen.map(({ brand }): Scan => [brand, '0']),
+      after: undefined,
+    };
+    const scanFrom = new Map(scans);
     const read = await Promise.all(
-      chosen
-        .filter(({ brand }) => brand === (scanning?.brand ?? brand))
-        .map(async (queue) => {
-          const key = keysOf.merchantReference(queue, referenceDigest(queue.brand, 'merchant', reference));
-          const [next, flat] = await redis.hscan(key, scanning?.scan ?? '0', 'COUNT', ledgerPageMax);
-          const claims = await readClaims(
-            redis,
-            queue,
-            flat.filter((_, at) => at % 2 === 0),
-          );
-          return { queue, next, claims: claims.filter((claim) => claim !== undefined) };
-        }),
+      chosen.flatMap((queue) => {
+        const scan = scanFrom.get(queue.brand);
+        return scan === undefined ? [] : scanUses(queue, reference, scan);
+      }),
     );
-    const after = scanning?.after;
-    const left = read
-      .flatMap(({ queue, claims }) => claims.map(({ jobId, receivedAtMs }) => ({ queue, jobId, score: receivedAtMs })))
-      .filter(
-        ({ score, jobId }) => after === undefined || score < after.score || (score === after.score && jobId < after.id),
-      )
-      .sort((a, b) => b.score - a.score || (a.jobId < b.jobId ? 1 : -1));
-    const found = left.slice(0, limit);
-    const last = found.at(-1);
-    if (last !== undefined && left.length > limit) {
-      // The same stretch of the hash again, from here on.
-      const { scan = '0', brand } = scanning ?? {};
-      return { found, next: toCursor({ scan, brand, after: { score: last.score, id: last.jobId } }) };
-    }
-    // Only a reference used hundreds of times (in one brand) needs more than one page.
-    const more = read.find(({ next }) => next !== '0');
-    return { found, next: more === undefined ? null : toCursor({ scan: more.next, brand: more.queue.brand }) };
+    const position = after === undefined ? undefined : { receivedAtMs: after.score, jobId: after.id };
+    const left = read.flatMap(({ entries }) => entries.filter((entry) => isAfter(entry, position)));
+    const { entries, end } = merge([{ entries: left }], limit);
+    // The same stretch of the hashes again, from here on.
+    if (end !== undefined)
+      return { found: entries, next: toCursor({ scans, after: { score: end.receivedAtMs, id: end.jobId } }) };
+    // Only a reference used hundreds of times needs more than one stretch.
+    const more = read.filter(({ next }) => next !== '0').map(({ queue, next }): Scan => [queue.brand, next]);
+    return { found: entries, next: more.length === 0 ? null : toCursor({ scans: more }) };
+  }
+
+  /** A stretch of what was received under a merchant's reference, corrected callbacks included. */
+  async function scanUses(queue: BrandQueue, reference: string, scan: string) {
+    const key = keysOf.merchantReference(queue, referenceDigest(queue.brand, 'merchant', reference));
+    const [next, flat] = await redis.hscan(key, scan, 'COUNT', ledgerPageMax);
+    const digests = flat.filter((_, at) => at % 2 === 0);
+    const claims = (await readClaims(redis, queue, digests)).filter((claim) => claim !== undefined);
+    const corrections = claims.filter(({ sequence }) => sequence > 0);
+    const replaced = await Promise.all(corrections.map(({ jobId }) => readReplaced(queue, jobId)));
+    const standing = claims.map(({ jobId, receivedAtMs }) => ({ queue, jobId, receivedAtMs }));
+    return { queue, next, entries: [...standing, ...replaced.flat()] };
+  }
+
+  /** What a correction took the place of. */
+  async function readReplaced(queue: BrandQueue, jobId: string): Promise<Entry[]> {
+    const corrects = (await redis.hget(keysOf.job(queue, jobId), 'corrects')) ?? '';
+    const ids = corrects.split(',').slice(0, correctionsMax);
+    const times = await Promise.all(ids.map((id) => redis.hget(keysOf.job(queue, id), 'timestamp')));
+    return ids.flatMap((id, at) => {
+      const time = times[at] ?? null;
+      return time === null ? [] : { queue, jobId: id, receivedAtMs: Number(time) };
+    });
   }
 
   return page;
@@ -216,6 +230,10 @@ function scoreText(score: number): string {
 function positionOf(cursor: Cursor | undefined): Position | undefined {
   if (cursor === undefined || !('score' in cursor)) return undefined;
   return { receivedAtMs: cursor.score, jobId: cursor.id };
+}
+
+function scanOf(cursor: Cursor | undefined) {
+  return cursor !== undefined && 'scans' in cursor ? cursor : undefined;
 }
 
 function toCursor(cursor: Cursor): string {

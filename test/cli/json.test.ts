@@ -73,6 +73,17 @@ test.each([
   expect({ code: ran.code, keys: Object.keys(ran.json) }).toEqual({ code, keys });
 });
 
+test('a page without a match that has a next one: the answer is not no yet', async () => {
+  const nowMs = Date.now();
+  await stored.store({ status: 'failed', receivedAtMs: nowMs + 1_000 });
+  await stored.store({ status: 'success', receivedAtMs: nowMs + 2_000 });
+  const asked = ['inspect', '--json', '--state', 'queued', '--status', 'failed', '--limit', '1'];
+  const first = await run(asked);
+  expect(first).toMatchObject({ code: 0, json: { data: [], next: expect.any(String) } });
+  const second = await run([...asked, '--cursor', String(first.json['next'])]);
+  expect(second).toMatchObject({ code: 0, json: { data: [{ status: 'failed' }] } });
+});
+
 test('a configuration that is wrong: the same words as for people, who read them on standard error', async () => {
   const { code, json, err } = await run(['inspect', '--json'], { BODY_LIMIT: 'much' });
   expect({ code, error: json['error'] }).toEqual({ code: 78, error: expect.stringContaining('BODY_LIMIT') });

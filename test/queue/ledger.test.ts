@@ -280,9 +280,49 @@ describe('list', () => {
     expect(seen[0]).toBe(references[0]);
   });
 
-  test('refuses a cursor that no page gave', async () => {
-    await expect(ledger.list({ limit: 1, cursor: 'bogus' })).rejects.toMatchObject({ code: 'BAD_CURSOR' });
+  test('lists under a merchant’s reference what a correction took the place of, too', async () => {
+    const merchantReference = 'corrected';
+    const reference = await stored.store({ merchantReference, receivedAtMs: 1_000 });
+    await stored.deliver();
+    const correction = { reference, merchantReference, source: 'correction' } as const;
+    await stored.store({ ...correction, status: 'failed', receivedAtMs: 2_000 });
+    await stored.store({ ...correction, status: 'success', receivedAtMs: 3_000 });
+    const statesOf = async (query: Partial<ListQuery>) =>
+      (await ledger.list({ limit: 10, merchantReference, ...query })).data.map(({ state, sequence }) => [
+        state,
+        sequence,
+      ]);
+    expect(await statesOf({})).toEqual([
+      ['queued', 2],
+      ['superseded', 1],
+      ['delivered', 0],
+    ]);
+    expect(await statesOf({ state: 'superseded' })).toEqual([['superseded', 1]]);
+    expect(await statesOf({ state: 'delivered' })).toEqual([['delivered', 0]]);
+    expect(await allOf({ merchantReference }, 1)).toEqual([reference, reference, reference]);
   });
+
+  test('gives each once where several brands use one merchant’s reference hundreds of times', async () => {
+    const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
+    const references: string[] = [];
+    await stored.redis.config('SET', 'hash-max-listpack-entries', 8); // a hash this small is not scanned in one go
+    for (let index = 0; index < 300; index += 1) {
+      const fields = { merchantReference: 'often', receivedAtMs: 1_000 + index };
+      references.push(await stored.store(fields), await acme.store(fields));
+    }
+    ledger = createLedger({ redis: stored.redis, queues: new Map([...stored.queues, ...acme.queues]) });
+    const listed = await allOf({ merchantReference: 'often' }, 50);
+    expect(listed.toSorted()).toEqual(references.toSorted());
+    await acme[Symbol.asyncDispose]();
+  });
+
+  test.each(['bogus', Buffer.from('{"scans":[["default","x"]]}').toString('base64url')])(
+    'refuses a cursor that no page gave: %s',
+    async (cursor) => {
+      const listing = ledger.list({ limit: 1, merchantReference: 'some', cursor });
+      await expect(listing).rejects.toMatchObject({ code: 'BAD_CURSOR' });
+    },
+  );
 
   test(
     `costs the same handful of commands with ten callbacks and with ${manyCallbacks}`,

@@ -132,8 +132,8 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       if (row === undefined) return unknown(request, reply, reference);
       const list = `/callbacks?merchantReference=${encodeURIComponent(reference)}`;
       const { gatewayReference, brand } = row;
-      const isOne = data.length === 1 && gatewayReference !== null;
-      return reply.redirect(isOne ? callbackHref({ gatewayReference, brand }) : list);
+      const isOne = data.every((other) => other.gatewayReference === gatewayReference && other.brand === brand);
+      return reply.redirect(isOne && gatewayReference !== null ? callbackHref({ gatewayReference, brand }) : list);
     });
 
     scope.get('/quarantine', async (request, reply) => {
