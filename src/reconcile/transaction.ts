@@ -25,9 +25,13 @@ export function parseTransaction(text: string): Transaction | undefined {
   return parsed.kind === 'callback' ? withTimes(parsed.callback, parseJson(withoutMark(text))) : undefined;
 }
 
+/** As `keepNumberText` leaves a number. */
+const numberText = z.object({ rawJSON: z.string() }).transform(({ rawJSON }) => rawJSON);
+
 const pageSchema = z.object({
   data: z.array(z.unknown()),
-  pages: z.object({ next: z.string().nullish().catch(undefined) }).nullish(),
+  /** A cursor that cannot be read is not the end: what comes behind it would count as swept. */
+  pages: z.object({ next: z.union([z.string(), numberText]).nullish() }).nullish(),
 });
 
 /** A page of records; undefined where its text is none. */

@@ -19,17 +19,18 @@ export type WindowPage =
 export const pageSizeDefault = 500;
 /** At this size a page holds transactions as large as a single one may be; smaller pages are not asked for. */
 const pageSizeMin = 16;
-/** A window with more pages than this at the largest size would hold 50 million transactions: the cursor runs wild. */
-const pagesMax = 1_000_000;
+/** A window with more pages than this would hold 50 million transactions at the usual size: the cursor runs wild. */
+const pagesMax = 100_000;
 
 export async function* windowPages(
-  gateway: GatewayClient,
+  gateway: Pick<GatewayClient, 'records' | 'nextRecords'>,
   window: Window,
   pageSizeFirst: number,
   signal: AbortSignal,
 ): AsyncGenerator<WindowPage> {
   let pageSize = pageSizeFirst;
   let cursor: string | undefined;
+  const cursors = new Set<string>();
   for (let pages = 1; pages <= pagesMax; pages += 1) {
     const answer =
       cursor === undefined
@@ -37,15 +38,17 @@ export async function* windowPages(
         : await gateway.nextRecords(cursor, signal);
     switch (answer.kind) {
       case 'page':
-        if (answer.next !== undefined && answer.next === cursor) return yield failed('cursor-repeats-itself');
+        if (answer.next !== undefined && cursors.has(answer.next)) return yield failed('cursor-repeats-itself');
         yield { kind: 'page', page: answer };
         if (answer.next === undefined) return;
         cursor = answer.next;
+        cursors.add(cursor);
         break;
       case 'too-large':
         if (pageSize <= pageSizeMin) return yield failed(describeFailure(answer));
         pageSize = Math.max(Math.floor(pageSize / 2), pageSizeMin);
         cursor = undefined;
+        cursors.clear();
         yield { kind: 'anew', pageSize };
         break;
       default:

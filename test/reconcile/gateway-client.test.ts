@@ -246,6 +246,18 @@ describe('records', () => {
     expect(answer.transactions[0]?.callback.body).toContain('[1e3]');
   });
 
+  test.each([
+    ['"a"', { kind: 'page', next: 'a' }],
+    ['12345678901234567890', { kind: 'page', next: '12345678901234567890' }],
+    ['null', { kind: 'page', next: undefined }],
+    ['""', { kind: 'page', next: undefined }],
+    ['{"of":"a kind"}', { kind: 'unavailable', reason: 'unreadable-reply' }],
+  ])('do not end where the cursor is of another kind: %s', async (next, expected) => {
+    const url = await serverOf((response) => response.end(`{"data":[],"pages":{"next":${next}}}`));
+    const { client } = clientOf(url);
+    expect(await client.records({ fromMs: 0, toMs: 1, pageSize: 5 }, signal)).toMatchObject(expected);
+  });
+
   test('send the cursor alone', async () => {
     const { gateway, url } = await simulator();
     gateway.addTransactions({ count: 3, createdAt: isoAgo(1_000) });
