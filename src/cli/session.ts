@@ -3,9 +3,11 @@
 // A command gets a session, does its work and returns an exit code; connections are closed whatever happens. Where the
 // configuration is wrong or Redis is not there, the session ends with a sentence and a code, not with a stack.
 import { userInfo } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { brandQueue, type BrandQueue } from '../queue/brand-queue.ts';
 import { createRedis, type RedisConnection } from '../queue/connections.ts';
+import { defaultBrand } from '../runtime/brand-values.ts';
 import { loadConfig, readEnvironment, type Config } from '../runtime/config.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
@@ -39,8 +41,14 @@ const commandTimeoutMs = 10_000;
 
 export async function runSession(command: Command, act: (session: Session) => Promise<ExitCode>): Promise<void> {
   const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
-  process.exitCode = await actIn(command, output, act);
-  output.end();
+  try {
+    process.exitCode = await actIn(command, output, act);
+  } catch (error) {
+    output.complain(String(error)); // a mistake of ours, whose stack follows
+    throw error;
+  } finally {
+    output.end();
+  }
 }
 
 async function actIn(
@@ -75,7 +83,7 @@ async function actIn(
   try {
     return await act(session);
   } catch (error) {
-    const ending = endingOf(error);
+    const ending = endingOf(error) ?? (await lostRedis(config, connection));
     if (ending === undefined) throw error;
     output.complain(ending.says);
     return ending.code;
@@ -93,6 +101,19 @@ function endingOf(error: unknown): { says: string; code: ExitCode } | undefined 
   // What Redis itself answers: NOAUTH, NOPERM, OOM, LOADING, ...
   if (error.name === 'ReplyError') return { says: `Redis refuses: ${error.message}`, code: exitCodes.unavailable };
   return undefined;
+}
+
+/** Its errors have no common type, so it is asked again. */
+async function lostRedis(config: Config, connection: Promise<RedisConnection> | undefined) {
+  if (connection === undefined) return undefined;
+  const redis = await connection;
+  const asked = redis.exists(`${brandQueue(defaultBrand, config).base}:meta`).then(
+    () => true,
+    () => false,
+  );
+  if (await Promise.race([asked, delay(connectWithinMs, false, { ref: false })])) return undefined;
+  const says = `Redis was lost in the middle of the work (${redisName(config)}). What was done until then stays done.`;
+  return { says, code: exitCodes.unavailable };
 }
 
 async function connect(config: Config, log: Log, closers: (() => unknown)[]): Promise<RedisConnection> {

@@ -1,6 +1,7 @@
 // With --json each command, as a process, prints one JSON document on standard output, however it ends, and nothing else.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -88,6 +89,26 @@ test('a configuration that is wrong: the same words as for people, who read them
   const { code, json, err } = await run(['inspect', '--json'], { BODY_LIMIT: 'much' });
   expect({ code, error: json['error'] }).toEqual({ code: 78, error: expect.stringContaining('BODY_LIMIT') });
   expect(err).toContain('BODY_LIMIT');
+});
+
+test('a Redis that goes away in the middle of the work: that it did, and 69', async () => {
+  const fake = createServer((socket) => {
+    socket.on('data', (data) => {
+      const commands = String(data)
+        .split(/^\*\d+\r\n/m)
+        .slice(1);
+      for (const command of commands) {
+        if (/^(mget|hvals)\r$/im.test(command)) socket.destroy();
+        else socket.write('+OK\r\n');
+      }
+    });
+    socket.on('error', () => undefined);
+  }).listen(0, '127.0.0.1');
+  await once(fake, 'listening');
+  const { port } = z.object({ port: z.number() }).parse(fake.address());
+  const { code, json } = await run(['inspect', 'some', '--json'], { REDIS_URL: `redis://127.0.0.1:${port}` });
+  fake.close();
+  expect({ code, error: json['error'] }).toEqual({ code: 69, error: expect.stringContaining('Redis was lost') });
 });
 
 test('a simulator: where it listens; what happens there goes to standard error', async () => {
