@@ -37,6 +37,6 @@ export function toEntries(queue: BrandQueue, flat: readonly string[]): Entry[] {
   return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => ({
     queue,
     jobId: flat[at * 2] ?? '',
-    receivedAtMs: Number(flat[at * 2 + 1]),
+    receivedAtMs: Number(flat[at * 2 + 1]) || 0, // the time of somebody else's job may be none
   }));
 }

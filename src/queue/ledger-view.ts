@@ -135,7 +135,7 @@ function rowWithoutData(record: JobRecord): CallbackRow {
     type: null,
     amount: claim === undefined ? null : splitAmount(claim.amount),
     state: stateOf(record),
-    receivedAt: new Date(claim?.receivedAtMs ?? record.addedMs ?? 0).toISOString(),
+    receivedAt: toTime(claim?.receivedAtMs ?? record.addedMs) ?? new Date(0).toISOString(),
     deliveredAt: toTime(claim?.deliveredAtMs ?? deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: failedReasonOf(record),
@@ -211,9 +211,12 @@ function isSuperseded({ returnvalue }: JobRecord): boolean {
   return supersededSchema.safeParse(parseJson(returnvalue)).success;
 }
 
+/** The last moment that a Date can hold, in ms; what others write may be in other units. */
+const timeMsMax = 8.64e15;
+
 const logLine = z.object({
   attempt: z.int().optional(),
-  at: z.number(),
+  at: z.number().min(0).max(timeMsMax),
   ms: z.number().optional(),
   status: z.int().optional(),
   error: z.string().optional(),
@@ -285,7 +288,7 @@ function webhookId(brand: string, gatewayReference: string, status: string | nul
 }
 
 function toTime(ms: number | undefined): string | null {
-  return ms === undefined || !Number.isFinite(ms) ? null : new Date(ms).toISOString();
+  return ms === undefined || !(Math.abs(ms) <= timeMsMax) ? null : new Date(ms).toISOString();
 }
 
 function parseJson(text: string): unknown {

@@ -60,3 +60,29 @@ test('lists a callback of ours whose data was broken, with what the claim still 
   expect((await ledger.list({ state: 'failed', limit: 10 })).data).toMatchObject([broken]);
   expect((await ledger.list({ limit: 10 })).data).toMatchObject([broken]);
 });
+
+test('lists beside callbacks what bears times that are none', async () => {
+  await using stored = createStoredCallbacks(server.url);
+  const ledger = createLedger(stored);
+  const queue = new Queue(stored.queue.name, { connection: { url: server.url }, prefix: stored.queue.prefix });
+  const inNanoseconds = Date.now() * 1_000_000;
+  const reference = await stored.store();
+  await stored.deliver({ atMs: inNanoseconds }); // by a worker of the merchant's own
+  await queue.add('callback', {}, { timestamp: inNanoseconds });
+  const { id = '' } = await queue.add('callback', {});
+  await stored.redis.hset(`${stored.queue.base}:${id}`, 'timestamp', 'yesterday');
+  await queue.close();
+  const finishedOn = await stored.redis.zrange(`${stored.queue.base}:completed`, '0', '0', 'WITHSCORES');
+  expect((await ledger.list({ state: 'delivered', limit: 10 })).data).toMatchObject([
+    { gatewayReference: reference, deliveredAt: new Date(Number(finishedOn[1])).toISOString() },
+  ]);
+  expect((await ledger.find(reference))?.callback).toMatchObject({ state: 'delivered', attempts: [] });
+  const first = await ledger.list({ state: 'queued', limit: 1 });
+  const second = await ledger.list({ state: 'queued', limit: 1, cursor: first.next ?? '' });
+  const neverText = new Date(0).toISOString();
+  expect([...first.data, ...second.data]).toMatchObject([
+    { receivedAt: neverText },
+    { receivedAt: neverText, jobId: id },
+  ]);
+  expect(second.next).toBeNull();
+});
