@@ -62,7 +62,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (!(error instanceof CommanderError)) throw error;
     // Help and version end here too, with 0; everything else that commander refuses is wrong usage.
     if (error.exitCode === 0) return;
-    if (argv.includes('--json')) process.stdout.write(`${errorDocument(error.message)}\n`);
+    const message = error.code === 'commander.help' ? 'Name a command; --help lists them.' : error.message;
+    if (argv.includes('--json')) process.stdout.write(`${errorDocument(message)}\n`);
     process.exitCode = exitCodes.usage;
   }
 }

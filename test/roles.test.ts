@@ -223,6 +223,11 @@ test('picks up a changed PAYALO_API_KEYS_FILE without a restart', async () => {
   await writeFile(`${dir}/keys`, `${testKey},${nextKey}`);
   await until(async () => (await statusWith(nextKey)) === 200, { describe: 'the new key to be accepted' });
   expect(await statusWith(testKey)).toBe(200);
+  expect(service.logs.some(({ event }) => event === 'api_keys.new_brand')).toBe(false);
+  await writeFile(`${dir}/keys`, `${testKey},${nextKey},acme=acme-key-0123456789abcdef`);
+  const isNewBrand = ({ event, brands }: Record<string, unknown>) =>
+    event === 'api_keys.new_brand' && JSON.stringify(brands) === '["acme"]';
+  await until(() => service.logs.some(isNewBrand), { describe: 'the warning that acme waits for a restart' });
   await writeFile(`${dir}/keys`, 'short');
   await until(() => service.logs.some(({ event }) => event === 'api_keys.kept'), { describe: 'the complaint' });
   expect(await statusWith(nextKey)).toBe(200);

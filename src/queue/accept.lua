@@ -99,8 +99,8 @@ end
 local function keepConflict(digest, nonce, status, amount, receivedAt, data)
   local conflicts = base .. '/x:' .. digest
   local id = 'q' .. digest .. nonce -- a letter first: a command would take `-...` for an option
-  if redis.call('HSETNX', conflicts, status .. '|' .. amount, id) == 0 then return end
-  redis.call('PEXPIRE', conflicts, claimTtl)
+  local contradiction = status .. '|' .. amount
+  if redis.call('HEXISTS', conflicts, contradiction) == 1 then return end
   local entry = base .. '/q:' .. id
   -- The job's JSON is kept whole and read later: cjson refuses texts that JSON allows, and may not stop this script.
   redis.call('HSET', entry, 'brand', brand, 'reason', 'conflict',
@@ -110,6 +110,8 @@ local function keepConflict(digest, nonce, status, amount, receivedAt, data)
   redis.call('ZADD', KEYS[13], now, id)
   redis.call('INCRBY', KEYS[14], #data)
   redis.call('ZADD', KEYS[15], now, id)
+  redis.call('HSET', conflicts, contradiction, id) -- last, since what is noted here is not kept again
+  redis.call('PEXPIRE', conflicts, claimTtl)
 end
 
 local function accept(at)
@@ -179,7 +181,6 @@ local went, reason = pcall(acceptAll)
 if not went then
   releaseFrom(#added + 1) -- of the callback that it broke off at
   if not pcall(writeGathered) then releaseFrom(1) end
-  error(reason)
 end
 
 -- Wakes a worker, as BullMQ's addBaseMarkerIfNeeded does: not while the queue is paused or at its concurrency limit.
@@ -188,4 +189,5 @@ if queued > 0 then
   local isHeld = attributes[1] or (attributes[2] and redis.call('LLEN', active) >= tonumber(attributes[2]))
   if not isHeld then redis.call('ZADD', marker, 0, '0') end
 end
+if not went then error(reason) end
 return outcomes

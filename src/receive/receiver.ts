@@ -179,7 +179,10 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
 
   return {
     async listen(): Promise<{ host: string; port: number }> {
-      if (config.apiKeysFile !== undefined) watches.push(watchApiKeys(config.apiKeysFile, apiKeys, log));
+      if (config.apiKeysFile !== undefined) {
+        const brands = new Set(config.brands.keys());
+        watches.push(watchApiKeys({ file: config.apiKeysFile, apiKeys, brands, log }));
+      }
       await app.listen({ host: config.HOST, port: config.PORT }).catch((error: unknown) => {
         throw cannotListen('', config.HOST, config.PORT, error);
       });

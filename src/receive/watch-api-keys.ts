@@ -9,8 +9,16 @@ import type { ApiKeys } from './api-keys.ts';
 
 const pollMs = 1_000;
 
+export interface WatchedApiKeys {
+  readonly file: string;
+  readonly apiKeys: ApiKeys;
+  /** Those that the service was started with. */
+  readonly brands: ReadonlySet<string>;
+  readonly log: Log;
+}
+
 /** Starts watching; the function that it returns stops it. */
-export function watchApiKeys(file: string, apiKeys: ApiKeys, log: Log): () => void {
+export function watchApiKeys({ file, apiKeys, brands: known, log }: WatchedApiKeys): () => void {
   const onChange = () => {
     const problems: string[] = [];
     const text = read(file);
@@ -26,6 +34,9 @@ export function watchApiKeys(file: string, apiKeys: ApiKeys, log: Log): () => vo
       file,
       brands: [...keys].map(([brand, { length }]) => ({ brand, keys: length })),
     });
+    const brands = [...keys.keys()].filter((brand) => !known.has(brand));
+    const hint = 'Their callbacks are taken and queued; workers and reconcilers know a brand from their start on.';
+    if (brands.length > 0) log.warn({ event: 'api_keys.new_brand', brands, hint });
   };
   watchFile(file, { interval: pollMs, persistent: false }, onChange);
   return () => unwatchFile(file, onChange);

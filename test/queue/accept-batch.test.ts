@@ -169,6 +169,7 @@ describe('what it decides', () => {
     const key = keysOf.merchantReference(queue, referenceDigest('default', 'merchant', 'broken'));
     await redis.set(key, 'not what belongs here');
     await expect(accept(items)).rejects.toThrow('WRONGTYPE');
+    expect(await redis.exists(`${queue.base}:marker`)).toBe(1); // what is queued is worked on at once
     await redis.del(key);
     expect(await outcomesOf(...items)).toEqual(['queued', 'queued', 'queued']);
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual(
@@ -206,6 +207,19 @@ describe('what it decides', () => {
     expect(entry).toMatchObject({ reason: 'conflict', brand: 'default' });
     expect(jobSchema.parse(JSON.parse(entry['job'] ?? '')).body).toBe(contradiction.callback.body);
     expect(Number(await redis.get(keysOf.quarantineBytes(queue)))).toBe(contradiction.data.length);
+  });
+
+  test('keeps the body of a conflict at the next try where the first one breaks off', async () => {
+    const reference = newReference();
+    await accept([itemOf({ reference })]);
+    await redis.set(keysOf.quarantine(queue), 'not what belongs here');
+    const contradiction = itemOf({ reference, status: 'failed' });
+    await expect(accept([contradiction])).rejects.toThrow('WRONGTYPE');
+    await redis.del(keysOf.quarantine(queue));
+    expect(await outcomesOf(contradiction)).toEqual(['conflict']);
+    const [id = ''] = await redis.zrange(keysOf.quarantine(queue), '0', '-1');
+    expect(await redis.hget(keysOf.quarantineEntry(queue, id), 'job')).toBe(contradiction.data);
+    expect(await redis.zrange(keysOf.unverified(queue), '0', '-1')).toEqual([id]);
   });
 
   test('does not call an amount that is written otherwise, or missing, a conflict', async () => {
