@@ -42,13 +42,14 @@ local added = {}
 local ledgers = { {}, {}, {} }
 local queued = 0
 
--- The claims whose jobs are not in the queue yet, in the order of `added`: the key, and what it held before.
+-- The keys of claims whose jobs are not in the queue yet, in the order of `added`, and what those held that are not new.
 local claimed = {}
+local replaced = {}
 
 local function releaseFrom(first)
   for at = #claimed, first, -1 do
-    local key, before = unpack(claimed[at])
-    if before then redis.call('SET', key, before, 'KEEPTTL') else redis.call('DEL', key) end
+    local before = replaced[claimed[at]]
+    if before then redis.call('SET', claimed[at], before, 'KEEPTTL') else redis.call('DEL', claimed[at]) end
     claimed[at] = nil
   end
 end
@@ -72,7 +73,7 @@ local function writeGathered()
   redis.call('INCRBY', idKey, #added)
   redis.call('LPUSH', wait, unpack(added))
   queued = queued + #added
-  added, claimed = {}, {}
+  added, claimed, replaced = {}, {}, {}
   for part, ledger in ipairs(ledgers) do
     if #ledger > 0 then redis.call('ZADD', KEYS[9 + part], unpack(ledger)) end
   end
@@ -124,7 +125,7 @@ local function accept(at)
   local corrects
 
   if not claim then
-    claimed[#claimed + 1] = { claimKey }
+    claimed[#claimed + 1] = claimKey
   else
     local ownNonce, ownSequence, duplicates, since, ownStatus, ownAmount, rest =
       string.match(claim, '^([^,]*),(%d+),(%d+),([^,]*),([^,]*),([^,]*)(.*)$')
@@ -147,7 +148,8 @@ local function accept(at)
     local sequence = tonumber(ownSequence) + 1
     data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
     redis.call('SET', claimKey, string.format('%s,%d,%s,%s', nonce, sequence, duplicates, known), 'PX', claimTtl)
-    claimed[#claimed + 1] = { claimKey, claim }
+    claimed[#claimed + 1] = claimKey
+    replaced[claimKey] = claim
   end
 
   local jobId = digest .. nonce
