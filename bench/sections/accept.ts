@@ -17,6 +17,7 @@ export const accept: Section = {
       'plain',
       'service',
       'alone',
+      'list',
       ...(size.against === undefined ? [] : ['before']),
     ];
     const contestants = new Map<string, Contestant>();
@@ -48,6 +49,8 @@ export const accept: Section = {
         'service / plain': ratio('service', 'plain'),
         'plain / bare': ratio('plain', 'bare'),
         'nothing stored / bare': ratio('alone', 'bare'),
+        'appended to a list / bare': ratio('list', 'bare'),
+        'service / appended to a list': ratio('service', 'list'),
         ...(size.against !== undefined && { 'service / before': ratio('service', 'before') }),
       },
     };
@@ -64,6 +67,7 @@ const labels = new Map([
   ['plain', 'plain GET-add-SET (b)'],
   ['service', 'this service'],
   ['alone', 'this service, nothing stored'],
+  ['list', 'bare route, appended to a list'],
   ['before', 'the service of --against'],
 ]);
 
@@ -73,6 +77,8 @@ async function start(rig: Rig, redis: BenchRedis, name: string, size: Size): Pro
       return rig.startContestant('bare-route');
     case 'plain':
       return rig.startContestant('plain-handler', redis.url);
+    case 'list':
+      return rig.startContestant('plain-list', redis.url);
     case 'alone':
       return rig.startContestant('receiver-alone');
     default:
