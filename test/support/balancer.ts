@@ -3,9 +3,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
-import { freePort, isFree } from '../../scripts/private-redis.ts';
+import { freePort } from '../../scripts/private-redis.ts';
 import { makeCertificates } from './certificates.ts';
 import { makeTempDir } from './temp-dir.ts';
 import { until } from './until.ts';
@@ -55,7 +56,7 @@ export async function startBalancer(options: BalancerOptions): Promise<Balancer>
   endWithThisProcess(child);
   const isUp = async () => {
     if (child.exitCode !== null) throw new Error(`${options.program} ended:\n${readFileSync(log, 'utf8')}`);
-    return !(await isFree(port));
+    return isListening(port);
   };
   await until(isUp, { describe: `${options.program} to listen` });
   return {
@@ -66,6 +67,14 @@ export async function startBalancer(options: BalancerOptions): Promise<Balancer>
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     },
   };
+}
+
+/** By connecting: whoever tries to listen there to find out may take the port from the balancer that is about to. */
+async function isListening(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+  return promise.finally(() => socket.destroy());
 }
 
 function listenLine(example: string, port: number): string {

@@ -23,6 +23,8 @@ export interface LoadOptions {
 export interface Load {
   /** Grows while the load lasts. */
   readonly sent: readonly Sent[];
+  /** Resolves when all that are under way now have their answers. */
+  settled(): Promise<void>;
   stop(): Promise<readonly Sent[]>;
 }
 
@@ -34,6 +36,7 @@ export function startLoad({ url, key = testKey, senders = 4, ca }: LoadOptions):
   const sent: Sent[] = [];
   const agent = new Agent({ connections: senders, ...(ca !== undefined && { connect: { ca } }) });
   const stopping = new AbortController();
+  const underWay = new Set<Promise<void>>();
 
   async function sendOne(): Promise<void> {
     const reference = newReference();
@@ -58,13 +61,19 @@ export function startLoad({ url, key = testKey, senders = 4, ca }: LoadOptions):
 
   const running = Array.from({ length: senders }, async () => {
     while (!stopping.signal.aborted) {
-      await sendOne();
+      const sending = sendOne();
+      underWay.add(sending);
+      await sending;
+      underWay.delete(sending);
       await delay(paceMs);
     }
   });
 
   return {
     sent,
+    async settled() {
+      await Promise.all(underWay);
+    },
     async stop() {
       stopping.abort();
       await Promise.all(running);

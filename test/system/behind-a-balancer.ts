@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { freePort } from '../../scripts/private-redis.ts';
 import type { Balancer } from '../support/balancer.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
-import { failuresOf, startLoad, type Sent } from '../support/load.ts';
+import { failuresOf, startLoad, type Load, type Sent } from '../support/load.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -36,12 +36,20 @@ export function behindABalancer(startBalancer: StartBalancer): void {
       redis,
       balancer,
       receivers,
-      /** Ends a receiver in its way and puts a new one in its place. */
-      async replace(index: 0 | 1, end: (receiver: TestService) => Promise<unknown>) {
+      /**
+       * Ends a receiver in its way, puts a new one in its place, and waits until the balancer uses that one and all that
+       * was under way has its answer. A second try may come a second after the first one: were the other receiver gone
+       * by then, there would be no third.
+       */
+      async replace(index: 0 | 1, load: Load, end: (receiver: TestService) => Promise<unknown>) {
         const receiver = receivers[index];
         if (receiver === undefined) throw new TypeError('There are two receivers.');
         await end(receiver);
-        receivers[index] = await start(ports[index]);
+        const next = await start(ports[index]);
+        receivers[index] = next;
+        const isUsed = () => next.logs.some(({ event }) => event === 'callback.accepted');
+        await until(isUsed, { ...patience, describe: 'the balancer to use the new receiver' });
+        await load.settled();
       },
       [Symbol.asyncDispose]: () => disposables.disposeAsync(),
     };
@@ -53,7 +61,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
     const load = startLoad({ url: `${balancer.url}${path}`, ca: balancer.ca });
     await until(() => load.sent.length >= 50, patience);
     for (const index of [0, 1] as const) {
-      await house.replace(index, async (receiver) => expect((await receiver.stop()).code).toBe(0));
+      await house.replace(index, load, async (receiver) => expect((await receiver.stop()).code).toBe(0));
       const since = load.sent.length;
       await until(() => load.sent.length >= since + 50, patience);
     }
@@ -66,7 +74,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
     const load = startLoad({ url: `${balancer.url}${path}`, ca: balancer.ca });
     await until(() => load.sent.length >= 50, patience);
     for (const index of [0, 1, 0, 1] as const) {
-      await house.replace(index, async (receiver) => {
+      await house.replace(index, load, async (receiver) => {
         receiver.kill('SIGKILL');
         await receiver.exited;
         const since = load.sent.length;
