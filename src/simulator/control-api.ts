@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { bulkSchema, type GatewayControls } from './gateway-controls.ts';
 import { refuse } from './gateway-api.ts';
+import { misbehaviourSchema } from './misbehaviour.ts';
 import { outageSchema } from './outage.ts';
 import { outcomesHelp } from './outcomes.ts';
 import { timestamp } from './transaction-text.ts';
@@ -26,8 +27,9 @@ export const controlApiHelp = `Controls (HTTP, JSON), below /_simulator:
   POST   /transactions                      {"count", "createdAt", "everyMs", "status", "resultUrl", "callbacks", ...} adds many
   POST   /transactions/{ref}/correction     {"status", "errorCode", "percentPaid", "callback"} changes the truth
   POST   /transactions/{ref}/callback       {"body", "key"} sends its callback once more
+  PUT    /transactions/{ref}/misbehaviour   {"record": {"kind": "bytes", "base64"} | outage, "status": {"kind": "says", "status"} | outage}
   PUT    /keys                              {"merchant", "keys"} exactly these are valid; callbacks carry the first
-  PUT    /outage                            {"kind": "answer", "status": 503} | {"kind": "hang" | "reset" | "garbage"}, or null
+  PUT    /outage                            {"kind": "answer", "status": 503} | {"kind": "hang" | "reset" | "garbage"}, with "on": "status" | "records" | "start", or null
   PUT    /chances                           {"lossProbability", "duplicateProbability"}
   GET    /calls, DELETE /calls              how often each call was made; starts counting anew
   GET    /breaker[?merchant=]               closed, open or half-open`;
@@ -58,6 +60,10 @@ export function registerControlApi(app: FastifyInstance, controls: GatewayContro
   });
   app.post<{ Params: { reference: string } }>('/transactions/:reference/callback', async ({ params, body }) =>
     controls.sendCallback(params.reference, callbackSchema.parse(json(body))),
+  );
+
+  app.put<{ Params: { reference: string } }>('/transactions/:reference/misbehaviour', async ({ params, body }) =>
+    controls.misbehave(params.reference, misbehaviourSchema.parse(json(body))),
   );
 
   app.put('/keys', async ({ body }) => {

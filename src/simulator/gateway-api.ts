@@ -2,14 +2,14 @@
 // the outage, the key check and (status calls) the rate limit, in that order, before anything else; every error is a
 // problem document.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { OutageSwitch } from './outage.ts';
+import { strike, type OutageSwitch } from './outage.ts';
 import { chooseOutcome } from './outcomes.ts';
 import { problemText, type Problem } from './problems.ts';
 import { recordsPage } from './records.ts';
 import type { Scripts } from './scripts.ts';
 import { parseStartRequest, type StartRequest } from './start-request.ts';
 import { timestamp, transactionText } from './transaction-text.ts';
-import type { Transaction, TransactionDraft, Transactions } from './transactions.ts';
+import { stateAfter, type Transaction, type TransactionDraft, type Transactions } from './transactions.ts';
 
 /** How often each call was made, refused ones included; and how many calls ended in a refusal of each kind. */
 export interface CallCounts {
@@ -21,6 +21,8 @@ export interface CallCounts {
   unauthorized: number;
   limited: number;
 }
+
+type Call = 'start' | 'status' | 'statusByMerchantReference' | 'records';
 
 export function noCalls(): CallCounts {
   return {
@@ -61,9 +63,9 @@ export function registerGatewayApi(app: FastifyInstance, options: GatewayApiOpti
   const { transactions, scripts, outage, calls, now, requireHttps } = options;
 
   /** Lets a call in and says whose it is; null when it has been refused, or struck by the outage. */
-  function admit(request: FastifyRequest, reply: FastifyReply, call: keyof CallCounts): string | null {
+  function admit(request: FastifyRequest, reply: FastifyReply, call: Call): string | null {
     calls[call] += 1;
-    if (outage.strikes(reply)) {
+    if (outage.strikes(reply, call === 'statusByMerchantReference' ? 'status' : call)) {
       calls.struckByOutage += 1;
       return null;
     }
@@ -140,9 +142,19 @@ export function registerGatewayApi(app: FastifyInstance, options: GatewayApiOpti
     if (answer.kind === 'refused') {
       return refuse(reply, { status: 400, errorCode: 'validation_failed', detail: answer.detail });
     }
-    const data = answer.transactions.map((transaction) => transactionText(transaction)).join(',\n');
+    const troubled = answer.transactions.find(({ misbehaviour: { record } }) => record && record.kind !== 'bytes');
+    const trouble = troubled?.misbehaviour.record;
+    if (trouble !== undefined && trouble.kind !== 'bytes') {
+      strike(trouble, reply);
+      return reply;
+    }
+    const data = answer.transactions.flatMap((transaction, index) => [
+      Buffer.from(index === 0 ? '' : ',\n'),
+      recordBytes(transaction),
+    ]);
     const pages = JSON.stringify({ next: answer.next });
-    return reply.type('application/json').send(`{ "data": [${data}], "pages": ${pages} }`);
+    const page = Buffer.concat([Buffer.from('{ "data": ['), ...data, Buffer.from(`], "pages": ${pages} }`)]);
+    return reply.type('application/json').send(page);
   });
 }
 
@@ -156,7 +168,18 @@ function sendTransaction(reply: FastifyReply, transaction: Transaction | null): 
     return refuse(reply, { status: 404, errorCode: 'not_found', detail: 'No such transaction.' });
   }
   transaction.statusCalls += 1;
-  return reply.type('application/json').send(transactionText(transaction));
+  const { status } = transaction.misbehaviour;
+  if (status !== undefined && status.kind !== 'says') {
+    strike(status, reply);
+    return reply;
+  }
+  const state = status === undefined ? transaction.state : stateAfter(transaction, status, transaction.createdAtMs);
+  return reply.type('application/json').send(transactionText(transaction, state));
+}
+
+function recordBytes(transaction: Transaction): Buffer {
+  const { record } = transaction.misbehaviour;
+  return record?.kind === 'bytes' ? Buffer.from(record.base64, 'base64') : Buffer.from(transactionText(transaction));
 }
 
 function draftOf(

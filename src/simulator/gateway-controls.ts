@@ -5,6 +5,7 @@ import type { Breaker } from './breaker.ts';
 import type { CallbackSender, Chances } from './callbacks.ts';
 import { isPlainDecimal, withTwoDecimals } from './decimals.ts';
 import { noCalls, type CallCounts } from './gateway-api.ts';
+import type { Misbehaviour } from './misbehaviour.ts';
 import type { Outage, OutageSwitch } from './outage.ts';
 import type { Change } from './outcomes.ts';
 import type { Scripts } from './scripts.ts';
@@ -115,6 +116,10 @@ export function createGatewayControls(options: GatewayControlsOptions) {
       transaction.state = { ...stateAfter(transaction, change, now()), completionSource: 'manual' };
       if (callback) await sendCallback(gatewayReference);
       return transaction;
+    },
+    /** From now on the gateway misbehaves so about one transaction; `{}` ends it. */
+    misbehave(gatewayReference: string, misbehaviour: Misbehaviour): void {
+      mustFind(gatewayReference).misbehaviour = misbehaviour;
     },
     /** Sends a callback now and says what became of it. By default the genuine one once more. */
     sendCallback,

@@ -4,19 +4,25 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { problemText } from './problems.ts';
 
+const bounds = {
+  /** It strikes so many calls and is over then; without it, until it is set to null. */
+  calls: z.int().min(1).optional(),
+  /** It strikes these calls only. */
+  on: z.enum(['status', 'records', 'start']).optional(),
+};
+
 export const outageSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('answer'),
     status: z.int().min(400).max(599),
     retryAfterSeconds: z.int().min(0).optional(),
-    calls: z.int().min(1).optional(),
+    ...bounds,
   }),
-  z.strictObject({ kind: z.literal('hang'), calls: z.int().min(1).optional() }),
-  z.strictObject({ kind: z.literal('reset'), calls: z.int().min(1).optional() }),
-  z.strictObject({ kind: z.literal('garbage'), calls: z.int().min(1).optional() }),
+  z.strictObject({ kind: z.literal('hang'), ...bounds }),
+  z.strictObject({ kind: z.literal('reset'), ...bounds }),
+  z.strictObject({ kind: z.literal('garbage'), ...bounds }),
 ]);
 
-/** `calls`: it strikes so many calls and is over then; without it, until it is set to null. */
 export type Outage = z.infer<typeof outageSchema>;
 
 export type OutageSwitch = ReturnType<typeof createOutageSwitch>;
@@ -32,8 +38,8 @@ export function createOutageSwitch() {
     },
     get: (): Outage | null => current,
     /** Whether this call was struck; if so, it has been dealt with. */
-    strikes(reply: FastifyReply): boolean {
-      if (current === null) return false;
+    strikes(reply: FastifyReply, on: NonNullable<Outage['on']>): boolean {
+      if (current === null || (current.on ?? on) !== on) return false;
       const outage = current;
       callsLeft -= 1;
       if (callsLeft <= 0) current = null;
@@ -43,7 +49,7 @@ export function createOutageSwitch() {
   };
 }
 
-function strike(outage: Outage, reply: FastifyReply): void {
+export function strike(outage: Outage, reply: FastifyReply): void {
   switch (outage.kind) {
     case 'hang':
       reply.hijack();

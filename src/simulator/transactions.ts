@@ -2,6 +2,7 @@
 // References are found per merchant; the list stands in the order of creation, which the records call walks.
 import { randomBytes } from 'node:crypto';
 import { percentOf } from './decimals.ts';
+import type { Misbehaviour } from './misbehaviour.ts';
 import { failureMessages, type Change } from './outcomes.ts';
 
 export interface Money {
@@ -50,6 +51,8 @@ export interface Transaction extends TransactionDraft {
   readonly callbacks: CallbackRecord[];
   /** How often the merchant asked for this one by a status call. */
   statusCalls: number;
+  /** How the gateway misbehaves about this one. */
+  misbehaviour: Misbehaviour;
   /** Drawn once: below a probability, that misfortune happens. So a seed's fates do not depend on timing. */
   readonly luck: { readonly loss: number; readonly duplicate: number };
 }
@@ -73,6 +76,7 @@ export function createTransactions({ random }: { readonly random: () => number }
         state: pending,
         callbacks: [],
         statusCalls: 0,
+        misbehaviour: {},
         luck: { loss: random(), duplicate: random() },
       };
       ordered.splice(positionAfter(ordered, transaction), 0, transaction);

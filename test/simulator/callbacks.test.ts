@@ -46,6 +46,7 @@ describe('a callback', () => {
       },
       callbacks: [],
       statusCalls: 0,
+      misbehaviour: {},
       luck: { loss: 1, duplicate: 1 },
     });
     expect(text).toBe(`{

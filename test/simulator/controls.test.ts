@@ -21,6 +21,14 @@ describe('an outage', () => {
     expect([await ask(), await ask(), await ask()]).toEqual([429, 429, 404]);
   });
 
+  it('strikes only the calls that it was told', async () => {
+    const { gateway, url } = await startGateway();
+    gateway.setOutage({ kind: 'answer', status: 503, on: 'status' });
+    expect((await call(`${url}/status/unknown`)).status).toBe(503);
+    expect((await call(`${url}/status/mref/unknown`)).status).toBe(503);
+    expect((await startPayin(url)).status).toBe(200);
+  });
+
   it('hangs, resets and sends garbage', async () => {
     const { gateway, url } = await startGateway();
     gateway.setOutage({ kind: 'hang', calls: 1 });
@@ -44,6 +52,37 @@ describe('an outage', () => {
     gateway.setOutage({ kind: 'hang' });
     await gateway.idle();
     expect(merchant.deliveries()).toHaveLength(1);
+  });
+});
+
+describe('misbehaviour about one transaction', () => {
+  const records = (url: string) =>
+    call(
+      `${url}/records?from=${new Date(Date.now() - 60_000).toISOString()}&to=${new Date(Date.now() + 1).toISOString()}`,
+    );
+
+  it('damages its record, and lets its status call say something else, while all others go on', async () => {
+    const { gateway, url } = await startGateway();
+    const [bad, good] = gateway.addTransactions({ count: 2 }).map(({ gatewayReference }) => gatewayReference);
+    gateway.misbehave(bad ?? '', {
+      record: { kind: 'bytes', base64: Buffer.from('{ "x": 01 }').toString('base64') },
+      status: { kind: 'says', status: 'reversed' },
+    });
+    const page = await records(url);
+    expect(page.text).toContain('{ "x": 01 },\n');
+    expect(page.text).toContain(gateway.bodyOf(good ?? ''));
+    expect((await call(`${url}/status/${bad}`)).json['status']).toBe('reversed');
+    expect((await call(`${url}/status/${good}`)).json['status']).toBe('success');
+  });
+
+  it('strikes its status call, or each page that it stands in, with an outage', async () => {
+    const { gateway, url } = await startGateway();
+    const [bad] = gateway.addTransactions().map(({ gatewayReference }) => gatewayReference);
+    gateway.misbehave(bad ?? '', { record: { kind: 'answer', status: 500 }, status: { kind: 'answer', status: 429 } });
+    expect((await records(url)).status).toBe(500);
+    expect((await call(`${url}/status/${bad}`)).status).toBe(429);
+    gateway.misbehave(bad ?? '', {});
+    expect((await records(url)).status).toBe(200);
   });
 });
 
@@ -233,6 +272,7 @@ describe('the control API', () => {
 
   it.each([
     ['PUT', '/outage', { kind: 'flood' }],
+    ['PUT', '/transactions/unknown/misbehaviour', { status: { kind: 'lies' } }],
     ['PUT', '/chances', { lossProbability: 2 }],
     ['PUT', '/keys', {}],
     ['POST', '/transactions', { count: 0 }],
