@@ -1,14 +1,17 @@
 // Parsers of option values; what is wrong is said by commander with the option's name.
 import { InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../runtime/duration.ts';
+import { parseTimeMs } from '../runtime/parse-time.ts';
 
-/** An ISO 8601 time, or a duration before now (`2h`), in ms. */
+/** An ISO 8601 time (UTC where it names no offset), or a duration before now (`2h`), in ms. */
 export function parseTime(text: string): number {
   const agoMs = parseDurationMs(text);
   if (agoMs !== undefined) return Date.now() - agoMs;
-  const ms = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms))
-    throw new InvalidArgumentError('It must be a time like 2026-01-31T00:00:00Z, or 2h for two hours ago.');
+  const ms = parseTimeMs(text);
+  if (ms === undefined)
+    throw new InvalidArgumentError(
+      'It must be a time like 2026-01-31T00:00:00Z (UTC without an offset), or 2h for two hours ago.',
+    );
   return ms;
 }
 

@@ -2,13 +2,8 @@
 import * as z from 'zod';
 import { problem } from '../runtime/problem.ts';
 import { replayableStates, type Actions } from './actions.ts';
-import { brandQuery, referenceParams, unknownCallback } from './callback-routes.ts';
+import { brandQuery, referenceParams, time, unknownCallback } from './callback-routes.ts';
 import { route, type Answer, type Route } from './route.ts';
-
-const time = z.iso
-  .datetime({ offset: true })
-  .transform((text) => Date.parse(text))
-  .optional();
 
 const replaysBody = z.object({
   state: z.enum(replayableStates),

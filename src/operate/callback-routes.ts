@@ -12,8 +12,9 @@ export const brandQuery = z.object({ brand: z.string().optional().describe('Wher
 
 export const referenceParams = z.object({ gatewayReference: z.string().min(1).describe('Percent-encoded.') });
 
-const time = z.iso
-  .datetime({ offset: true })
+/** Refused without an offset: whoever asks a machine for a period should say which hours are meant. */
+export const time = z.iso
+  .datetime({ offset: true, error: 'must be an ISO 8601 time with an offset, such as 2026-01-31T00:00:00Z' })
   .transform((text) => Date.parse(text))
   .optional();
 

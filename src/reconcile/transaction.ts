@@ -3,6 +3,7 @@
 // Its text is kept: a status reply's byte for byte, and in a page every number's own text (`100.00` stays `100.00`).
 import * as z from 'zod';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
+import { parseTimeMs } from '../runtime/parse-time.ts';
 
 export interface Transaction {
   readonly callback: Callback;
@@ -55,10 +56,7 @@ const time = z
   .string()
   .nullish()
   .catch(undefined)
-  .transform((text) => {
-    const timeMs = Date.parse(text ?? '');
-    return Number.isNaN(timeMs) ? undefined : timeMs;
-  });
+  .transform((text) => parseTimeMs(text ?? ''));
 const timesSchema = z.object({ createdAt: time, completedAt: time });
 
 function withTimes(callback: Callback, value: unknown): Transaction {

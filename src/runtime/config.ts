@@ -11,6 +11,7 @@ import * as z from 'zod';
 import { buildBrands, type Brand } from './brands.ts';
 import { parseDurationMs } from './duration.ts';
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
+import { parseTimeMs } from './parse-time.ts';
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
 
 export const roleNames = ['receive', 'work', 'reconcile'] as const;
@@ -288,6 +289,5 @@ function isAddressOrCidr(item: string): boolean {
 
 function toTime(value: string | undefined, context: z.RefinementCtx): number | undefined {
   if (value === undefined) return undefined;
-  const time = /^\d{4}-\d{2}-\d{2}/.test(value) ? Date.parse(value) : Number.NaN;
-  return Number.isNaN(time) ? refuse(context, 'must be an ISO 8601 time, such as 2026-01-31T00:00:00Z') : time;
+  return parseTimeMs(value) ?? refuse(context, 'must be an ISO 8601 time, such as 2026-01-31T00:00:00Z');
 }

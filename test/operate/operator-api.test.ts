@@ -93,6 +93,12 @@ async function deliveredCallback(): Promise<string> {
 }
 
 describe('callbacks', () => {
+  test('refuses a period without offsets, and says how to write it', async () => {
+    const { status, json } = await call('/v1/callbacks?from=2026-01-31T00:00:00');
+    expect(status).toBe(400);
+    expect(JSON.stringify(json)).toContain('with an offset, such as 2026-01-31T00:00:00Z');
+  });
+
   test('answers a dispute: when it came, what it said, each attempt, and the body byte for byte', async () => {
     const reference = await deliveredCallback();
     const { status, json } = await call(`/v1/callbacks/${reference}`);

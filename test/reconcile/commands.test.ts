@@ -68,6 +68,31 @@ describe('reconcile', () => {
     expect(JSON.parse(forced.stdout)).toMatchObject({ total: { tooOld: 0, injected: 1 } });
   });
 
+  test('reads times without an offset as UTC, in any time zone: --from, RECONCILE_SINCE and the gateway’s own', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    const local = (ms: number) => isoAgo(ms).replace('Z', '');
+    const [bare] = rig.gateway.addTransactions({ createdAt: isoAgo(90 * minuteMs), merchantReferencePrefix: 'bare' });
+    const reference = bare?.gatewayReference ?? '';
+    const withoutOffsets = rig.gateway.bodyOf(reference).replace(/000Z"/g, '"');
+    expect(withoutOffsets).not.toMatch(/\dZ"/);
+    const base64 = Buffer.from(withoutOffsets).toString('base64');
+    rig.gateway.misbehave(reference, { record: { kind: 'bytes', base64 } });
+    const ask = (TZ: string, sinceMinutes: number, fromMinutes: number) =>
+      run(
+        envOf(rig, { TZ, RECONCILE_SINCE: local(sinceMinutes * minuteMs) }),
+        '--json',
+        'reconcile',
+        '--dry-run',
+        '--from',
+        local(fromMinutes * minuteMs),
+      );
+    for (const TZ of ['Asia/Tokyo', 'America/New_York']) {
+      expect(JSON.parse((await ask(TZ, 100, 120)).stdout)).toMatchObject({ total: { seen: 1, missing: 1, tooOld: 0 } });
+      expect(JSON.parse((await ask(TZ, 80, 120)).stdout)).toMatchObject({ total: { seen: 1, missing: 0, tooOld: 1 } });
+      expect(JSON.parse((await ask(TZ, 100, 80)).stdout)).toMatchObject({ total: { seen: 0 } });
+    }
+  });
+
   test('ends with 69 where the gateway refuses', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     const { code, stderr } = await run(

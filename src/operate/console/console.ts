@@ -5,6 +5,7 @@ import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine.ts';
 import type { Ledger } from '../../queue/ledger.ts';
 import { callbackStates } from '../../queue/ledger-view.ts';
+import { parseTimeMs } from '../../runtime/parse-time.ts';
 import type { Actions } from '../actions.ts';
 import type { Audit } from '../audit.ts';
 import { problemOf, sendProblem, type Permit } from '../operator-server.ts';
@@ -203,6 +204,5 @@ function message(title: string, detail: string): Content {
 
 /** `2026-01-31T12:00`, as a browser's field for date and time gives it, taken as UTC. */
 function utcMs(local: string | undefined): number | undefined {
-  const ms = local === undefined ? Number.NaN : Date.parse(local.endsWith('Z') ? local : `${local}Z`);
-  return Number.isNaN(ms) ? undefined : ms;
+  return local === undefined ? undefined : parseTimeMs(local);
 }
