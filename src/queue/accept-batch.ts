@@ -32,11 +32,14 @@ export interface AcceptTimes {
 /** As many as keep one call short; Redis serves nobody else meanwhile. */
 export const batchSizeMax = 16;
 
-export const acceptKeyCount = 15;
+export const acceptKeyCount = 16;
 
 const outcomesSchema = z.array(z.enum(acceptOutcomes));
 const command = 'payaloAccept';
 const options = JSON.stringify(jobOptions);
+/** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. */
+type AcceptMode = 'plain' | 'marked';
+
 /** Exported for the benchmark, which has redis-benchmark call it. */
 export const acceptScript = readFileSync(new URL('./accept.lua', import.meta.url), 'utf8');
 
@@ -45,7 +48,7 @@ export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 /** Teaches a connection the script; call once per connection. */
 export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
   redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
-  const argumentsOf = acceptArguments(queue, times);
+  const argumentsOf = acceptArguments(queue, times, wait.replicas === 0 ? 'plain' : 'marked');
   const callConfirmed = createConfirmedCall(redis, { lua: acceptScript, numberOfKeys: acceptKeyCount }, wait);
 
   /**
@@ -61,11 +64,11 @@ export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, tim
 }
 
 /** What the script is called with, its keys first. */
-export function acceptArguments(queue: BrandQueue, times: AcceptTimes) {
+export function acceptArguments(queue: BrandQueue, times: AcceptTimes, mode: AcceptMode = 'plain') {
   const keys = acceptKeys(queue);
   const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
   const quarantineTtlMs = times.QUARANTINE_RETAIN + quarantineTtlSlackMs;
-  const fixed = [times.DEDUP_TTL, merchantTtlMs, quarantineTtlMs, jobName, options, queue.brand];
+  const fixed = [times.DEDUP_TTL, merchantTtlMs, quarantineTtlMs, jobName, options, queue.brand, mode];
 
   return (items: readonly AcceptItem[]): (string | number)[] => {
     const args: (string | number)[] = [...keys, queue.base, Date.now(), ...fixed];
@@ -91,6 +94,7 @@ function acceptKeys(queue: BrandQueue): string[] {
     keysOf.quarantine(queue),
     keysOf.quarantineBytes(queue),
     keysOf.unverified(queue),
+    keysOf.mark(queue),
   ];
 }
 

@@ -10,9 +10,10 @@
 
   KEYS[1] wait  [2] meta  [3] id  [4] active  [5] events  [6] marker  [7] delayed  [8] completed  [9] failed
        [10] ledger success  [11] ledger failed  [12] ledger other  [13] quarantine  [14] quarantine bytes  [15] unverified
+       [16] mark
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
-       [8] brand
+       [8] brand  [9] mode: 'plain', or 'marked', which always writes something
        then 9 per callback:
        [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
        [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON  [+7] source
@@ -20,8 +21,8 @@
   Returns for each callback 'queued', 'duplicate' or 'conflict'.
 ]]
 local base, now, claimTtl, merchantTtl, quarantineTtl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local name, options, brand = ARGV[6], ARGV[7], ARGV[8]
-local fixed, width = 8, 9
+local name, options, brand, mode = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local fixed, width = 9, 9
 
 local wait, meta, idKey, active, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, completed, failed = KEYS[7], KEYS[8], KEYS[9]
@@ -192,4 +193,8 @@ if queued > 0 then
   if not isHeld then redis.call('ZADD', marker, 0, '0') end
 end
 if not went then error(reason) end
+
+-- Since Redis 7.2 WAIT waits for the connection's last write, not for its last command. What this call found was written
+-- earlier, perhaps by another connection, and may be on no replica yet: a write behind it all makes WAIT cover it.
+if mode ~= 'plain' then redis.call('SET', KEYS[16], now, 'PX', claimTtl) end
 return outcomes

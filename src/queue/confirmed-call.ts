@@ -1,5 +1,6 @@
 // Runs a script and learns whether enough replicas have what it wrote, in one pipeline: WAIT counts the writes of its own
-// connection only, on the server that it reaches, and holds that connection up meanwhile.
+// connection only, on the server that it reaches, and holds that connection up meanwhile. The script must write something
+// on each call: since Redis 7.2 WAIT goes back to the connection's last write, which could be any earlier one.
 //
 // What would part the two is dealt with here instead of by ioredis, which would send the script again behind the WAIT: a
 // server that does not know the script yet, and on a Cluster one that does not own the slot any more. Both executed

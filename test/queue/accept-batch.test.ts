@@ -99,6 +99,17 @@ describe('what it writes', () => {
     },
   );
 
+  test('is a write on each call that replicas must confirm, also where all of it is there already', async () => {
+    const marked = createAcceptBatch(redis, queue, times, { replicas: 1, timeoutMs: 10 });
+    const item = itemOf();
+    for (let tries = 0; tries < 2; tries += 1) {
+      expect((await marked([item])).confirmed).toBe(false); // this server has no replica
+      expect(await redis.del(keysOf.mark(queue))).toBe(1);
+    }
+    await accept([item]);
+    expect(await redis.exists(keysOf.mark(queue))).toBe(0);
+  });
+
   test('expires the claim after DEDUP_TTL', async () => {
     const item = itemOf();
     await accept([item]);

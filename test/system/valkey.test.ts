@@ -1,0 +1,32 @@
+// What rests on the server's own notion of a write, a replica and a script, tried against a current Valkey as well: the
+// very files that `npm test` runs against the Redis of the distribution.
+import { spawn, spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { ensureValkey, hasPip } from '../support/valkey.ts';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const files = ['test/queue/confirmed-call.test.ts', 'test/queue/accept-batch.test.ts', 'test/intake/replicas.test.ts'];
+
+test('the tests of the accept script and of confirmation by replicas pass against a current Valkey', async (context) => {
+  context.skip(!hasPip, 'there is no Python 3 with pip');
+  const program = ensureValkey();
+  const { stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
+  expect(stdout).toMatch(/^Valkey server v=9\./);
+  expect(await runTests(path.dirname(program))).toMatchObject({ status: 0 }); // a failure shows the output
+}, 600_000);
+
+/** The global set-up takes the first valkey-server on the PATH. */
+async function runTests(folder: string): Promise<{ status: number | null; output: string }> {
+  const ours = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('VITEST') && name !== 'TEST_REDIS_SERVER',
+  );
+  const env = { ...Object.fromEntries(ours), PATH: `${folder}${path.delimiter}${process.env['PATH'] ?? ''}` };
+  const vitest = path.join(root, 'node_modules/vitest/vitest.mjs');
+  const child = spawn(process.execPath, [vitest, 'run', ...files], { cwd: root, env });
+  let output = '';
+  child.stdout.on('data', (data) => (output += String(data)));
+  child.stderr.on('data', (data) => (output += String(data)));
+  const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { status, output };
+}
