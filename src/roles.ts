@@ -101,7 +101,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     ? await createReceiver({
         config,
         intake,
-        quarantine: (refused) => quarantine.add(refused),
+        quarantine: (refused, receivedMs) => quarantine.add(refused, receivedMs),
         log,
         metrics,
         tracing,

@@ -1,11 +1,15 @@
 // Group commit for one brand: while calls to Redis are on their way, the next callbacks gather into the next batch.
 //
-// There is no timer, so a lone callback waits for nothing. When Redis fails or is late, everything that waits goes to
-// the spool at once; after a few failures in a row (the breaker) callbacks go there without asking Redis, until a
-// drained entry or, with an empty spool, one callback in a while has shown that Redis is back.
+// There is no timer for batches, so a lone callback waits for nothing. Each callback has a deadline of its own, counted
+// from its receipt; whatever it waits for then (a batch, a round trip, replicas), it goes to the spool. So does, at once,
+// one that would wait in vain behind a slow Redis, and all that wait when a call fails. After a few failures in a row
+// (the breaker) callbacks go there without asking Redis, until a drained entry or, with an empty spool, one callback in
+// a while has shown that Redis is back.
 import { batchSizeMax, type AcceptItem, type AcceptOutcome } from '../queue/accept-batch.ts';
+import { LateError, within } from '../runtime/deadline.ts';
 import type { Log } from '../runtime/log.ts';
 import type { SpoolDoor, Store } from './intake.ts';
+import { callsInFlightMax, createPace } from './pace.ts';
 
 export type GatherOutcome =
   | { readonly kind: AcceptOutcome }
@@ -21,38 +25,73 @@ export type ResubmitOutcome = 'stored' | 'unconfirmed' | 'later';
 
 export type Gatherer = ReturnType<typeof createGatherer>;
 
-/** Two calls of at most 16 were measured best (docs/performance.md). */
-const callsInFlightMax = 2;
 const failuresToOpen = 3;
 const probeEveryMs = 1_000;
 /** While spooled entries try anyway, a callback does only in case they cannot (each is unreadable, say). */
 const probeEveryWithSpoolMs = 10_000;
+/** What a batch larger than usual may hold; callbacks are about 1 kB. */
+const batchCharactersMax = 1_048_576;
+const waitingMax = 10_000;
+const waitingCharactersMax = 67_108_864;
 
 interface Waiting {
   readonly item: AcceptItem;
+  readonly dueAtMs: number;
   readonly resolve: (outcome: GatherOutcome) => void;
 }
 
 export interface GathererDependencies {
   readonly store: Store;
   readonly spool: SpoolDoor;
-  /** ACK_BUDGET: the longest that a callback waits for Redis. */
+  /** ACK_BUDGET: the longest that a call may take. */
   readonly budgetMs: number;
   readonly log: Log;
+  /** Monotonic. */
   readonly now: () => number;
 }
 
 export function createGatherer({ store, spool, budgetMs, log, now }: GathererDependencies) {
+  /** Without an outcome, the oldest first: those that wait for a batch and those in a call. */
+  const pending = new Set<Waiting>();
+  const calls = new Set<{ readonly startedAtMs: number }>();
+  const pace = createPace(log, now);
   let waiting: Waiting[] = [];
+  let waitingCharacters = 0;
+  let dueTimer: NodeJS.Timeout | undefined;
   let callsInFlight = 0;
   let failuresInARow = 0;
-  let triedAtMs = 0;
+  let triedAtMs = -probeEveryWithSpoolMs;
 
   const isOpen = () => failuresInARow >= failuresToOpen;
 
+  function settle(one: Waiting, outcome: GatherOutcome): void {
+    if (pending.delete(one)) one.resolve(outcome);
+  }
+
+  function armDueTimer(): void {
+    const [oldest] = pending;
+    dueTimer = oldest && setTimeout(settleOverdue, Math.max(oldest.dueAtMs - now(), 1)).unref();
+  }
+
+  /** Who waits for a batch is taken out; who is in a call carries a nonce, so that being spooled as well is harmless. */
+  function settleOverdue(): void {
+    for (const one of pending) {
+      if (one.dueAtMs > now()) break;
+      pace.turnAway();
+      settle(one, { kind: 'out', reason: 'Redis is too slow' });
+    }
+    replaceWaiting(waiting.filter((one) => pending.has(one)));
+    armDueTimer();
+  }
+
+  function replaceWaiting(next: Waiting[]): void {
+    waiting = next;
+    waitingCharacters = next.reduce((sum, { item }) => sum + item.data.length, 0);
+  }
+
   function pump(): void {
     while (callsInFlight < callsInFlightMax && waiting.length > 0) {
-      const batch = waiting.splice(0, batchSizeMax);
+      const batch = takeBatch();
       callsInFlight += 1;
       void send(batch).finally(() => {
         callsInFlight -= 1;
@@ -61,24 +100,40 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     }
   }
 
+  function takeBatch(): Waiting[] {
+    const sizeMax = pace.batchSizeMax();
+    let size = 0;
+    let characters = 0;
+    for (const { item } of waiting) {
+      if (size === sizeMax || (size >= batchSizeMax && characters + item.data.length > batchCharactersMax)) break;
+      size += 1;
+      characters += item.data.length;
+    }
+    waitingCharacters -= characters;
+    return waiting.splice(0, size);
+  }
+
   async function send(batch: readonly Waiting[]): Promise<void> {
     try {
       const { outcomes, confirmed } = await call(batch.map(({ item }) => item));
-      for (const [index, { resolve }] of batch.entries()) {
+      for (const [index, one] of batch.entries()) {
         const outcome = outcomes[index];
         if (outcome === undefined) throw new TypeError('The accept script answered fewer outcomes than callbacks.');
-        resolve(confirmed ? { kind: outcome } : { kind: 'unconfirmed', outcome });
+        settle(one, confirmed ? { kind: outcome } : { kind: 'unconfirmed', outcome });
       }
     } catch (error) {
       const reason = reasonOf(error);
+      for (const one of batch) settle(one, { kind: 'out', reason });
       // Those that gathered meanwhile have used up part of their time already and would only run into the same.
-      const late = waiting;
-      waiting = [];
-      for (const { resolve } of [...batch, ...late]) resolve({ kind: 'out', reason });
+      if (!spool.canStore()) return;
+      for (const one of waiting) settle(one, { kind: 'out', reason });
+      replaceWaiting([]);
     }
   }
 
   async function call(items: readonly AcceptItem[]): ReturnType<Store['batch']> {
+    const current = { startedAtMs: now() };
+    calls.add(current);
     try {
       const result = await within(budgetMs, store.batch(items));
       succeeded();
@@ -87,6 +142,9 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
       failed(reasonOf(error));
       if (error instanceof LateError) store.reset();
       throw error;
+    } finally {
+      calls.delete(current);
+      pace.measured(now() - current.startedAtMs);
     }
   }
 
@@ -110,11 +168,31 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     return true;
   }
 
+  /** Why a callback that comes now does not wait for Redis. Where the spool takes nothing, any chance is better. */
+  function refusal(dueAtMs: number): string | undefined {
+    if (waiting.length >= waitingMax || waitingCharacters >= waitingCharactersMax) return 'too many callbacks wait';
+    if (!spool.canStore()) return undefined;
+    if (!mayTry()) return 'the breaker is open';
+    if (callsInFlight < callsInFlightMax) return undefined;
+    const nowMs = now();
+    const [oldest] = calls;
+    const expectedMs = pace.expectedMs(waiting.length, nowMs - (oldest?.startedAtMs ?? nowMs));
+    if (nowMs + expectedMs <= dueAtMs) return undefined;
+    pace.turnAway();
+    return 'Redis is too slow';
+  }
+
   return {
-    add(item: AcceptItem): Promise<GatherOutcome> {
-      if (!mayTry()) return Promise.resolve({ kind: 'out', reason: 'the breaker is open' });
+    /** @param dueAtMs until when Redis may take it; then the outcome is `out`. */
+    add(item: AcceptItem, dueAtMs: number): Promise<GatherOutcome> {
+      const reason = refusal(dueAtMs);
+      if (reason !== undefined) return Promise.resolve({ kind: 'out', reason });
       const { promise, resolve } = Promise.withResolvers<GatherOutcome>();
-      waiting.push({ item, resolve });
+      const one = { item, dueAtMs, resolve };
+      pending.add(one);
+      waiting.push(one);
+      waitingCharacters += item.data.length;
+      if (dueTimer === undefined) armDueTimer();
       pump();
       return promise;
     },
@@ -123,8 +201,10 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     async resubmit(items: readonly AcceptItem[]): Promise<ResubmitOutcome> {
       let allConfirmed = true;
       try {
-        for (let at = 0; at < items.length; at += batchSizeMax) {
-          const { confirmed } = await call(items.slice(at, at + batchSizeMax));
+        for (let at = 0; at < items.length;) {
+          const batch = items.slice(at, at + pace.batchSizeMax());
+          const { confirmed } = await call(batch);
+          at += batch.length;
           allConfirmed &&= confirmed;
         }
         return allConfirmed ? 'stored' : 'unconfirmed';
@@ -133,29 +213,11 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
       }
     },
 
+    /** False also while Redis takes some callbacks but cannot keep up with them. */
     isUp(): boolean {
-      return !isOpen();
+      return !isOpen() && pace.keepsUp();
     },
   };
-}
-
-class LateError extends Error {
-  readonly code = 'REDIS_LATE';
-
-  constructor(budgetMs: number) {
-    super(`Redis did not answer within ${budgetMs} ms`);
-  }
-}
-
-/** Rejects when the time is over, whatever becomes of the call: no Redis may hold an answer. */
-async function within<T>(budgetMs: number, call: Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new LateError(budgetMs)), budgetMs);
-  try {
-    return await Promise.race([call, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The first word of a reply error is its protocol code (OOM, READONLY, ...); others have a code or a name. */

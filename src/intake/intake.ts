@@ -1,7 +1,8 @@
 // The one door: every callback, whether the gateway sent it or reconciliation found it, comes in here.
 //
 // `accept` answers only once the callback is durably stored: in Redis, or, where Redis cannot take it in time, in the
-// spool. It never waits longer than ACK_BUDGET for Redis plus the spool's own deadline, and never throws.
+// spool. One deadline counts from the callback's receipt, whatever it waits for: ACK_BUDGET for Redis, then what is left
+// of the two seconds that the contract adds. It never throws.
 import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
 import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
@@ -34,7 +35,11 @@ export interface SpoolEntry {
 
 /** What intake needs of the spool. */
 export interface SpoolDoor {
-  append(entry: SpoolEntry): Promise<{ kind: 'stored' } | { kind: 'full' } | { kind: 'failed'; code: string }>;
+  /** Answers by `byMs` (monotonic), with `failed` where it is not on the disk then. */
+  append(
+    entry: SpoolEntry,
+    byMs: number,
+  ): Promise<{ kind: 'stored' } | { kind: 'full' } | { kind: 'failed'; code: string }>;
   canStore(): boolean;
   stats(): { readonly entries: number; readonly bytes: number };
 }
@@ -66,10 +71,14 @@ export interface IntakeDependencies {
   readonly spool: SpoolDoor;
   readonly settings: IntakeSettings;
   readonly log: Log;
+  /** Monotonic: a wall clock that steps would hold callbacks, or the breaker, for as long. */
   readonly now?: () => number;
 }
 
-export function createIntake({ storeFor, spool, settings, log, now = Date.now }: IntakeDependencies) {
+/** Of the 2 s beyond ACK_BUDGET; the rest is for the answer itself, on a busy machine. */
+export const afterBudgetMs = 1_700;
+
+export function createIntake({ storeFor, spool, settings, log, now = monotonicMs }: IntakeDependencies) {
   const gatherers = new Map<string, Gatherer>();
 
   function gathererOf(brand: string): Gatherer {
@@ -87,7 +96,8 @@ export function createIntake({ storeFor, spool, settings, log, now = Date.now }:
   }
 
   return {
-    async accept({ callback, origin }: IntakeItem): Promise<IntakeOutcome> {
+    /** @param receivedMs when the callback's last byte was there, by `performance.now()` */
+    async accept({ callback, origin }: IntakeItem, receivedMs = now()): Promise<IntakeOutcome> {
       if (kindOf(callback.status) === undefined) return { kind: 'ignored', status: callback.status ?? '' };
       const data = JSON.stringify(toJobData(callback, origin));
       const item = {
@@ -97,14 +107,15 @@ export function createIntake({ storeFor, spool, settings, log, now = Date.now }:
         nonce: createNonce(),
         data,
       };
-      const stored = await gathererOf(origin.brand).add(item);
+      const dueMs = receivedMs + settings.budgetMs;
+      const stored = await gathererOf(origin.brand).add(item, dueMs);
       if (stored.kind === 'unconfirmed' && spool.stats().bytes > settings.spoolBytesMax / 2) {
         // Refusing would lose what the primary holds already.
         log.error({ event: 'intake.confirmation_waived', reason: 'the spool is half full' });
         return { kind: stored.outcome };
       }
       if (stored.kind !== 'out' && stored.kind !== 'unconfirmed') return stored;
-      const spooled = await spool.append({ brand: origin.brand, nonce: item.nonce, data });
+      const spooled = await spool.append({ brand: origin.brand, nonce: item.nonce, data }, dueMs + afterBudgetMs);
       if (spooled.kind === 'stored') return { kind: 'spooled' };
       if (stored.kind === 'unconfirmed') {
         log.error({ event: 'intake.confirmation_waived', reason: 'the spool cannot take it' });
@@ -134,6 +145,10 @@ export function createIntake({ storeFor, spool, settings, log, now = Date.now }:
       return [...gatherers.values()].every((gatherer) => gatherer.isUp());
     },
   };
+}
+
+function monotonicMs(): number {
+  return performance.now();
 }
 
 /** Undefined for what is no job of ours: nothing can be made of it, and the spool keeps such rows aside. */

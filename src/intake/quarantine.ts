@@ -11,8 +11,10 @@ import { brandQueue, type QueueNaming } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
 import type { JobOrigin } from '../queue/job.ts';
 import { createQuarantineStore } from '../queue/quarantine-store.ts';
+import { within } from '../runtime/deadline.ts';
+import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
-import type { IntakeItem, IntakeOutcome } from './intake.ts';
+import { afterBudgetMs, type IntakeItem, type IntakeOutcome } from './intake.ts';
 import {
   headersSchema,
   toEntry,
@@ -41,7 +43,7 @@ export interface QuarantineDependencies {
   /** Fails fast (the producer's profile). */
   readonly redis: RedisConnection;
   readonly brands: Iterable<string>;
-  readonly config: QueueNaming & { readonly QUARANTINE_RETAIN: number; readonly QUARANTINE_MAX_BYTES: number };
+  readonly config: QueueNaming & Pick<Config, 'ACK_BUDGET' | 'QUARANTINE_RETAIN' | 'QUARANTINE_MAX_BYTES'>;
   /** Without one (the CLI), what Redis does not take is not kept. */
   readonly spool?: Pick<Spool, 'appendQuarantine'>;
   readonly accept: (item: IntakeItem) => Promise<IntakeOutcome>;
@@ -74,7 +76,7 @@ export function createQuarantine({
   log,
   now = Date.now,
 }: QuarantineDependencies) {
-  const { QUARANTINE_RETAIN: retainMs, QUARANTINE_MAX_BYTES: maxBytes } = config;
+  const { QUARANTINE_RETAIN: retainMs, QUARANTINE_MAX_BYTES: maxBytes, ACK_BUDGET: budgetMs } = config;
   const stores = new Map([...brands].map((brand) => [brand, createQuarantineStore(redis, brandQueue(brand, config))]));
   let trimTimer: NodeJS.Timeout | undefined;
 
@@ -113,14 +115,18 @@ export function createQuarantine({
   }
 
   return {
-    /** Keeps a refused request, in Redis or beside the spool; false where neither could. Never throws. */
-    async add(refused: RefusedRequest): Promise<boolean> {
+    /**
+     * Keeps a refused request, in Redis or beside the spool; false where neither could. Never throws, and answers as
+     * soon as a callback does that was received at the same time (`performance.now()`).
+     */
+    async add(refused: RefusedRequest, receivedMs = performance.now()): Promise<boolean> {
       const id = createId();
+      const dueMs = receivedMs + budgetMs;
       try {
-        await store(id, refused);
+        await within(dueMs - performance.now(), store(id, refused));
         return true;
       } catch {
-        const write = await spool?.appendQuarantine(toSpool(id, refused));
+        const write = await spool?.appendQuarantine(toSpool(id, refused), dueMs + afterBudgetMs);
         if (write?.kind === 'stored') return true;
         const { brand, reason, requestId } = refused;
         log.error({ event: 'quarantine.lost', brand, reason, requestId, spool: write?.kind ?? 'none' });

@@ -1,15 +1,16 @@
 // The spool: where a callback goes durably when Redis cannot take it. This side lives on the main thread.
 //
-// Promises: `append` answers `stored` only after an fsync; it answers within `writeDeadlineMs` whatever the disk or the
-// thread does; it never writes on the main thread. Entries that gather while a write is under way share the next fsync.
-// A thread that hangs or dies is reported and replaced, and what it held is adopted by its successor. What timed out may
-// be stored all the same: harmless, since draining deduplicates.
+// Promises: `append` answers `stored` only after an fsync; it answers by the time that its caller names, whatever the
+// disk or the thread does; it never writes on the main thread. Entries that gather while a write is under way share the
+// next fsync; what was refused (the quarantine) is written only while no callback waits. A thread that hangs or dies is
+// reported and replaced, and what it held is adopted by its successor. What timed out may be stored all the same:
+// harmless, since draining deduplicates.
 import type { Worker } from 'node:worker_threads';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { createSpoolLink } from './spool-link.ts';
 import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-store.ts';
-import type { SpoolMessage, SpoolPosition, SpoolReply, SpoolState, SpoolWrite } from './spool-thread.ts';
+import type { SpoolMessage, SpoolPosition, SpoolReply, SpoolRequest, SpoolState, SpoolWrite } from './spool-thread.ts';
 
 export type Spool = ReturnType<typeof createSpool>;
 export type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-store.ts';
@@ -23,6 +24,7 @@ export interface SpoolOptions {
   readonly quarantineRetainMs?: number;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
   readonly metrics?: Pick<Metrics, 'spoolEntries' | 'spoolBytes'>;
+  /** A write that takes longer counts as stalled. Also the time for an answer where a caller names none. */
   readonly writeDeadlineMs?: number;
   /** After this long without an answer the thread counts as hung. */
   readonly threadHungMs?: number;
@@ -35,8 +37,8 @@ export interface SpoolBatch<Entry> {
   readonly entries: readonly Entry[];
 }
 
-interface Waiting {
-  readonly entry: SpoolEntry;
+interface Waiting<Entry> {
+  readonly entry: Entry;
   readonly sizeBytes: number;
   readonly settle: (write: SpoolWrite) => void;
   isSettled: boolean;
@@ -49,13 +51,13 @@ const waitingEntriesMax = 20_000;
 const waitingBytesMax = 128 * 1024 * 1024;
 
 export function createSpool(options: SpoolOptions) {
-  const { dir, maxBytes, log, metrics, writeDeadlineMs = 1_500, threadHungMs = 10_000 } = options;
+  const { dir, maxBytes, log, metrics, writeDeadlineMs = 3_000, threadHungMs = 10_000 } = options;
   const { quarantineMaxBytes = 67_108_864, quarantineRetainMs = 30 * 86_400_000 } = options;
-  const waiting: Waiting[] = [];
+  const waiting: Waiting<SpoolEntry>[] = [];
+  const refused: Waiting<SpoolQuarantineEntry>[] = [];
   let waitingBytes = 0;
   let isWriting = false;
-  /** A write is overdue: until the thread answers again no further callback waits for the disk. */
-  let isStalled = false;
+  let writingSinceMs = Number.POSITIVE_INFINITY;
   let state: SpoolState = { problem: 'SPOOL_STARTING', entries: 0, bytes: 0, quarantineEntries: 0 };
   let told: 'usable' | 'full' | 'unusable' | undefined;
   const ready = Promise.withResolvers<void>();
@@ -67,7 +69,6 @@ export function createSpool(options: SpoolOptions) {
     log,
     onMessage: receive,
     onLost(code) {
-      isStalled = false;
       state = { ...state, problem: code };
       tellChange();
       ready.resolve();
@@ -75,9 +76,8 @@ export function createSpool(options: SpoolOptions) {
     onStarted: () => void writeGroups(),
   });
 
-  function receive({ state: next, reply, notices }: SpoolMessage): void {
+  function receive({ state: next, notices }: SpoolMessage): void {
     state = next;
-    if (reply !== undefined) isStalled = false;
     metrics?.spoolEntries.set(next.entries);
     metrics?.spoolBytes.set(next.bytes);
     for (const notice of notices) {
@@ -102,30 +102,33 @@ export function createSpool(options: SpoolOptions) {
   function knownFailure(): string | undefined {
     if (link.isClosed()) return 'SPOOL_CLOSED';
     if (state.problem !== undefined && state.problem !== 'SPOOL_STARTING') return state.problem;
-    if (isStalled) return 'SPOOL_TIMEOUT';
-    return waiting.length >= waitingEntriesMax || waitingBytes >= waitingBytesMax ? 'SPOOL_BUSY' : undefined;
+    if (isStalled()) return 'SPOOL_TIMEOUT';
+    return waiting.length + refused.length >= waitingEntriesMax || waitingBytes >= waitingBytesMax
+      ? 'SPOOL_BUSY'
+      : undefined;
   }
+
+  /** Until the thread answers again no further callback waits for the disk. */
+  const isStalled = () => performance.now() - writingSinceMs > writeDeadlineMs;
 
   /** One group at a time: what comes meanwhile shares the next fsync. */
   async function writeGroups(): Promise<void> {
     if (isWriting) return;
     isWriting = true;
-    for (let group = takeGroup(); group.length > 0; group = takeGroup()) {
-      const reply = await link.call({ op: 'append', entries: group.map(({ entry }) => entry) });
-      const writes = writesOf(reply, group.length);
-      for (const [index, { settle }] of group.entries()) {
-        settle(writes[index] ?? { kind: 'failed', code: 'SPOOL_FAILED' });
-      }
+    while (link.isUp() && waiting.length + refused.length > 0) {
+      const group = take(waiting, groupEntriesMax);
+      if (group.length > 0) await write(group, { op: 'append', entries: group.map(({ entry }) => entry) });
+      else for (const one of take(refused, 1)) await write([one], { op: 'appendQuarantine', entry: one.entry });
     }
     isWriting = false;
   }
 
-  /** Empty while there is no thread. Whoever was already told `failed` is not written any more. */
-  function takeGroup(): Waiting[] {
-    const group: Waiting[] = [];
+  /** Whoever was already told `failed` is not written any more. */
+  function take<Entry>(from: Waiting<Entry>[], entriesMax: number): Waiting<Entry>[] {
+    const group: Waiting<Entry>[] = [];
     let groupBytes = 0;
-    while (link.isUp() && group.length < groupEntriesMax && groupBytes < groupBytesMax) {
-      const item = waiting.shift();
+    while (group.length < entriesMax && groupBytes < groupBytesMax) {
+      const item = from.shift();
       if (item === undefined) break;
       waitingBytes -= item.sizeBytes;
       if (item.isSettled) continue;
@@ -135,44 +138,52 @@ export function createSpool(options: SpoolOptions) {
     return group;
   }
 
+  async function write(group: readonly Waiting<unknown>[], request: SpoolRequest): Promise<void> {
+    writingSinceMs = performance.now();
+    const writes = writesOf(await link.call(request), group.length);
+    writingSinceMs = Number.POSITIVE_INFINITY;
+    for (const [index, { settle }] of group.entries()) {
+      settle(writes[index] ?? { kind: 'failed', code: 'SPOOL_FAILED' });
+    }
+  }
+
+  function enqueue<Entry>(to: Waiting<Entry>[], entry: Entry, sizeBytes: number, byMs: number): Promise<SpoolWrite> {
+    const code = knownFailure();
+    if (code !== undefined) return Promise.resolve({ kind: 'failed', code });
+    const { promise, resolve } = Promise.withResolvers<SpoolWrite>();
+    const deadline = setTimeout(
+      () => item.settle({ kind: 'failed', code: 'SPOOL_TIMEOUT' }),
+      Math.max(byMs - performance.now(), 0),
+    );
+    const item: Waiting<Entry> = {
+      entry,
+      sizeBytes,
+      isSettled: false,
+      settle(write) {
+        clearTimeout(deadline);
+        item.isSettled = true;
+        resolve(write);
+      },
+    };
+    to.push(item);
+    waitingBytes += sizeBytes;
+    void writeGroups();
+    return promise;
+  }
+
   return {
     /** Resolves once the folder was tried for the first time, usable or not. */
     ready: () => ready.promise,
 
-    append(entry: SpoolEntry): Promise<SpoolWrite> {
-      const code = knownFailure();
-      if (code !== undefined) return Promise.resolve({ kind: 'failed', code });
-      return new Promise((resolve) => {
-        const deadline = setTimeout(() => {
-          isStalled = true;
-          item.settle({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
-        }, writeDeadlineMs);
-        const item: Waiting = {
-          entry,
-          sizeBytes: entry.data.length,
-          isSettled: false,
-          settle(write) {
-            clearTimeout(deadline);
-            item.isSettled = true;
-            resolve(write);
-          },
-        };
-        waiting.push(item);
-        waitingBytes += item.sizeBytes;
-        void writeGroups();
-      });
-    },
+    /** @param byMs when the answer is due, by `performance.now()` */
+    append: (entry: SpoolEntry, byMs = performance.now() + writeDeadlineMs) =>
+      enqueue(waiting, entry, entry.data.length, byMs),
 
-    async appendQuarantine(entry: SpoolQuarantineEntry): Promise<SpoolWrite> {
-      const timeout = Promise.withResolvers<SpoolReply>();
-      const timer = setTimeout(() => timeout.resolve({ op: 'failed', code: 'SPOOL_TIMEOUT' }), writeDeadlineMs);
-      const reply = await Promise.race([link.call({ op: 'appendQuarantine', entry }), timeout.promise]);
-      clearTimeout(timer);
-      return writesOf(reply, 1)[0] ?? { kind: 'failed', code: 'SPOOL_FAILED' };
-    },
+    appendQuarantine: (entry: SpoolQuarantineEntry, byMs = performance.now() + writeDeadlineMs) =>
+      enqueue(refused, entry, entry.body.byteLength, byMs),
 
     /** Whether a callback that came now could be stored: what readiness asks while Redis is out. */
-    canStore: () => state.problem === undefined && state.bytes < maxBytes && !isStalled,
+    canStore: () => state.problem === undefined && state.bytes < maxBytes && !isStalled(),
     stats: () => ({ ...state, bytesMax: maxBytes }),
 
     /** The job texts of one reference, oldest first; empty also where the spool cannot be read. */

@@ -28,8 +28,8 @@ export interface RefusedRequest extends ReceivedRequest {
 
 export interface ReceiveDependencies {
   readonly intake: Intake;
-  /** Keeps a refused request; false where it could not. Never throws. */
-  readonly quarantine: (refused: RefusedRequest) => Promise<boolean>;
+  /** Keeps a refused request that was received at that time (monotonic); false where it could not. Never throws. */
+  readonly quarantine: (refused: RefusedRequest, receivedMs: number) => Promise<boolean>;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Undefined where traces are off. */
@@ -74,7 +74,8 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
     const { brand, requestId, raw, traceparent } = request;
     const parsed = parseCallback(raw);
     if (parsed.kind !== 'callback') {
-      const kept = await quarantine({ ...request, reason: parsed.kind, detail: parsed.detail, receivedAtMs });
+      const refused = { ...request, reason: parsed.kind, detail: parsed.detail, receivedAtMs };
+      const kept = await quarantine(refused, startedAt);
       span?.set({ 'payalo.outcome': 'quarantined' });
       say('quarantined', 'warn', startedAt, { requestId, brand, reason: parsed.kind, bytes: raw.length, kept });
       return parsed.kind === 'not-json'
@@ -84,7 +85,7 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
     const { callback } = parsed;
     const receivedAt = isoTime(receivedAtMs);
     const origin = { brand, source: 'callback', receivedAt, requestId, traceparent } as const;
-    const outcome = await intake.accept({ callback, origin });
+    const outcome = await intake.accept({ callback, origin }, startedAt);
     const { gatewayReference, merchantReference, status } = callback;
     const fields = { requestId, brand, gatewayReference, merchantReference, status };
     span?.set({

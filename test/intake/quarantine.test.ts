@@ -17,6 +17,7 @@ const config = {
   QUEUE_PREFIX: '{p}',
   QUARANTINE_RETAIN: 30 * day,
   QUARANTINE_MAX_BYTES: 100_000,
+  ACK_BUDGET: 3_000,
 };
 const log = {
   info: vi.fn<(line: object) => void>(),

@@ -218,7 +218,7 @@ describe('a thread', () => {
     const { spool, log } = await open({ writeDeadlineMs: 300, threadHungMs: 600, startThread: hangingThread('hang') });
     expect(await spool.append(spoolEntry('stored'))).toEqual({ kind: 'stored' });
     expect(await spool.append(spoolEntry('hang'))).toEqual({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
-    expect(spool.canStore()).toBe(false);
+    await vi.waitFor(() => expect(spool.canStore()).toBe(false), { interval: 5 });
     expect(await spool.append(spoolEntry('meanwhile'))).toEqual({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
     await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
     expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.thread-hung' }));

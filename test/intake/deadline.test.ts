@@ -1,0 +1,197 @@
+// One deadline for each callback, counted from its last byte, whatever it waits for: a real service, a real Redis behind
+// a proxy that slows it, and commits of the spool that take as long as on a slow disk.
+import { Redis } from 'ioredis';
+import { afterEach, expect, test } from 'vitest';
+import { createIntake, type SpoolDoor, type Store } from '../../src/intake/intake.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { callbackOf, testKey } from '../support/callbacks.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startService, type TestService } from '../support/service.ts';
+import { slowCommitFlags } from '../support/slow-commit.ts';
+import { steadyLoad, type Answered } from '../support/steady-load.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+import { until } from '../support/until.ts';
+
+const ends: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+/** What the contract adds to ACK_BUDGET. */
+const addedMs = 2_000;
+/** For a machine that is busy with other tests; what is tried here was late by tens of seconds. */
+const noiseMs = 1_500;
+
+test('answers each callback in time though a round trip to Redis takes a second and sixty come a second', async () => {
+  const { server, proxy, service } = await start({ ACK_BUDGET: '3s' });
+  proxy.set({ kind: 'slow', oneWayMs: 500 });
+  const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 60, seconds: 8 });
+  expectInTime(answers, 3_000);
+  expectAll200(answers);
+  proxy.set({ kind: 'pass' });
+  await expectQueuedOnce(server, answers);
+});
+
+test(
+  'holds callbacks no longer than needed for a Redis that cannot keep up, says so, and so when it keeps up again',
+  { timeout: 90_000 },
+  async () => {
+    const { server, proxy, service } = await start({ ACK_BUDGET: '2s' });
+    proxy.set({ kind: 'slow', oneWayMs: 800 });
+    const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 40, seconds: 10 });
+    expectInTime(answers, 2_000);
+    expectAll200(answers);
+    // Waiting until the deadline is only for those who find out.
+    const later = answers.filter(({ sentAtMs }) => sentAtMs > 5_000);
+    expect(later.filter(({ ms }) => ms > 1_900).length).toBeLessThan(later.length / 4);
+    const events = () => service.logs.map(({ event }) => event).filter((event) => String(event).startsWith('intake.'));
+    expect(events()).toEqual(['intake.redis_slow']);
+    expect(await redisUp(service)).toBe('0');
+
+    proxy.set({ kind: 'pass' });
+    await until(
+      async () => {
+        await steadyLoad({ url: callbackUrl(service), perSecond: 10, seconds: 0.2 });
+        return events().includes('intake.redis_keeps_up');
+      },
+      { timeoutMs: 30_000, everyMs: 200 },
+    );
+    expect(await redisUp(service)).toBe('1');
+    await expectQueuedOnce(server, answers);
+    const after = await steadyLoad({ url: callbackUrl(service), perSecond: 20, seconds: 1 });
+    const spooledNow = service.logs.filter(
+      ({ event, gatewayReference }) =>
+        event === 'callback.spooled' && after.some(({ reference }) => reference === gatewayReference),
+    );
+    expect(spooledNow).toEqual([]);
+  },
+);
+
+test('answers in time, 200 only for what is stored, while Redis is frozen and each fsync of the spool takes 800 ms', async () => {
+  const { server, service } = await start({ ACK_BUDGET: '1s', TEST_COMMIT_MS: '800' }, slowCommitFlags);
+  await server.kill('SIGSTOP');
+  const load = { url: callbackUrl(service), seconds: 8 };
+  const [answers, refused] = await Promise.all([
+    steadyLoad({ ...load, perSecond: 30 }),
+    steadyLoad({ ...load, perSecond: 10, body: 'this is not JSON' }),
+  ]);
+  expectInTime([...answers, ...refused], 1_000);
+  expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([400]));
+  expect(new Set(answers.map(({ status }) => status)).difference(new Set([200, 503]))).toEqual(new Set());
+  // Only those that had spent their time on Redis before it was known to be out may have had too little left.
+  const later = answers.filter(({ sentAtMs }) => sentAtMs > 4_000);
+  expect(later.map(({ status }) => status)).toEqual(later.map(() => 200));
+  await server.kill('SIGCONT');
+  await expectQueuedOnce(server, answers);
+});
+
+test('answers 503 in time, and no late 200, where the disk takes longer than there is', async () => {
+  const { server, service } = await start({ ACK_BUDGET: '500ms', TEST_COMMIT_MS: '6000' }, slowCommitFlags);
+  await server.kill('SIGSTOP');
+  const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 20, seconds: 3 });
+  expectInTime(answers, 500);
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([503]));
+});
+
+test('does not give Redis what ran out of time while it waited for a batch', async () => {
+  const calls: string[][] = [];
+  const hanging = Promise.withResolvers<never>();
+  const store: Store = {
+    batch(items) {
+      calls.push(items.map(({ callback }) => callback.gatewayReference));
+      return calls.length <= 2
+        ? hanging.promise
+        : Promise.resolve({ outcomes: items.map(() => 'queued'), confirmed: true });
+    },
+    reset: () => undefined,
+  };
+  const spooled: string[] = [];
+  const spool: SpoolDoor = {
+    async append({ data }) {
+      spooled.push(String(JSON.parse(data).gatewayReference));
+      return { kind: 'stored' };
+    },
+    canStore: () => true,
+    stats: () => ({ entries: 0, bytes: 0 }),
+  };
+  const log = createLog({ level: 'silent' });
+  const settings = { budgetMs: 60_000, spoolBytesMax: 1e6 };
+  const { accept } = createIntake({ storeFor: () => store, spool, settings, log });
+  const origin = {
+    brand: 'default',
+    source: 'callback',
+    receivedAt: new Date().toISOString(),
+    requestId: 'r',
+  } as const;
+  const acceptAged = (reference: string, ageMs: number) =>
+    accept({ callback: callbackOf({ reference }), origin }, performance.now() - ageMs);
+
+  const late = ['first', 'second', 'third'].map((reference) => acceptAged(reference, 59_900));
+  expect(await Promise.all(late)).toEqual(Array(3).fill({ kind: 'spooled' }));
+  hanging.reject(new Error('OOM command not allowed'));
+  await new Promise(setImmediate);
+  expect(await acceptAged('fourth', 0)).toEqual({ kind: 'queued' });
+  expect(calls).toEqual([['first'], ['second'], ['fourth']]);
+  expect(spooled).toEqual(['first', 'second', 'third']);
+});
+
+interface Started {
+  readonly server: TestRedis;
+  readonly proxy: TcpProxy;
+  readonly service: TestService;
+}
+
+async function start(env: Record<string, string>, nodeFlags: string[] = []): Promise<Started> {
+  const server = await startRedis();
+  ends.push(() => server.stop());
+  const proxy = await startTcpProxy({ target: server.port });
+  ends.push(() => proxy.stop());
+  const service = await startService({
+    roles: ['receive'],
+    nodeFlags,
+    env: { PAYALO_API_KEYS: testKey, REDIS_URL: `redis://127.0.0.1:${proxy.port}`, ...env },
+  });
+  ends.push(() => service[Symbol.asyncDispose]());
+  return { server, proxy, service };
+}
+
+function callbackUrl({ url }: TestService): string {
+  return `${url}/webhooks/payalo`;
+}
+
+function expectInTime(answers: readonly Answered[], budgetMs: number): void {
+  expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(budgetMs + addedMs + noiseMs);
+}
+
+function expectAll200(answers: readonly Answered[]): void {
+  expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
+}
+
+/** Everything answered 200 is in the queue once, however it came there. */
+async function expectQueuedOnce(server: TestRedis, answers: readonly Answered[]): Promise<void> {
+  const acknowledged = answers.filter(({ status }) => status === 200).map(({ reference }) => reference);
+  const redis = new Redis(server.url);
+  ends.push(async () => redis.disconnect());
+  const queued = async () => {
+    const found: string[] = [];
+    for (const jobId of await redis.lrange('{payalo}:payalo-callbacks:wait', 0, -1)) {
+      const data = (await redis.hget(`{payalo}:payalo-callbacks:${jobId}`, 'data')) ?? '{}';
+      found.push(String(JSON.parse(data).gatewayReference));
+    }
+    return found;
+  };
+  const found = await until(
+    async () => {
+      const list = await queued();
+      return new Set(acknowledged).isSubsetOf(new Set(list)) && list;
+    },
+    { timeoutMs: 60_000, everyMs: 500, describe: 'all acknowledged callbacks in the queue' },
+  );
+  expect(found.length).toBe(new Set(found).size);
+}
+
+async function redisUp(service: TestService): Promise<string | undefined> {
+  const text = await (await fetch(`${service.opsUrl}/metrics`)).text();
+  return /^payalo_redis_up (\d)$/m.exec(text)?.[1];
+}

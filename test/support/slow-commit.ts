@@ -1,0 +1,14 @@
+// Preloaded into a service (`node --import`): each commit of SQLite takes TEST_COMMIT_MS, as on a disk whose fsync does.
+// Threads of the process load it too.
+import { DatabaseSync } from 'node:sqlite';
+
+const commitMs = Number(process.env['TEST_COMMIT_MS'] ?? 0);
+const exec = DatabaseSync.prototype.exec;
+
+DatabaseSync.prototype.exec = function slowExec(sql: string) {
+  if (sql === 'COMMIT') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, commitMs);
+  exec.call(this, sql);
+};
+
+/** For `nodeFlags`. */
+export const slowCommitFlags = ['--import', import.meta.filename];
