@@ -117,7 +117,7 @@ test('does not give Redis what ran out of time while it waited for a batch', asy
   };
   const log = createLog({ level: 'silent' });
   const settings = { budgetMs: 60_000, spoolBytesMax: 1e6 };
-  const { accept } = createIntake({ storeFor: () => store, spool, settings, log });
+  const intake = createIntake({ storeFor: () => store, spool, settings, log });
   const origin = {
     brand: 'default',
     source: 'callback',
@@ -125,10 +125,10 @@ test('does not give Redis what ran out of time while it waited for a batch', asy
     requestId: 'r',
   } as const;
   const acceptAged = (reference: string, ageMs: number) =>
-    accept({ callback: callbackOf({ reference }), origin }, performance.now() - ageMs);
+    intake.accept({ callback: callbackOf({ reference }), origin }, performance.now() - ageMs);
 
   const late = ['first', 'second', 'third'].map((reference) => acceptAged(reference, 59_900));
-  expect(await Promise.all(late)).toEqual(Array(3).fill({ kind: 'spooled' }));
+  expect(await Promise.all(late)).toEqual(late.map(() => ({ kind: 'spooled' })));
   hanging.reject(new Error('OOM command not allowed'));
   await new Promise(setImmediate);
   expect(await acceptAged('fourth', 0)).toEqual({ kind: 'queued' });
@@ -152,7 +152,7 @@ async function start(env: Record<string, string>, nodeFlags: string[] = []): Pro
     nodeFlags,
     env: { PAYALO_API_KEYS: testKey, REDIS_URL: `redis://127.0.0.1:${proxy.port}`, ...env },
   });
-  ends.push(() => service[Symbol.asyncDispose]());
+  ends.push(async () => service[Symbol.asyncDispose]());
   return { server, proxy, service };
 }
 

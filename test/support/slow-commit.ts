@@ -3,6 +3,7 @@
 import { DatabaseSync } from 'node:sqlite';
 
 const commitMs = Number(process.env['TEST_COMMIT_MS'] ?? 0);
+// oxlint-disable-next-line typescript/unbound-method -- called below with the `this` that it is called with
 const exec = DatabaseSync.prototype.exec;
 
 DatabaseSync.prototype.exec = function slowExec(sql: string) {
