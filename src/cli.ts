@@ -56,6 +56,7 @@ Examples:
 Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 69 not reachable, 78 wrong configuration.`;
 
 export async function main(argv: readonly string[]): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreReaderGone);
   try {
     await createProgram().parseAsync([...argv]);
   } catch (error) {
@@ -66,6 +67,11 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (argv.includes('--json')) process.stdout.write(`${errorDocument(message)}\n`);
     process.exitCode = exitCodes.usage;
   }
+}
+
+/** `payalo-receiver ... | head`: the work is finished all the same. */
+function ignoreReaderGone(error: Error & { code?: unknown }): void {
+  if (error.code !== 'EPIPE') throw error;
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -10,12 +10,15 @@ import { loadConfig, readEnvironment } from './runtime/config.ts';
 import { ListenError } from './runtime/listen-error.ts';
 import { createLog, type Log } from './runtime/log.ts';
 import { createMetrics } from './runtime/metrics.ts';
+import { takeOverStandardStreams } from './runtime/standard-streams.ts';
 
 const exitConfig = 78;
 /** npm passes on a signal that its whole process group got already; that echo is not a second signal of a user. */
 const echoMs = 1_000;
 
 export async function main(roleArguments: readonly string[]): Promise<void> {
+  const metrics = createMetrics();
+  const streams = takeOverStandardStreams((lines) => metrics.logLinesDropped.inc(lines));
   const loaded = loadConfig(readEnvironment(), roleArguments);
   if ('problems' in loaded) {
     process.stderr.write(`${loaded.problems.join('\n')}\n`);
@@ -23,10 +26,10 @@ export async function main(roleArguments: readonly string[]): Promise<void> {
     return;
   }
   const { config } = loaded;
-  const log = createLog({ level: config.LOG_LEVEL });
+  const log = createLog({ level: config.LOG_LEVEL, destination: streams.output });
+  streams.tellTo(log);
   process.on('uncaughtException', (error) => endAfter(log, 'uncaughtException', error));
   process.on('unhandledRejection', (reason) => endAfter(log, 'unhandledRejection', reason));
-  const metrics = createMetrics();
   const starting = startRoles(config, log, metrics).catch(endWithSentence);
   // From here on, not only once all is up: a listener may have answered callbacks already.
   stopOnSignals(starting, log, config.SHUTDOWN_TIMEOUT);

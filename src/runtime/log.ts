@@ -3,8 +3,9 @@
 // Promises: never a key, a body or a phone number. Callers pass fields that are safe by construction (references,
 // outcomes, durations); redaction is the second lock for what a library or a mistake might add. The lines of one turn
 // of the event loop are written together at its end, and at the latest when the process exits, however it exits; only
-// a SIGKILL can take the lines of the turn that it interrupts.
+// a SIGKILL can take the lines of the turn that it interrupts. Nobody waits for who reads the log: see bounded-output.ts.
 import { pino, stdSerializers, type Logger } from 'pino';
+import { createBoundedOutput } from './bounded-output.ts';
 import { createIsoTime } from './iso-time.ts';
 
 export type Log = Logger;
@@ -18,6 +19,8 @@ export interface LogDestination {
   write(line: string): void;
   /** pino asks for it after a fatal line. */
   flushSync?(): void;
+  /** How the destination says that lines are missing. */
+  whenBack?(tell: (dropped: number) => void): void;
 }
 
 export interface LogOptions {
@@ -26,7 +29,7 @@ export interface LogOptions {
   readonly destination?: LogDestination;
 }
 
-export function createLog({ level, destination = toStandardOutput() }: LogOptions): Log {
+export function createLog({ level, destination = createBoundedOutput({ descriptor: 1 }) }: LogOptions): Log {
   const isoTime = createIsoTime();
   const options = {
     level,
@@ -35,7 +38,9 @@ export function createLog({ level, destination = toStandardOutput() }: LogOption
     formatters: { level: (label: string) => ({ level: label }), log: redact },
     serializers: { err: (error: unknown) => (isObject(error) ? error : { message: String(error) }) }, // `redact` was here
   };
-  return pino(options, destination);
+  const log = pino(options, destination);
+  destination.whenBack?.((count) => log.error({ event: 'log.lines_dropped', stream: 'stdout', count }));
+  return log;
 }
 
 /** pino's own redaction by paths costs three times the rest of a line; a wide line of plain values needs a look only. */
@@ -68,27 +73,3 @@ function errorFields(error: Error): object {
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
-
-/** A system call per line would be the dearest part of a line. (sonic-boom's own `flushSync` would call fsync.) */
-function toStandardOutput(): LogDestination {
-  const stream = pino.destination({ dest: 1, sync: true });
-  let lines = '';
-  const flushSync = () => {
-    if (lines === '') return;
-    const text = lines;
-    lines = '';
-    stream.write(text);
-  };
-  process.on('exit', flushSync);
-  return {
-    write(line) {
-      if (lines === '') setImmediate(flushSync);
-      lines += line;
-      if (lines.length > linesLengthMax) flushSync();
-    },
-    flushSync,
-  };
-}
-
-/** Beyond it, lines are written before the turn ends. */
-const linesLengthMax = 65_536;

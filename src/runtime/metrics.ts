@@ -71,6 +71,7 @@ export function createMetrics() {
     breakerOpen: gauge('payalo_breaker_open', '1 while deliveries of a brand are held back.', ['brand']),
     gatewayAuthOk: gauge('payalo_gateway_auth_ok', '1 while the gateway accepts a key of the brand.', ['brand']),
     pendingOverdue: gauge('payalo_pending_overdue', 'Transactions pending at the gateway for over an hour.'),
+    logLinesDropped: counter('payalo_log_lines_dropped_total', 'Log lines dropped while nobody read them.'),
     quarantineEntries: gauge('payalo_quarantine_entries', 'Entries in quarantine, all brands (from Redis).'),
   };
 }
