@@ -3,6 +3,7 @@
 import { fastifyHelmet } from '@fastify/helmet';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
 import * as z from 'zod';
+import { createHttpConnections, listenerTimes } from '../runtime/http-connections.ts';
 import type { Log } from '../runtime/log.ts';
 import type { OpsToken } from '../runtime/ops-tokens.ts';
 import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
@@ -18,6 +19,8 @@ const bodyBytesMax = 65_536;
 
 export interface OperatorServerDeps {
   readonly tokens: readonly OpsToken[];
+  /** KEEP_ALIVE_TIMEOUT. */
+  readonly idleMs: number;
   readonly log: Log;
 }
 
@@ -25,15 +28,31 @@ export type Permit = (request: FastifyRequest, wanted: { expecting: boolean }) =
 
 export type PermitAnswer = { readonly actor: Actor } | { readonly problem: Problem };
 
-export async function createOperatorServer({ tokens, log }: OperatorServerDeps) {
+export async function createOperatorServer({ tokens, idleMs, log }: OperatorServerDeps) {
   const authorize = createAuthorize(tokens);
+  const connections = createHttpConnections();
   const app = fastify({
+    ...listenerTimes(idleMs),
     logger: false,
     bodyLimit: bodyBytesMax,
     routerOptions: { maxParamLength: paramLengthMax },
     forceCloseConnections: true, // a console left open must not hold up the shutdown
     frameworkErrors: (_error, _request, reply) =>
       void sendProblem(reply, problem(400, 'bad-url', 'The URL is not valid.')),
+    clientErrorHandler: (error, socket) => connections.failed(error, socket),
+  });
+  connections.tend(app.server, idleMs);
+  app.addHook('onRequest', (request, _reply, done) => {
+    connections.headersRead(request.raw);
+    done();
+  });
+  app.addHook('preHandler', (request, _reply, done) => {
+    connections.bodyRead(request.raw);
+    done();
+  });
+  app.addHook('onResponse', (request, _reply, done) => {
+    connections.answered(request.raw);
+    done();
   });
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: contentSecurityPolicy },

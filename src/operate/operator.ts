@@ -61,7 +61,11 @@ export async function createOperator(deps: OperatorDeps) {
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
 
-  const server = await createOperatorServer({ tokens: config.opsTokens, log });
+  const server = await createOperatorServer({
+    tokens: config.opsTokens,
+    idleMs: config.KEEP_ALIVE_TIMEOUT,
+    log,
+  });
   const { app } = server;
   app.get('/livez', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) =>

@@ -6,23 +6,17 @@ import rateLimit from '@fastify/rate-limit';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { Config } from '../runtime/config.ts';
+import { createHttpConnections, lingerAfterAnswer, listenerTimes } from '../runtime/http-connections.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
 import { cannotListen } from '../runtime/listen-error.ts';
 import { createApiKeys } from './api-keys.ts';
-import { createConnections, lingerAfterAnswer } from './connections.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
 import { createRequestIds } from './request-id.ts';
 import { createTrustedProxies } from './trusted-proxies.ts';
 import { watchApiKeys } from './watch-api-keys.ts';
 
-/** Longer than any usual load balancer keeps idle connections (60 s), so that it never sends into a closed one. */
-const keepAliveTimeoutMs = 72_000;
-/** For headers and body together; see "body not there 10 s after the headers" in the contract's table. */
-const requestTimeoutMs = 10_000;
-/** How often Node looks for requests past their time; its default of 30 s would let them hang that long. */
-const connectionsCheckMs = 500;
 /** A header block of a callback is a few hundred bytes. */
 const headerBytesMax = 16_384;
 const retryAfterSeconds = '5';
@@ -45,18 +39,17 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   const isTrusted = createTrustedProxies(config.TRUST_PROXY);
   let draining = false;
   const watches: (() => void)[] = [];
-  const connections = createConnections(() => metrics.callbacks.inc({ outcome: 'rejected' }));
+  const connections = createHttpConnections(() => metrics.callbacks.inc({ outcome: 'rejected' }));
 
+  const times = listenerTimes(config.KEEP_ALIVE_TIMEOUT);
   const app = fastify({
+    ...times,
     logger: false, // one wide line per callback is written by hand
     trustProxy: config.TRUST_PROXY.length > 0 ? isTrusted : false,
     bodyLimit: config.BODY_LIMIT,
     genReqId: createRequestIds(isTrusted),
-    keepAliveTimeout: keepAliveTimeoutMs,
-    requestTimeout: requestTimeoutMs,
     http: {
-      headersTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: connectionsCheckMs,
+      ...times.http,
       maxHeaderSize: headerBytesMax,
       requireHostHeader: false, // Node would refuse with an empty answer, and a callback lacks nothing without it
     },
@@ -65,6 +58,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, notFound),
     clientErrorHandler: (error, socket) => connections.failed(error, socket),
   });
+  connections.tend(app.server, config.KEEP_ALIVE_TIMEOUT);
   // An expectation that Node does not know would be refused with an empty 417.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.removeAllContentTypeParsers();
@@ -76,16 +70,17 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
     // Answered here, before anything of a body is read.
-    if (request.is404) answerUnknown(request, reply);
-    else done();
+    if (request.is404) return void answerUnknown(request, reply);
+    connections.headersRead(request.raw);
+    done();
   });
 
   app.addHook('preHandler', (request, _reply, done) => {
-    connections.began(request.raw);
+    connections.bodyRead(request.raw);
     done();
   });
   app.addHook('onResponse', (request, _reply, done) => {
-    connections.ended(request.raw);
+    connections.answered(request.raw);
     done();
   });
 

@@ -35,6 +35,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const maxTimerMs = 2_147_483_647; // what setTimeout takes; a longer one would fire at once
 const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s, and an answer may leave ACK_BUDGET + 2 s after the body
 
+const minKeepAliveMs = 15_000; // longer than a request may take to arrive
+
 const text = z.string().optional();
 const duration = (fallback: string, { min = 1, max = Number.MAX_SAFE_INTEGER } = {}) =>
   z.string().default(fallback).transform(toDuration(min, max));
@@ -64,6 +66,7 @@ const variables = z.object({
     .transform((value) => (value === '/' ? value : value.replace(/\/+$/, ''))),
   TRUST_PROXY: z.string().default('').transform(toAddresses),
   BODY_LIMIT: integer(262_144, { min: 1_024, max: 16_777_216 }),
+  KEEP_ALIVE_TIMEOUT: timer('72s', minKeepAliveMs),
   AUTH_FAILURES_PER_MINUTE: integer(60, { min: 1 }),
   REDIS_URL: text,
   REDIS_WAIT_REPLICAS: integer(0, { max: 16 }),

@@ -26,6 +26,7 @@ test("has the contract's defaults", () => {
     PORT: 3000,
     CALLBACK_PATH: '/webhooks/payalo',
     BODY_LIMIT: 262_144,
+    KEEP_ALIVE_TIMEOUT: 72_000,
     AUTH_FAILURES_PER_MINUTE: 60,
     QUEUE_NAME: 'payalo-callbacks',
     QUEUE_PREFIX: '{payalo}',
