@@ -83,7 +83,8 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     spool,
     submit: (entries) => intake.resubmit(entries),
     submitQuarantine: (entries) => quarantine.submit(entries),
-    setAside: (entry) => quarantine.setAside(entry),
+    setAside: (entry, reason) => quarantine.setAside(entry, reason),
+    taken: (brand) => intake.taken(brand),
     log,
   });
   for (const connection of intakeConnections) connection.on('ready', () => drain.wake());

@@ -57,7 +57,8 @@ export function addSpool(program: Command): void {
           log,
           submit: (entries) => intake.resubmit(entries),
           submitQuarantine: (entries) => quarantine.submit(entries),
-          setAside: (entry) => quarantine.setAside(entry),
+          setAside: (entry, reason) => quarantine.setAside(entry, reason),
+          taken: (brand) => intake.taken(brand),
         });
         const { drained: count, left, untouched } = drained ?? { drained: 0, left: 0, untouched: 0 };
         output.result({ drained: count, left, untouched }, () =>

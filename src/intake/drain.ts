@@ -3,10 +3,12 @@
 // Promises: each brand's entries go back in the order in which they came, in bounded batches; an entry is deleted only
 // after `submit` said that Redis confirmed it; a brand that Redis does not take holds no other brand back. While Redis
 // takes them but too few replicas confirm, all of them are handed in, each once, and stay here as well. What cannot be
-// read as a job is set aside in quarantine, so that it stops nothing. Never throws; it backs off and tries again.
-import { jobSchema } from '../queue/job.ts';
+// read as a job, or is refused by a Redis that takes others, is set aside in quarantine, so that it stops nothing: a
+// batch that is refused is halved until those at fault stand alone. Never throws; it backs off and tries again.
 import type { Log } from '../runtime/log.ts';
 import type { ResubmitOutcome } from './gather.ts';
+import { toAcceptItem } from './intake.ts';
+import type { SetAsideReason, SubmitQuarantineOutcome } from './quarantine-from-spool.ts';
 import type { Spool, SpoolBatch, SpooledEntry, SpooledQuarantineEntry, SpoolEntry } from './spool.ts';
 
 export interface DrainDependencies {
@@ -14,9 +16,11 @@ export interface DrainDependencies {
   /** Hands entries of one brand in again; `stored` only once Redis and enough replicas have them all. */
   readonly submit: (entries: readonly SpoolEntry[]) => Promise<ResubmitOutcome>;
   /** Moves what was quarantined beside the spool into Redis. */
-  readonly submitQuarantine: (entries: readonly SpooledQuarantineEntry[]) => Promise<'stored' | 'later'>;
-  /** Keeps an entry that is no job, for an operator to look at. */
-  readonly setAside: (entry: SpoolEntry) => Promise<'stored' | 'later'>;
+  readonly submitQuarantine: (entries: readonly SpooledQuarantineEntry[]) => Promise<SubmitQuarantineOutcome>;
+  /** Keeps an entry that cannot be queued, for an operator to look at. */
+  readonly setAside: (entry: SpoolEntry, reason: SetAsideReason) => Promise<'stored' | 'later'>;
+  /** How many calls with callbacks of the brand Redis has taken, spooled or not. */
+  readonly taken?: (brand: string) => number;
   readonly log: Pick<Log, 'info' | 'warn'>;
 }
 
@@ -30,7 +34,15 @@ const backoffMaxMs = 3_000;
 
 type Round = 'empty' | 'progress' | 'held';
 
-export function createDrain({ spool, submit, submitQuarantine, setAside, log }: DrainDependencies) {
+const outcomesFromBest = ['stored', 'unconfirmed', 'later'] as const;
+
+interface HandedIn {
+  readonly outcome: (typeof outcomesFromBest)[number];
+  /** Each was refused alone. */
+  readonly refused: readonly SpooledEntry[];
+}
+
+export function createDrain({ spool, submit, submitQuarantine, setAside, taken = () => 0, log }: DrainDependencies) {
   let isStopping = false;
   const ended = new AbortController();
   let running: Promise<void> | undefined;
@@ -38,6 +50,9 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
   let drained = 0;
   /** By brand, and for each subfolder: the last id that Redis has, though too few replicas may. */
   const handedIn = new Map<string, Map<string, number>>();
+  /** By brand, while Redis refuses all that is handed in: how many calls it had taken when that began. */
+  const takenBefore = new Map<string, number>();
+  const quarantineBehind = new Map<string, number>();
 
   async function run(): Promise<void> {
     let backoffMs = backoffMinMs;
@@ -87,16 +102,58 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
     const batch = await spool.readBatch(brand, batchMax);
     if (batch.entries.length === 0) return 'empty';
     const { jobs, unreadable } = sortOut(batch.entries);
-    const outcome = jobs.length === 0 ? 'stored' : await submit(jobs);
-    if (outcome === 'later') return 'held';
+    const { outcome, refused } = await handIn(jobs);
+    const culprits = outcome === 'later' ? undefined : await culpritsOf(brand, refused, jobs.length);
+    if (culprits === undefined) return 'held';
     if (outcome === 'unconfirmed') return handInNext(brand, batch);
-    for (const entry of unreadable) {
-      if ((await setAside(entry)) === 'later') return 'held';
-      log.warn({ event: 'spool.set-aside', brand, nonce: entry.nonce });
-    }
+    if (!(await setAllAside(unreadable, 'unreadable')) || !(await setAllAside(culprits, 'refused'))) return 'held';
     await spool.remove(brand, batch);
     drained += batch.entries.length;
     return 'progress';
+  }
+
+  /** Halves what is refused as a whole, until those at fault stand alone. Handing an entry in twice is safe. */
+  async function handIn(entries: readonly SpooledEntry[]): Promise<HandedIn> {
+    const outcome = entries.length === 0 ? 'stored' : await submit(entries);
+    if (outcome !== 'refused') return { outcome, refused: [] };
+    if (entries.length === 1) return { outcome: 'stored', refused: entries };
+    const middle = Math.ceil(entries.length / 2);
+    const first = await handIn(entries.slice(0, middle));
+    if (first.outcome === 'later') return first;
+    const second = await handIn(entries.slice(middle));
+    return { outcome: worse(first.outcome, second.outcome), refused: [...first.refused, ...second.refused] };
+  }
+
+  /**
+   * Those that Redis refuses although it takes others. One that refuses everything (its queue has another type, say) is
+   * at fault itself, and one that has just recovered takes them now: then undefined, or none.
+   */
+  async function culpritsOf(
+    brand: string,
+    refused: readonly SpooledEntry[],
+    tried: number,
+  ): Promise<SpooledEntry[] | undefined> {
+    const before = takenBefore.get(brand) ?? taken(brand);
+    if (refused.length > 0 && refused.length === tried && taken(brand) === before) {
+      takenBefore.set(brand, before);
+      return undefined;
+    }
+    takenBefore.delete(brand);
+    const culprits: SpooledEntry[] = [];
+    for (const entry of refused) {
+      const outcome = await submit([entry]);
+      if (outcome === 'refused') culprits.push(entry);
+      else if (outcome !== 'stored') return undefined;
+    }
+    return culprits;
+  }
+
+  async function setAllAside(entries: readonly SpooledEntry[], reason: SetAsideReason): Promise<boolean> {
+    for (const entry of entries) {
+      if ((await setAside(entry, reason)) === 'later') return false;
+      log.warn({ event: 'spool.set-aside', brand: entry.brand, nonce: entry.nonce, reason });
+    }
+    return true;
   }
 
   /** The oldest batch waits for replicas; what lies behind it must not wait for Redis meanwhile. */
@@ -106,18 +163,33 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
     goBehind(position, oldest);
     const batch = await spool.readBatch(brand, batchMax, position);
     const { jobs } = sortOut(batch.entries);
-    if (jobs.length > 0 && (await submit(jobs)) === 'later') return 'held';
+    if ((await handIn(jobs)).outcome === 'later') return 'held';
     goBehind(position, batch);
     return batch.entries.length === 0 ? 'held' : 'progress';
   }
 
+  /** What Redis refuses stays on the disk, and is tried again by the next process; the rest goes on behind it. */
   async function quarantineRound(): Promise<Round> {
-    const batch = await spool.readQuarantine(quarantineBatchMax);
-    if (batch.entries.length === 0) return 'empty';
-    if ((await submitQuarantine(batch.entries)) === 'later') return 'held';
+    const batch = await spool.readQuarantine(quarantineBatchMax, quarantineBehind);
+    if (batch.entries.length === 0) return 'held';
+    const outcome = await submitQuarantine(batch.entries);
+    if (outcome === 'later') return 'held';
+    if (outcome === 'stored') await removeQuarantined(batch);
+    else for (const entry of batch.entries) await quarantineOne({ ...batch, entries: [entry] });
+    return 'progress';
+  }
+
+  async function quarantineOne(batch: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {
+    const outcome = await submitQuarantine(batch.entries);
+    if (outcome === 'stored') await removeQuarantined(batch);
+    if (outcome !== 'refused') return;
+    goBehind(quarantineBehind, batch);
+    log.warn({ event: 'spool.quarantine-refused', folder: batch.folder });
+  }
+
+  async function removeQuarantined(batch: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {
     await spool.removeQuarantine(batch);
     drained += batch.entries.length;
-    return 'progress';
   }
 
   function tellDrained(): void {
@@ -163,23 +235,21 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, log }: 
   };
 }
 
-function goBehind(position: Map<string, number>, { folder, entries }: SpoolBatch<SpooledEntry>): void {
+function goBehind(position: Map<string, number>, { folder, entries }: SpoolBatch<{ readonly id: number }>): void {
   const lastId = entries.at(-1)?.id;
   if (lastId !== undefined) position.set(folder, Math.max(position.get(folder) ?? 0, lastId));
+}
+
+function worse(one: HandedIn['outcome'], other: HandedIn['outcome']): HandedIn['outcome'] {
+  return outcomesFromBest.indexOf(one) < outcomesFromBest.indexOf(other) ? other : one;
 }
 
 function sortOut(entries: readonly SpooledEntry[]): { jobs: SpooledEntry[]; unreadable: SpooledEntry[] } {
   const jobs: SpooledEntry[] = [];
   const unreadable: SpooledEntry[] = [];
-  for (const entry of entries) (isJob(entry) ? jobs : unreadable).push(entry);
-  return { jobs, unreadable };
-}
-
-function isJob({ brand, data }: SpoolEntry): boolean {
-  try {
-    const job = jobSchema.safeParse(JSON.parse(data));
-    return job.success && job.data.brand === brand;
-  } catch {
-    return false;
+  for (const entry of entries) {
+    const isJob = toAcceptItem(entry) !== undefined;
+    (isJob ? jobs : unreadable).push(entry);
   }
+  return { jobs, unreadable };
 }

@@ -1,5 +1,6 @@
 // What lies in the spools that this process can read, by reference: the operator's state `spooled`.
-import { jobSchema, type JobData } from '../queue/job.ts';
+import type { JobData } from '../queue/job.ts';
+import { parseData } from '../queue/ledger-read.ts';
 import type { Spool } from './spool.ts';
 
 export type FindSpooled = (gatewayReference: string) => Promise<{ readonly brand: string; readonly data: JobData }[]>;
@@ -11,7 +12,10 @@ export function createFindSpooled(spool: Pick<Spool, 'find' | 'stats'>, brands: 
     const found = await Promise.all(
       names.map(async (brand) => {
         const texts = await spool.find(brand, gatewayReference);
-        return texts.map((text) => ({ brand, data: jobSchema.parse(JSON.parse(text)) }));
+        return texts.flatMap((text) => {
+          const data = parseData(text); // an entry that cannot be read hides itself only
+          return data === undefined ? [] : [{ brand, data }];
+        });
       }),
     );
     return found.flat();

@@ -5,7 +5,8 @@
 // one that would wait in vain behind a slow Redis, and all that wait when a call fails. After a few failures in a row
 // (the breaker) callbacks go there without asking Redis, until a drained entry or, with an empty spool, one callback in
 // a while has shown that Redis is back.
-import { batchSizeMax, type AcceptItem, type AcceptOutcome } from '../queue/accept-batch.ts';
+import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
+import { isScriptError } from '../queue/script-error.ts';
 import { LateError, within } from '../runtime/deadline.ts';
 import type { Log } from '../runtime/log.ts';
 import type { SpoolDoor, Store } from './intake.ts';
@@ -19,9 +20,10 @@ export type GatherOutcome =
 
 /**
  * `stored`: Redis has them all, and as many replicas as asked for. `unconfirmed`: Redis has them all, too few replicas
- * do. `later`: Redis does not take them.
+ * do. `later`: Redis does not take them. `refused`: Redis works, but the script fails on something in them; some of
+ * them may be stored.
  */
-export type ResubmitOutcome = 'stored' | 'unconfirmed' | 'later';
+export type ResubmitOutcome = 'stored' | 'unconfirmed' | 'later' | 'refused';
 
 export type Gatherer = ReturnType<typeof createGatherer>;
 
@@ -29,7 +31,7 @@ const failuresToOpen = 3;
 const probeEveryMs = 1_000;
 /** While spooled entries try anyway, a callback does only in case they cannot (each is unreadable, say). */
 const probeEveryWithSpoolMs = 10_000;
-/** What a batch larger than usual may hold; callbacks are about 1 kB. */
+/** What a batch may hold, unless its only callback is larger: several are in memory at a time, each more than once. */
 const batchCharactersMax = 1_048_576;
 const waitingMax = 10_000;
 const waitingCharactersMax = 67_108_864;
@@ -61,6 +63,7 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
   let callsInFlight = 0;
   let failuresInARow = 0;
   let triedAtMs = -probeEveryWithSpoolMs;
+  let taken = 0;
 
   const isOpen = () => failuresInARow >= failuresToOpen;
 
@@ -105,7 +108,7 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     let size = 0;
     let characters = 0;
     for (const { item } of waiting) {
-      if (size === sizeMax || (size >= batchSizeMax && characters + item.data.length > batchCharactersMax)) break;
+      if (size === sizeMax || (size > 0 && characters + item.data.length > batchCharactersMax)) break;
       size += 1;
       characters += item.data.length;
     }
@@ -122,13 +125,21 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
         settle(one, confirmed ? { kind: outcome } : { kind: 'unconfirmed', outcome });
       }
     } catch (error) {
+      if (isScriptError(error) && batch.length > 1 && !isOpen()) return sendHalves(batch);
       const reason = reasonOf(error);
       for (const one of batch) settle(one, { kind: 'out', reason });
       // Those that gathered meanwhile have used up part of their time already and would only run into the same.
-      if (!spool.canStore()) return;
+      if (isScriptError(error) || !spool.canStore()) return;
       for (const one of waiting) settle(one, { kind: 'out', reason });
       replaceWaiting([]);
     }
+  }
+
+  /** One callback that the script fails on must not send its neighbours to the spool. */
+  async function sendHalves(batch: readonly Waiting[]): Promise<void> {
+    const middle = Math.ceil(batch.length / 2);
+    await send(batch.slice(0, middle));
+    await send(batch.slice(middle));
   }
 
   async function call(items: readonly AcceptItem[]): ReturnType<Store['batch']> {
@@ -139,7 +150,8 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
       succeeded();
       return result;
     } catch (error) {
-      failed(reasonOf(error));
+      if (isScriptError(error)) log.warn({ event: 'intake.refused', callbacks: items.length, reason: reasonOf(error) });
+      if (items.length === 1 || !isScriptError(error)) failed(reasonOf(error));
       if (error instanceof LateError) store.reset();
       throw error;
     } finally {
@@ -151,6 +163,7 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
   function succeeded(): void {
     if (isOpen()) log.info({ event: 'intake.redis_back' });
     failuresInARow = 0;
+    taken += 1;
   }
 
   function failed(reason: string): void {
@@ -208,8 +221,8 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
           allConfirmed &&= confirmed;
         }
         return allConfirmed ? 'stored' : 'unconfirmed';
-      } catch {
-        return 'later'; // said by `failed`; the entries stay where they are
+      } catch (error) {
+        return isScriptError(error) ? 'refused' : 'later'; // logged by `call`; the entries stay where they are
       }
     },
 
@@ -217,6 +230,9 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     isUp(): boolean {
       return !isOpen() && pace.keepsUp();
     },
+
+    /** How many calls Redis has taken. */
+    taken: () => taken,
   };
 }
 

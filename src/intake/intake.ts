@@ -134,11 +134,14 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
       for (const [brand, ofBrand] of Map.groupBy(entries, (entry) => entry.brand)) {
         const items = ofBrand.map(toAcceptItem).filter((item) => item !== undefined);
         const ofThis = items.length === 0 ? 'stored' : await gathererOf(brand).resubmit(items);
-        if (ofThis === 'later') return 'later';
+        if (ofThis === 'later' || ofThis === 'refused') return ofThis;
         if (ofThis === 'unconfirmed') outcome = 'unconfirmed';
       }
       return outcome;
     },
+
+    /** How many calls with callbacks of a brand Redis has taken from this process. */
+    taken: (brand: string) => gatherers.get(brand)?.taken() ?? 0,
 
     /** Whether Redis takes callbacks now, as far as the last ones showed. */
     isRedisUp(): boolean {
@@ -152,9 +155,9 @@ function monotonicMs(): number {
 }
 
 /** Undefined for what is no job of ours: nothing can be made of it, and the spool keeps such rows aside. */
-export function toAcceptItem({ nonce, data }: SpoolEntry): AcceptItem | undefined {
+export function toAcceptItem({ brand, nonce, data }: SpoolEntry): AcceptItem | undefined {
   const job = jobSchema.safeParse(parseJson(data));
-  if (!job.success) return undefined;
+  if (!job.success || job.data.brand !== brand || kindOf(job.data.status) === undefined) return undefined;
   const parsed = parseCallbackText(job.data.body);
   // A released quarantine entry got its reference from the operator; its body has none, and the job's fields count.
   const read = parsed.kind === 'callback' ? parsed.callback : undefined;

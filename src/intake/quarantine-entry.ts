@@ -61,7 +61,7 @@ function bodyOfJob(text: Buffer | undefined): Buffer {
   return job.success ? Buffer.from(job.data.body) : (text ?? Buffer.alloc(0));
 }
 
-function parseJson(text: string | undefined): unknown {
+export function parseJson(text: string | undefined): unknown {
   try {
     if (text === undefined) return undefined;
     return JSON.parse(text);

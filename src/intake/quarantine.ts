@@ -5,7 +5,6 @@
 // dropped first, and every drop is logged. Releasing hands the body to intake under its own reference, or under the
 // operator's where it names none. Also holds conflicts (written by accept.lua): those are released as corrections.
 import { randomBytes } from 'node:crypto';
-import * as z from 'zod';
 import { parseCallback } from '../callback/parse-callback.ts';
 import { brandQueue, type QueueNaming } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
@@ -16,7 +15,6 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import { afterBudgetMs, type IntakeItem, type IntakeOutcome } from './intake.ts';
 import {
-  headersSchema,
   toEntry,
   toSummary,
   type Headers,
@@ -24,8 +22,9 @@ import {
   type QuarantineSummary,
   type RefusedRequest,
 } from './quarantine-entry.ts';
+import { createFromSpool, type Kept } from './quarantine-from-spool.ts';
 import { readQuarantined } from './read-quarantined.ts';
-import type { Spool, SpooledQuarantineEntry, SpoolEntry } from './spool.ts';
+import type { Spool } from './spool.ts';
 
 export type { QuarantineEntry, QuarantineSummary, RefusedRequest } from './quarantine-entry.ts';
 
@@ -57,16 +56,6 @@ const secretHeaders = new Set(['x-api-key', 'authorization', 'proxy-authorizatio
 const trimEveryMs = 60_000;
 const pageMax = 200;
 
-const metaSchema = z.object({
-  id: z.string(),
-  brand: z.string(),
-  reason: z.string(),
-  detail: z.string(),
-  requestId: z.string(),
-  receivedAtMs: z.number(),
-  headers: headersSchema,
-});
-
 export function createQuarantine({
   redis,
   brands,
@@ -83,15 +72,19 @@ export function createQuarantine({
   const bounds = () => ({ maxBytes, notBeforeMs: now() - retainMs });
 
   /** Throws where Redis does not take it. */
-  async function store(id: string, refused: RefusedRequest): Promise<void> {
+  async function store(id: string, refused: Kept): Promise<void> {
     // A brand that was taken out of the configuration while its entry lay in the spool still has its keys.
     const target = stores.get(refused.brand) ?? createQuarantineStore(redis, brandQueue(refused.brand, config));
-    const { brand, reason, detail, requestId, receivedAtMs, raw } = refused;
+    const { brand, reason, detail, requestId, receivedAtMs, raw, isJob = false, keptAtMs = receivedAtMs } = refused;
     const headers = JSON.stringify(withoutSecrets(refused.headers));
     const gatewayReference = referenceOf(raw) ?? '';
-    const fields = { brand, reason, detail, requestId, receivedAt: receivedAtMs, headers, gatewayReference, body: raw };
+    const fields = { brand, reason, detail, requestId, receivedAt: receivedAtMs, headers, gatewayReference };
+    const content = isJob ? { job: raw } : { body: raw };
     const bytes = raw.length + headers.length + detail.length;
-    const dropped = await target.add({ id, atMs: receivedAtMs, bytes, retainMs, fields }, bounds());
+    const dropped = await target.add(
+      { id, atMs: keptAtMs, bytes, retainMs, fields: { ...fields, ...content } },
+      bounds(),
+    );
     tellDropped(brand, dropped);
   }
 
@@ -134,40 +127,12 @@ export function createQuarantine({
       }
     },
 
-    /** For the drain: what lay beside the spool, into Redis, under the id that it has. */
-    async submit(entries: readonly SpooledQuarantineEntry[]): Promise<'stored' | 'later'> {
-      try {
-        for (const { meta, body } of entries) {
-          const { id, ...rest } = metaSchema.parse(JSON.parse(meta));
-          await store(id, { ...rest, raw: Buffer.from(body) });
-        }
-        return 'stored';
-      } catch {
-        return 'later';
-      }
-    },
-
-    /** For the drain: a spooled entry that is no job. */
-    async setAside(entry: SpoolEntry): Promise<'stored' | 'later'> {
-      const detail = 'This entry of the spool could not be read as a job.';
-      const raw = Buffer.from(entry.data);
-      const brand = stores.has(entry.brand) ? entry.brand : ([...stores.keys()][0] ?? entry.brand);
-      try {
-        const unreadable = {
-          brand,
-          reason: 'unreadable',
-          detail,
-          requestId: '',
-          receivedAtMs: now(),
-          headers: {},
-          raw,
-        };
-        await store(`spool${entry.nonce}`, unreadable);
-        return 'stored';
-      } catch {
-        return 'later';
-      }
-    },
+    ...createFromSpool({
+      store,
+      storeBesideSpool: async (id, kept) => (await spool?.appendQuarantine(toSpool(id, kept)))?.kind === 'stored',
+      brands: stores.keys(),
+      now,
+    }),
 
     /** Newest first over all brands, without the bodies; `next` is the cursor of the next page, null at the end. */
     async list({ limit = 50, cursor }: { limit?: number | undefined; cursor?: string | undefined } = {}) {
@@ -253,10 +218,20 @@ function referenceOf(raw: Buffer): string | undefined {
   return parsed.kind === 'callback' ? parsed.callback.gatewayReference : undefined;
 }
 
-function toSpool(id: string, { raw, headers, ...rest }: RefusedRequest) {
-  const { brand, reason, detail, requestId, receivedAtMs } = rest;
-  const meta = { id, brand, reason, detail, requestId, receivedAtMs, headers: withoutSecrets(headers) };
-  return { atMs: receivedAtMs, meta: JSON.stringify(meta), body: raw };
+function toSpool(id: string, { raw, headers, ...rest }: Kept) {
+  const { brand, reason, detail, requestId, receivedAtMs, isJob, keptAtMs } = rest;
+  const meta = {
+    id,
+    brand,
+    reason,
+    detail,
+    requestId,
+    receivedAtMs,
+    headers: withoutSecrets(headers),
+    isJob,
+    keptAtMs,
+  };
+  return { atMs: keptAtMs ?? receivedAtMs, meta: JSON.stringify(meta), body: raw };
 }
 
 function withoutSecrets(headers: Headers): Headers {

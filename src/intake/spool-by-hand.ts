@@ -7,7 +7,8 @@ import { jobSchema } from '../queue/job.ts';
 import { createDrain, type DrainDependencies } from './drain.ts';
 import { listSpoolFolders } from './spool-folders.ts';
 import { createSpool } from './spool.ts';
-import { openSpoolStore, spoolCodeOf, type SpoolStore } from './spool-store.ts';
+import { spoolCodeOf } from './spool-code.ts';
+import { openSpoolStore, type SpoolStore } from './spool-store.ts';
 
 export interface SpoolListing {
   readonly folder: string;
@@ -84,7 +85,18 @@ export function listSpool(dir: string, limit = 100): SpoolListing[] {
 }
 
 function callbacksOf(store: SpoolStore, limit: number): SpooledCallback[] {
-  return store.brands().flatMap((brand) => store.read(brand, limit).map(({ data }) => describe(brand, data)));
+  return store.brands().flatMap((brand) => {
+    const found: SpooledCallback[] = [];
+    // Batch by batch, since a batch is bounded in bytes.
+    for (let behindId = 0; found.length < limit;) {
+      const entries = store.read(brand, limit - found.length, behindId);
+      const last = entries.at(-1);
+      if (last === undefined) break;
+      behindId = last.id;
+      found.push(...entries.map(({ data }) => describe(brand, data)));
+    }
+    return found;
+  });
 }
 
 function describe(brand: string, data: string): SpooledCallback {

@@ -6,7 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { hasSpoolFile, openSpoolStore, spoolCodeOf, type SpoolStore } from './spool-store.ts';
+import { spoolCodeOf } from './spool-code.ts';
+import { hasSpoolFile, openSpoolStore, type SpoolStore } from './spool-store.ts';
 
 export type SpoolFolders = ReturnType<typeof createSpoolFolders>;
 

@@ -3,41 +3,25 @@
 // Owns the file, its lock and its schema. Promises: what `append` returned from is on the disk (one fsync a call);
 // the lock is SQLite's own exclusive one, which the kernel drops when the process dies, so a subfolder whose owner
 // was killed can be opened by another process at once and by two never. Runs in the spool's thread and in the CLI,
-// never on the main thread of the service. Fails by throwing; `spoolCodeOf` names the reason.
+// never on the main thread of the service. Fails by throwing; `spoolCodeOf` (spool-code.ts) names the reason.
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
 import { makeFolder } from '../runtime/make-folder.ts';
-
-export interface SpoolEntry {
-  readonly brand: string;
-  /** Carried from the call to Redis that failed: what that call stored after all then counts as queued. */
-  readonly nonce: string;
-  /** The job as JSON text (jobSchema). */
-  readonly data: string;
-}
-
-export interface SpooledEntry extends SpoolEntry {
-  readonly id: number;
-}
-
-export interface SpoolQuarantineEntry {
-  readonly atMs: number;
-  /** Everything but the body, as JSON text. */
-  readonly meta: string;
-  readonly body: Uint8Array;
-}
-
-export interface SpooledQuarantineEntry extends SpoolQuarantineEntry {
-  readonly id: number;
-}
+import {
+  quarantineBytesOf,
+  spoolBytesOf,
+  type SpooledEntry,
+  type SpooledQuarantineEntry,
+  type SpoolEntry,
+  type SpoolQuarantineEntry,
+} from './spool-entry.ts';
 
 export type SpoolStore = ReturnType<typeof openSpoolStore>;
 
 const fileName = 'spool.db';
-/** What an entry costs beside its text: row, two index entries. */
-const overheadBytes = 160;
+const readBytesMax = 1024 * 1024;
 
 const schema = `
   CREATE TABLE IF NOT EXISTS callbacks (
@@ -137,50 +121,52 @@ export function openSpoolStore(folder: string, { create }: { create: boolean }) 
 
     /** The oldest entries of a brand, behind an id where one is given. */
     read: (brand: string, limit: number, behindId = 0): SpooledEntry[] =>
-      z
-        .array(entryRow)
-        .parse(
-          db
-            .prepare('SELECT id, brand, nonce, data FROM callbacks WHERE brand = ? AND id > ? ORDER BY id LIMIT ?')
-            .all(brand, Math.max(floorOf(brand), behindId), limit),
-        ),
+      takeBytes(
+        db
+          .prepare('SELECT id, brand, nonce, data FROM callbacks WHERE brand = ? AND id > ? ORDER BY id LIMIT ?')
+          .iterate(brand, Math.max(floorOf(brand), behindId), limit),
+        (row) => entryRow.parse(row),
+        spoolBytesOf,
+      ),
 
-    /** Forgets a brand's entries up to an id. Throws where the disk refuses, yet never gives them out again. */
-    remove(brand: string, upToId: number): void {
+    /** Forgets a brand's entries of a range of ids. Throws where the disk refuses, yet never gives them out again. */
+    remove(brand: string, fromId: number, upToId: number): void {
       const removed = totalRow.parse(
         db
           .prepare(
-            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM callbacks WHERE brand = ? AND id > ? AND id <= ?',
+            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM callbacks WHERE brand = ? AND id BETWEEN ? AND ?',
           )
-          .get(brand, floorOf(brand), upToId),
+          .get(brand, Math.max(fromId, floorOf(brand) + 1), upToId),
       );
       handedOver.set(brand, Math.max(floorOf(brand), upToId));
       callbacks.entries -= removed.entries;
       callbacks.bytes -= removed.bytes;
-      transaction(() => db.prepare('DELETE FROM callbacks WHERE brand = ? AND id <= ?').run(brand, upToId));
+      transaction(() =>
+        db.prepare('DELETE FROM callbacks WHERE brand = ? AND id BETWEEN ? AND ?').run(brand, fromId, upToId),
+      );
     },
 
-    readQuarantine: (limit: number): SpooledQuarantineEntry[] =>
-      z
-        .array(quarantineRow)
-        .parse(
-          db
-            .prepare('SELECT id, at AS atMs, meta, body FROM quarantine WHERE id > ? ORDER BY id LIMIT ?')
-            .all(floorOf(quarantineFloor), limit),
-        ),
+    readQuarantine: (limit: number, behindId = 0): SpooledQuarantineEntry[] =>
+      takeBytes(
+        db
+          .prepare('SELECT id, at AS atMs, meta, body FROM quarantine WHERE id > ? ORDER BY id LIMIT ?')
+          .iterate(Math.max(floorOf(quarantineFloor), behindId), limit),
+        (row) => quarantineRow.parse(row),
+        quarantineBytesOf,
+      ),
 
-    removeQuarantine(upToId: number): void {
+    removeQuarantine(fromId: number, upToId: number): void {
       const removed = totalRow.parse(
         db
           .prepare(
-            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM quarantine WHERE id > ? AND id <= ?',
+            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM quarantine WHERE id BETWEEN ? AND ?',
           )
-          .get(floorOf(quarantineFloor), upToId),
+          .get(Math.max(fromId, floorOf(quarantineFloor) + 1), upToId),
       );
       handedOver.set(quarantineFloor, Math.max(floorOf(quarantineFloor), upToId));
       quarantine.entries -= removed.entries;
       quarantine.bytes -= removed.bytes;
-      transaction(() => db.prepare('DELETE FROM quarantine WHERE id <= ?').run(upToId));
+      transaction(() => db.prepare('DELETE FROM quarantine WHERE id BETWEEN ? AND ?').run(fromId, upToId));
     },
 
     /** The job texts of one reference, oldest first. */
@@ -231,38 +217,22 @@ export function openSpoolStore(folder: string, { create }: { create: boolean }) 
   }
 }
 
+/** Rows until they hold as many bytes as may be in memory at once; at least one. */
+function takeBytes<Row>(rows: Iterable<unknown>, parse: (row: unknown) => Row, bytesOf: (row: Row) => number): Row[] {
+  const taken: Row[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    const read = parse(row);
+    bytes += bytesOf(read);
+    if (taken.length > 0 && bytes > readBytesMax) break;
+    taken.push(read);
+  }
+  return taken;
+}
+
 export interface QuarantineBounds {
   readonly maxBytes: number;
   readonly notBeforeMs: number;
-}
-
-export function spoolBytesOf({ brand, nonce, data }: SpoolEntry): number {
-  return Buffer.byteLength(data) + brand.length + nonce.length + overheadBytes;
-}
-
-export function quarantineBytesOf({ meta, body }: SpoolQuarantineEntry): number {
-  return Buffer.byteLength(meta) + body.byteLength + overheadBytes;
-}
-
-const sqliteCodes = new Map([
-  [5, 'SPOOL_LOCKED'],
-  [6, 'SPOOL_LOCKED'],
-  [8, 'SPOOL_READ_ONLY'],
-  [10, 'SPOOL_IO'],
-  [11, 'SPOOL_CORRUPT'],
-  [13, 'SPOOL_DISK_FULL'],
-  [14, 'SPOOL_CANNOT_OPEN'],
-  [26, 'SPOOL_CORRUPT'],
-]);
-
-/** A stable name for what went wrong: SQLite's primary result code, else the system's own code. */
-export function spoolCodeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'SPOOL_FAILED';
-  if ('errcode' in error && typeof error.errcode === 'number')
-    return sqliteCodes.get(error.errcode % 256) ?? 'SPOOL_FAILED';
-  if ('code' in error && typeof error.code === 'string')
-    return error.code === 'ENOSPC' ? 'SPOOL_DISK_FULL' : error.code;
-  return 'SPOOL_FAILED';
 }
 
 /** SQLite gives a file the mode that it finds, and a journal its file's: so the file is made here, 0600 in 0700. */

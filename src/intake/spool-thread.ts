@@ -6,28 +6,31 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { createSpoolFolders } from './spool-folders.ts';
+import { spoolCodeOf } from './spool-code.ts';
 import {
   quarantineBytesOf,
   spoolBytesOf,
-  spoolCodeOf,
   type SpooledEntry,
   type SpooledQuarantineEntry,
   type SpoolEntry,
   type SpoolQuarantineEntry,
-  type SpoolStore,
-} from './spool-store.ts';
+} from './spool-entry.ts';
+import type { SpoolStore } from './spool-store.ts';
 
 /** How far entries of a brand were read, as an id for each subfolder. */
 export type SpoolPosition = ReadonlyMap<string, number>;
+
+/** The ids of a batch. */
+export type SpoolRange = readonly [first: number, last: number];
 
 export type SpoolRequest =
   | { readonly op: 'append'; readonly entries: readonly SpoolEntry[] }
   | { readonly op: 'appendQuarantine'; readonly entry: SpoolQuarantineEntry }
   | { readonly op: 'brands' }
   | { readonly op: 'read'; readonly brand: string; readonly limit: number; readonly behind: SpoolPosition }
-  | { readonly op: 'remove'; readonly brand: string; readonly folder: string; readonly upToId: number }
-  | { readonly op: 'readQuarantine'; readonly limit: number }
-  | { readonly op: 'removeQuarantine'; readonly folder: string; readonly upToId: number }
+  | { readonly op: 'remove'; readonly brand: string; readonly folder: string; readonly ids: SpoolRange }
+  | { readonly op: 'readQuarantine'; readonly limit: number; readonly behind: SpoolPosition }
+  | { readonly op: 'removeQuarantine'; readonly folder: string; readonly ids: SpoolRange }
   | { readonly op: 'find'; readonly brand: string; readonly gatewayReference: string; readonly limit: number }
   | { readonly op: 'adopt' }
   | { readonly op: 'close' };
@@ -124,11 +127,14 @@ function serve(port: NonNullable<typeof parentPort>): void {
           ...readFirst((store) => store.read(request.brand, request.limit, request.behind.get(store.folder))),
         };
       case 'readQuarantine':
-        return { op: 'readQuarantine', ...readFirst((store) => store.readQuarantine(request.limit)) };
+        return {
+          op: 'readQuarantine',
+          ...readFirst((store) => store.readQuarantine(request.limit, request.behind.get(store.folder))),
+        };
       case 'remove':
-        return remove(request.folder, (store) => store.remove(request.brand, request.upToId));
+        return remove(request.folder, (store) => store.remove(request.brand, ...request.ids));
       case 'removeQuarantine':
-        return remove(request.folder, (store) => store.removeQuarantine(request.upToId));
+        return remove(request.folder, (store) => store.removeQuarantine(...request.ids));
       case 'find':
         return { op: 'find', found: find(request.brand, request.gatewayReference, request.limit) };
       case 'adopt':

@@ -9,11 +9,19 @@ import type { Worker } from 'node:worker_threads';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { createSpoolLink } from './spool-link.ts';
-import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-store.ts';
-import type { SpoolMessage, SpoolPosition, SpoolReply, SpoolRequest, SpoolState, SpoolWrite } from './spool-thread.ts';
+import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
+import type {
+  SpoolMessage,
+  SpoolPosition,
+  SpoolRange,
+  SpoolReply,
+  SpoolRequest,
+  SpoolState,
+  SpoolWrite,
+} from './spool-thread.ts';
 
 export type Spool = ReturnType<typeof createSpool>;
-export type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-store.ts';
+export type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
 export type { SpoolWrite } from './spool-thread.ts';
 
 export interface SpoolOptions {
@@ -31,7 +39,7 @@ export interface SpoolOptions {
   readonly startThread?: (options: object) => Worker;
 }
 
-/** A batch as read from one subfolder: what `remove` needs to forget it. */
+/** A batch as read from one subfolder, without a gap: what `remove` needs to forget it. */
 export interface SpoolBatch<Entry> {
   readonly folder: string;
   readonly entries: readonly Entry[];
@@ -209,18 +217,21 @@ export function createSpool(options: SpoolOptions) {
 
     /** Forgets a batch. What the disk refuses to delete is still not given out again while this process lives. */
     async remove(brand: string, { folder, entries }: SpoolBatch<SpooledEntry>): Promise<void> {
-      const upToId = entries.at(-1)?.id;
-      if (upToId !== undefined) await link.call({ op: 'remove', brand, folder, upToId });
+      const ids = rangeOf(entries);
+      if (ids !== undefined) await link.call({ op: 'remove', brand, folder, ids });
     },
 
-    async readQuarantine(limit: number): Promise<SpoolBatch<SpooledQuarantineEntry>> {
-      const reply = await link.call({ op: 'readQuarantine', limit });
+    async readQuarantine(
+      limit: number,
+      behind: SpoolPosition = new Map(),
+    ): Promise<SpoolBatch<SpooledQuarantineEntry>> {
+      const reply = await link.call({ op: 'readQuarantine', limit, behind });
       return reply.op === 'readQuarantine' ? reply : { folder: '', entries: [] };
     },
 
     async removeQuarantine({ folder, entries }: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {
-      const upToId = entries.at(-1)?.id;
-      if (upToId !== undefined) await link.call({ op: 'removeQuarantine', folder, upToId });
+      const ids = rangeOf(entries);
+      if (ids !== undefined) await link.call({ op: 'removeQuarantine', folder, ids });
     },
 
     /** Looks for orphans now rather than within the next seconds. */
@@ -231,6 +242,12 @@ export function createSpool(options: SpoolOptions) {
     /** Entries stay on the disk for whoever adopts the subfolder. */
     close: () => link.close(),
   };
+}
+
+/** Undefined for none. */
+function rangeOf(entries: readonly { readonly id: number }[]): SpoolRange | undefined {
+  const [first, last] = [entries.at(0), entries.at(-1)];
+  return first === undefined || last === undefined ? undefined : [first.id, last.id];
 }
 
 function writesOf(reply: SpoolReply, count: number): readonly SpoolWrite[] {

@@ -76,7 +76,8 @@ local function writeGathered()
   queued = queued + #added
   added, claimed, replaced = {}, {}, {}
   for part, ledger in ipairs(ledgers) do
-    if #ledger > 0 then redis.call('ZADD', KEYS[9 + part], unpack(ledger)) end
+    -- By now the jobs are queued: a look-up key that somebody gave another type stops none of them.
+    if #ledger > 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(ledger)) end
   end
   ledgers = { {}, {}, {} }
 end
@@ -116,20 +117,31 @@ local function keepConflict(digest, nonce, status, amount, receivedAt, data)
   redis.call('PEXPIRE', conflicts, claimTtl)
 end
 
+-- Undefined for a claim that cannot be read (another type, foreign text): it proves no delivery, so the callback is
+-- queued. It has the webhook-id that it would have had before.
+local claimPattern = '^([^,]*),(%d+),(%d+),([^,]*),([^,]*),([^,]*)(.*)$'
+local function readClaim(claimKey)
+  local claim = redis.pcall('GET', claimKey)
+  if type(claim) == 'table' and not string.find(claim['err'], '^WRONGTYPE') then error(claim) end
+  return type(claim) == 'string' and string.find(claim, claimPattern) and claim
+end
+
 local function accept(at)
   local digest, nonce, known, receivedAt = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local merchantDigest, data, source = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
   local part, referenceDigest = tonumber(ARGV[at + 8]), ARGV[at + 9]
   local claimKey = base .. '/c:' .. digest
-  local isFirst = redis.call('SET', claimKey, nonce .. ',0,0,' .. known, 'NX', 'PX', claimTtl)
-  local claim = not isFirst and redis.call('GET', claimKey)
+  local own = nonce .. ',0,0,' .. known
+  local isFirst = redis.call('SET', claimKey, own, 'NX', 'PX', claimTtl)
+  local claim = not isFirst and readClaim(claimKey)
+  if not isFirst and not claim then redis.call('SET', claimKey, own, 'PX', claimTtl) end
   local corrects
 
   if not claim then
     claimed[#claimed + 1] = claimKey
   else
     local ownNonce, ownSequence, duplicates, since, ownStatus, ownAmount, rest =
-      string.match(claim, '^([^,]*),(%d+),(%d+),([^,]*),([^,]*),([^,]*)(.*)$')
+      string.match(claim, claimPattern)
     if ownNonce == nonce then return 'queued' end -- a retried call finds its own work done
     local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
     local same = ownStatus == status and (ownAmount == amount or ownAmount == '' or amount == '')
@@ -160,12 +172,12 @@ local function accept(at)
   noteInLedger(part, receivedAt, jobId)
   if merchantDigest ~= '' then
     local merchantKey = base .. '/m:' .. merchantDigest
-    redis.call('HSET', merchantKey, digest, '')
+    redis.pcall('HSET', merchantKey, digest, '')
     redis.call('PEXPIRE', merchantKey, merchantTtl)
   end
   if referenceDigest ~= '' then
     local otherKinds = base .. '/o:' .. referenceDigest
-    redis.call('HSET', otherKinds, string.match(known, ',([^,]*),'), digest)
+    redis.pcall('HSET', otherKinds, string.match(known, ',([^,]*),'), digest)
     redis.call('PEXPIRE', otherKinds, claimTtl)
   end
   return 'queued'

@@ -40,7 +40,9 @@ export async function readClaims(
   });
 }
 
+/** Undefined for what accept.lua could not read either. */
 export function parseClaim(digest: string, text: string): Claim | undefined {
+  if (!/^[^,]*,\d+,\d+,/.test(text)) return undefined;
   const [nonce, sequence, duplicates, receivedAt, status, amount, state, deliveredAt] = text.split(',');
   if (nonce === undefined || receivedAt === undefined || status === undefined || amount === undefined) return undefined;
   return {

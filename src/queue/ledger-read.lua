@@ -15,6 +15,17 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[4], 0, activeMax - 1)) do
   active[id] = true
 end
 
+-- A key of ours that somebody gave another type hides itself, not the page that it stands on.
+local function textOf(key)
+  local text = redis.pcall('GET', key)
+  return type(text) == 'string' and text or ''
+end
+
+local function pairsOf(key)
+  local pairs = redis.pcall('HGETALL', key)
+  return pairs['err'] and {} or pairs
+end
+
 local jobs = {}
 for index = 4, #ARGV do
   local id = ARGV[index]
@@ -26,7 +37,7 @@ for index = 4, #ARGV do
   end
   jobs[#jobs + 1] = {
     id,
-    redis.call('GET', base .. '/c:' .. digest) or '',
+    textOf(base .. '/c:' .. digest),
     fields,
     redis.call('ZSCORE', KEYS[1], id) or '',
     redis.call('ZSCORE', KEYS[2], id) or '',
@@ -34,7 +45,7 @@ for index = 4, #ARGV do
     active[id] and 1 or 0,
     redis.call('LLEN', key .. ':logs'),
     logLines > 0 and redis.call('LRANGE', key .. ':logs', -logLines, -1) or {},
-    logLines > 0 and redis.call('HGETALL', base .. '/x:' .. digest) or {},
+    logLines > 0 and pairsOf(base .. '/x:' .. digest) or {},
   }
 end
 return jobs

@@ -41,12 +41,12 @@ end
 /** KEYS ids, bytes, unverified, entry; ARGV base, max bytes, not before, id, at, ttl, bytes, then fields. */
 const addLua = `${trimLua}
 local ids, bytesKey, unverified, entry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-if redis.call('EXISTS', entry) == 1 then return 0 end -- a repeated call finds its own work done
+if redis.call('ZSCORE', ids, ARGV[4]) then return 0 end -- a repeated call finds its own work done
 for at = 8, #ARGV, 2 do redis.call('HSET', entry, ARGV[at], ARGV[at + 1]) end
 redis.call('HSET', entry, 'bytes', ARGV[7])
 redis.call('PEXPIRE', entry, ARGV[6])
-redis.call('ZADD', ids, ARGV[5], ARGV[4])
 redis.call('INCRBY', bytesKey, ARGV[7])
+redis.call('ZADD', ids, ARGV[5], ARGV[4]) -- last: what stands here is complete
 return trim(ids, bytesKey, unverified, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
 `;
 

@@ -22,7 +22,8 @@ for at = 2, #ARGV - 4, 4 do
       job .. ':unsuccessful')
     for part = 2, 4 do redis.call('ZREM', KEYS[part], id) end
     local claimKey = base .. '/c:' .. digest
-    local claim = redis.call('GET', claimKey)
+    local claim = redis.pcall('GET', claimKey) -- an error where somebody gave it another type
+    if type(claim) ~= 'string' then claim = nil end
     local own, rest = string.match(claim or '', '^([^,]*)(,%d+,%d+,[^,]*,[^,]*,[^,]*)')
     if own == nonce then
       redis.call('SET', claimKey, own .. rest .. ',' .. state .. ',' .. deliveredAt, 'KEEPTTL')

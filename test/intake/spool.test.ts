@@ -7,6 +7,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createSpool, type Spool, type SpoolOptions } from '../../src/intake/spool.ts';
+import { listSpool } from '../../src/intake/spool-by-hand.ts';
+import { createListSpooled } from '../../src/operate/list-spooled.ts';
 import { canFillDisk, makeSmallDisk } from '../support/small-disk.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { spoolEntry } from './spool-entry.ts';
@@ -73,6 +75,21 @@ describe('what was stored', () => {
     await spool.close();
     expect(readdirSync(dir)).toEqual([]);
   });
+});
+
+test('large entries are read in batches bounded by bytes; lists go through all of them', async () => {
+  const { spool } = await open();
+  const references = Array.from({ length: 12 }, (_, index) => `r${index}`);
+  for (const reference of references) await spool.append(spoolEntry(reference, 'default', 200_000));
+  const batch = await spool.readBatch('default', 256);
+  expect(batch.entries.length).toBeGreaterThan(1);
+  expect(batch.entries.length).toBeLessThan(8);
+  const listed = await createListSpooled(spool, ['default'])(10, undefined);
+  expect(listed.map(({ gatewayReference }) => gatewayReference)).toEqual(references.slice(0, 10));
+  expect(JSON.stringify(listed)).not.toContain('xxxx');
+  await spool.close();
+  const [folder] = listSpool(dir);
+  expect(folder?.callbacks.map(({ gatewayReference }) => gatewayReference)).toEqual(references);
 });
 
 describe('the size limit', () => {

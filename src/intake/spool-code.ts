@@ -1,0 +1,22 @@
+// Stable names for what goes wrong with a spool.
+
+const sqliteCodes = new Map([
+  [5, 'SPOOL_LOCKED'],
+  [6, 'SPOOL_LOCKED'],
+  [8, 'SPOOL_READ_ONLY'],
+  [10, 'SPOOL_IO'],
+  [11, 'SPOOL_CORRUPT'],
+  [13, 'SPOOL_DISK_FULL'],
+  [14, 'SPOOL_CANNOT_OPEN'],
+  [26, 'SPOOL_CORRUPT'],
+]);
+
+/** A stable name for what went wrong: SQLite's primary result code, else the system's own code. */
+export function spoolCodeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'SPOOL_FAILED';
+  if ('errcode' in error && typeof error.errcode === 'number')
+    return sqliteCodes.get(error.errcode % 256) ?? 'SPOOL_FAILED';
+  if ('code' in error && typeof error.code === 'string')
+    return error.code === 'ENOSPC' ? 'SPOOL_DISK_FULL' : error.code;
+  return 'SPOOL_FAILED';
+}
