@@ -176,8 +176,9 @@ describe('what it decides', () => {
   });
 
   test('leaves nothing claimed that is not queued where a batch breaks off in its middle', async () => {
-    const items = ['first', 'broken', 'last'].map((merchantReference) => itemOf({ merchantReference }));
-    const key = keysOf.merchantReference(queue, referenceDigest('default', 'merchant', 'broken'));
+    const broken = itemOf();
+    const items = [itemOf(), broken, itemOf()];
+    const key = `${queue.base}:${jobIdOf(digestFor(broken.callback.gatewayReference), broken.nonce)}`;
     await redis.set(key, 'not what belongs here');
     await expect(accept(items)).rejects.toThrow('WRONGTYPE');
     expect(await redis.exists(`${queue.base}:marker`)).toBe(1); // what is queued is worked on at once
