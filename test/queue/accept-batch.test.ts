@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { digestOf, referenceDigest, terminalKind } from '../../src/callback/identity.ts';
+import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/queue/accept-batch.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/queue/brand-queue.ts';
 import { readClaims } from '../../src/queue/claims.ts';
