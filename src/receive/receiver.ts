@@ -14,7 +14,7 @@ import { cannotListen } from '../runtime/listen-error.ts';
 import { createApiKeys } from './api-keys.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
 import { createRequestIds } from './request-id.ts';
-import { createTrustedProxies } from './trusted-proxies.ts';
+import { clientAddress, createTrustedProxies } from './trusted-proxies.ts';
 import { watchApiKeys } from './watch-api-keys.ts';
 
 /** A header block of a callback is a few hundred bytes. */
@@ -45,7 +45,6 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   const app = fastify({
     ...times,
     logger: false, // one wide line per callback is written by hand
-    trustProxy: config.TRUST_PROXY.length > 0 ? isTrusted : false,
     bodyLimit: config.BODY_LIMIT,
     genReqId: createRequestIds(isTrusted),
     http: {
@@ -64,7 +63,11 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   await app.register(rateLimit, { global: false });
-  const countFailure = app.createRateLimit({ max: config.AUTH_FAILURES_PER_MINUTE, timeWindow: 60_000 });
+  const countFailure = app.createRateLimit({
+    max: config.AUTH_FAILURES_PER_MINUTE,
+    timeWindow: 60_000,
+    keyGenerator: (request) => clientAddress(request.raw, isTrusted),
+  });
 
   // Hooks with a callback: an async one costs every callback a promise.
   app.addHook('onRequest', (request, reply, done) => {
@@ -159,7 +162,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
       return sendProblem(request, reply, limited, { close: true });
     }
     metrics.callbacks.inc({ outcome: 'unauthorized' });
-    log.warn({ event: 'callback.unauthorized', requestId: request.id, address: request.ip });
+    log.warn({ event: 'callback.unauthorized', requestId: request.id, address: clientAddress(request.raw, isTrusted) });
     return sendProblem(request, reply, unauthorized, { close: true });
   }
 

@@ -1,6 +1,7 @@
 // Whose forwarded headers are believed: the addresses and CIDRs of TRUST_PROXY. One answer for all of them, so that the
 // client's address and the request id cannot be taken from different senders.
-import { BlockList, isIP } from 'node:net';
+import type { IncomingMessage } from 'node:http';
+import { BlockList, isIP, SocketAddress } from 'node:net';
 
 /** @param trusted addresses and CIDRs, valid */
 export function createTrustedProxies(trusted: readonly string[]): (address: string | undefined) => boolean {
@@ -11,6 +12,41 @@ export function createTrustedProxies(trusted: readonly string[]): (address: stri
     else proxies.addSubnet(address, Number(bits), familyOf(address));
   }
   return (address) => address !== undefined && isIP(address) !== 0 && proxies.check(address, familyOf(address));
+}
+
+/** What is read of a request. */
+export interface ForwardedRequest {
+  readonly headers: Pick<IncomingMessage['headers'], 'x-forwarded-for'>;
+  readonly socket: { readonly remoteAddress?: string | undefined };
+}
+
+/**
+ * The client's address: of `X-Forwarded-For`, from its end, the first that is no trusted proxy's. Without a port, and in
+ * one spelling for each address, since failures are counted by it. Where a proxy names nothing that is an address, it
+ * is the proxy's own.
+ */
+export function clientAddress(
+  { headers, socket }: ForwardedRequest,
+  isTrusted: (address: string | undefined) => boolean,
+): string {
+  let address = plainAddress(socket.remoteAddress ?? '') ?? '';
+  const forwarded = [headers['x-forwarded-for'] ?? ''].flat().join(',').split(',');
+  while (isTrusted(address)) {
+    const named = plainAddress(forwarded.pop() ?? '');
+    if (named === undefined) return address;
+    address = named;
+  }
+  return address;
+}
+
+/** `203.0.113.8:40000`, `[2001:db8::1]:443`, quotes and zones are what proxies add to an address. */
+function plainAddress(text: string): string | undefined {
+  const bare = text.trim().replaceAll('"', '');
+  const withoutPort = /^\[([^\]]*)\]/.exec(bare)?.[1] ?? /^([\d.]+):/.exec(bare)?.[1] ?? bare;
+  const withoutZone = withoutPort.replace(/%.*$/s, '');
+  if (isIP(withoutZone) === 0) return undefined;
+  const { address } = new SocketAddress({ address: withoutZone, family: familyOf(withoutZone) });
+  return /^::ffff:([\d.]+)$/i.exec(address)?.[1] ?? address;
 }
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {

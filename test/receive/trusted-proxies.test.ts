@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createTrustedProxies } from '../../src/receive/trusted-proxies.ts';
+import { clientAddress, createTrustedProxies, type ForwardedRequest } from '../../src/receive/trusted-proxies.ts';
 
 test.for([
   [
@@ -19,3 +19,49 @@ test.for([
   expect(inside.filter((address) => !isTrusted(address))).toEqual([]);
   expect([...outside, undefined].filter((address) => isTrusted(address))).toEqual([]);
 });
+
+test.for([
+  ['203.0.113.8', '203.0.113.8'],
+  ['203.0.113.8:40000', '203.0.113.8'],
+  [' 203.0.113.8:1 ', '203.0.113.8'],
+  ['"203.0.113.8:40000"', '203.0.113.8'],
+  ['::ffff:203.0.113.8', '203.0.113.8'],
+  ['[::ffff:203.0.113.8]:9', '203.0.113.8'],
+  ['::ffff:cb00:7108', '203.0.113.8'],
+  ['2001:db8::1', '2001:db8::1'],
+  ['[2001:db8::1]', '2001:db8::1'],
+  ['[2001:db8::1]:443', '2001:db8::1'],
+  ['"[2001:db8::1]:443"', '2001:db8::1'],
+  ['2001:0DB8:0:0::0001', '2001:db8::1'],
+  ['[2001:DB8::1]:44321', '2001:db8::1'],
+  ['fe80::1%eth0', 'fe80::1'],
+  ['6.6.6.6, 203.0.113.8:40000', '203.0.113.8'],
+  ['203.0.113.8:40000, 10.0.0.7', '203.0.113.8'],
+  ['203.0.113.8:40000, 10.0.0.7:5555, [fd00::5]:80', '203.0.113.8'],
+  [['6.6.6.6', '203.0.113.8:40000'], '203.0.113.8'],
+  ['10.0.0.9:1, 10.0.0.8:2', '10.0.0.9'],
+  // What is no address names nobody: then it is the proxy's.
+  ['unknown', '10.0.0.1'],
+  ['_hidden:1', '10.0.0.1'],
+  ['203.0.113.8, ', '10.0.0.1'],
+  ['203.0.113.8.9:1', '10.0.0.1'],
+  ['[junk]:1', '10.0.0.1'],
+  ['', '10.0.0.1'],
+  [undefined, '10.0.0.1'],
+] as const)('a trusted proxy’s X-Forwarded-For %j names %s', ([forwarded, expected]) => {
+  const isTrusted = createTrustedProxies(['10.0.0.0/8', 'fd00::/8']);
+  expect(clientAddress(requestOf('10.0.0.1', forwarded), isTrusted)).toBe(expected);
+  expect(clientAddress(requestOf('::ffff:10.0.0.1', forwarded), isTrusted)).toBe(expected);
+});
+
+test('nobody else’s X-Forwarded-For names anybody', () => {
+  const isTrusted = createTrustedProxies(['10.0.0.0/8']);
+  expect(clientAddress(requestOf('192.0.2.1', '203.0.113.8'), isTrusted)).toBe('192.0.2.1');
+  expect(clientAddress(requestOf('10.0.0.1', '203.0.113.8'), createTrustedProxies([]))).toBe('10.0.0.1');
+});
+
+function requestOf(remoteAddress: string, forwarded: string | readonly string[] | undefined): ForwardedRequest {
+  // Node joins repeated headers of this name; a list is what other servers would hand over.
+  const header = typeof forwarded === 'object' ? forwarded.join(', ') : forwarded;
+  return { headers: header === undefined ? {} : { 'x-forwarded-for': header }, socket: { remoteAddress } };
+}
