@@ -16,7 +16,7 @@ export function createTrustedProxies(trusted: readonly string[]): (address: stri
 
 /** What is read of a request. */
 export interface ForwardedRequest {
-  readonly headers: Pick<IncomingMessage['headers'], 'x-forwarded-for'>;
+  readonly headers: IncomingMessage['headers'];
   readonly socket: { readonly remoteAddress?: string | undefined };
 }
 
@@ -30,11 +30,12 @@ export function clientAddress(
   isTrusted: (address: string | undefined) => boolean,
 ): string {
   let address = plainAddress(socket.remoteAddress ?? '') ?? '';
-  const forwarded = [headers['x-forwarded-for'] ?? ''].flat().join(',').split(',');
+  const forwarded = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
+  const named = forwarded.filter((entry) => entry.trim() !== '').map(plainAddress);
   while (isTrusted(address)) {
-    const named = plainAddress(forwarded.pop() ?? '');
-    if (named === undefined) return address;
-    address = named;
+    const next = named.pop();
+    if (next === undefined) return address;
+    address = next;
   }
   return address;
 }
@@ -42,7 +43,7 @@ export function clientAddress(
 /** `203.0.113.8:40000`, `[2001:db8::1]:443`, quotes and zones are what proxies add to an address. */
 function plainAddress(text: string): string | undefined {
   const bare = text.trim().replaceAll('"', '');
-  const withoutPort = /^\[([^\]]*)\]/.exec(bare)?.[1] ?? /^([\d.]+):/.exec(bare)?.[1] ?? bare;
+  const withoutPort = /^\[([^\]]*)\]/.exec(bare)?.[1] ?? /^(\d+\.[\d.]+):/.exec(bare)?.[1] ?? bare;
   const withoutZone = withoutPort.replace(/%.*$/s, '');
   if (isIP(withoutZone) === 0) return undefined;
   const { address } = new SocketAddress({ address: withoutZone, family: familyOf(withoutZone) });

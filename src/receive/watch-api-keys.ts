@@ -2,9 +2,10 @@
 //
 // The file is polled by its path: container platforms replace secrets by swapping links, which watching the file
 // itself would miss. A file that became unreadable or invalid changes nothing, and is complained about.
-import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { unwatchFile, watchFile } from 'node:fs';
 import { parseApiKeys } from '../runtime/brands.ts';
 import type { Log } from '../runtime/log.ts';
+import { readTextFile } from '../runtime/read-text-file.ts';
 import type { ApiKeys } from './api-keys.ts';
 
 const pollMs = 1_000;
@@ -44,7 +45,7 @@ export function watchApiKeys({ file, apiKeys, brands: known, log }: WatchedApiKe
 
 function read(file: string): string | undefined {
   try {
-    return readFileSync(file, 'utf8').trim();
+    return readTextFile(file).trim();
   } catch {
     return undefined;
   }

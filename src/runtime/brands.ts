@@ -2,10 +2,10 @@
 //
 // A brand without a FORWARD_URL, FORWARD_SECRET or GATEWAY_BASE_URL of its own uses the one of the brand `default`.
 // Keys are never shared between brands: a brand's gateway key is its own GATEWAY_API_KEY, else its PAYALO_API_KEYS.
-import { readFileSync } from 'node:fs';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import * as z from 'zod';
 import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
+import { readTextFile } from './read-text-file.ts';
 
 export interface Brand {
   readonly name: string;
@@ -152,7 +152,7 @@ function isHeader(name: string, value: string): boolean {
 
 function readJson(file: string): unknown {
   try {
-    return JSON.parse(readFileSync(file, 'utf8'));
+    return JSON.parse(readTextFile(file));
   } catch {
     return undefined;
   }

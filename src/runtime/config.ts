@@ -3,7 +3,7 @@
 // Promises: every problem is found at once, each as one line that names its variable and never repeats a secret;
 // what comes out is complete and valid, so that no other module checks it again. The variables and their defaults are
 // the contract's table; `.env.example` lists them all and a test holds the two together.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
 import { parseEnv } from 'node:util';
@@ -12,6 +12,7 @@ import { buildBrands, type Brand } from './brands.ts';
 import { parseDurationMs } from './duration.ts';
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
 import { parseTimeMs } from './parse-time.ts';
+import { readTextFile } from './read-text-file.ts';
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
 
 export const roleNames = ['receive', 'work', 'reconcile'] as const;
@@ -123,9 +124,7 @@ export const variableNames: readonly string[] = Object.keys(variables.shape);
 
 /** The process's environment over an optional `.env` of the working folder. */
 export function readEnvironment(envFile = '.env'): Environment {
-  const fromFile = statSync(envFile, { throwIfNoEntry: false })?.isFile()
-    ? parseEnv(readFileSync(envFile, 'utf8'))
-    : {};
+  const fromFile = statSync(envFile, { throwIfNoEntry: false })?.isFile() ? parseEnv(readTextFile(envFile)) : {};
   return { ...fromFile, ...process.env };
 }
 
@@ -172,7 +171,7 @@ function resolveValues(environment: Environment, problems: string[]): Record<str
 
 function readValueFile(name: string, file: string, problems: string[]): string | undefined {
   try {
-    return readFileSync(file, 'utf8').trim() || undefined;
+    return readTextFile(file).trim() || undefined;
   } catch (error) {
     problems.push(
       `${name}_FILE: ${file} cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'})`,

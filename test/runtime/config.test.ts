@@ -96,6 +96,34 @@ test('reads .env where it is a file; a folder of that name, as container engines
   rmSync(dir, { recursive: true });
 });
 
+test('reads `.env`, and the files that variables name, whatever mark and line endings an editor gave them', () => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'config-'));
+  const text = `PAYALO_API_KEYS=${key}\nBODY_LIMIT=4096\n`;
+  const windows = text.replaceAll('\n', '\r\n');
+  const encodings = [
+    Buffer.from(`\ufeff${text}`),
+    Buffer.from(`\ufeff${windows}`),
+    Buffer.from(`\ufeff${windows}`, 'utf16le'),
+    Buffer.from(`\ufeff${windows}`, 'utf16le').swap16(),
+    Buffer.from(windows),
+  ];
+  for (const bytes of encodings) {
+    writeFileSync(path.join(dir, 'env'), bytes);
+    expect(configOf(readEnvironment(path.join(dir, 'env')))).toMatchObject({
+      BODY_LIMIT: 4_096,
+      brands: new Map([['default', expect.objectContaining({ apiKeys: [key] })]]),
+    });
+  }
+  writeFileSync(path.join(dir, 'keys'), `\ufeff${key}\r\n`);
+  writeFileSync(path.join(dir, 'headers'), '\ufeff{ "x-a": "b" }\r\n');
+  const files = { PAYALO_API_KEYS_FILE: path.join(dir, 'keys'), FORWARD_HEADERS_FILE: path.join(dir, 'headers') };
+  expect(configOf({ ...files, FORWARD_URL: url }).brands.get('default')).toMatchObject({
+    apiKeys: [key],
+    forwardHeaders: { 'x-a': 'b' },
+  });
+  rmSync(dir, { recursive: true });
+});
+
 test('takes an empty string for unset, and reads X from the file that X_FILE names', () => {
   const dir = mkdtempSync(path.join(tmpdir(), 'config-'));
   const file = path.join(dir, 'keys');
