@@ -7,6 +7,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
+import { addBrand } from './cli/brand.ts';
 import { addDoctor } from './cli/doctor.ts';
 import { addErase } from './cli/erase.ts';
 import { exitCodes } from './cli/exit-codes.ts';
@@ -40,6 +41,7 @@ export function createProgram(): Command {
   addDoctor(program);
   addSpool(program);
   addErase(program);
+  addBrand(program);
   addSimulate(program);
   return program;
 }

@@ -11,6 +11,7 @@ import { createSpool } from './intake/spool.ts';
 import { createStore } from './intake/store.ts';
 import { runStartChecks } from './operate/doctor.ts';
 import { createOperator } from './operate/operator.ts';
+import { createBrandGate } from './queue/brand-gate.ts';
 import { brandQueue } from './queue/brand-queue.ts';
 import { createRedis, type RedisConnection } from './queue/connections.ts';
 import { createReceiver } from './receive/receiver.ts';
@@ -48,6 +49,12 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     return connection;
   };
 
+  const operateRedis = connect('operate');
+  const connectBy = delay(config.ACK_BUDGET, undefined, { ref: false });
+  await Promise.race([whenReady(operateRedis), connectBy]);
+  const gate = createBrandGate({ redis: operateRedis, config, log });
+  await gate.start();
+
   const spool = createSpool({
     dir: config.SPOOL_DIR,
     maxBytes: config.SPOOL_MAX_BYTES,
@@ -63,6 +70,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       createStore({
         connections: intakeConnections,
         queue: brandQueue(brand, config),
+        gate,
         times: config,
         waitReplicas: config.REDIS_WAIT_REPLICAS,
         waitTimeoutMs: Math.ceil(config.ACK_BUDGET / 2),
@@ -91,12 +99,11 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   await spool.ready();
   drain.start();
   quarantine.start();
-  const operateRedis = connect('operate');
   const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
 
   // Before any listener: a handler module that cannot be used stops the start.
   const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics, tracing }) : undefined;
-  await delivery?.start();
+  await delivery?.check();
 
   const receiver = config.roles.has('receive')
     ? await createReceiver({
@@ -111,7 +118,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     : undefined;
   // Whoever calls first shall not meet a connection that is still being made; a Redis that is out is not waited for.
   const connected = Promise.all([...intakeConnections, operateRedis].map(whenReady));
-  await Promise.race([connected, delay(config.ACK_BUDGET)]);
+  await Promise.race([connected, connectBy]);
   if (receiver !== undefined) {
     log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
   }
@@ -134,13 +141,19 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   const reconciliation = config.roles.has('reconcile')
     ? createReconciliation({ config, log, metrics, redis: connect('reconcile'), intake })
     : undefined;
-  await reconciliation?.start();
+  const begin = async () => {
+    await delivery?.start();
+    await reconciliation?.start();
+  };
+  if (gate.isOpen()) await begin();
+  else void gate.whenOpen.then(begin);
 
   return {
     async stop() {
       const endsAtMs = performance.now() + config.SHUTDOWN_TIMEOUT - stopMarginMs;
       const leftMs = () => Math.max(endsAtMs - performance.now(), 0);
       isStopping = true;
+      gate.stop();
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close(config.SHUTDOWN_TIMEOUT * closeShare);

@@ -40,11 +40,16 @@ export function createDelivery(dependencies: DeliveryDependencies) {
   const stopping = new AbortController();
   let redis: RedisConnection | undefined;
   let workers: ReturnType<typeof startBrandWorker>[] = [];
+  let checked: Promise<void> | undefined;
+  const check = () => (checked ??= destinations.check());
 
   return {
-    /** Throws ConfigError where HANDLER_MODULE cannot be used. Does not wait for Redis. */
+    /** Throws ConfigError where HANDLER_MODULE cannot be used. */
+    check,
+
+    /** The same; does not wait for Redis. */
     async start(): Promise<void> {
-      await destinations.check();
+      await check();
       if (destinations.attempts.size === 0) return;
       const connection = createRedis(config.redis, { kind: 'worker' }, 'deliver', log);
       redis = connection;

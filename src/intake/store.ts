@@ -8,18 +8,22 @@ import type { Store } from './intake.ts';
 export interface StoreDependencies {
   readonly connections: readonly RedisConnection[];
   readonly queue: BrandQueue;
+  /** Throws while nothing may be enqueued. */
+  readonly gate?: { check(): void };
   readonly times: AcceptTimes;
   readonly waitReplicas: number;
   readonly waitTimeoutMs: number;
 }
 
-export function createStore({ connections, queue, times, waitReplicas, waitTimeoutMs }: StoreDependencies): Store {
+export function createStore(dependencies: StoreDependencies): Store {
+  const { connections, queue, gate, times, waitReplicas, waitTimeoutMs } = dependencies;
   const wait = { replicas: waitReplicas, timeoutMs: waitTimeoutMs };
   const lanes = connections.map((redis) => ({ redis, acceptBatch: createAcceptBatch(redis, queue, times, wait) }));
   let next = 0;
 
   return {
     async batch(items) {
+      gate?.check();
       const lane = lanes[next % lanes.length];
       next += 1;
       if (lane === undefined) throw new TypeError('A store needs a connection.');

@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { digestOf, isTerminal, kindOf, referenceDigest } from '../callback/identity.ts';
 import type { Callback } from '../callback/parse-callback.ts';
-import { keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
+import { hopsMax, namesOf, noLineage, parseLineage, type Lineage } from './brand-lineage.ts';
+import { brandQueue, keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
 import { claimAmount, claimStatus } from './claims.ts';
 import { createConfirmedCall, type Confirmation } from './confirmed-call.ts';
 import type { RedisConnection } from './connections.ts';
-import { jobName, jobOptions, type Source } from './job.ts';
+import { jobName, jobOptions, toBrand, type Source } from './job.ts';
 import { quarantineTtlSlackMs } from './quarantine-store.ts';
 
 export interface AcceptItem {
@@ -32,9 +33,15 @@ export interface AcceptTimes {
 /** As many as keep one call short; Redis serves nobody else meanwhile. */
 export const batchSizeMax = 16;
 
-export const acceptKeyCount = 16;
+export const acceptKeyCount = 18;
 
 const outcomesSchema = z.array(z.enum(acceptOutcomes));
+const replySchema = z.union([
+  outcomesSchema,
+  z
+    .tuple([z.literal('lineage'), z.string(), z.enum(['0', '1'])])
+    .transform(([, text, held]) => ({ text, isHeld: held === '1' })),
+]);
 const command = 'payaloAccept';
 const options = JSON.stringify(jobOptions);
 /** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. */
@@ -45,22 +52,56 @@ export const acceptScript = readFileSync(new URL('./accept.lua', import.meta.url
 
 export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 
+interface Batch {
+  readonly outcomes: readonly AcceptOutcome[];
+  readonly confirmed: boolean;
+}
+
+/** `brand move` copies what is known of the brand: until that is complete a duplicate could not be told. */
+export class BrandHeldError extends Error {
+  readonly code = 'BRAND_IS_MOVED';
+}
+
 /** Teaches a connection the script; call once per connection. */
 export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
   redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
   const argumentsOf = acceptArguments(queue, times, wait.replicas === 0 ? 'plain' : 'marked');
   const callConfirmed = createConfirmedCall(redis, { lua: acceptScript, numberOfKeys: acceptKeyCount }, wait);
+  let lineage: Lineage = noLineage;
+  let lineageText = '';
 
   /**
    * One outcome per item, in order, and whether enough replicas confirmed. Throws where Redis refused, timed out or is
    * away: then nothing is known.
    */
-  return async function acceptBatch(items: readonly AcceptItem[]) {
-    const args = argumentsOf(items);
-    if (wait.replicas === 0) return { outcomes: outcomesSchema.parse(await run(redis, args)), confirmed: true };
-    const { result, confirmed } = await callConfirmed(args);
-    return { outcomes: outcomesSchema.parse(result), confirmed };
+  return async function acceptBatch(items: readonly AcceptItem[], hops = 0): Promise<Batch> {
+    for (let tries = 0; tries <= hopsMax; tries += 1) {
+      const { reply, confirmed } = await call(argumentsOf(items, namesOf(queue, lineage), lineageText));
+      if (!('text' in reply)) return { outcomes: reply, confirmed };
+      if (reply.isHeld) throw new BrandHeldError(`${queue.brand} is being moved`);
+      const found = parseLineage(reply.text);
+      if (found.movedTo !== undefined) return handOver(found.movedTo, items, hops); // never kept: it may come back
+      lineage = found;
+      lineageText = reply.text;
+    }
+    throw new Error(`The lineage of ${queue.brand} changes all the time.`);
   };
+
+  async function call(args: readonly (string | number)[]) {
+    if (wait.replicas === 0) return { reply: replySchema.parse(await run(redis, args)), confirmed: true };
+    const { result, confirmed } = await callConfirmed(args);
+    return { reply: replySchema.parse(result), confirmed };
+  }
+
+  /** To the brand that took this one over. */
+  async function handOver(brand: string, items: readonly AcceptItem[], hops: number): Promise<Batch> {
+    if (hops === hopsMax) throw new Error(`${queue.brand} was moved in a circle.`);
+    const acceptThere = createAcceptBatch(redis, brandQueue(brand, queue.naming), times, wait);
+    return acceptThere(
+      items.map((item) => ({ ...item, data: toBrand(item.data, brand) })),
+      hops + 1,
+    );
+  }
 }
 
 /** What the script is called with, its keys first. */
@@ -70,9 +111,11 @@ export function acceptArguments(queue: BrandQueue, times: AcceptTimes, mode: Acc
   const quarantineTtlMs = times.QUARANTINE_RETAIN + quarantineTtlSlackMs;
   const fixed = [times.DEDUP_TTL, merchantTtlMs, quarantineTtlMs, jobName, options, queue.brand, mode];
 
-  return (items: readonly AcceptItem[]): (string | number)[] => {
+  return (items: readonly AcceptItem[], names = [queue.brand], lineageText = ''): (string | number)[] => {
+    const formerNames = names.slice(1);
     const args: (string | number)[] = [...keys, queue.base, Date.now(), ...fixed];
-    for (const item of items) pushItem(args, queue.brand, item);
+    args.push(lineageText, formerNames.length, ...formerNames);
+    for (const item of items) pushItem(args, names, item);
     return args;
   };
 }
@@ -95,10 +138,12 @@ function acceptKeys(queue: BrandQueue): string[] {
     keysOf.quarantineBytes(queue),
     keysOf.unverified(queue),
     keysOf.mark(queue),
+    keysOf.lineage(queue),
+    keysOf.lineageHold(queue),
   ];
 }
 
-function pushItem(args: (string | number)[], brand: string, item: AcceptItem): void {
+function pushItem(args: (string | number)[], [brand = '', ...formerNames]: readonly string[], item: AcceptItem): void {
   const { gatewayReference, merchantReference, status, finalAmount } = item.callback;
   const kind = kindOf(status);
   if (kind === undefined) throw new TypeError('A pending callback has no identity and is never enqueued.');
@@ -113,4 +158,5 @@ function pushItem(args: (string | number)[], brand: string, item: AcceptItem): v
     ledgerParts.indexOf(ledgerPartOf(status)) + 1,
     isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
   );
+  for (const name of formerNames) args.push(digestOf({ brand: name, gatewayReference, kind }));
 }

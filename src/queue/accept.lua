@@ -10,19 +10,26 @@
 
   KEYS[1] wait  [2] meta  [3] id  [4] active  [5] events  [6] marker  [7] delayed  [8] completed  [9] failed
        [10] ledger success  [11] ledger failed  [12] ledger other  [13] quarantine  [14] quarantine bytes  [15] unverified
-       [16] mark
+       [16] mark  [17] lineage  [18] lineage hold
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
        [8] brand  [9] mode: 'plain', or 'marked', which always writes something
-       then 9 per callback:
+       [10] the lineage that the caller knows  [11] number n of former names  then those names
+       then 9 + n per callback:
        [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
        [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON  [+7] source
        [+8] ledger part 1..3  [+9] reference digest, '' for the terminal kind
-  Returns for each callback 'queued', 'duplicate' or 'conflict'.
+       then the claim digest under each former name
+  Returns for each callback 'queued', 'duplicate' or 'conflict'; or, where the lineage is another than the caller knows,
+  and nothing done: 'lineage', the lineage, '1' while it holds callbacks back.
 ]]
 local base, now, claimTtl, merchantTtl, quarantineTtl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local name, options, brand, mode = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local fixed, width = 9, 9
+local formerNames = tonumber(ARGV[11])
+local fixed, width = 11 + formerNames, 9 + formerNames
+
+local lineage = redis.call('GET', KEYS[17]) or ''
+if lineage ~= ARGV[10] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
 
 local wait, meta, idKey, active, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, completed, failed = KEYS[7], KEYS[8], KEYS[9]
@@ -126,8 +133,20 @@ local function readClaim(claimKey)
   return type(claim) == 'string' and string.find(claim, claimPattern) and claim
 end
 
+-- The digest under which a callback is claimed, and the former name that it was made of, if it was one.
+local function claimedAs(at)
+  local own = ARGV[at + 1]
+  if formerNames == 0 or redis.call('EXISTS', base .. '/c:' .. own) == 1 then return own end
+  for index = 1, formerNames do
+    local former = ARGV[at + 9 + index]
+    if redis.call('EXISTS', base .. '/c:' .. former) == 1 then return former, ARGV[11 + index] end
+  end
+  return own
+end
+
 local function accept(at)
-  local digest, nonce, known, receivedAt = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local nonce, known, receivedAt = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local digest, identityBrand = claimedAs(at)
   local merchantDigest, data, source = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
   local part, referenceDigest = tonumber(ARGV[at + 8]), ARGV[at + 9]
   local claimKey = base .. '/c:' .. digest
@@ -166,6 +185,7 @@ local function accept(at)
   end
 
   local jobId = digest .. nonce
+  if identityBrand then data = string.format('%s,"identityBrand":"%s"}', string.sub(data, 1, -2), identityBrand) end
   addJob(jobId, data, receivedAt)
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end

@@ -10,6 +10,8 @@ export interface BrandQueue {
   readonly prefix: string;
   /** `prefix:name`; BullMQ's keys are `base:...`, ours `base/...`, so neither can be taken for the other. */
   readonly base: string;
+  /** What it was made of: the queues of other brands are found by it. */
+  readonly naming: QueueNaming;
 }
 
 export interface QueueNaming {
@@ -17,11 +19,12 @@ export interface QueueNaming {
   readonly QUEUE_PREFIX: string;
 }
 
-export function brandQueue(brand: string, { QUEUE_NAME, QUEUE_PREFIX }: QueueNaming): BrandQueue {
+export function brandQueue(brand: string, naming: QueueNaming): BrandQueue {
+  const { QUEUE_NAME, QUEUE_PREFIX } = naming;
   const own = brand === defaultBrand;
   const name = own ? QUEUE_NAME : `${QUEUE_NAME}.${brand}`;
   const prefix = own ? QUEUE_PREFIX : brandPrefix(QUEUE_PREFIX, brand);
-  return { brand, name, prefix, base: `${prefix}:${name}` };
+  return { brand, name, prefix, base: `${prefix}:${name}`, naming: { QUEUE_NAME, QUEUE_PREFIX } };
 }
 
 /** The brand stands inside the braces, where it decides the Cluster slot: `{payalo}` -> `{payalo.acme}`. */
@@ -72,6 +75,15 @@ export const keysOf = {
   sweepState: ({ base }: BrandQueue) => `${base}/sweep`,
   /** List: the last sweeps as JSON, newest first. */
   sweepReports: ({ base }: BrandQueue) => `${base}/sweeps`,
+  /** JSON: the names that the brand took over, or the name that took it over (brand-lineage.ts). */
+  lineage: ({ base }: BrandQueue) => `${base}/lineage`,
+  /** There while `brand move` copies claims here: nothing is accepted until they are complete. */
+  lineageHold: ({ base }: BrandQueue) => `${base}/lineage:hold`,
+  /** Hash: job id -> its place and score, of jobs that were taken out to be moved; text: the one process that moves. */
+  moving: ({ base }: BrandQueue) => `${base}/moving`,
+  mover: ({ base }: BrandQueue) => `${base}/mover`,
+  /** Set: ids of jobs that came from another brand and may still be there. */
+  taken: ({ base }: BrandQueue, from: string) => `${base}/taken:${from}`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;

@@ -3,10 +3,9 @@
 // duplicate is still one. Only for what is settled: an undelivered payment must not be lost by a privacy request.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { digestOf, referenceDigest, terminalKind } from '../callback/identity.ts';
 import { keysOf, type BrandQueue } from './brand-queue.ts';
-import { readClaims } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
+import { findClaimsOf } from './find-claims.ts';
 import { createJobReader, type JobRecord } from './ledger-read.ts';
 import { withoutAnswer } from './ledger-view.ts';
 import { quarantinedUnder } from './quarantined-under.ts';
@@ -44,11 +43,8 @@ export async function erase(
 
 /** Every job of the reference: of each status, and what corrections replaced. */
 async function recordsOf(redis: RedisConnection, queue: BrandQueue, gatewayReference: string): Promise<JobRecord[]> {
-  const { brand } = queue;
   const readJobs = createJobReader(redis);
-  const others = await redis.hvals(keysOf.otherKinds(queue, referenceDigest(brand, 'gateway', gatewayReference)));
-  const claims = await readClaims(redis, queue, [digestOf({ brand, gatewayReference, kind: terminalKind }), ...others]);
-  const ids = claims.flatMap((claim) => claim?.jobId ?? []);
+  const ids = (await findClaimsOf(redis, queue, gatewayReference, Infinity)).map(({ jobId }) => jobId);
   const records = await readJobs(queue, ids, { withLogs: true });
   const replaced = records.flatMap(({ corrects }) => corrects);
   return [...records, ...(await readJobs(queue, replaced, { withLogs: true }))];

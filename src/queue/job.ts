@@ -20,6 +20,10 @@ export const jobSchema = z.object({
   requestId: z.string().describe('Stands in the log lines of the request that brought it.'),
   body: z.string().describe("The gateway's JSON text, byte for byte."),
   sequence: z.int().min(1).optional().describe('On corrections: 1, 2, ...; the highest one wins.'),
+  identityBrand: z
+    .string()
+    .optional()
+    .describe('Where another brand took the callback over: the brand of whose name its webhook-id is made.'),
   traceparent: z.string().optional().describe('W3C trace context, where tracing is on.'),
 });
 
@@ -49,6 +53,28 @@ export function toJobData(callback: Callback, origin: JobOrigin): JobData {
     body,
     ...(traceparent !== undefined && { traceparent }),
   };
+}
+
+/** The brand of whose name the ids of a job are made. */
+export function identityBrandOf({ brand, identityBrand }: Pick<JobData, 'brand' | 'identityBrand'>): string {
+  return identityBrand ?? brand;
+}
+
+/** A job's JSON text under another brand; what is no job of ours stays as it is. */
+export function toBrand(text: string, brand: string, identity?: 'kept'): string {
+  const job = jobSchema.loose().safeParse(parseJson(text));
+  if (!job.success) return text;
+  const { identityBrand: _, ...rest } = job.data;
+  const name = identity === 'kept' ? identityBrandOf(job.data) : brand;
+  return JSON.stringify({ ...rest, brand, ...(name !== brand && { identityBrand: name }) });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -1,10 +1,10 @@
 // What is told of a callback: the contract's `GET /v1/callbacks/{gatewayReference}`, made from what Redis holds.
 // Pure. Lenient towards jobs that a worker of the merchant's own has handled: those have no attempts of ours noted.
 import * as z from 'zod';
-import { kindOf, webhookIdOf } from '../callback/identity.ts';
+import { kindOf, webhookIdOf, type Identity } from '../callback/identity.ts';
 import { parseExact } from '../callback/decimal.ts';
 import type { JobRecord } from './ledger-read.ts';
-import { sources, type JobData } from './job.ts';
+import { identityBrandOf, sources, type JobData } from './job.ts';
 
 export const callbackStates = [
   'spooled',
@@ -94,7 +94,7 @@ function rowOf(record: JobRecord, data: JobData) {
     source: data.source,
     sequence,
     duplicates: claim?.duplicates ?? 0,
-    webhookId: webhookId(brand, data.gatewayReference, data.status, sequence),
+    webhookId: webhookId(identityBrandOf(data), data.gatewayReference, data.status, sequence),
     requestId: data.requestId,
     jobId: record.jobId,
     erased: record.erased,
@@ -113,10 +113,10 @@ export function toView(record: JobRecord, data: JobData, conflicts: Conflict[]):
  */
 export function toRemembered(
   record: JobRecord,
-  gatewayReference: string,
+  { brand, gatewayReference }: Pick<Identity, 'brand' | 'gatewayReference'>,
   conflicts: Conflict[],
 ): CallbackView | undefined {
-  const { claim, brand } = record;
+  const { claim } = record;
   if (claim === undefined) return undefined;
   const row = rowWithoutData(record);
   const id = webhookId(brand, gatewayReference, row.status, claim.sequence);
@@ -174,7 +174,7 @@ export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
     source: data.source,
     sequence: 0,
     duplicates: 0,
-    webhookId: webhookId(brand, data.gatewayReference, data.status, 0),
+    webhookId: webhookId(identityBrandOf(data), data.gatewayReference, data.status, 0),
     requestId: data.requestId,
     jobId: null,
     erased: false,

@@ -4,10 +4,9 @@
 // most `pageMax` jobs), and each job's state is of one moment. Pages may be short, or even empty, and still have a
 // `next`. Fails as Redis does (throws), except that what lies in the spool is found without Redis too.
 import * as z from 'zod';
-import { digestOf, referenceDigest, terminalKind } from '../callback/identity.ts';
 import { keysOf, type BrandQueue } from './brand-queue.ts';
-import { readClaims } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
+import { findClaimsOf, type FoundClaim } from './find-claims.ts';
 import { createLedgerPages, matches, type ListQuery } from './ledger-pages.ts';
 import { createJobReader, parseData, type JobRecord } from './ledger-read.ts';
 import {
@@ -43,6 +42,11 @@ export interface Finding {
   readonly others: CallbackView[];
 }
 
+interface Known {
+  readonly claims: readonly FoundClaim[];
+  readonly gatewayReference: string;
+}
+
 /** No reference has that many statuses or conflicts unless someone plays. */
 const kindsMax = 20;
 const conflictsMax = 20;
@@ -76,14 +80,7 @@ export function createLedger(deps: LedgerDeps) {
   }
 
   async function findStored(queue: BrandQueue, gatewayReference: string): Promise<Finding | undefined> {
-    const terminal = digestOf({ brand: queue.brand, gatewayReference, kind: terminalKind });
-    const [others, terminalClaims] = await Promise.all([
-      redis.hvals(keysOf.otherKinds(queue, referenceDigest(queue.brand, 'gateway', gatewayReference))),
-      readClaims(redis, queue, [terminal]),
-    ]);
-    const claims = [...terminalClaims, ...(await readClaims(redis, queue, others.slice(0, kindsMax)))].filter(
-      (claim) => claim !== undefined,
-    );
+    const claims = await findClaimsOf(redis, queue, gatewayReference, kindsMax);
     const records = await readJobs(
       queue,
       claims.map(({ jobId }) => jobId),
@@ -94,7 +91,7 @@ export function createLedger(deps: LedgerDeps) {
       records.flatMap(({ corrects }) => corrects.slice(0, correctionsMax)),
       { withLogs: true },
     );
-    const views = await viewsOf(queue, records, gatewayReference);
+    const views = await viewsOf(queue, records, { claims, gatewayReference });
     const latestFirst = views.toSorted((a, b) => b.receivedAt.localeCompare(a.receivedAt));
     const callback = views.find(({ status }) => status === 'success' || status === 'failed') ?? latestFirst[0];
     if (callback === undefined) return undefined;
@@ -105,12 +102,12 @@ export function createLedger(deps: LedgerDeps) {
     };
   }
 
-  async function viewsOf(queue: BrandQueue, records: JobRecord[], gatewayReference: string): Promise<CallbackView[]> {
+  async function viewsOf(queue: BrandQueue, records: JobRecord[], { claims, gatewayReference }: Known) {
     const views = await Promise.all(
-      records.map(async (record) => {
+      records.map(async (record, at) => {
         const conflicts = await readConflicts(queue, record);
         return record.data === undefined
-          ? toRemembered(record, gatewayReference, conflicts)
+          ? toRemembered(record, { brand: claims[at]?.identityBrand ?? queue.brand, gatewayReference }, conflicts)
           : toView(record, record.data, conflicts);
       }),
     );

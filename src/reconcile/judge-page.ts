@@ -1,6 +1,7 @@
 // Judges a page of the gateway's transactions against what is known here: one pipelined read for all of them.
 import { digestOf, isTerminal, terminalKind } from '../callback/identity.ts';
-import { readClaims, type Claim } from '../queue/claims.ts';
+import type { Claim } from '../queue/claims.ts';
+import { findClaims } from '../queue/find-claims.ts';
 import { firstSeen } from '../queue/first-seen.ts';
 import type { BrandScope } from './brand-scope.ts';
 import { judge, type Judgement } from './judge.ts';
@@ -15,10 +16,9 @@ export interface Judged {
 
 export async function judgePage(scope: BrandScope, page: readonly Transaction[]): Promise<Judged[]> {
   const { redis, queue, brand, clock, limits } = scope;
-  const digests = page.map(({ callback: { gatewayReference } }) =>
-    digestOf({ brand, gatewayReference, kind: terminalKind }),
-  );
-  const claims = await readClaims(redis, queue, digests);
+  const sought = page.map(({ callback: { gatewayReference } }) => ({ gatewayReference, kind: terminalKind }));
+  const claims = await findClaims(redis, queue, sought);
+  const digests = sought.map((identity) => digestOf({ brand, ...identity }));
   const nowMs = clock.now();
   const undated = page
     .map((transaction, index) => ({ transaction, digest: digests[index] ?? '', claim: claims[index] }))

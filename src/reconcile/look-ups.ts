@@ -2,9 +2,9 @@
 //
 // Each kind is a sorted set in Redis by the time of the next look-up, so nothing is lost with a process. What has come
 // meanwhile asks the gateway nothing; no transaction is asked for more often than the gateway's manners allow.
-import { digestOf, isTerminal, kindOf, terminalKind } from '../callback/identity.ts';
+import { isTerminal, kindOf, terminalKind } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
-import { agrees, claimAmount, readClaims, type Claim } from '../queue/claims.ts';
+import { agrees, claimAmount, type Claim } from '../queue/claims.ts';
 import {
   dueExpectations,
   expectedMerchantReference,
@@ -13,6 +13,7 @@ import {
   registerExpectation,
   settleExpectations,
 } from '../queue/expectations.ts';
+import { findClaims } from '../queue/find-claims.ts';
 import {
   dueConflicts,
   keepConflict,
@@ -235,9 +236,8 @@ async function decide(scope: BrandScope, { body }: UnverifiedConflict, truth: Ca
   if (truth === undefined || parsed.kind !== 'callback') return 'unverifiable';
   const kind = kindOf(truth.status);
   if (kind === undefined || kind !== kindOf(parsed.callback.status)) return 'unverifiable';
-  const { brand, redis, queue } = scope;
-  const digest = digestOf({ brand, gatewayReference: truth.gatewayReference, kind });
-  const [claim] = await readClaims(redis, queue, [digest]);
+  const { redis, queue } = scope;
+  const [claim] = await findClaims(redis, queue, [{ gatewayReference: truth.gatewayReference, kind }]);
   if (claim === undefined) return 'unverifiable'; // forgotten: a correction would have nothing to correct
   if (saysTheSame(parsed.callback, truth)) return 'confirmed';
   return agrees(claim, truth.status, truth.finalAmount) ? 'refuted' : 'superseded';
@@ -250,10 +250,10 @@ function saysTheSame(a: Callback, b: Callback): boolean {
 }
 
 function terminalClaims(scope: BrandScope, references: readonly string[]): Promise<(Claim | undefined)[]> {
-  const { redis, queue, brand } = scope;
-  return readClaims(
+  const { redis, queue } = scope;
+  return findClaims(
     redis,
     queue,
-    references.map((gatewayReference) => digestOf({ brand, gatewayReference, kind: terminalKind })),
+    references.map((gatewayReference) => ({ gatewayReference, kind: terminalKind })),
   );
 }

@@ -2,10 +2,21 @@
 //
 // An item names a brand only if what stands before its first `=` could be a brand and what follows could be a value;
 // anything else is a value of the brand `default`. So a base64 key that ends in `=` and a URL with a query need no quoting.
+import * as z from 'zod';
 
 export const defaultBrand = 'default';
 
 const brandPattern = /^[a-z0-9-]{1,32}$/;
+
+export const isBrandName = (text: string): boolean => brandPattern.test(text);
+
+/** Names of brands, separated by commas. */
+export const brandNames = z
+  .string()
+  .default('')
+  .transform((text) => text.split(',').map((name) => name.trim()))
+  .transform((names) => names.filter((name) => name !== ''))
+  .refine((names) => names.every(isBrandName), 'must be names of brands (a-z, 0-9, -) separated by commas');
 
 export interface BrandValue {
   readonly brand: string;

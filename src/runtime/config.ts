@@ -9,6 +9,7 @@ import path from 'node:path';
 import { parseEnv } from 'node:util';
 import * as z from 'zod';
 import { buildBrands, type Brand } from './brands.ts';
+import { brandNames } from './brand-values.ts';
 import { parseDurationMs } from './duration.ts';
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
 import { parseTimeMs } from './parse-time.ts';
@@ -82,6 +83,7 @@ const variables = z.object({
       (value) => /^[\w.-]*\{?[\w.-]+\}?[\w.-]*$/.test(value),
       'must be letters and digits, part of it in { } for a Cluster',
     ),
+  BRANDS_ELSEWHERE: brandNames,
   DEDUP_TTL: duration('14d'),
   RETAIN_COMPLETED: duration('3d'),
   RETAIN_COMPLETED_MAX: integer(1_000_000),

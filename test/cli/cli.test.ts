@@ -251,6 +251,7 @@ test('every command of the contract is there and explains itself with examples',
 });
 
 const contractCommands = [
+  'brand',
   'doctor',
   'erase',
   'inspect',

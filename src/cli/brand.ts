@@ -1,0 +1,205 @@
+// `brand`: a brand's callbacks under another name, and names that nobody serves any more.
+import type { Command } from 'commander';
+import { createAudit } from '../operate/audit.ts';
+import { readLineage } from '../queue/brand-lineage.ts';
+import { moveBrand, type MoveResult } from '../queue/brand-move.ts';
+import { brandQueue, keysOf } from '../queue/brand-queue.ts';
+import {
+  describeHoldings,
+  findBrands,
+  isNothing,
+  readHoldings,
+  registerBrands,
+  retireBrand,
+  type Holdings,
+} from '../queue/brand-registry.ts';
+import { confirmation } from '../queue/confirmation.ts';
+import { isBrandName } from '../runtime/brand-values.ts';
+import type { Config } from '../runtime/config.ts';
+import { createDirectIntake } from './direct-intake.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { printable } from './output.ts';
+import { runSession, UnreachableError, UsageError, type Session } from './session.ts';
+
+const examples = `
+A start is refused while Redis holds callbacks of a brand that is not configured. \`move\` takes everything (queue, memory,
+quarantine, expectations) to another name; webhook-ids stay, and sweeps deliver nothing again. It may be killed and run
+again at any time, and processes may go on receiving meanwhile.
+
+Examples:
+  payalo-receiver brand list
+  payalo-receiver brand move default acme
+  payalo-receiver brand retire acme
+  payalo-receiver brand reopen default
+
+Exit codes: 0 done, 1 something is left (run it again) or there is nothing of that brand, 2 wrong usage.`;
+
+export function addBrand(program: Command): void {
+  const brand = program
+    .command('brand')
+    .description("a brand's callbacks under another name")
+    .addHelpText('after', examples);
+
+  brand
+    .command('list', { isDefault: true })
+    .description('the brands that Redis holds anything of')
+    .action((_options: object, command: Command) => runSession(command, list));
+
+  brand
+    .command('move')
+    .description("take a brand's queue, memory and quarantine to another name")
+    .argument('<from>', 'the name until now')
+    .argument('<to>', 'the name from now on')
+    .action((from: string, to: string, _options: object, command: Command) =>
+      runSession(command, (session) => move(session, named(from), named(to))),
+    );
+
+  brand
+    .command('retire')
+    .description('let no start mind that nobody serves this brand any more')
+    .argument('<brand>')
+    .action((name: string, _options: object, command: Command) =>
+      runSession(command, (session) => retire(session, named(name))),
+    );
+
+  brand
+    .command('reopen')
+    .description('use the name of a brand that was moved away for another merchant')
+    .argument('<brand>')
+    .action((name: string, _options: object, command: Command) =>
+      runSession(command, (session) => reopen(session, named(name))),
+    );
+}
+
+function named(text: string): string {
+  if (!isBrandName(text)) throw new UsageError(`${printable(text)} can be no brand: a-z, 0-9 and - only`);
+  return text;
+}
+
+async function list({ config, redis: connect, output }: Session): Promise<ExitCode> {
+  const redis = await connect();
+  const brands: ({ brand: string; configured: boolean; movedTo: string | null } & Holdings)[] = [];
+  for (const brand of await findBrands(redis, config)) {
+    const holdings = await readHoldings(redis, brandQueue(brand, config), config.DEDUP_TTL);
+    const { movedTo = null } = await readLineage(redis, brandQueue(brand, config));
+    if (!isNothing(holdings) || config.brands.has(brand))
+      brands.push({ brand, configured: config.brands.has(brand), movedTo, ...holdings });
+  }
+  output.result({ brands }, () =>
+    output.table(
+      ['BRAND', 'CONFIGURED', 'HOLDS'],
+      brands.map(({ brand, configured, ...holdings }) => [
+        brand,
+        { text: configured ? 'yes' : 'no', style: configured ? 'good' : 'bad' },
+        describeHoldings(holdings),
+      ]),
+    ),
+  );
+  return exitCodes.done;
+}
+
+async function move(session: Session, from: string, to: string): Promise<ExitCode> {
+  if (from === to) throw new UsageError('FROM and TO are the same.');
+  const { config, output, actor, log } = session;
+  const redis = await session.redis();
+  const [fromQueue, toQueue] = [brandQueue(from, config), brandQueue(to, config)];
+  const intake = createDirectIntake(config, redis, log);
+  const audit = createAudit({ redis, queue: brandQueue([...config.brands.keys()][0] ?? to, config), log });
+  const isConfirmed = confirmation(redis, toQueue, config.REDIS_WAIT_REPLICAS);
+  const retained = [config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL];
+  const result = await moveBrand({
+    redis,
+    from: fromQueue,
+    to: toQueue,
+    async confirm() {
+      if (await isConfirmed()) return;
+      throw new UnreachableError(
+        'Fewer replicas than REDIS_WAIT_REPLICAS have what was copied, so it was not removed. Run this again.',
+      );
+    },
+    handIn: async (entry) => {
+      if ((await intake.resubmit([entry])) !== 'stored') throw new UnreachableError('Redis does not take a callback.');
+    },
+    merchantTtlMs: Math.max(...retained),
+    rememberedMs: rememberedMs(config),
+    claimTtlMs: config.DEDUP_TTL,
+    patienceMs: config.FORWARD_TIMEOUT + patienceMarginMs,
+    onProgress: ({ jobs, claims }) => output.progress(jobs, jobs, `callbacks moved, ${claims} remembered`),
+  });
+  await audit.record(actor, 'brand.move', `${from} ${to}`, result.kind);
+  output.result({ from, to, ...result }, () => output.line(tell(result, from, to)));
+  if (!config.brands.has(to))
+    output.complain(`The brand ${to} is not configured here: nothing delivers its callbacks yet.`);
+  return result.kind === 'moved' ? exitCodes.done : exitCodes.no;
+}
+
+const patienceMarginMs = 5_000;
+const dayMs = 86_400_000;
+
+/** Nothing of the old name can be asked for any longer. */
+function rememberedMs({ RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, QUARANTINE_RETAIN }: Config): number {
+  return Math.max(RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, QUARANTINE_RETAIN) + dayMs;
+}
+
+function tell(result: MoveResult, from: string, to: string): string {
+  switch (result.kind) {
+    case 'moved':
+    case 'left': {
+      const { jobs, claims, quarantined } = result.moved;
+      const paused = result.paused ? ` Deliveries of ${to} are paused, as those of ${from} were.` : '';
+      const done = `Moved from ${from} to ${to}: ${jobs} callbacks, ${claims} remembered, ${quarantined} in quarantine.${paused}`;
+      if (result.kind === 'moved') return `${done} Nothing is left of ${from}.`;
+      return (
+        `${done} Left: ${describeHoldings(result.left)}. They are being delivered, or a process still serves ${from}: ` +
+        'stop it or give it the new configuration, and run this again.'
+      );
+    }
+    case 'nothing':
+      return `There is nothing of a brand ${from} here.`;
+    case 'busy':
+      return `Another \`brand move\` of ${from} runs, or was killed less than 15 s ago. Run this again then.`;
+    case 'target-moved':
+      return `Not moved: ${to} was itself moved to ${result.to}. Move ${from} to ${result.to}, or reopen ${to} first.`;
+  }
+}
+
+async function retire({ config, redis: connect, output, actor, log }: Session, name: string): Promise<ExitCode> {
+  if (config.brands.has(name)) throw new UsageError(`The brand ${name} is configured; take it out first.`);
+  const redis = await connect();
+  const holdings = await readHoldings(redis, brandQueue(name, config), config.DEDUP_TTL);
+  const outcome = holdings.undelivered > 0 ? 'undelivered' : 'retired';
+  if (outcome === 'retired') await retireBrand(redis, config, name);
+  const audit = createAudit({ redis, queue: brandQueue([...config.brands.keys()][0] ?? name, config), log });
+  await audit.record(actor, 'brand.retire', name, outcome);
+  output.result({ brand: name, outcome, ...holdings }, () =>
+    output.line(
+      outcome === 'retired'
+        ? `Retired: no start minds ${name} any more. What it holds (${describeHoldings(holdings)}) stays.`
+        : `Not retired: ${holdings.undelivered} callbacks of ${name} are not delivered. Deliver or move them first.`,
+    ),
+  );
+  return outcome === 'retired' ? exitCodes.done : exitCodes.no;
+}
+
+/** What still comes for the name is that of another merchant from now on. */
+async function reopen({ config, redis: connect, output, actor, log }: Session, name: string): Promise<ExitCode> {
+  const redis = await connect();
+  const queue = brandQueue(name, config);
+  const { movedTo } = await readLineage(redis, queue);
+  if (movedTo !== undefined) {
+    await redis.del(keysOf.reconciler(queue));
+    await redis.del(keysOf.lineage(queue));
+    await registerBrands(redis, config, [name]);
+  }
+  const outcome = movedTo === undefined ? 'not-moved' : 'reopened';
+  const audit = createAudit({ redis, queue: brandQueue([...config.brands.keys()][0] ?? name, config), log });
+  await audit.record(actor, 'brand.reopen', name, outcome);
+  output.result({ brand: name, outcome }, () =>
+    output.line(
+      outcome === 'reopened'
+        ? `Reopened: ${name} is a brand of its own again. Make sure that no process with its old key runs any more.`
+        : `${name} was not moved to another brand.`,
+    ),
+  );
+  return outcome === 'reopened' ? exitCodes.done : exitCodes.no;
+}

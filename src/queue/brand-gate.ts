@@ -1,0 +1,87 @@
+// Keeps a process from touching the queues before it is known that every brand in Redis is configured.
+//
+// At start a brand that is not stops the process (ConfigError). Where Redis is out at start the process takes callbacks
+// into its spool, and asks as soon as Redis is there; until the answer is good nothing is enqueued, delivered or swept, and
+// the log says why. It asks on: `brand move` puts the matter right without a restart.
+import { setTimeout as delay } from 'node:timers/promises';
+import { ConfigError } from '../runtime/config-error.ts';
+import type { Log } from '../runtime/log.ts';
+import { findBrandProblems, noteServedBrands, type BrandCheck } from './unowned-brands.ts';
+
+export interface BrandGateDependencies extends BrandCheck {
+  readonly log: Log;
+}
+
+export class BrandsUncheckedError extends Error {
+  readonly code = 'BRANDS_UNCHECKED';
+}
+
+const askEveryMs = 1_000;
+const sayEveryMs = 60_000;
+
+export type BrandGate = ReturnType<typeof createBrandGate>;
+
+export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
+  const opened = Promise.withResolvers<void>();
+  const stopping = new AbortController();
+  let isOpen = false;
+  let said = '';
+  let saidAtMs = -Infinity;
+
+  /** Undefined where Redis cannot be asked. */
+  async function ask(): Promise<string[] | undefined> {
+    if (redis.status !== 'ready') return undefined; // the connection itself says that it is down
+    try {
+      const problems = await findBrandProblems({ redis, config });
+      if (problems.length > 0) return problems;
+      await noteServedBrands({ redis, config });
+      return [];
+    } catch (error) {
+      log.warn({ event: 'brands.unknown', err: error });
+      return undefined;
+    }
+  }
+
+  function open(): void {
+    isOpen = true;
+    opened.resolve();
+  }
+
+  async function askOn(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await delay(askEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      const problems = stopping.signal.aborted ? undefined : await ask();
+      if (problems === undefined) continue;
+      if (problems.length === 0) return open();
+      say(problems);
+    }
+  }
+
+  function say(problems: readonly string[]): void {
+    const text = problems.join('; ');
+    if (text === said && performance.now() < saidAtMs + sayEveryMs) return;
+    said = text;
+    saidAtMs = performance.now();
+    for (const problem of problems) log.error({ event: 'brands.not_configured', problem });
+  }
+
+  return {
+    isOpen: () => isOpen,
+    whenOpen: opened.promise,
+
+    /** Throws ConfigError where Redis is there and holds callbacks of a brand that is not configured. */
+    async start(): Promise<void> {
+      const problems = await ask();
+      if (problems === undefined) return void askOn();
+      if (problems.length > 0) throw new ConfigError('BRAND_NOT_CONFIGURED', problems.join('\n'));
+      open();
+    },
+
+    stop: () => stopping.abort(),
+
+    /** Before anything is enqueued. */
+    check(): void {
+      if (!isOpen) throw new BrandsUncheckedError('It is not known yet whether every brand in Redis is configured.');
+    },
+  };
+}

@@ -1,0 +1,35 @@
+// The operator commands as a user runs them: as a process of their own.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+
+const cli = path.join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
+
+export interface CliRun {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface CliProcess {
+  readonly ended: Promise<CliRun>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** With nothing in its environment but what the test gives. */
+export function startCli(args: readonly string[], env: Readonly<Record<string, string>>): CliProcess {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
+    cwd: env['SPOOL_DIR'] === undefined ? import.meta.dirname : path.dirname(env['SPOOL_DIR']),
+    env: { PATH: process.env['PATH'], ...env },
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (text) => (out += String(text)));
+  child.stderr.on('data', (text) => (err += String(text)));
+  const ended = once(child, 'close').then(() => ({ code: child.exitCode, out, err }));
+  return { ended, kill: (signal) => void child.kill(signal) };
+}
+
+export function runCli(args: readonly string[], env: Readonly<Record<string, string>>): Promise<CliRun> {
+  return startCli(args, env).ended;
+}
