@@ -57,7 +57,7 @@ function unconnectedRedis({ config, log, onEnd }: Session) {
 async function checkKey(config: Config, { log, onEnd }: Session, name: string) {
   const brand = config.brands.get(name);
   if (brand?.gatewayBaseUrl === undefined || brand.gatewayApiKeys.length === 0) return undefined;
-  const gateway = createGatewayClient({ brand, baseUrl: brand.gatewayBaseUrl, log });
+  const gateway = createGatewayClient({ brand, baseUrl: brand.gatewayBaseUrl, egress: { proxies: config }, log });
   onEnd(() => gateway.close());
   return checkGateway(gateway, Date.now(), AbortSignal.timeout(gatewayWithinMs));
 }

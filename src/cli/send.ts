@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import { request } from 'undici';
 import { canonicalDecimal } from '../callback/decimal.ts';
+import { createHttpPool } from '../runtime/http-pool.ts';
 import { parseHttpUrl } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
@@ -56,7 +57,8 @@ export function addSend(program: Command): void {
     .action((options: SendOptions, command: Command) => runSession(command, (session) => send(session, options)));
 }
 
-async function send({ config, output }: Session, options: SendOptions): Promise<ExitCode> {
+async function send(session: Session, options: SendOptions): Promise<ExitCode> {
+  const { config, output } = session;
   const brand = config.brands.get(options.brand ?? 'default') ?? [...config.brands.values()][0];
   const key = options.key ?? brand?.apiKeys[0];
   if (key === undefined) {
@@ -66,7 +68,7 @@ async function send({ config, output }: Session, options: SendOptions): Promise<
   const url = options.url ?? `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}`;
   const body = options.file === undefined ? exampleBody(options) : readBody(options.file);
   const startedAt = performance.now();
-  const answer = await post(url, key, body);
+  const answer = await post(session, { url, key, body });
   const ms = Math.round(performance.now() - startedAt);
   const text = (await answer.body.text()).slice(0, answerShownMax);
   const isTaken = answer.statusCode >= 200 && answer.statusCode < 300;
@@ -88,13 +90,26 @@ function readBody(file: string): Buffer {
   }
 }
 
-async function post(url: string, key: string, body: string | Buffer) {
+interface Sent {
+  readonly url: string;
+  readonly key: string;
+  readonly body: string | Buffer;
+}
+
+async function post({ config, onEnd }: Session, { url, key, body }: Sent) {
+  const { dispatcher } = createHttpPool(url, {
+    proxies: config,
+    connectionsMax: 1,
+    connectTimeoutMs: answerWithinMs,
+  });
+  onEnd(() => dispatcher.destroy());
   try {
     return await request(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-api-key': key },
       body,
       signal: AbortSignal.timeout(answerWithinMs),
+      dispatcher,
     });
   } catch (cause) {
     const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);

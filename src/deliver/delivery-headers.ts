@@ -45,22 +45,34 @@ export function encodeHeaderText(text: string): string {
   return text.toWellFormed().replace(/[^\x21-\x24\x26-\x7e]/gu, (character) => encodeURIComponent(character));
 }
 
-/** What undici or HTTP itself decides; a configured value would fail every request. */
+/**
+ * What the connection decides; a configured value would fail every request, or every one over HTTP/2 (RFC 9113, 8.2.2)
+ * or through a proxy. Never sent, whatever the protocol, since the merchant's server chooses that.
+ */
 const reserved = new Set([
   'connection',
   'content-length',
   'expect',
   'host',
+  'http2-settings',
   'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
   'te',
   'trailer',
   'transfer-encoding',
   'upgrade',
 ]);
 
+/** The names among these headers that are left out of every delivery, as they are written. */
+export function reservedNames(headers: Readonly<Record<string, string>>): string[] {
+  return Object.keys(headers).filter((name) => reserved.has(name.toLowerCase()));
+}
+
 /** The configured headers under lower-case names, plus the URL's user info as Basic credentials. */
 export function configuredHeaders(url: URL, headers: Readonly<Record<string, string>>): Record<string, string> {
-  const own = Object.entries(headers).map(([name, value]): [string, string] => [name.toLowerCase(), value]);
+  // Spaces around a value mean nothing in HTTP/1.1 and are an error in HTTP/2.
+  const own = Object.entries(headers).map(([name, value]): [string, string] => [name.toLowerCase(), value.trim()]);
   return {
     ...basicCredentials(url),
     ...Object.fromEntries(own.filter(([name]) => !reserved.has(name))),

@@ -12,6 +12,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import type { Tracing } from '../runtime/tracing.ts';
 import { startBrandWorker } from './brand-worker.ts';
 import { defaultBreakerSettings, type BreakerSettings } from './breaker.ts';
+import { reservedNames } from './delivery-headers.ts';
 import { createDestinations } from './destinations.ts';
 import { createSlots } from './slots.ts';
 import { tracedAttempt } from './traced-attempt.ts';
@@ -50,6 +51,7 @@ export function createDelivery(dependencies: DeliveryDependencies) {
     /** The same; does not wait for Redis. */
     async start(): Promise<void> {
       await check();
+      tellReservedHeaders(config, log);
       if (destinations.attempts.size === 0) return;
       const connection = createRedis(config.redis, { kind: 'worker' }, 'deliver', log);
       redis = connection;
@@ -81,4 +83,12 @@ export function createDelivery(dependencies: DeliveryDependencies) {
       redis?.disconnect();
     },
   };
+}
+
+/** They were dropped in silence otherwise, and somebody meant something by them. */
+function tellReservedHeaders({ brands }: Config, log: Log): void {
+  for (const { name: brand, forwardHeaders } of brands.values()) {
+    const headers = reservedNames(forwardHeaders);
+    if (headers.length > 0) log.warn({ event: 'delivery.headers_left_out', brand, headers });
+  }
 }

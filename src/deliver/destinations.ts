@@ -26,8 +26,15 @@ export function createDestinations(config: Config, log: Log, now: () => number):
 function httpDestinations(config: Config, now: () => number): Destinations {
   const opened = [...config.brands.values()].flatMap((brand) => {
     if (brand.forwardUrl === undefined) return [];
-    const options = { url: brand.forwardUrl, timeoutMs: config.FORWARD_TIMEOUT, brand, now };
-    return [{ name: brand.name, ...createHttpAttempt({ ...options, connectionsMax: config.FORWARD_CONCURRENCY }) }];
+    const http = createHttpAttempt({
+      url: brand.forwardUrl,
+      timeoutMs: config.FORWARD_TIMEOUT,
+      connectionsMax: config.FORWARD_CONCURRENCY,
+      proxies: config,
+      brand,
+      now,
+    });
+    return [{ name: brand.name, ...http }];
   });
   return {
     attempts: new Map(opened.map(({ name, attempt }) => [name, attempt])),

@@ -2,6 +2,9 @@
 import * as z from 'zod';
 import { request } from 'undici';
 import type { Brand } from '../runtime/brands.ts';
+import type { Config } from '../runtime/config.ts';
+import { createHttpPool } from '../runtime/http-pool.ts';
+import type { ProxySettings } from '../runtime/proxy.ts';
 import type { Check } from './doctor.ts';
 
 const timeoutMs = 5_000;
@@ -10,8 +13,9 @@ const bodyCharactersMax = 2_000;
 /** HEAD, which a merchant's endpoint does not take for a delivery; whatever it answers, it is there. */
 export async function checkMerchant(
   { name: brand, forwardUrl }: Brand,
-  handlerModule: string | undefined,
+  config: ProxySettings & Pick<Config, 'HANDLER_MODULE'>,
 ): Promise<Check> {
+  const { HANDLER_MODULE: handlerModule } = config;
   const name = `merchant of ${brand}`;
   if (handlerModule !== undefined) {
     return { name, status: 'ok', detail: `HANDLER_MODULE ${handlerModule} is called.`, fix: '' };
@@ -21,7 +25,7 @@ export async function checkMerchant(
     return { name, status: 'warning', detail: 'FORWARD_URL is not set: callbacks wait in the queue.', fix };
   }
   const shown = withoutUserInfo(forwardUrl);
-  const answer = await ask(forwardUrl, { method: 'HEAD' });
+  const answer = await ask(forwardUrl, { method: 'HEAD', proxies: config });
   if (answer.kind === 'failed') {
     const fix = 'Start it, and check FORWARD_URL, DNS, certificate and firewall. Callbacks wait meanwhile.';
     return { name, status: 'problem', detail: `${shown} cannot be reached: ${answer.reason}.`, fix };
@@ -32,13 +36,17 @@ export async function checkMerchant(
 }
 
 /** As the gateway comes: one request without a key, and one `pending`, which claims and forwards nothing. */
-export async function checkPublicWay(url: string, apiKey: string | undefined): Promise<Check[]> {
-  return [await checkWithoutKey(url), await checkPending(url, apiKey)];
+export async function checkPublicWay(
+  url: string,
+  apiKey: string | undefined,
+  proxies: ProxySettings,
+): Promise<Check[]> {
+  return [await checkWithoutKey(url, proxies), await checkPending(url, apiKey, proxies)];
 }
 
-async function checkWithoutKey(url: string): Promise<Check> {
+async function checkWithoutKey(url: string, proxies: ProxySettings): Promise<Check> {
   const name = 'public way in, without a key';
-  const answer = await ask(url, { method: 'POST', body: '{}' });
+  const answer = await ask(url, { method: 'POST', body: '{}', proxies });
   if (answer.kind === 'failed') return unreachable(name, url, answer.reason);
   if (answer.status === 401) return { name, status: 'ok', detail: '401, as it should be.', fix: '' };
   const fix =
@@ -48,14 +56,14 @@ async function checkWithoutKey(url: string): Promise<Check> {
   return { name, status: 'problem', detail: `${answer.status} instead of 401.`, fix };
 }
 
-async function checkPending(url: string, apiKey: string | undefined): Promise<Check> {
+async function checkPending(url: string, apiKey: string | undefined, proxies: ProxySettings): Promise<Check> {
   const name = 'public way in, a pending callback';
   if (apiKey === undefined) {
     const fix = 'Set PAYALO_API_KEYS as the receiver has it, and run the doctor again.';
     return { name, status: 'warning', detail: 'Not tried: no key is configured here.', fix };
   }
   const body = JSON.stringify({ status: 'pending', gatewayReference: 'payalo-receiver-doctor' });
-  const answer = await ask(url, { method: 'POST', body, apiKey });
+  const answer = await ask(url, { method: 'POST', body, apiKey, proxies });
   if (answer.kind === 'failed') return unreachable(name, url, answer.reason);
   const ignored = z.object({ ignored: z.literal('pending') }).safeParse(parseJson(answer.body));
   if (answer.status === 200 && ignored.success) {
@@ -78,17 +86,19 @@ interface Ask {
   readonly method: 'HEAD' | 'POST';
   readonly body?: string;
   readonly apiKey?: string;
+  readonly proxies: ProxySettings;
 }
 
 type HttpAnswer =
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
   | { readonly kind: 'failed'; readonly reason: string };
 
-async function ask(url: string, { method, body, apiKey }: Ask): Promise<HttpAnswer> {
+async function ask(url: string, { method, body, apiKey, proxies }: Ask): Promise<HttpAnswer> {
   const target = URL.parse(url);
   if (target === null) return { kind: 'failed', reason: 'it is not a URL' };
   target.username = '';
   target.password = '';
+  const { dispatcher } = createHttpPool(url, { proxies, connectionsMax: 1, connectTimeoutMs: timeoutMs });
   try {
     const response = await request(target, {
       method,
@@ -98,11 +108,14 @@ async function ask(url: string, { method, body, apiKey }: Ask): Promise<HttpAnsw
       },
       ...(body !== undefined && { body }),
       signal: AbortSignal.timeout(timeoutMs),
+      dispatcher,
     });
     const text = (await response.body.text()).slice(0, bodyCharactersMax);
     return { kind: 'answer', status: response.statusCode, body: text };
   } catch (error) {
     return { kind: 'failed', reason: reasonOf(error) };
+  } finally {
+    await dispatcher.destroy();
   }
 }
 

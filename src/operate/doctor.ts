@@ -42,9 +42,9 @@ export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
   const checks = await Promise.all([
     checkRedis({ redis, queues: [...queues], now }),
     checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production }),
-    ...brands.map(async (brand) => [await checkMerchant(brand, config.HANDLER_MODULE)]),
+    ...brands.map(async (brand) => [await checkMerchant(brand, config)]),
     ...brands.map(async ({ name }) => [await checkGatewayKey(name, options.checkGatewayKey)]),
-    ...(publicUrl === undefined ? [] : [checkPublicWay(publicUrl, brands[0]?.apiKeys[0])]),
+    ...(publicUrl === undefined ? [] : [checkPublicWay(publicUrl, brands[0]?.apiKeys[0], config)]),
   ]);
   return checks.flat();
 }

@@ -4,6 +4,7 @@ import { brandQueue, type BrandQueue } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
 import type { Brand } from '../runtime/brands.ts';
 import type { Config } from '../runtime/config.ts';
+import type { Egress } from '../runtime/http-pool.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { systemClock, type Clock } from './clock.ts';
@@ -23,7 +24,7 @@ export interface BrandScope {
   readonly metrics: Metrics | undefined;
 }
 
-export interface ReconcileDependencies {
+export interface ReconcileDependencies extends Pick<Egress, 'lookup'> {
   readonly config: Config;
   readonly redis: RedisConnection;
   readonly intake: Pick<Intake, 'accept'>;
@@ -35,7 +36,7 @@ export interface ReconcileDependencies {
 
 /** Undefined where the brand has no gateway to ask, or no key to ask with. */
 export function createBrandScope(dependencies: ReconcileDependencies, brand: Brand): BrandScope | undefined {
-  const { config, redis, intake, log, metrics, random } = dependencies;
+  const { config, redis, intake, log, metrics, random, lookup } = dependencies;
   const { clock = systemClock } = dependencies;
   const apiKeys = createGatewayKeys({ brand, apiKeysFile: config.apiKeysFile, now: () => clock.now() });
   if (brand.gatewayBaseUrl === undefined || apiKeys().length === 0) return undefined;
@@ -43,7 +44,16 @@ export function createBrandScope(dependencies: ReconcileDependencies, brand: Bra
     brand: brand.name,
     queue: brandQueue(brand.name, config),
     redis,
-    gateway: createGatewayClient({ brand, baseUrl: brand.gatewayBaseUrl, apiKeys, log, metrics, clock, random }),
+    gateway: createGatewayClient({
+      brand,
+      baseUrl: brand.gatewayBaseUrl,
+      egress: { proxies: config, lookup },
+      apiKeys,
+      log,
+      metrics,
+      clock,
+      random,
+    }),
     intake,
     limits: {
       graceMs: config.RECONCILE_GRACE,

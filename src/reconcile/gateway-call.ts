@@ -3,8 +3,9 @@
 // Answers a tagged value for whatever the gateway does; throws only when the caller's signal aborts. Every try waits
 // for its slot in the pace, so that retries, too, stay below the gateway's limit.
 import { isUtf8 } from 'node:buffer';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import * as z from 'zod';
+import { createHttpPool, type Egress } from '../runtime/http-pool.ts';
 import type { CallPace } from './call-pace.ts';
 import type { Clock } from './clock.ts';
 import { retryWaitMs, type TryResult } from './retry.ts';
@@ -39,6 +40,7 @@ export interface GatewayCallOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly onAuthorization: (accepted: boolean) => void;
+  readonly egress: Egress;
   readonly timeoutMs?: number;
 }
 
@@ -51,7 +53,7 @@ export type GatewayCall = ReturnType<typeof createGatewayCall>;
 export function createGatewayCall(options: GatewayCallOptions) {
   const { apiKeys, takeSlot, clock, random, onAuthorization, timeoutMs = timeoutMsDefault } = options;
   const baseUrl = options.baseUrl.replace(/\/+$/, '');
-  const agent = new Agent({ connections: connectionsMax, connect: { timeout: connectTimeoutMs } });
+  const { dispatcher } = createHttpPool(baseUrl, { ...options.egress, connectionsMax, connectTimeoutMs });
   let acceptedKey: string | undefined;
 
   async function call(asked: GatewayRequest, signal: AbortSignal): Promise<GatewayReply> {
@@ -102,7 +104,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
         method: asked.method,
         headers,
         body: asked.body ?? null,
-        dispatcher: agent,
+        dispatcher,
         signal: both,
       });
       const retryAfter = response.headers['retry-after'];
@@ -125,7 +127,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
   return {
     call,
     async close(): Promise<void> {
-      await agent.destroy();
+      await dispatcher.destroy();
     },
   };
 }

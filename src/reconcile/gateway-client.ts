@@ -2,6 +2,7 @@
 //
 // Each call answers a tagged value, whatever the gateway does (see gateway-call.ts); replies are read leniently.
 import type { Brand } from '../runtime/brands.ts';
+import type { Egress } from '../runtime/http-pool.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { createCallPace } from './call-pace.ts';
@@ -31,6 +32,7 @@ export interface GatewayClientOptions {
   readonly metrics?: Metrics | undefined;
   /** Where keys change while the service runs (gateway-keys.ts); the brand's configured ones without it. */
   readonly apiKeys?: (() => readonly string[]) | undefined;
+  readonly egress: Egress;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   readonly timeoutMs?: number | undefined;
@@ -53,6 +55,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
 
   const http = createGatewayCall({
     baseUrl,
+    egress: options.egress,
     apiKeys: options.apiKeys ?? (() => brand.gatewayApiKeys),
     takeSlot: createCallPace({ callsPerSecond, burst, clock }),
     clock,

@@ -8,12 +8,14 @@ import { isIP } from 'node:net';
 import path from 'node:path';
 import { parseEnv } from 'node:util';
 import * as z from 'zod';
+import { addressesVariable } from './addresses.ts';
 import { buildBrands, type Brand } from './brands.ts';
 import { brandNames } from './brand-values.ts';
 import { parseDurationMs } from './duration.ts';
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
 import { parseTimeMs } from './parse-time.ts';
 import { readTextFile } from './read-text-file.ts';
+import { proxyVariable } from './proxy.ts';
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
 
 export const roleNames = ['receive', 'work', 'reconcile'] as const;
@@ -66,7 +68,7 @@ const variables = z.object({
     .default('/webhooks/payalo')
     .refine((value) => /^\/[\w\-.~/]*$/.test(value), 'must be a plain path that starts with /')
     .transform((value) => (value === '/' ? value : value.replace(/\/+$/, ''))),
-  TRUST_PROXY: z.string().default('').transform(toAddresses),
+  TRUST_PROXY: addressesVariable,
   BODY_LIMIT: integer(262_144, { min: 1_024, max: 16_777_216 }),
   KEEP_ALIVE_TIMEOUT: timer('72s', minKeepAliveMs),
   AUTH_FAILURES_PER_MINUTE: integer(60, { min: 1 }),
@@ -104,6 +106,9 @@ const variables = z.object({
   FORWARD_CONCURRENCY: integer(50, { min: 1, max: 10_000 }),
   FORWARD_RETRIES: z.string().default('5s,30s,2m,10m,30m,1h,3h,6h,12h,24h').transform(toSchedule),
   HANDLER_MODULE: text,
+  HTTP_PROXY: proxyVariable,
+  HTTPS_PROXY: proxyVariable,
+  NO_PROXY: text,
   GATEWAY_BASE_URL: text,
   GATEWAY_API_KEY: text,
   RECONCILE_EVERY: timer('10m', 100),
@@ -161,7 +166,7 @@ export function loadConfig(
 function resolveValues(environment: Environment, problems: string[]): Record<string, string> {
   const values: Record<string, string> = {};
   for (const name of variableNames) {
-    const direct = environment[name]?.trim() || undefined;
+    const direct = readDirect(environment, name)?.trim() || undefined;
     const file = environment[`${name}_FILE`]?.trim() || undefined;
     if (direct !== undefined && file !== undefined)
       problems.push(`${name}: both ${name} and ${name}_FILE are set; keep one`);
@@ -169,6 +174,11 @@ function resolveValues(environment: Environment, problems: string[]): Record<str
     if (value !== undefined) values[name] = value;
   }
   return values;
+}
+
+/** Proxies are known under lower-case names, too; where both are set, those win, as for curl. */
+function readDirect(environment: Environment, name: string): string | undefined {
+  return (name.endsWith('_PROXY') && environment[name.toLowerCase()]) || environment[name];
 }
 
 function readValueFile(name: string, file: string, problems: string[]): string | undefined {
@@ -268,27 +278,6 @@ function toSchedule(value: string, context: z.RefinementCtx): number[] {
   if (waits.some((waitMs) => Number.isNaN(waitMs)))
     return refuse(context, 'must be durations separated by commas, such as 5s,30s,2m');
   return waits;
-}
-
-function toAddresses(value: string, context: z.RefinementCtx): string[] {
-  const addresses = value
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-  const wrong = addresses.find((item) => !isAddressOrCidr(item));
-  return wrong === undefined
-    ? addresses
-    : refuse(
-        context,
-        `must be IP addresses or CIDRs separated by commas; ${JSON.stringify(wrong.slice(0, 60))} is none`,
-      );
-}
-
-function isAddressOrCidr(item: string): boolean {
-  const [address = '', bits, ...more] = item.split('/');
-  const family = isIP(address);
-  if (family === 0 || more.length > 0) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
 
 function toTime(value: string | undefined, context: z.RefinementCtx): number | undefined {

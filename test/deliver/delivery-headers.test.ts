@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import { Webhook } from 'standardwebhooks';
 import { expect, test } from 'vitest';
 import { configuredHeaders, encodeHeaderText, secretKey, sign } from '../../src/deliver/delivery-headers.ts';
+import { attemptAt } from './attempt-at.ts';
+import { startHttp2Merchant } from './http2-merchant.ts';
 
 const anyText = fc.string({ unit: 'binary' });
 
@@ -47,4 +49,33 @@ test('credentials of the URL give way to a configured Authorization; what would 
     'x-a': 'b',
   });
   expect(configuredHeaders(new URL('https://shop.test/'), {})).toEqual({});
+});
+
+test.for([
+  ['Proxy-Connection', 'keep-alive'],
+  ['HTTP2-Settings', 'AAMAAABkAAQAAP__'],
+  ['Connection', 'close'],
+  ['UPGRADE', 'h2c'],
+  ['Keep-Alive', 'timeout=5'],
+  ['transfer-encoding', 'chunked'],
+  ['Te', 'gzip'],
+  ['Trailer', 'x-checksum'],
+  ['Expect', '100-continue'],
+  ['Proxy-Authorization', 'Basic eDp5'],
+  ['hOsT', 'elsewhere.test'],
+  ['Content-Length', '7'],
+  ['X-Spaced', '  a value with spaces around it '],
+] as const)('a configured %s does not fail a delivery over HTTP/2', async ([name, value]) => {
+  let received: Record<string, unknown> = {};
+  await using merchant = await startHttp2Merchant((stream, headers) => {
+    received = headers;
+    stream.respond({ ':status': 200 });
+    stream.end();
+  });
+  const forwardHeaders = { [name]: value, 'X-Shop': 'mine' };
+  const http = attemptAt(merchant.url, { brand: { forwardSecrets: [], forwardHeaders } });
+  expect(await http.attempt()).toMatchObject({ kind: 'answered', status: 200 });
+  expect(received['x-shop']).toBe('mine');
+  expect(received[name.toLowerCase()]).not.toBe(value);
+  await http.close();
 });

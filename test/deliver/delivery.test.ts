@@ -105,7 +105,6 @@ test('never follows a redirect: it is a failed attempt', async () => {
 
 test.for([
   ['a hang', { kind: 'hang' }, 'timeout'],
-  ['an answer whose body never ends', { kind: 'drip', everyMs: 20 }, 'timeout'],
   ['a reset connection', { kind: 'reset' }, 'ECONNRESET'],
   ['bytes that are not HTTP', { kind: 'garbage' }, 'HTTPParserError'],
 ] as const)('takes %s for a failed attempt and goes on', async ([, behaviour, error]) => {

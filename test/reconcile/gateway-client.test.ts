@@ -42,6 +42,7 @@ function clientOf(baseUrl: string, options: { timeoutMs?: number; apiKeys?: read
   const client = createGatewayClient({
     brand,
     baseUrl,
+    egress: { proxies: {} },
     log,
     metrics,
     clock,

@@ -139,7 +139,10 @@ describe('a page that is larger than a reply may be', () => {
     const { GATEWAY_BASE_URL: baseUrl } = rig.config;
     if (baseUrl === undefined) throw new Error('the rig has no gateway');
     const { log } = rig.dependencies;
-    return { ...rig.scope, gateway: createGatewayClient({ brand, baseUrl, log, clock: rig.clock, pageBytesMax }) };
+    return {
+      ...rig.scope,
+      gateway: createGatewayClient({ brand, baseUrl, egress: { proxies: {} }, log, clock: rig.clock, pageBytesMax }),
+    };
   }
 
   const bytesOf = (rig: Rig, transactions: readonly { gatewayReference: string }[]) =>

@@ -1,0 +1,60 @@
+// A merchant that answers byte by byte as a test says, over HTTP/1.1 on a plain socket. For answers that no HTTP server
+// would give. Each step is sent as its own write, and the next one only after the client had the chance to read it.
+import { createServer, type Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+export interface RawMerchant extends AsyncDisposable {
+  readonly url: string;
+  /** How many requests came, and over how many connections. */
+  readonly requests: () => number;
+  readonly connections: () => number;
+}
+
+export type Step = string | Uint8Array | 'RESET' | 'CLOSE' | 'SILENCE';
+
+/** Answers the n-th request (from 1) with the steps that `answer` gives. */
+export async function startRawMerchant(answer: (request: number) => readonly Step[]): Promise<RawMerchant> {
+  let requests = 0;
+  let connections = 0;
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    connections += 1;
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on('error', () => undefined);
+    socket.on('close', () => sockets.delete(socket));
+    let received = '';
+    socket.on('data', (data) => {
+      received += data.toString('latin1');
+      const length = Number(/content-length: (\d+)/i.exec(received)?.[1] ?? Number.NaN);
+      const headEnd = received.indexOf('\r\n\r\n');
+      if (headEnd < 0 || received.length < headEnd + 4 + length) return;
+      received = received.slice(headEnd + 4 + length);
+      requests += 1;
+      void play(socket, answer(requests));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = address !== null && typeof address === 'object' ? address.port : 0;
+  return {
+    url: `http://127.0.0.1:${port}/payments`,
+    requests: () => requests,
+    connections: () => connections,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function play(socket: Socket, steps: readonly Step[]): Promise<void> {
+  for (const step of steps) {
+    if (socket.destroyed) return;
+    if (step === 'SILENCE') return;
+    if (step === 'RESET') return void socket.resetAndDestroy();
+    if (step === 'CLOSE') return void socket.end();
+    await new Promise<void>((resolve) => socket.write(step, () => resolve()));
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+  }
+}
