@@ -40,8 +40,9 @@ export function createHttpPool(url: string, options: HttpPoolOptions): HttpPool 
     proxyTls: connection,
     requestTls: { timeout: connectTimeoutMs },
     // To the proxy itself, for CONNECT: a proxy that never answers is not waited for longer than a connection.
-    clientFactory: (target, given) => new Pool(target, { ...given, ...limits, headersTimeout: connectTimeoutMs }),
-    factory: (target, given) => new Pool(target, { ...given, ...limits, connect: tolerant(connectorOf(given)) }),
+    clientFactory: (target, given) =>
+      new Pool(target, { ...limits, connect: connectorOf(given), headersTimeout: connectTimeoutMs }),
+    factory: (target, given) => new Pool(target, { ...limits, connect: tolerant(connectorOf(given)) }),
   });
   return { origin, dispatcher };
 }

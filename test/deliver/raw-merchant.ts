@@ -10,7 +10,8 @@ export interface RawMerchant extends AsyncDisposable {
   readonly connections: () => number;
 }
 
-export type Step = string | Uint8Array | 'RESET' | 'CLOSE' | 'SILENCE';
+/** Bytes to send, or `RESET`, `CLOSE` or `SILENCE`, which end the answer. */
+export type Step = string;
 
 /** Answers the n-th request (from 1) with the steps that `answer` gives. */
 export async function startRawMerchant(answer: (request: number) => readonly Step[]): Promise<RawMerchant> {
