@@ -39,7 +39,7 @@ const startCheckAfterMs = 10_000;
 const stopMarginMs = 500;
 
 export async function startRoles(config: Config, log: Log, metrics: Metrics): Promise<Service> {
-  const tracing = await createTracing(config.OTEL_EXPORTER_OTLP_ENDPOINT, log);
+  const tracing = await createTracing(config.otel, log);
   const connections: RedisConnection[] = [];
   // Slightly above the budget, so that the deadline of the batch decides and not the one of a single command.
   const connect = (name: string, commandTimeoutMs = config.ACK_BUDGET + 500): RedisConnection => {

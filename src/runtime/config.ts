@@ -12,6 +12,7 @@ import { addressesVariable } from './addresses.ts';
 import { buildBrands, type Brand } from './brands.ts';
 import { brandNames } from './brand-values.ts';
 import { parseDurationMs } from './duration.ts';
+import { otelValues, otelVariables, type OtelValues } from './otel-variables.ts';
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
 import { parseTimeMs } from './parse-time.ts';
 import { readTextFile } from './read-text-file.ts';
@@ -30,6 +31,8 @@ export type Config = z.infer<typeof variables> & {
   /** Where the accepted keys are read from again when the file changes. */
   readonly apiKeysFile: string | undefined;
   readonly opsTokens: readonly OpsToken[];
+  /** All OTEL_* variables that are set. */
+  readonly otel: OtelValues;
   /** True where `all` was asked for: then what is not configured is left out with a notice instead of refused. */
   readonly lenientRoles: boolean;
 };
@@ -38,8 +41,6 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const maxTimerMs = 2_147_483_647; // what setTimeout takes; a longer one would fire at once
 const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s, and an answer may leave ACK_BUDGET + 2 s after the body
-
-const minKeepAliveMs = 15_000; // longer than a request may take to arrive
 
 const text = z.string().optional();
 const duration = (fallback: string, { min = 1, max = Number.MAX_SAFE_INTEGER } = {}) =>
@@ -70,7 +71,7 @@ const variables = z.object({
     .transform((value) => (value === '/' ? value : value.replace(/\/+$/, ''))),
   TRUST_PROXY: addressesVariable,
   BODY_LIMIT: integer(262_144, { min: 1_024, max: 16_777_216 }),
-  KEEP_ALIVE_TIMEOUT: timer('72s', minKeepAliveMs),
+  KEEP_ALIVE_TIMEOUT: timer('72s', 15_000), // longer than a request may take to arrive
   AUTH_FAILURES_PER_MINUTE: integer(60, { min: 1 }),
   REDIS_URL: text,
   REDIS_WAIT_REPLICAS: integer(0, { max: 16 }),
@@ -121,10 +122,7 @@ const variables = z.object({
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level, such as info')
     .default('info'),
-  OTEL_EXPORTER_OTLP_ENDPOINT: text.refine(
-    (value) => value === undefined || /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
-    'must be an http:// or https:// URL, such as http://localhost:4318',
-  ),
+  ...otelVariables,
 });
 
 export const variableNames: readonly string[] = Object.keys(variables.shape);
@@ -133,6 +131,11 @@ export const variableNames: readonly string[] = Object.keys(variables.shape);
 export function readEnvironment(envFile = '.env'): Environment {
   const fromFile = statSync(envFile, { throwIfNoEntry: false })?.isFile() ? parseEnv(readTextFile(envFile)) : {};
   return { ...fromFile, ...process.env };
+}
+
+/** For packages that read the process's environment themselves, and know neither `.env` nor X_FILE. */
+export function putIntoEnvironment(values: Readonly<Record<string, string>>): void {
+  Object.assign(process.env, values);
 }
 
 /** Validates the environment for the roles named on the command line (none: `all`). */
@@ -159,7 +162,8 @@ export function loadConfig(
   if (problems.length > 0) return { problems: problems.map((problem) => problem.replaceAll(/\s+/g, ' ')) };
   const apiKeysFile =
     values['PAYALO_API_KEYS'] === undefined ? undefined : environment['PAYALO_API_KEYS_FILE'] || undefined;
-  return { config: { ...checked, roles, production, redis, brands, apiKeysFile, opsTokens, lenientRoles } };
+  const otel = otelValues(environment, checked);
+  return { config: { ...checked, roles, production, redis, brands, apiKeysFile, opsTokens, otel, lenientRoles } };
 }
 
 /** Applies `X_FILE` and takes an empty string for unset. */

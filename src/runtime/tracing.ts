@@ -1,12 +1,14 @@
-// Traces, where OTEL_EXPORTER_OTLP_ENDPOINT is set: a span for each request of the gateway and each attempt at the
-// merchant, joined over the queue by the job's `traceparent`.
+// Traces, where OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set: a span for each request of the gateway and
+// each attempt at the merchant, joined over the queue by the job's `traceparent`.
 //
-// Without the variable nothing of OpenTelemetry is loaded. Attributes name a callback and say how it went; never its
-// body, a key or a person. A caller that decided against sampling is heeded. Fails softly: what a collector does not take within the bounds is dropped with a log line,
-// and no callback ever waits for it.
+// Without one nothing of OpenTelemetry is loaded. Attributes name a callback and say how it went; never its body, a key
+// or a person. A caller that decided against sampling is heeded. Fails softly: what a collector does not take within the
+// bounds is dropped with a log line, and no callback ever waits for it.
 import type { Span, SpanContext } from '@opentelemetry/api';
+import { putIntoEnvironment } from './config.ts';
 import type { Log } from './log.ts';
 import { packageVersion } from './metrics.ts';
+import { traceSettings, type OtelValues } from './otel-variables.ts';
 
 export type TraceAttributes = Readonly<Record<string, string | number | undefined>>;
 
@@ -33,15 +35,13 @@ export interface Tracing {
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** Of spans that wait for the collector; more are dropped. */
-const spansWaitingMax = 8_192;
-const exportTimeoutMs = 5_000;
-const exportEveryMs = 2_000;
 const traceparentPattern = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:$|-)/;
 
-/** `endpoint` is the collector's base URL; OTLP over HTTP has `/v1/traces` below it. */
-export async function createTracing(endpoint: string | undefined, log: Log): Promise<Tracing | undefined> {
-  if (endpoint === undefined) return undefined;
+/** OpenTelemetry's exporter finds endpoint, headers and the like in the environment. */
+export async function createTracing(otel: OtelValues, log: Log): Promise<Tracing | undefined> {
+  const settings = traceSettings(otel, log);
+  if (settings === undefined) return undefined;
+  putIntoEnvironment(otel);
   const [
     { diag, DiagLogLevel, isSpanContextValid, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace },
     sdk,
@@ -58,6 +58,7 @@ export async function createTracing(endpoint: string | undefined, log: Log): Pro
     { error: tell, warn: tell, info: silent, debug: silent, verbose: silent },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
+  const root = new sdk.TraceIdRatioBasedSampler(settings.ratio);
   const provider = new sdk.TracerProvider({
     resource: resources
       .resourceFromAttributes({ 'service.name': 'payalo-receiver', 'service.version': packageVersion() })
@@ -66,15 +67,14 @@ export async function createTracing(endpoint: string | undefined, log: Log): Pro
           detectors: [resources.resourceAttributesEnvDetector, resources.serviceNameEnvDetector],
         }),
       ),
+    sampler: settings.isParentBased ? new sdk.ParentBasedSampler({ root }) : root,
     spanProcessors: [
       new sdk.BatchSpanProcessor({
-        exporter: new otlp.OTLPTraceExporter({
-          url: `${endpoint.replace(/\/+$/, '')}/v1/traces`,
-          timeoutMillis: exportTimeoutMs,
-        }),
-        maxQueueSize: spansWaitingMax,
-        scheduledDelayMillis: exportEveryMs,
-        exportTimeoutMillis: exportTimeoutMs,
+        exporter: new otlp.OTLPTraceExporter({ timeoutMillis: settings.exportTimeoutMs }),
+        maxQueueSize: settings.spansWaitingMax,
+        maxExportBatchSize: settings.exportBatchMax,
+        scheduledDelayMillis: settings.exportEveryMs,
+        exportTimeoutMillis: settings.exportTimeoutMs,
       }),
     ],
   });

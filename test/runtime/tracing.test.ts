@@ -1,11 +1,15 @@
 // Traces of the real service, as a small OTLP receiver gets them.
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
+import { startServiceProcess } from '../../scripts/service-process.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 
 const value = z.object({ stringValue: z.string() }).or(z.object({ intValue: z.number() }));
@@ -31,6 +35,7 @@ let collector: Listener;
 let merchant: Listener;
 let exports: string[] = [];
 let paths: (string | undefined)[] = [];
+let tokens: unknown[] = [];
 let delivered: (string | undefined)[] = [];
 let merchantStatuses: number[] = [];
 let collecting = true;
@@ -40,6 +45,7 @@ beforeAll(async () => {
   collector = await listen((request, body, answer) => {
     exports.push(body);
     paths.push(request.url);
+    tokens.push(request.headers['x-token']);
     if (collecting) answer(200);
   });
   merchant = await listen((request, _body, answer) => {
@@ -51,6 +57,7 @@ beforeAll(async () => {
 beforeEach(() => {
   exports = [];
   paths = [];
+  tokens = [];
   delivered = [];
   collecting = true;
 });
@@ -122,6 +129,43 @@ test('delivers and ends in time though the collector never answers', async () =>
   expect((await service.stop()).code).toBe(0);
 });
 
+test('heeds the standard variables, from `.env` and from a secret’s file as well', async () => {
+  const dir = await makeTempDir('traces');
+  writeFileSync(path.join(dir, 'headers'), 'x-token=from%20a%20file\n');
+  writeFileSync(
+    path.join(dir, '.env'),
+    `OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1
+     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=${collector.url}/own/path
+     OTEL_EXPORTER_OTLP_HEADERS_FILE=headers
+     OTEL_SERVICE_NAME=shop-callbacks
+     OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=try
+     OTEL_BSP_SCHEDULE_DELAY=50`.replaceAll(/^ +/gm, ''),
+  );
+  const service = await startServiceProcess({
+    cwd: dir,
+    env: { ...basics(), HOST: '127.0.0.1', PORT: '0', OPS_PORT: '0' },
+  });
+  try {
+    await send(service, newReference());
+    await until(() => exports.length > 0);
+  } finally {
+    await service.stop();
+  }
+  expect(new Set(paths)).toEqual(new Set(['/own/path']));
+  expect(new Set(tokens)).toEqual(new Set(['from a file']));
+  const text = exports.join('');
+  for (const said of ['shop-callbacks', 'deployment.environment.name']) expect(text).toContain(said);
+});
+
+test('keeps no trace where the sampler says so, but that of a caller that samples', async () => {
+  await using service = await start({ TRUST_PROXY: '127.0.0.1', OTEL_TRACES_SAMPLER: 'parentbased_always_off' });
+  await send(service, newReference());
+  await send(service, newReference(), given);
+  await until(() => delivered.length === 2);
+  await service.stop();
+  expect(new Set(sentSpans().map((span) => span.traceId))).toEqual(new Set([traceId]));
+});
+
 // Tells on stderr what is resolved from OpenTelemetry. (prom-client loads its API, a stub without an SDK, by itself.)
 const tattle = `import { registerHooks } from 'node:module';
 registerHooks({ resolve(specifier, context, next) {
@@ -130,14 +174,17 @@ registerHooks({ resolve(specifier, context, next) {
 } });`;
 const nodeFlags = ['--import', `data:text/javascript,${encodeURIComponent(tattle)}`];
 
-test('loads nothing of OpenTelemetry and passes no trace on where the variable is unset', async () => {
-  await using service = await start({ TRUST_PROXY: '127.0.0.1', OTEL_EXPORTER_OTLP_ENDPOINT: '' }, nodeFlags);
-  await send(service, newReference(), given);
-  await until(() => delivered.length === 1);
-  await service.stop();
-  expect(delivered).toEqual([undefined]);
-  expect(service.output()).not.toContain('loaded @opentelemetry/');
-});
+test.for([{ OTEL_EXPORTER_OTLP_ENDPOINT: '' }, { OTEL_SDK_DISABLED: 'true' }, { OTEL_TRACES_EXPORTER: 'none' }])(
+  'loads nothing of OpenTelemetry and passes no trace on with %j',
+  async (off) => {
+    await using service = await start({ TRUST_PROXY: '127.0.0.1', ...off }, nodeFlags);
+    await send(service, newReference(), given);
+    await until(() => delivered.length === 1);
+    await service.stop();
+    expect(delivered).toEqual([undefined]);
+    expect(service.output()).not.toContain('loaded @opentelemetry/');
+  },
+);
 
 test('would notice if it were loaded', async () => {
   await using service = await start({}, nodeFlags);
@@ -147,18 +194,20 @@ test('would notice if it were loaded', async () => {
 async function start(env: Record<string, string>, flags: string[] = []): Promise<TestService> {
   return startService({
     nodeFlags: flags,
-    env: {
-      REDIS_URL: redis.url,
-      PAYALO_API_KEYS: testKey,
-      FORWARD_URL: `${merchant.url}/hook`,
-      SHUTDOWN_TIMEOUT: '2s',
-      OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`,
-      ...env,
-    },
+    env: { ...basics(), OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`, ...env },
   });
 }
 
-async function send(service: TestService, reference: string, traceparent?: string): Promise<number> {
+function basics(): Record<string, string> {
+  return {
+    REDIS_URL: redis.url,
+    PAYALO_API_KEYS: testKey,
+    FORWARD_URL: `${merchant.url}/hook`,
+    SHUTDOWN_TIMEOUT: '2s',
+  };
+}
+
+async function send(service: Pick<TestService, 'url'>, reference: string, traceparent?: string): Promise<number> {
   const headers = { 'x-api-key': testKey, ...(traceparent !== undefined && { traceparent }) };
   const body = callbackBody({ reference });
   return (await fetch(`${service.url}/webhooks/payalo`, { method: 'POST', headers, body })).status;
