@@ -1,8 +1,7 @@
 // The configuration: the only reader of the environment and of `.env`.
 //
 // Promises: every problem is found at once, each as one line that names its variable and never repeats a secret;
-// what comes out is complete and valid, so that no other module checks it again. The variables and their defaults are
-// the contract's table; `.env.example` lists them all and a test holds the two together.
+// what comes out is complete and valid, so that no other module checks it again. A test holds `.env.example` to the list.
 import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
@@ -31,7 +30,6 @@ export type Config = z.infer<typeof variables> & {
   /** Where the accepted keys are read from again when the file changes. */
   readonly apiKeysFile: string | undefined;
   readonly opsTokens: readonly OpsToken[];
-  /** All OTEL_* variables that are set. */
   readonly otel: OtelValues;
   /** True where `all` was asked for: then what is not configured is left out with a notice instead of refused. */
   readonly lenientRoles: boolean;
