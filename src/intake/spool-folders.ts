@@ -11,9 +11,13 @@ import { hasSpoolFile, openSpoolStore, type SpoolStore } from './spool-store.ts'
 
 export type SpoolFolders = ReturnType<typeof createSpoolFolders>;
 
-/** Time first, so that names sort by age; never the process id, which is 1 in every container. */
-const namePattern = /^[0-9a-z]{8,9}-[0-9a-f]{8}$/;
+/**
+ * When it was made, in base 36 ms, by a clock that may have been wrong; never the process id, which is 1 in every
+ * container.
+ */
+const namePattern = /^(?<madeAt>[0-9a-z]{1,11})-[0-9a-f]{8}$/;
 const openTries = 3;
+const probeBytesMin = 32_768;
 /** An emptied file that grew beyond this is replaced, since SQLite's files do not shrink. */
 const rotateBytes = 8 * 1024 * 1024;
 
@@ -30,7 +34,7 @@ export function createSpoolFolders(root: string) {
 
   function openOwn(): void {
     for (let tries = openTries; own === undefined && tries > 0; tries -= 1) {
-      const name = `${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
+      const name = `${Math.max(Date.now(), 0).toString(36)}-${randomBytes(4).toString('hex')}`;
       try {
         own = openSpoolStore(path.join(root, name), { create: true });
         problem = undefined;
@@ -73,12 +77,12 @@ export function createSpoolFolders(root: string) {
     },
 
     /** Brings the own subfolder back where it failed. */
-    maintain(): void {
+    maintain(ordinaryBytes: number): void {
       if (own !== undefined && !own.isInPlace()) retireOwn();
       if (own === undefined) openOwn();
       try {
         accessSync(root, constants.W_OK);
-        if (problem !== undefined) own?.probe();
+        if (problem !== undefined) own?.probe(Math.max(ordinaryBytes, probeBytesMin));
         if (own !== undefined) problem = undefined;
       } catch (error) {
         problem = spoolCodeOf(error);
@@ -138,10 +142,14 @@ export function listSpoolFolders(root: string): string[] {
   try {
     return readdirSync(root, { withFileTypes: true })
       .filter((item) => item.isDirectory() && namePattern.test(item.name))
+      .toSorted((a, b) => madeAtMs(a.name) - madeAtMs(b.name))
       .map((item) => path.join(root, item.name))
-      .filter(hasSpoolFile)
-      .toSorted();
+      .filter(hasSpoolFile);
   } catch {
     return [];
   }
+}
+
+function madeAtMs(name: string): number {
+  return Number.parseInt(namePattern.exec(name)?.groups?.['madeAt'] ?? '', 36);
 }

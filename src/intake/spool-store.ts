@@ -8,6 +8,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmdirSync, rmSyn
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
+import { spoolCodeOf } from './spool-code.ts';
 import { makeFolder } from '../runtime/make-folder.ts';
 import {
   quarantineBytesOf,
@@ -40,6 +41,7 @@ const schema = `
 const entryRow = z.object({ id: z.number(), brand: z.string(), nonce: z.string(), data: z.string() });
 const quarantineRow = z.object({ id: z.number(), atMs: z.number(), meta: z.string(), body: z.instanceof(Uint8Array) });
 const totalRow = z.object({ entries: z.number(), bytes: z.number() });
+const largestRow = z.object({ bytes: z.number() });
 const brandRow = z.object({ brand: z.string() });
 const dataRow = z.object({ data: z.string() });
 
@@ -48,8 +50,19 @@ const dataRow = z.object({ data: z.string() });
  * holds it (code SPOOL_LOCKED), and where the folder cannot be written.
  */
 export function openSpoolStore(folder: string, { create }: { create: boolean }) {
+  if (!create) return useSpoolStore(folder);
+  try {
+    createFolder(folder);
+    return useSpoolStore(folder);
+  } catch (error) {
+    // Left behind, one folder for each try would pile up while the disk is full. Whoever locked it may have it.
+    if (spoolCodeOf(error) !== 'SPOOL_LOCKED') removeFolder(folder);
+    throw error;
+  }
+}
+
+function useSpoolStore(folder: string) {
   const file = path.join(folder, fileName);
-  if (create) createFolder(folder, file);
   const db = new DatabaseSync(file, { timeout: 0 });
   try {
     // The order matters: set before the first access, the exclusive mode also keeps WAL's shared memory file away.
@@ -71,6 +84,7 @@ export function openSpoolStore(folder: string, { create }: { create: boolean }) 
   const callbacks = totalRow.parse(
     db.prepare('SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM callbacks').get(),
   );
+  const largestBytes = largestRow.parse(db.prepare('SELECT ifnull(max(bytes), 0) AS bytes FROM callbacks').get()).bytes;
   const quarantine = totalRow.parse(
     db.prepare('SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM quarantine').get(),
   );
@@ -88,6 +102,8 @@ export function openSpoolStore(folder: string, { create }: { create: boolean }) 
 
   return {
     folder,
+    /** Of the callbacks that lay in it when it was opened. */
+    largestBytes,
     totals: () => ({ ...callbacks, quarantineEntries: quarantine.entries, quarantineBytes: quarantine.bytes }),
 
     /** All or none, on the disk when this returns. */
@@ -180,9 +196,9 @@ export function openSpoolStore(folder: string, { create }: { create: boolean }) 
         )
         .map(({ data }) => data),
 
-    /** Writes and syncs a few pages: whether the disk takes entries again. Throws where it does not. */
-    probe: (): void =>
-      transaction(() => db.prepare('REPLACE INTO probe (id, filler) VALUES (1, zeroblob(32768))').run()),
+    /** Writes and syncs so many bytes: whether the disk takes entries again. Throws where it does not. */
+    probe: (bytes: number): void =>
+      transaction(() => db.prepare('REPLACE INTO probe (id, filler) VALUES (1, zeroblob(?))').run(bytes)),
 
     /** False once somebody deleted or replaced the file: what is written now would be gone with the process. */
     isInPlace(): boolean {
@@ -198,8 +214,7 @@ export function openSpoolStore(folder: string, { create }: { create: boolean }) 
     /** Closes it and deletes the subfolder, nothing else in it. */
     destroy(): void {
       db.close();
-      for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(file + suffix, { force: true });
-      removeIfEmpty(folder);
+      removeFolder(folder);
     },
   };
 
@@ -236,12 +251,12 @@ export interface QuarantineBounds {
 }
 
 /** SQLite gives a file the mode that it finds, and a journal its file's: so the file is made here, 0600 in 0700. */
-function createFolder(folder: string, file: string): void {
+function createFolder(folder: string): void {
   const root = path.dirname(folder);
   const isNew = !existsSync(root);
   makeFolder(root);
   mkdirSync(folder, { mode: 0o700 });
-  closeSync(openSync(file, 'wx', 0o600));
+  closeSync(openSync(path.join(folder, fileName), 'wx', 0o600));
   // An entry is as durable as the names on the way to it; SQLite syncs its own folder only.
   syncFolder(root);
   if (isNew) syncFolder(path.dirname(root));
@@ -256,8 +271,10 @@ function syncFolder(folder: string): void {
   }
 }
 
-function removeIfEmpty(folder: string): void {
+function removeFolder(folder: string): void {
   try {
+    for (const suffix of ['', '-wal', '-shm', '-journal'])
+      rmSync(path.join(folder, fileName + suffix), { force: true });
     rmdirSync(folder);
   } catch {
     // Somebody put something there, or deleted it already: not ours to touch.

@@ -15,6 +15,7 @@ import {
   type SpoolEntry,
   type SpoolQuarantineEntry,
 } from './spool-entry.ts';
+import { createRoom } from './spool-room.ts';
 import type { SpoolStore } from './spool-store.ts';
 
 /** How far entries of a brand were read, as an id for each subfolder. */
@@ -50,6 +51,8 @@ export type SpoolReply =
 export interface SpoolState {
   /** Undefined while entries can be written. */
   readonly problem: string | undefined;
+  /** An ordinary callback would not fit. */
+  readonly isShort: boolean;
   readonly entries: number;
   readonly bytes: number;
   readonly quarantineEntries: number;
@@ -83,12 +86,13 @@ if (parentPort !== null && z.object({ spool: z.literal(true) }).safeParse(worker
 function serve(port: NonNullable<typeof parentPort>): void {
   const options = spoolThreadOptions.parse(workerData);
   const folders = createSpoolFolders(options.dir);
+  const room = createRoom(options);
   let notices: SpoolNotice[] = [];
   let toldProblems = new Set<string>();
   let lastSent = '';
 
   const maintainTimer = setInterval(() => {
-    folders.maintain();
+    folders.maintain(room.ordinaryBytes());
     tell();
   }, maintainEveryMs);
   const adoptTimer = setInterval(() => {
@@ -101,7 +105,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     send({ id, value });
     if (request.op === 'close') port.close();
   });
-  folders.maintain();
+  folders.maintain(room.ordinaryBytes());
   adopt();
   send();
 
@@ -156,6 +160,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     const fitting = new Set<SpoolEntry>();
     for (const entry of entries) {
       const bytes = spoolBytesOf(entry);
+      room.offered(bytes);
       if (bytes > free) continue;
       free -= bytes;
       fitting.add(entry);
@@ -229,19 +234,21 @@ function serve(port: NonNullable<typeof parentPort>): void {
     folders.sweep();
   }
 
-  function totals(): { entries: number; bytes: number; quarantineEntries: number } {
-    const sum = { entries: 0, bytes: 0, quarantineEntries: 0 };
+  function totals() {
+    const sum = { entries: 0, bytes: 0, quarantineEntries: 0, largestBytes: 0 };
     for (const store of folders.all()) {
       const { entries, bytes, quarantineEntries } = store.totals();
       sum.entries += entries;
       sum.bytes += bytes;
       sum.quarantineEntries += quarantineEntries;
+      sum.largestBytes = Math.max(sum.largestBytes, store.largestBytes);
     }
     return sum;
   }
 
   function state(): SpoolState {
-    return { problem: folders.code(), ...totals() };
+    const { largestBytes, ...sums } = totals();
+    return { problem: folders.code(), isShort: room.isShort({ bytes: sums.bytes, largestBytes }), ...sums };
   }
 
   function send(reply?: { id: number; value: SpoolReply }): void {

@@ -66,7 +66,7 @@ export function createSpool(options: SpoolOptions) {
   let waitingBytes = 0;
   let isWriting = false;
   let writingSinceMs = Number.POSITIVE_INFINITY;
-  let state: SpoolState = { problem: 'SPOOL_STARTING', entries: 0, bytes: 0, quarantineEntries: 0 };
+  let state: SpoolState = { problem: 'SPOOL_STARTING', isShort: false, entries: 0, bytes: 0, quarantineEntries: 0 };
   let told: 'usable' | 'full' | 'unusable' | undefined;
   const ready = Promise.withResolvers<void>();
   setTimeout(ready.resolve, readyDeadlineMs).unref(); // a disk that hangs holds no start
@@ -97,8 +97,9 @@ export function createSpool(options: SpoolOptions) {
   }
 
   function tellChange(): void {
-    const { problem, entries, bytes } = state;
-    const now = problem !== undefined ? 'unusable' : bytes >= maxBytes ? 'full' : 'usable';
+    const { problem, isShort, entries, bytes } = state;
+    const working = isShort ? 'full' : 'usable';
+    const now = problem === undefined ? working : 'unusable';
     if (now === told || link.isClosed()) return;
     if (now === 'unusable') log.error({ event: 'spool.unusable', dir, code: problem });
     else if (now === 'full') log.error({ event: 'spool.full', dir, entries, bytes, maxBytes });
@@ -190,8 +191,8 @@ export function createSpool(options: SpoolOptions) {
     appendQuarantine: (entry: SpoolQuarantineEntry, byMs = performance.now() + writeDeadlineMs) =>
       enqueue(refused, entry, entry.body.byteLength, byMs),
 
-    /** Whether a callback that came now could be stored: what readiness asks while Redis is out. */
-    canStore: () => state.problem === undefined && state.bytes < maxBytes && !isStalled(),
+    /** Whether an ordinary callback that came now could be stored: what readiness asks while Redis is out. */
+    canStore: () => state.problem === undefined && !state.isShort && knownFailure() === undefined,
     stats: () => ({ ...state, bytesMax: maxBytes }),
 
     /** The job texts of one reference, oldest first; empty also where the spool cannot be read. */

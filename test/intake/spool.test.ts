@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, watch, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
@@ -156,6 +156,16 @@ describe('a process that dies', () => {
     expect(counts.toSorted((a, b) => a - b)).toEqual([0, 100]);
   });
 
+  test('is adopted also where its clock said 1970 when it made the subfolder', async () => {
+    const writer = startWriter(40, ['--import', 'data:text/javascript,Date.now = () => 1000 * 60']);
+    await writer.idle();
+    await writer.kill();
+    expect(readdirSync(dir)[0]).toMatch(/^1aao-/);
+    const { spool } = await open();
+    expect(await readAll(spool)).toHaveLength(40);
+    expect(readdirSync(dir)).toHaveLength(1);
+  });
+
   test('leaves its subfolder to be deleted by the one who emptied it', async () => {
     const writer = startWriter(40);
     await writer.idle();
@@ -208,6 +218,22 @@ describe('a folder that cannot be used', () => {
       expect(await spool.append(spoolEntry('again'))).toEqual({ kind: 'stored' });
     },
   );
+
+  test.skipIf(!canFillDisk())('on a disk that is full from the start leaves no subfolder for each try', async () => {
+    const disk = makeSmallDisk(path.dirname(dir), 1);
+    ends.push(() => disk.remove());
+    mkdirSync(dir);
+    const makeRoom = disk.fill();
+    const tried = new Set<string | null>();
+    const watcher = watch(dir, (_event, name) => tried.add(name));
+    ends.push(() => watcher.close());
+    const { spool } = await open();
+    await vi.waitFor(() => expect(tried.size).toBeGreaterThan(4), { timeout: 20_000, interval: 20 });
+    expect(readdirSync(dir).length).toBeLessThan(2);
+    makeRoom();
+    await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
+    expect(readdirSync(dir)).toHaveLength(1);
+  });
 
   test.skipIf(process.getuid?.() === 0)('that is read-only is reported', async () => {
     mkdirSync(dir);
@@ -294,10 +320,16 @@ async function readAll(spool: Spool): Promise<string[]> {
   }
 }
 
-function startWriter(count: number) {
+function startWriter(count: number, nodeFlags: readonly string[] = []) {
   const child: ChildProcess = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', path.join(import.meta.dirname, 'spool-writer.ts'), dir, String(count)],
+    [
+      '--disable-warning=ExperimentalWarning',
+      ...nodeFlags,
+      path.join(import.meta.dirname, 'spool-writer.ts'),
+      dir,
+      String(count),
+    ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const acknowledged: string[] = [];

@@ -9,6 +9,7 @@ export interface SmallDisk {
   readonly canBeFilled: boolean;
   /** Writes until nothing more fits; returns what makes room again. */
   fill(): () => void;
+  grow(megabytes: number): void;
   remove(): void;
 }
 
@@ -27,6 +28,7 @@ export function makeSmallDisk(dir: string, megabytes: number): SmallDisk {
       closeSync(descriptor);
       return () => rmSync(file);
     },
+    grow: (larger) => void tryRun('mount', ['-o', `remount,size=${larger}m`, dir]),
     remove(): void {
       if (!canBeFilled) return;
       process.off('exit', unmount);
