@@ -36,7 +36,8 @@ describe('near SPOOL_MAX_BYTES', () => {
     const { service, port } = await start({ SPOOL_MAX_BYTES: '200000' });
     while ((await post(service, 20_000)) === 200);
     for (let asked = 0; asked < 20; asked += 1) expect(await readiness(service)).toBe(503);
-    await using _server = await startRedis({ port });
+    const server = await startRedis({ port });
+    ends.push(() => server.stop());
     await until(async () => (await readiness(service)) === 200);
     expect(await post(service, 20_000)).toBe(200);
     expect(service.logs.map(({ event }) => event)).toEqual(expect.arrayContaining(['spool.full', 'spool.usable']));
