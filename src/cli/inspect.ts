@@ -80,6 +80,7 @@ export const stateStyles: Readonly<Record<CallbackState, Style>> = {
   delivered: 'good',
   failed: 'bad',
   superseded: 'dim',
+  removed: 'bad',
 };
 
 export function printRows(output: Output, rows: readonly CallbackRow[]): void {

@@ -29,6 +29,8 @@ const outcomeTexts: Readonly<Record<ReplayOutcome['kind'], string>> = {
   'in-progress': 'Not replayed: it waits or is being delivered already.',
   superseded: 'Not replayed: a correction took its place.',
   gone: 'Not replayed: its body is gone; only the memory of it is left.',
+  removed:
+    'Not replayed: its job was removed from the queue, and its body with it. `reconcile --from 24h` fetches it from the gateway and delivers it under the same webhook-id; the next sweep does so by itself.',
   'not-found': 'Not replayed: no callback with this gatewayReference is known here.',
 };
 

@@ -1,6 +1,7 @@
 // The worker of one brand: BullMQ's, with the options on which the promises of delivery rest, and the brand's breaker.
 import type { BrandQueue } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
+import { createDeliveryRecords } from '../queue/delivery-records.ts';
 import { clearBreaker } from '../queue/forwarding.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
@@ -61,7 +62,8 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
           timeoutMs: config.FORWARD_TIMEOUT,
           concurrency: slots.maxPerBrand,
         });
-  const processJob = createProcessor({ ...dependencies, breaker, scheduleMs: config.FORWARD_RETRIES });
+  const records = createDeliveryRecords({ redis, queue, log });
+  const processJob = createProcessor({ ...dependencies, records, breaker, scheduleMs: config.FORWARD_RETRIES });
 
   const worker = new QueueWorker<Returned>(queue.name, async (job, token) => processJob(job, token), {
     connection: redis,
@@ -76,12 +78,14 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
   worker.on('stalled', (jobId) => log.warn({ event: 'delivery.stalled', brand, jobId }));
   if (breaker === undefined) leaveNoBreaker(redis, queue, log);
   breaker?.start();
+  records.start();
 
   return {
     /** Takes no further job and resolves when the last one in hand is settled. */
     async close(): Promise<void> {
       await worker.close();
       breaker?.stop();
+      await records.stop();
     },
   };
 }

@@ -7,6 +7,7 @@ import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
 import { createWriteGathering, type RedisConnection } from '../queue/connections.ts';
+import type { DeliveryRecords } from '../queue/delivery-records.ts';
 import { jobSchema, type JobData } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
@@ -30,6 +31,7 @@ export interface ProcessorDependencies {
   /** Of the destination; a function in our process has none. */
   readonly breaker: Breaker | undefined;
   readonly slots: Slots;
+  readonly records: Omit<DeliveryRecords, 'start' | 'stop'>;
   readonly scheduleMs: readonly number[];
   /** Aborted at shutdown, when the time for attempts in flight is over. */
   readonly stop: AbortSignal;
@@ -49,11 +51,14 @@ type AttemptMade =
 const restMs = 1_000;
 
 export function createProcessor(dependencies: ProcessorDependencies) {
-  const { queue, redis, attempt, breaker, slots, scheduleMs, stop, log, metrics, now, random } = dependencies;
+  const { queue, redis, attempt, breaker, slots, records, scheduleMs, stop } = dependencies;
+  const { log, metrics, now, random } = dependencies;
   const gatherWrites = createWriteGathering(redis);
 
   return async function processJob(job: CallbackJob, token = ''): Promise<Returned> {
     const data = parseData(job);
+    const jobId = job.id ?? '';
+    records.take(jobId);
     try {
       return await deliver(job, token, data);
     } catch (error) {
@@ -62,6 +67,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
       log.error({ event: 'delivery.broken', brand: queue.brand, jobId: job.id, err: error });
       return putBack(() => job.moveToDelayed(now() + restMs, token));
     } finally {
+      records.release(jobId);
       gatherWrites(); // BullMQ settles the job now
     }
   };
@@ -114,6 +120,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
   async function settle(job: CallbackJob, token: string, verdict: Verdict, made: AttemptRecord): Promise<Returned> {
     if (verdict.kind === 'done') {
       const { at, status, ms, attempt } = made;
+      records.delivered(job.id ?? '', at);
       return { at, ...(status !== undefined && { status }), ms, attempt };
     }
     const { superseded } = await record(job, made, verdict.kind === 'retry');

@@ -28,6 +28,11 @@ const gone = problem(
   'gone',
   'Only the memory of it is left; its body was removed, so it cannot be delivered again.',
 );
+const removed = problem(
+  410,
+  'removed',
+  'Its job was removed from the queue before it was delivered, and its body with it. The next sweep fetches it from the gateway and delivers it under the same webhook-id; `payalo-receiver reconcile --from 24h` does so at once.',
+);
 const inProgress = problem(409, 'in-progress', 'It waits or is being delivered already.');
 const superseded = problem(409, 'superseded', 'A correction took its place; replay that one.');
 const notSettled = problem(
@@ -51,7 +56,9 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
         },
         404: { description: 'Unknown' },
         409: { description: 'On its way already, or superseded' },
-        410: { description: 'Only the memory of it is left' },
+        410: {
+          description: 'Only the memory of it is left, or its job was removed; the detail says what happens next',
+        },
       },
       async handle({ params, query }, actor): Promise<Answer> {
         const { kind } = await actions.replay(actor, { ...params, ...query });
@@ -62,6 +69,8 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
             return unknownCallback;
           case 'gone':
             return { status: 410, problem: gone };
+          case 'removed':
+            return { status: 410, problem: removed };
           case 'in-progress':
             return { status: 409, problem: inProgress };
           case 'superseded':

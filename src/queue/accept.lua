@@ -105,6 +105,14 @@ local function supersede(jobId)
   end
 end
 
+-- Somebody took the job out of the queue before it was delivered: nothing behind the claim's fields records a delivery,
+-- and no built-in worker has it in hand (delivery-records.ts).
+local function isRemoved(jobId, noted)
+  if noted ~= '' or redis.call('EXISTS', base .. ':' .. jobId) == 1 then return false end
+  local leaseEnds = redis.call('ZSCORE', base .. '/f', jobId)
+  return not leaseEnds or tonumber(leaseEnds) < tonumber(now)
+end
+
 -- Keeps the body of what contradicts a claim, once per contradiction, where an operator and reconciliation find it.
 local function keepConflict(digest, nonce, status, amount, receivedAt, data)
   local conflicts = base .. '/x:' .. digest
@@ -164,7 +172,8 @@ local function accept(at)
     if ownNonce == nonce then return 'queued' end -- a retried call finds its own work done
     local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
     local same = ownStatus == status and (ownAmount == amount or ownAmount == '' or amount == '')
-    if same or source ~= 'correction' then
+    local removed = same and source ~= 'callback' and isRemoved(digest .. ownNonce, rest)
+    if not removed and (same or source ~= 'correction') then
       if source == 'callback' then
         redis.call('SET', claimKey, string.format('%s,%s,%d,%s,%s,%s%s', ownNonce, ownSequence,
           tonumber(duplicates) + 1, since, ownStatus, ownAmount, rest), 'KEEPTTL')
@@ -173,12 +182,18 @@ local function accept(at)
       keepConflict(digest, nonce, status, amount, receivedAt, data)
       return 'conflict'
     end
-    writeGathered() -- the original may have come in this very batch
-    supersede(digest .. ownNonce)
-    local earlier = redis.call('HGET', base .. ':' .. digest .. ownNonce, 'corrects')
-    corrects = digest .. ownNonce .. (earlier and ',' .. earlier or '')
-    local sequence = tonumber(ownSequence) + 1
-    data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
+    local sequence = tonumber(ownSequence)
+    redis.call('ZREM', base .. '/r', digest .. ownNonce)
+    if removed then
+      redis.call('ZREM', KEYS[9 + part], digest .. ownNonce)
+    else
+      writeGathered() -- the original may have come in this very batch
+      supersede(digest .. ownNonce)
+      local earlier = redis.call('HGET', base .. ':' .. digest .. ownNonce, 'corrects')
+      corrects = digest .. ownNonce .. (earlier and ',' .. earlier or '')
+      sequence = sequence + 1
+    end
+    if sequence > 0 then data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence) end
     redis.call('SET', claimKey, string.format('%s,%d,%s,%s', nonce, sequence, duplicates, known), 'PX', claimTtl)
     claimed[#claimed + 1] = claimKey
     replaced[claimKey] = claim

@@ -84,6 +84,12 @@ export const keysOf = {
   mover: ({ base }: BrandQueue) => `${base}/mover`,
   /** Set: ids of jobs that came from another brand and may still be there. */
   taken: ({ base }: BrandQueue, from: string) => `${base}/taken:${from}`,
+  /** Hash: `event`, how far BullMQ's stream of events was read for deliveries. */
+  followed: ({ base }: BrandQueue) => `${base}/followed`,
+  /** Sorted set: job id by when its lease ends, of jobs that a built-in worker has held for more than a moment. */
+  inHand: ({ base }: BrandQueue) => `${base}/f`,
+  /** Sorted set: job id by receipt time, of jobs that were found removed before they were delivered. */
+  removed: ({ base }: BrandQueue) => `${base}/r`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;

@@ -1,5 +1,6 @@
 // The claim: the memory of one identity, a short text under a key of ours, so that BullMQ's remove, clean, drain and
-// retention cannot touch it. `accept.lua` writes it; retention and erasure append what they removed.
+// retention cannot touch it. `accept.lua` writes it; delivery-records.ts appends that it was delivered, and retention how
+// it had ended.
 //
 // Text: `nonce,sequence,duplicates,receivedAt,status,amount[,state,deliveredAt]`, times in base 36 ms. It is this short
 // because a remembered reference costs its length for all of DEDUP_TTL.
@@ -21,7 +22,7 @@ export interface Claim {
   readonly status: string;
   /** As `claimAmount` wrote it; '' where the callback named no final amount. */
   readonly amount: string;
-  /** Only once the job is gone: how it had ended, and when. */
+  /** On record: `delivered` as soon as it was, or how the job had ended when retention removed it; and when. */
   readonly state?: string;
   readonly deliveredAtMs?: number;
 }

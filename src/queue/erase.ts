@@ -6,13 +6,13 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 import { findClaimsOf } from './find-claims.ts';
-import { createJobReader, type JobRecord } from './ledger-read.ts';
+import { createJobReader, isRemoved, type JobRecord } from './ledger-read.ts';
 import { withoutAnswer } from './ledger-view.ts';
 import { quarantinedUnder } from './quarantined-under.ts';
 
 export type EraseOutcome =
   | { readonly kind: 'erased' }
-  /** Waiting or being delivered; nothing was erased. */
+  /** Waiting, being delivered, or removed and still to be fetched from the gateway; nothing was erased. */
   | { readonly kind: 'in-progress' }
   | { readonly kind: 'not-found' };
 
@@ -26,6 +26,7 @@ export async function erase(
   gatewayReference: string,
 ): Promise<EraseOutcome> {
   const records = await recordsOf(redis, queue, gatewayReference);
+  if (records.some(isRemoved)) return { kind: 'in-progress' };
   const jobs = records.filter(({ data }) => data !== undefined);
   const conflicts = records.flatMap((record) => [...record.conflicts.values()]);
   const quarantined = new Set([...conflicts, ...(await quarantinedUnder(redis, queue, gatewayReference))]);

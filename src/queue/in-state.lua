@@ -1,9 +1,9 @@
 --[[
   Which of some jobs are in a state at this moment, and when each was received. Reads no callback's body, writes nothing.
 
-  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5...] the ledger's parts
+  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6...] the ledger's parts
   ARGV[1] base ("prefix:queue")  [2] the state, as ledger-view.ts names it  [3] how many of the active list to look at
-       [4] the return value of a superseded job  [5...] job ids
+       [4] the return value of a superseded job  [5] now, ms  [6...] job ids
   Returns { id, time of receipt in ms } in turn. For a job that no ledger part has (somebody else put it in) the time is
   the one that BullMQ noted when it was added, else 0.
 ]]
@@ -22,11 +22,12 @@ local function stateOf(id)
   if redis.call('ZSCORE', KEYS[2], id) then return 'failed' end
   if redis.call('ZSCORE', KEYS[3], id) then return 'retrying' end
   if active[id] then return 'delivering' end
-  return redis.call('EXISTS', job) == 1 and 'queued'
+  if redis.call('EXISTS', job) == 1 then return 'queued' end
+  return isRemoved(base, KEYS[5], tonumber(ARGV[5]), id) and 'removed'
 end
 
 local function receivedAt(id)
-  for part = 5, #KEYS do
+  for part = 6, #KEYS do
     local score = redis.call('ZSCORE', KEYS[part], id)
     if score then return score end
   end
@@ -34,7 +35,7 @@ local function receivedAt(id)
 end
 
 local found = {}
-for at = 5, #ARGV do
+for at = 6, #ARGV do
   local id = ARGV[at]
   if stateOf(id) == state then
     found[#found + 1] = id

@@ -4,30 +4,26 @@ import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
+import { deliveryRecordLua, supersededText } from './delivery-records.ts';
 import { activeMax } from './ledger-read.ts';
 import type { CallbackState } from './ledger-view.ts';
 import type { Entry } from './receipt-order.ts';
+import { defineScript } from './script.ts';
 
-/** As accept.lua and the built-in worker write it. */
-const supersededText = JSON.stringify({ superseded: true });
-
-const command = 'payaloInState';
-const script = readFileSync(new URL('./in-state.lua', import.meta.url), 'utf8');
+const script = deliveryRecordLua + readFileSync(new URL('./in-state.lua', import.meta.url), 'utf8');
 const sets = ['completed', 'failed', 'delayed', 'active'];
 
 export function createInState(redis: RedisConnection) {
-  redis.defineCommand(command, { lua: script, numberOfKeys: sets.length + ledgerParts.length });
-  const call = z
-    .custom<(...args: (string | number)[]) => Promise<unknown>>((value) => typeof value === 'function')
-    .parse(Reflect.get(redis, command));
+  const call = defineScript(redis, 'payaloInState', script);
 
   return async function inState(queue: BrandQueue, state: CallbackState, jobIds: readonly string[]): Promise<Entry[]> {
     if (jobIds.length === 0) return [];
     const keys = [
       ...sets.map((set) => `${queue.base}:${set}`),
+      keysOf.inHand(queue),
       ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
     ];
-    const answer = await call.call(redis, ...keys, queue.base, state, activeMax, supersededText, ...jobIds);
+    const answer = await call(keys, [queue.base, state, activeMax, supersededText, Date.now(), ...jobIds]);
     return toEntries(queue, z.array(z.string()).parse(answer));
   };
 }

@@ -10,6 +10,7 @@ import { readClaims } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
 import { createInState, toEntries } from './in-state.ts';
 import type { CallbackRow, CallbackState } from './ledger-view.ts';
+import { countRemoved } from './removed-jobs.ts';
 import { isAfter, merge, type Entry, type Position, type Stretch } from './receipt-order.ts';
 
 export interface ListQuery {
@@ -102,13 +103,20 @@ export function createLedgerPages({ redis, queues, wholeSetMax = wholeSetMaxDefa
   }
 
   /** The ids of BullMQ's set or list of the state, in no order; undefined where those are too many. */
-  async function wholeSet({ base }: BrandQueue, state: StoredState): Promise<string[] | undefined> {
+  async function wholeSet(queue: BrandQueue, state: StoredState): Promise<string[] | undefined> {
+    if (state === 'removed') return wholeRegister(queue);
+    const { base } = queue;
     const place = placeOf[state];
     const key = `${base}:${place}`;
     const isList = place === 'wait' || place === 'active';
     const size = await (isList ? redis.llen(key) : redis.zcard(key));
     if (size > wholeSetMax) return undefined;
     return isList ? redis.lrange(key, 0, wholeSetMax) : redis.zrange(key, '0', String(wholeSetMax));
+  }
+
+  async function wholeRegister(queue: BrandQueue): Promise<string[] | undefined> {
+    const count = await countRemoved(redis, queue);
+    return count > wholeSetMax ? undefined : redis.zrange(keysOf.removed(queue), '0', String(wholeSetMax));
   }
 
   async function walk(queue: BrandQueue, { query, after }: Sought, count: number): Promise<Stretch> {
@@ -213,7 +221,7 @@ function isWithin({ fromMs = -Infinity, toMs = Infinity }: ListQuery, receivedAt
 type StoredState = Exclude<CallbackState, 'spooled'>;
 
 /** Where BullMQ keeps the jobs of a state. */
-const placeOf: Readonly<Record<StoredState, string>> = {
+const placeOf: Readonly<Record<Exclude<StoredState, 'removed'>, string>> = {
   queued: 'wait',
   delivering: 'active',
   retrying: 'delayed',

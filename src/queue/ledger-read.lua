@@ -2,13 +2,13 @@
   Reads everything about some jobs of one brand at one moment: one command for a whole page, and no state seen twice.
   Writes nothing. The wait list is never searched: a job in none of the other four places waits.
 
-  KEYS[1] completed  [2] failed  [3] delayed  [4] active
+  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand
   ARGV[1] base ("prefix:queue")  [2] how many log lines per job, newest last; 0 reads only their count
-       [3] how many of the active list to look at  [4...] job ids
+       [3] how many of the active list to look at  [4] now, ms  [5...] job ids
   Returns per job: { id, claim text, hash fields (see below), completed score, failed score, delayed score, is active,
   number of log lines, log lines, conflicts as field and value in turn }; '' stands for what is not there.
 ]]
-local base, logLines, activeMax = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local base, logLines, activeMax, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local active = {}
 for _, id in ipairs(redis.call('LRANGE', KEYS[4], 0, activeMax - 1)) do
@@ -26,8 +26,15 @@ local function pairsOf(key)
   return pairs['err'] and {} or pairs
 end
 
+-- A built-in worker may have a job in hand that somebody took out of the queue meanwhile.
+local function isActive(id, data)
+  if active[id] or data ~= '' then return active[id] end
+  local leaseEnds = redis.call('ZSCORE', KEYS[5], id)
+  return leaseEnds and tonumber(leaseEnds) >= now
+end
+
 local jobs = {}
-for index = 4, #ARGV do
+for index = 5, #ARGV do
   local id = ARGV[index]
   local digest = string.match(id, '^(.*)%.') or ''
   local key = base .. ':' .. id
@@ -42,7 +49,7 @@ for index = 4, #ARGV do
     redis.call('ZSCORE', KEYS[1], id) or '',
     redis.call('ZSCORE', KEYS[2], id) or '',
     redis.call('ZSCORE', KEYS[3], id) or '',
-    active[id] and 1 or 0,
+    isActive(id, fields[1]) and 1 or 0,
     redis.call('LLEN', key .. ':logs'),
     logLines > 0 and redis.call('LRANGE', key .. ':logs', -logLines, -1) or {},
     logLines > 0 and pairsOf(base .. '/x:' .. digest) or {},

@@ -2,9 +2,10 @@
 // for a page. Fails as Redis does (throws); a job that is gone comes back with its claim alone.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import type { BrandQueue } from './brand-queue.ts';
+import { keysOf, type BrandQueue } from './brand-queue.ts';
 import { parseClaim, type Claim } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
+import { followDeliveries } from './delivery-records.ts';
 import { digestOfJob, jobSchema, type JobData } from './job.ts';
 
 export interface JobRecord {
@@ -58,10 +59,17 @@ const reply = z.array(
 );
 
 export function createJobReader(redis: RedisConnection) {
-  redis.defineCommand(command, { lua: script, numberOfKeys: 4 });
+  redis.defineCommand(command, { lua: script, numberOfKeys: 5 });
   const call = z
     .custom<(...args: (string | number)[]) => Promise<unknown>>((value) => typeof value === 'function')
     .parse(Reflect.get(redis, command));
+
+  async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
+    const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
+    const keys = [...places, keysOf.inHand(queue)];
+    const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, Date.now()];
+    return reply.parse(await call.call(redis, ...keys, ...args, ...jobIds)).map((row) => toRecord(queue, row));
+  }
 
   return async function readJobs(
     queue: BrandQueue,
@@ -69,10 +77,17 @@ export function createJobReader(redis: RedisConnection) {
     { withLogs }: { withLogs: boolean },
   ): Promise<JobRecord[]> {
     if (jobIds.length === 0) return [];
-    const keys = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
-    const answer = await call.call(redis, ...keys, queue.base, withLogs ? logLinesMax : 0, activeMax, ...jobIds);
-    return reply.parse(answer).map((row) => toRecord(queue, row));
+    const records = await read(queue, jobIds, withLogs);
+    if (!records.some(isRemoved)) return records;
+    // Perhaps a worker of the merchant's own completed it a moment ago, and took it away.
+    await followDeliveries(redis, queue, { all: true });
+    return read(queue, jobIds, withLogs);
   };
+}
+
+/** Its claim expects the job, which is gone, and no delivery is recorded. */
+export function isRemoved({ place, claim, jobId }: JobRecord): boolean {
+  return place === 'gone' && claim?.jobId === jobId && claim.state === undefined;
 }
 
 export type JobReader = ReturnType<typeof createJobReader>;
@@ -112,7 +127,7 @@ interface Found {
 }
 
 function placeOf({ data, completed, failed, delayed, isActive }: Found): Place {
-  if (data === '') return 'gone';
+  if (data === '') return isActive === 1 ? 'active' : 'gone';
   if (completed !== '') return 'completed';
   if (failed !== '') return 'failed';
   if (isActive === 1) return 'active';

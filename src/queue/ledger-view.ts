@@ -3,7 +3,7 @@
 import * as z from 'zod';
 import { kindOf, webhookIdOf, type Identity } from '../callback/identity.ts';
 import { parseExact } from '../callback/decimal.ts';
-import type { JobRecord } from './ledger-read.ts';
+import { isRemoved, type JobRecord } from './ledger-read.ts';
 import { identityBrandOf, sources, type JobData } from './job.ts';
 
 export const callbackStates = [
@@ -14,6 +14,7 @@ export const callbackStates = [
   'delivered',
   'failed',
   'superseded',
+  'removed',
 ] as const;
 export type CallbackState = (typeof callbackStates)[number];
 
@@ -38,7 +39,10 @@ export const conflictSchema = z.object({
 
 export const callbackRowSchema = z.object({
   brand: z.string(),
-  gatewayReference: z.string().nullable().describe("Null where the job's data is no callback; see jobId."),
+  gatewayReference: z
+    .string()
+    .nullable()
+    .describe("Null where the job's data is no callback, or was removed; see jobId."),
   merchantReference: z.string().nullable(),
   status: z.string().nullable(),
   type: z.string().nullable(),
@@ -70,9 +74,9 @@ export type Conflict = z.infer<typeof conflictSchema>;
 export type CallbackRow = z.infer<typeof callbackRowSchema>;
 export type CallbackView = z.infer<typeof callbackSchema>;
 
-/** One line of a list; undefined where the job is gone, since then its reference is not known any more. */
+/** One line of a list; undefined where the job is gone for good. Of a removed one the reference is not known any more. */
 export function toRow(record: JobRecord): CallbackRow | undefined {
-  if (record.place === 'gone') return undefined;
+  if (record.place === 'gone' && !isRemoved(record)) return undefined;
   return record.data === undefined ? rowWithoutData(record) : rowOf(record, record.data);
 }
 
@@ -201,8 +205,14 @@ export function stateOf(record: JobRecord): CallbackState {
     case 'wait':
       return 'queued';
     case 'gone':
-      return callbackStates.find((state) => state === record.claim?.state) ?? 'delivered';
+      return stateOfGone(record);
   }
+}
+
+/** Only what is on record: `delivered` is never guessed. */
+function stateOfGone({ claim, jobId }: JobRecord): CallbackState {
+  if (claim !== undefined && claim.jobId !== jobId) return 'superseded';
+  return callbackStates.find((state) => state === claim?.state) ?? 'removed';
 }
 
 const supersededSchema = z.object({ superseded: z.literal(true) });

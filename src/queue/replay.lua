@@ -9,12 +9,15 @@
   KEYS[1] claim  [2] job  [3] job log  [4] wait  [5] delayed  [6] completed  [7] failed  [8] meta  [9] active
       [10] events  [11] marker
   ARGV[1] job id
-  Returns 'replayed', 'not-found', 'gone', 'superseded' or 'in-progress'.
+  Returns 'replayed', 'not-found', 'gone', 'removed', 'superseded' or 'in-progress'.
 ]]
 local job, jobId = KEYS[2], ARGV[1]
 
 if redis.call('EXISTS', job) == 0 then
-  return redis.call('EXISTS', KEYS[1]) == 1 and 'gone' or 'not-found'
+  local claim = redis.call('GET', KEYS[1])
+  if not claim then return 'not-found' end
+  -- How it ended stands behind the claim's six fields (claims.ts).
+  return string.find(claim, '^[^,]*,%d+,%d+,[^,]*,[^,]*,[^,]*,') and 'gone' or 'removed'
 end
 if redis.call('HGET', job, 'superseded') == '1' then return 'superseded' end
 if redis.call('HEXISTS', job, 'erased') == 1 then return 'gone' end -- its body is

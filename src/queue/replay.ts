@@ -13,6 +13,8 @@ const outcomes = [
   'superseded',
   /** Retention or erasure removed the job; only the memory of it is left. */
   'gone',
+  /** Somebody took its job out of the queue before it was delivered; reconciliation fetches it from the gateway. */
+  'removed',
   'not-found',
 ] as const;
 

@@ -11,8 +11,10 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import { keysOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
+import { deliveryRecordLua, followDeliveries } from './delivery-records.ts';
 import { createJobReader, type JobRecord } from './ledger-read.ts';
 import { deliveredAtMs, stateOf } from './ledger-view.ts';
+import { defineScript } from './script.ts';
 
 export interface RetentionDeps {
   readonly redis: RedisConnection;
@@ -37,11 +39,12 @@ const trimStep = 500;
 const trimStepsMax = 400;
 
 const retireScript = readFileSync(new URL('./retire.lua', import.meta.url), 'utf8');
-const trimScript = readFileSync(new URL('./trim-ledger.lua', import.meta.url), 'utf8');
+const trimScript = deliveryRecordLua + readFileSync(new URL('./trim-ledger.lua', import.meta.url), 'utf8');
 const trimReply = z.tuple([z.string(), z.number()]);
 
 export function createRetention({ redis, queues, config, log, now = Date.now }: RetentionDeps) {
   const readJobs = createJobReader(redis);
+  const trim = defineScript(redis, 'payaloTrimLedger', trimScript);
   const trimCursors = new Map<string, string>();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
@@ -100,11 +103,13 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
 
   async function trimLedger(queue: BrandQueue): Promise<number> {
     let removed = 0;
+    await followDeliveries(redis, queue, { all: true }); // or what was just delivered would be taken for removed
     for (const part of ledgerParts) {
       const key = keysOf.ledger(queue, part);
+      const keys = [key, keysOf.inHand(queue)];
       for (let step = 0; step < trimStepsMax && !stopping.signal.aborted; step += 1) {
         const cursor = trimCursors.get(key) ?? '0';
-        const [next, gone] = trimReply.parse(await redis.eval(trimScript, 1, key, queue.base, cursor, trimStep));
+        const [next, gone] = trimReply.parse(await trim(keys, [queue.base, cursor, trimStep, now()]));
         trimCursors.set(key, next);
         removed += gone;
         if (next === '0') break;

@@ -1,16 +1,14 @@
 --[[
-  Takes entries out of a ledger part whose jobs are gone: a worker of the merchant's own may remove what it completed.
-  Walks a step of the set.
+  Takes entries out of a ledger part whose jobs are gone for good, and registers those that were removed before they were
+  delivered. Walks a step of the set.
 
-  KEYS[1] ledger part
-  ARGV[1] base ("prefix:queue")  [2] cursor, '0' to begin  [3] about how many entries
-  Returns { the next cursor, '0' at the end; how many were removed }.
+  KEYS[1] ledger part  [2] in hand
+  ARGV[1] base ("prefix:queue")  [2] cursor, '0' to begin  [3] about how many entries  [4] now, ms
+  Returns { the next cursor, '0' at the end; how many were taken out }.
 ]]
 local step = redis.call('ZSCAN', KEYS[1], ARGV[2], 'COUNT', ARGV[3])
-local gone = {}
+local gone = 0
 for at = 1, #step[2], 2 do
-  local id = step[2][at]
-  if redis.call('EXISTS', ARGV[1] .. ':' .. id) == 0 then gone[#gone + 1] = id end
+  gone = gone + settleEntry(ARGV[1], KEYS[2], KEYS[1], tonumber(ARGV[4]), step[2][at], step[2][at + 1])
 end
-if #gone > 0 then redis.call('ZREM', KEYS[1], unpack(gone)) end
-return { step[1], #gone }
+return { step[1], gone }

@@ -3,6 +3,7 @@ import { digestOf, isTerminal, terminalKind } from '../callback/identity.ts';
 import type { Claim } from '../queue/claims.ts';
 import { findClaims } from '../queue/find-claims.ts';
 import { firstSeen } from '../queue/first-seen.ts';
+import { findRemoved } from '../queue/removed-jobs.ts';
 import type { BrandScope } from './brand-scope.ts';
 import { judge, type Judgement } from './judge.ts';
 import type { Transaction } from './transaction.ts';
@@ -19,6 +20,11 @@ export async function judgePage(scope: BrandScope, page: readonly Transaction[])
   const sought = page.map(({ callback: { gatewayReference } }) => ({ gatewayReference, kind: terminalKind }));
   const claims = await findClaims(redis, queue, sought);
   const digests = sought.map((identity) => digestOf({ brand, ...identity }));
+  const removed = await findRemoved(
+    redis,
+    queue,
+    claims.filter((claim) => claim !== undefined),
+  );
   const nowMs = clock.now();
   const undated = page
     .map((transaction, index) => ({ transaction, digest: digests[index] ?? '', claim: claims[index] }))
@@ -31,12 +37,13 @@ export async function judgePage(scope: BrandScope, page: readonly Transaction[])
   const seenAt = new Map(undated.map((digest, index) => [digest, seen[index] ?? nowMs]));
   return page.map((transaction, index) => {
     const claim = claims[index];
+    const isRemoved = claim !== undefined && removed.has(claim.jobId);
     const terminalSinceMs = transaction.completedAtMs ?? seenAt.get(digests[index] ?? '') ?? nowMs;
     return {
       transaction,
       claim,
       terminalSinceMs,
-      judgement: judge({ transaction, claim, terminalSinceMs, nowMs, limits }),
+      judgement: judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, limits }),
     };
   });
 }

@@ -11,7 +11,7 @@ export type Judgement =
   | 'other'
   /** Terminal and unknown here, but its callback may still come. */
   | 'early'
-  /** Terminal and unknown here, and too long so. */
+  /** Terminal, and unknown here for too long, or its job was removed before it was delivered. */
   | 'missing'
   /** Here with another status or final amount. */
   | 'differs'
@@ -31,6 +31,8 @@ export interface JudgeInput {
   readonly transaction: Transaction;
   /** Of the terminal identity. */
   readonly claim: Claim | undefined;
+  /** The claim's job was taken out of the queue before it was delivered. */
+  readonly isRemoved: boolean;
   /** Its completion, or when it was first seen terminal where the gateway names none. */
   readonly terminalSinceMs: number;
   readonly nowMs: number;
@@ -43,10 +45,11 @@ export interface JudgeInput {
  */
 const clockSkewMs = 600_000;
 
-export function judge({ transaction, claim, terminalSinceMs, nowMs, limits }: JudgeInput): Judgement {
+export function judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, limits }: JudgeInput): Judgement {
   const { status, finalAmount } = transaction.callback;
   if (isTerminal(status)) {
-    if (claim !== undefined) return agrees(claim, status, finalAmount) ? 'known' : 'differs';
+    if (claim !== undefined && !agrees(claim, status, finalAmount)) return 'differs';
+    if (claim !== undefined && !isRemoved) return 'known';
     if (isTooOld(transaction.createdAtMs ?? nowMs, nowMs, limits)) return 'tooOld';
     return nowMs < terminalSinceMs + limits.graceMs ? 'early' : 'missing';
   }

@@ -7,6 +7,7 @@ import { isTerminal } from '../callback/identity.ts';
 import type { Callback } from '../callback/parse-callback.ts';
 import { agrees, type Claim } from '../queue/claims.ts';
 import type { SweepCounts } from '../queue/reconciliation-report.ts';
+import { recordedWithinMs } from '../queue/delivery-records.ts';
 import { unwatch, watch } from '../queue/watched.ts';
 import type { BrandScope } from './brand-scope.ts';
 import { inParallel } from './in-parallel.ts';
@@ -86,7 +87,7 @@ interface PageWork {
 /** False where something could not be stored. */
 async function takePage(scope: BrandScope, page: readonly Transaction[], work: PageWork): Promise<boolean> {
   const { mode, counts, signal } = work;
-  const judged = await judgePage(scope, page);
+  const judged = await judgeTwice(scope, page, signal);
   counts.seen += judged.length;
   for (const { judgement } of judged) count(counts, judgement, mode.force);
   if (!mode.putIn) return true;
@@ -101,6 +102,21 @@ async function takePage(scope: BrandScope, page: readonly Transaction[], work: P
     if (result === 'unverified') counts.errors += 1;
   });
   return stored;
+}
+
+/**
+ * A job that is gone may be in the hands of a worker, whose lease or record takes a moment to show. So what seems removed
+ * is looked at again before anything is said or done about it.
+ */
+async function judgeTwice(
+  scope: BrandScope,
+  page: readonly Transaction[],
+  signal: AbortSignal,
+): Promise<readonly Judged[]> {
+  const judged = await judgePage(scope, page);
+  if (!judged.some(({ judgement, claim }) => judgement === 'missing' && claim !== undefined)) return judged;
+  await scope.clock.sleep(recordedWithinMs, signal);
+  return judgePage(scope, page);
 }
 
 async function watchPending(scope: BrandScope, judged: readonly Judged[]): Promise<void> {

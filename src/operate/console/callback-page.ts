@@ -78,6 +78,8 @@ function sentence({ state, attempts, deliveredAt, nextAttemptAt, failedReason }:
       return `Could not be delivered, after ${tries}${failedReason === null ? '' : `: ${failedReason}`}. It is kept; replay it once the cause is mended.`;
     case 'superseded':
       return 'A correction took its place before it was delivered.';
+    case 'removed':
+      return 'Not delivered: its job was removed from the queue by somebody else. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
   }
 }
 
@@ -192,6 +194,7 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
   const action = (verb: string) =>
     `/callbacks/${encodeURIComponent(gatewayReference)}/${verb}?brand=${encodeURIComponent(brand)}`;
   const settled = state === 'delivered' || state === 'failed';
+  if (state === 'removed') return html`<p>Reconciliation fetches it from the gateway; there is nothing to do here.</p>`;
   if (body === null) return html`<p>Nothing can be done any more: its body is gone.</p>`;
   return html`${
     (settled || state === 'retrying') &&

@@ -118,7 +118,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       if (finding === undefined) return unknown(request, reply, gatewayReference);
       const elsewhere = findings.filter((one) => one !== finding).map(({ callback }) => callback);
       const content = callbackPage({ finding, elsewhere, nowMs: now() });
-      const isMoving = ['queued', 'delivering', 'retrying', 'spooled'].includes(finding.callback.state);
+      const isMoving = ['queued', 'delivering', 'retrying', 'spooled', 'removed'].includes(finding.callback.state);
       const refreshSeconds = isMoving ? pageEverySeconds : 0;
       return show(request, reply, { title: gatewayReference, tab: 'Callbacks', content, refreshSeconds });
     });

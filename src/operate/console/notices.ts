@@ -6,6 +6,10 @@ const notices = {
   'replay-in-progress': { tone: 'bad', text: 'Not replayed: it waits or is being delivered already.' },
   'replay-superseded': { tone: 'bad', text: 'Not replayed: a correction took its place.' },
   'replay-gone': { tone: 'bad', text: 'Not replayed: its body is gone.' },
+  'replay-removed': {
+    tone: 'bad',
+    text: 'Not replayed: its body was removed with its job. The next sweep fetches it from the gateway.',
+  },
   'replay-not-found': { tone: 'bad', text: 'Not replayed: it is not known here.' },
   'erase-erased': { tone: 'good', text: 'Body and answers are erased.' },
   'erase-in-progress': { tone: 'bad', text: 'Not erased: something of this reference is still to be delivered.' },

@@ -1,0 +1,54 @@
+--[[
+  Put before the scripts that need it: reads and writes the record of a delivery in a claim (claims.ts), and tells which
+  jobs were removed before they were delivered.
+]]
+
+-- The claim of a job: its key, its text, and what is noted behind its six fields. Nil where the claim is another job's.
+local function claimOf(base, jobId)
+  local digest = string.match(jobId, '^(.*)%.') or ''
+  local key = base .. '/c:' .. digest
+  local text = redis.call('GET', key)
+  local nonce, noted = string.match(text or '', '^([^,]*),%d+,%d+,[^,]*,[^,]*,[^,]*(.*)$')
+  if nonce ~= string.sub(jobId, #digest + 1) then return nil end
+  return key, text, noted
+end
+
+local function toBase36(number)
+  local digits = ''
+  repeat
+    local digit = number % 36
+    digits = string.sub('0123456789abcdefghijklmnopqrstuvwxyz', digit + 1, digit + 1) .. digits
+    number = math.floor(number / 36)
+  until number == 0
+  return digits
+end
+
+-- The first record stands: a replay does not change when a callback was delivered.
+local function noteDelivered(base, jobId, atMs)
+  local key, text, noted = claimOf(base, jobId)
+  if not key or noted ~= '' then return end
+  redis.call('SET', key, text .. ',delivered,' .. toBase36(atMs), 'KEEPTTL')
+  redis.call('ZREM', base .. '/r', jobId)
+end
+
+-- Its claim expects a job that is gone, no delivery is recorded, and no built-in worker has it in hand.
+local function isRemoved(base, inHand, now, jobId)
+  if redis.call('EXISTS', base .. ':' .. jobId) == 1 then return false end
+  local key, _, noted = claimOf(base, jobId)
+  if not key or noted ~= '' then return false end
+  local leaseEnds = redis.call('ZSCORE', inHand, jobId)
+  return not leaseEnds or tonumber(leaseEnds) < now
+end
+
+-- Of a ledger entry: registers a removed job, and takes the entry of one out that is gone for good.
+local function settleEntry(base, inHand, part, now, jobId, receivedAt)
+  if redis.call('EXISTS', base .. ':' .. jobId) == 1 then return 0 end
+  if isRemoved(base, inHand, now, jobId) then
+    redis.call('ZADD', base .. '/r', receivedAt, jobId)
+    return 0
+  end
+  local key, _, noted = claimOf(base, jobId)
+  if key and noted == '' then return 0 end -- a worker has it in hand
+  redis.call('ZREM', base .. '/r', jobId)
+  return redis.call('ZREM', part, jobId)
+end

@@ -1,0 +1,22 @@
+--[[
+  What a built-in worker reports, about once a second: what it delivered, and what it still has in hand.
+
+  A delivery is recorded whether the job is still there or not: it is a fact once the merchant has answered.
+
+  KEYS[1] in hand
+  ARGV[1] base ("prefix:queue")  [2] now, ms  [3] until when a lease holds, ms  [4] number of deliveries
+       [5] number of jobs that are no longer in hand
+       then per delivery: job id, time of delivery in ms; then the ids of the jobs no longer in hand, and of those in hand
+]]
+local base, now, leaseEnds = ARGV[1], ARGV[2], ARGV[3]
+local at = 5
+for _ = 1, tonumber(ARGV[4]) do
+  noteDelivered(base, ARGV[at + 1], tonumber(ARGV[at + 2]))
+  at = at + 2
+end
+for _ = 1, tonumber(ARGV[5]) do
+  at = at + 1
+  redis.call('ZREM', KEYS[1], ARGV[at])
+end
+for index = at + 1, #ARGV do redis.call('ZADD', KEYS[1], leaseEnds, ARGV[index]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)
