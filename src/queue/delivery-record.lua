@@ -3,14 +3,14 @@
   jobs were removed before they were delivered.
 ]]
 
--- The claim of a job: its key, its text, and what is noted behind its six fields. Nil where the claim is another job's.
+-- The claim of a job: its key, and what is noted behind its six fields. Nil where the claim is another job's.
 local function claimOf(base, jobId)
   local digest = string.match(jobId, '^(.*)%.') or ''
   local key = base .. '/c:' .. digest
   local text = redis.call('GET', key)
   local nonce, noted = string.match(text or '', '^([^,]*),%d+,%d+,[^,]*,[^,]*,[^,]*(.*)$')
   if nonce ~= string.sub(jobId, #digest + 1) then return nil end
-  return key, text, noted
+  return key, noted
 end
 
 local function toBase36(number)
@@ -23,18 +23,18 @@ local function toBase36(number)
   return digits
 end
 
--- The first record stands: a replay does not change when a callback was delivered.
-local function noteDelivered(base, jobId, atMs)
-  local key, text, noted = claimOf(base, jobId)
+-- The first record stands: a replay does not change when a callback was delivered. `at` is in base 36 ms.
+local function noteDelivered(base, jobId, at)
+  local key, noted = claimOf(base, jobId)
   if not key or noted ~= '' then return end
-  redis.call('SET', key, text .. ',delivered,' .. toBase36(atMs), 'KEEPTTL')
-  redis.call('ZREM', base .. '/r', jobId)
+  redis.call('APPEND', key, ',delivered,' .. at)
+  if redis.call('EXISTS', base .. ':' .. jobId) == 0 then redis.call('ZREM', base .. '/r', jobId) end
 end
 
 -- Its claim expects a job that is gone, no delivery is recorded, and no built-in worker has it in hand.
 local function isRemoved(base, inHand, now, jobId)
   if redis.call('EXISTS', base .. ':' .. jobId) == 1 then return false end
-  local key, _, noted = claimOf(base, jobId)
+  local key, noted = claimOf(base, jobId)
   if not key or noted ~= '' then return false end
   local leaseEnds = redis.call('ZSCORE', inHand, jobId)
   return not leaseEnds or tonumber(leaseEnds) < now
@@ -47,7 +47,7 @@ local function settleEntry(base, inHand, part, now, jobId, receivedAt)
     redis.call('ZADD', base .. '/r', receivedAt, jobId)
     return 0
   end
-  local key, _, noted = claimOf(base, jobId)
+  local key, noted = claimOf(base, jobId)
   if key and noted == '' then return 0 end -- a worker has it in hand
   redis.call('ZREM', base .. '/r', jobId)
   return redis.call('ZREM', part, jobId)

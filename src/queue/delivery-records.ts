@@ -43,7 +43,8 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
   const record = defineScript(redis, 'payaloRecordDeliveries', recordLua);
   const inHand = new Map<string, number>();
   let leased = new Set<string>();
-  let delivered: (readonly [jobId: string, atMs: number])[] = [];
+  /** Job id and time, base 36 ms. */
+  let delivered: (readonly [jobId: string, at: string])[] = [];
   let reporting: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
@@ -77,7 +78,7 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
   return {
     take: (jobId: string): void => void inHand.set(jobId, Date.now()),
     release: (jobId: string): void => void inHand.delete(jobId),
-    delivered: (jobId: string, atMs: number): void => void delivered.push([jobId, atMs]),
+    delivered: (jobId: string, atMs: number): void => void delivered.push([jobId, atMs.toString(36)]),
 
     start(): void {
       timer = setInterval(() => void report(), reportEveryMs);

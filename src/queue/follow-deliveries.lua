@@ -27,7 +27,7 @@ local function isLatestRecorded()
   local latest =
     redis.call('ZREVRANGEBYSCORE', KEYS[3], now - recordedWithinMs, '-inf', 'LIMIT', 0, 1)[1]
   if not latest then return true end
-  local key, _, noted = claimOf(base, latest)
+  local key, noted = claimOf(base, latest)
   return not key or noted ~= ''
 end
 
@@ -49,7 +49,7 @@ for _, entry in ipairs(entries) do
   if fields[2] == 'completed' then
     local jobId, returned = fields[4], fields[6]
     if returned ~= superseded then
-      noteDelivered(base, jobId, millisecondsOf(entry[1]))
+      noteDelivered(base, jobId, toBase36(millisecondsOf(entry[1])))
       -- What removed its job left it in the ledger.
       if redis.call('EXISTS', base .. ':' .. jobId) == 0 then
         for part = 9, #KEYS do redis.call('ZREM', KEYS[part], jobId) end

@@ -6,12 +6,12 @@
   KEYS[1] in hand
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] until when a lease holds, ms  [4] number of deliveries
        [5] number of jobs that are no longer in hand
-       then per delivery: job id, time of delivery in ms; then the ids of the jobs no longer in hand, and of those in hand
+       then per delivery: job id, time of delivery in base 36 ms; then the ids of the jobs no longer in hand, and of those in hand
 ]]
 local base, now, leaseEnds = ARGV[1], ARGV[2], ARGV[3]
 local at = 5
 for _ = 1, tonumber(ARGV[4]) do
-  noteDelivered(base, ARGV[at + 1], tonumber(ARGV[at + 2]))
+  noteDelivered(base, ARGV[at + 1], ARGV[at + 2])
   at = at + 2
 end
 for _ = 1, tonumber(ARGV[5]) do

@@ -96,6 +96,8 @@ test('says what cannot be replayed, and why', async () => {
   expect(await replay(redis, queue, superseded.jobId)).toEqual({ kind: 'superseded' });
   const removed = await jobIn('completed');
   await (await bull.getJob(removed.jobId))?.remove();
+  expect(await replay(redis, queue, removed.jobId)).toEqual({ kind: 'removed' });
+  await redis.append(keysOf.claim(queue, removed.digest), ',delivered,abc');
   expect(await replay(redis, queue, removed.jobId)).toEqual({ kind: 'gone' });
   expect(await replay(redis, queue, 'never-heard-of.x')).toEqual({ kind: 'not-found' });
 });
