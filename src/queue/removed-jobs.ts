@@ -48,7 +48,7 @@ export async function countRemoved(redis: RedisConnection, queue: BrandQueue): P
   return missing <= registered ? registered : register(redis, queue, missing);
 }
 
-const counts = z.array(z.tuple([z.null(), z.number()])).transform((replies) => replies.map(([, count]) => count));
+const countsReply = z.array(z.tuple([z.null(), z.number()])).transform((replies) => replies.map(([, count]) => count));
 
 /** How many jobs of the ledger are not in the queue. */
 async function countMissing(redis: RedisConnection, queue: BrandQueue) {
@@ -56,8 +56,7 @@ async function countMissing(redis: RedisConnection, queue: BrandQueue) {
   const pipeline = redis.pipeline().zcard(keysOf.removed(queue)).llen(`${base}:wait`).llen(`${base}:active`);
   for (const set of ['delayed', 'prioritized', 'completed', 'failed']) pipeline.zcard(`${base}:${set}`);
   for (const part of ledgerParts) pipeline.zcard(keysOf.ledger(queue, part));
-  const [registered = 0, ...rest] = counts.parse(await pipeline.exec());
-  const sum = (some: readonly number[]) => some.reduce((total, count) => total + count, 0);
+  const [registered = 0, ...rest] = countsReply.parse(await pipeline.exec());
   return { registered, missing: sum(rest.slice(6)) - sum(rest.slice(0, 6)) };
 }
 
@@ -75,4 +74,8 @@ async function register(redis: RedisConnection, queue: BrandQueue, missing: numb
     }
   }
   return registered;
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
 }

@@ -222,7 +222,7 @@ describe('delivered', () => {
     await bull.obliterate({ force: true });
     records.delivered(jobId, Date.now());
     records.release(jobId);
-    await expect(job.moveToCompleted({ attempt: 1 }, 'token', false)).rejects.toThrow();
+    await expect(job.moveToCompleted({ attempt: 1 }, 'token', false)).rejects.toThrow('Missing');
     await records.stop();
     expect(await stateOf(reference)).toBe('delivered');
     await stored.store({ reference, source: 'records' });
