@@ -7,8 +7,8 @@
 local function claimOf(base, jobId)
   local digest = string.match(jobId, '^(.*)%.') or ''
   local key = base .. '/c:' .. digest
-  local text = redis.call('GET', key)
-  local nonce, noted = string.match(text or '', '^([^,]*),%d+,%d+,[^,]*,[^,]*,[^,]*(.*)$')
+ local text = redis.pcall('GET', key) -- somebody may have given it another type
+  local nonce, noted = string.match(type(text) == 'string' and text or '', '^([^,]*),%d+,%d+,[^,]*,[^,]*,[^,]*(.*)$')
   if nonce ~= string.sub(jobId, #digest + 1) then return nil end
   return key, noted
 end
