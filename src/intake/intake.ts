@@ -13,6 +13,8 @@ import { createGatherer, type Gatherer, type ResubmitOutcome } from './gather.ts
 export interface IntakeItem {
   readonly callback: Callback;
   readonly origin: JobOrigin;
+  /** The nonce of the job that was removed before it was delivered, and whose place this one takes. */
+  readonly insteadOf?: string | undefined;
 }
 
 export type IntakeOutcome =
@@ -97,7 +99,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
 
   return {
     /** @param receivedMs when the callback's last byte was there, by `performance.now()` */
-    async accept({ callback, origin }: IntakeItem, receivedMs = now()): Promise<IntakeOutcome> {
+    async accept({ callback, origin, insteadOf }: IntakeItem, receivedMs = now()): Promise<IntakeOutcome> {
       if (kindOf(callback.status) === undefined) return { kind: 'ignored', status: callback.status ?? '' };
       const data = JSON.stringify(toJobData(callback, origin));
       const item = {
@@ -105,6 +107,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
         source: origin.source,
         receivedAtMs: Date.parse(origin.receivedAt),
         nonce: createNonce(),
+        insteadOf,
         data,
       };
       const dueMs = receivedMs + settings.budgetMs;

@@ -16,6 +16,8 @@ export interface AcceptItem {
   readonly source: Source;
   readonly receivedAtMs: number;
   readonly nonce: string;
+  /** The nonce of the job that was removed before it was delivered, and whose place this one takes. */
+  readonly insteadOf?: string | undefined;
   /** The job's JSON text. */
   readonly data: string;
 }
@@ -154,7 +156,7 @@ function pushItem(args: (string | number)[], [brand = '', ...formerNames]: reado
     item.receivedAtMs,
     merchantReference === null ? '' : referenceDigest(brand, 'merchant', merchantReference),
     item.data,
-    item.source,
+    item.insteadOf === undefined ? item.source : `for:${item.insteadOf}`,
     ledgerParts.indexOf(ledgerPartOf(status)) + 1,
     isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
   );

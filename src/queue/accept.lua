@@ -17,7 +17,8 @@
        [10] the lineage that the caller knows  [11] number n of former names  then those names
        then 9 + n per callback:
        [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
-       [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON  [+7] source
+       [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON
+       [+7] source; `for:` and a nonce where reconciliation found that job removed, and this is to take its place
        [+8] ledger part 1..3  [+9] reference digest, '' for the terminal kind
        then the claim digest under each former name
   Returns for each callback 'queued', 'duplicate' or 'conflict'; or, where the lineage is another than the caller knows,
@@ -105,8 +106,8 @@ local function supersede(jobId)
   end
 end
 
--- Somebody took the job out of the queue before it was delivered: nothing behind the claim's fields records a delivery,
--- and no built-in worker has it in hand (delivery-records.ts).
+-- Still as its finder saw it: the job is gone, nothing behind the claim's fields records a delivery, and no built-in worker
+-- has it in hand (delivery-records.ts).
 local function isRemoved(jobId, noted)
   if noted ~= '' or redis.call('EXISTS', base .. ':' .. jobId) == 1 then return false end
   local leaseEnds = redis.call('ZSCORE', base .. '/f', jobId)
@@ -172,7 +173,7 @@ local function accept(at)
     if ownNonce == nonce then return 'queued' end -- a retried call finds its own work done
     local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
     local same = ownStatus == status and (ownAmount == amount or ownAmount == '' or amount == '')
-    local removed = same and source ~= 'callback' and isRemoved(digest .. ownNonce, rest)
+    local removed = same and source == 'for:' .. ownNonce and isRemoved(digest .. ownNonce, rest)
     if not removed and (same or source ~= 'correction') then
       if source == 'callback' then
         redis.call('SET', claimKey, string.format('%s,%s,%d,%s,%s,%s%s', ownNonce, ownSequence,

@@ -33,6 +33,8 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   moving: 'apart',
   mover: 'apart',
   taken: 'apart',
+  followed: 'apart',
+  inHand: 'apart',
   breaker: { kind: 'copy', key: keysOf.breaker },
   breakerFailures: { kind: 'copy', key: keysOf.breakerFailures },
   rates: { kind: 'copy', key: keysOf.rates },
@@ -44,6 +46,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   watched: { kind: 'sorted set', key: keysOf.watched },
   watchedDue: { kind: 'sorted set', key: keysOf.watchedDue },
   firstSeen: { kind: 'sorted set', key: keysOf.firstSeen },
+  removed: { kind: 'sorted set', key: keysOf.removed },
 };
 
 /** How many entries the quarantine had. `token` holds the old brand's reconciler lock. */
@@ -98,6 +101,6 @@ return 1`;
 export async function removeLeftovers({ redis, from }: MoveEnds): Promise<void> {
   const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.moving(from)];
   const rest = [...leftovers, ...metrics].map((key) => `${from.base}:${key}`);
-  const keys = [...jobs, ...rest, keysOf.retention(from)];
+  const keys = [...jobs, ...rest, keysOf.retention(from), keysOf.followed(from), keysOf.inHand(from)];
   await redis.eval(removeIfEmpty, keys.length, ...keys, jobs.length);
 }

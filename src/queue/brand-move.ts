@@ -12,6 +12,7 @@ import { carryState, removeLeftovers } from './brand-move-state.ts';
 import { brandQueue, keysOf, type BrandQueue } from './brand-queue.ts';
 import { forgetBrand, isNothing, readHoldings, registerBrands, type Holdings } from './brand-registry.ts';
 import { carryMemory } from './carry-claims.ts';
+import { followDeliveries } from './delivery-records.ts';
 import { pauseForwarding } from './forwarding.ts';
 
 export interface MoveDependencies extends MoveJobsDependencies {
@@ -116,6 +117,7 @@ async function moveAll(dependencies: MoveDependencies, token: string): Promise<M
   if (paused) await pauseForwarding(redis, to);
   for (let round = 1; ; round += 1) {
     await moveAllJobs(dependencies, token, moved);
+    await followDeliveries(redis, from, { all: true }); // or what a worker removed on completion would be delivered again
     moved.quarantined += await carryState(dependencies, token);
     moved.claims += await carryMemory(dependencies, { keep: false }, () => renew(dependencies, token));
     onProgress(moved);

@@ -2,11 +2,13 @@
 // for a page. Fails as Redis does (throws); a job that is gone comes back with its claim alone.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { keysOf, type BrandQueue } from './brand-queue.ts';
+import { readLineage } from './brand-lineage.ts';
+import { brandQueue, keysOf, type BrandQueue } from './brand-queue.ts';
 import { parseClaim, type Claim } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
 import { followDeliveries } from './delivery-records.ts';
 import { digestOfJob, jobSchema, type JobData } from './job.ts';
+import { defineScript } from './script.ts';
 
 export interface JobRecord {
   readonly brand: string;
@@ -40,7 +42,6 @@ export const logLinesMax = 200;
 /** The active list is as long as the deliveries in flight of all processes. */
 export const activeMax = 5_000;
 
-const command = 'payaloLedgerRead';
 const script = readFileSync(new URL('./ledger-read.lua', import.meta.url), 'utf8');
 const text = z.string();
 const reply = z.array(
@@ -59,16 +60,26 @@ const reply = z.array(
 );
 
 export function createJobReader(redis: RedisConnection) {
-  redis.defineCommand(command, { lua: script, numberOfKeys: 5 });
-  const call = z
-    .custom<(...args: (string | number)[]) => Promise<unknown>>((value) => typeof value === 'function')
-    .parse(Reflect.get(redis, command));
+  const call = defineScript(redis, 'payaloLedgerRead', script);
 
   async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
     const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
-    const keys = [...places, keysOf.inHand(queue)];
-    const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, Date.now()];
-    return reply.parse(await call.call(redis, ...keys, ...args, ...jobIds)).map((row) => toRecord(queue, row));
+    const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, Date.now(), ...jobIds];
+    const answer = await call([...places, keysOf.inHand(queue)], args);
+    return reply.parse(answer).map((row) => toRecord(queue, row));
+  }
+
+  /** What `brand move` has not brought here yet, where the brand had another name. */
+  async function readFormer(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean) {
+    const { formerly } = await readLineage(redis, queue);
+    const found = new Map<string, JobRecord>();
+    for (const name of formerly) {
+      const former = brandQueue(name, queue.naming);
+      await followDeliveries(redis, former, { all: true });
+      for (const record of await read(former, jobIds, withLogs))
+        if (record.place !== 'gone' || record.claim?.state !== undefined) found.set(record.jobId, record);
+    }
+    return found;
   }
 
   return async function readJobs(
@@ -78,10 +89,15 @@ export function createJobReader(redis: RedisConnection) {
   ): Promise<JobRecord[]> {
     if (jobIds.length === 0) return [];
     const records = await read(queue, jobIds, withLogs);
-    if (!records.some(isRemoved)) return records;
-    // Perhaps a worker of the merchant's own completed it a moment ago, and took it away.
+    const removed = records.filter(isRemoved).map(({ jobId }) => jobId);
+    if (removed.length === 0) return records;
+    // Perhaps a worker of the merchant's own completed it a moment ago and took it away, or it is on its way here.
     await followDeliveries(redis, queue, { all: true });
-    return read(queue, jobIds, withLogs);
+    const former = await readFormer(queue, removed, withLogs);
+    return (await read(queue, jobIds, withLogs)).map((record) => {
+      const found = isRemoved(record) ? former.get(record.jobId) : undefined;
+      return found === undefined ? record : { ...found, brand: queue.brand, claim: found.claim ?? record.claim };
+    });
   };
 }
 

@@ -10,6 +10,7 @@ import type { Claim } from './claims.ts';
 import type { RedisConnection } from './connections.ts';
 import { deliveryRecordLua, followDeliveries } from './delivery-records.ts';
 import { createInState } from './in-state.ts';
+import { createJobReader, isRemoved } from './ledger-read.ts';
 import { defineScript } from './script.ts';
 
 const findLua = deliveryRecordLua + readFileSync(new URL('./find-removed.lua', import.meta.url), 'utf8');
@@ -26,17 +27,10 @@ export async function findRemoved(
   claims: readonly Claim[],
 ): Promise<ReadonlySet<string>> {
   const unrecorded = claims.flatMap(({ jobId, state }) => (state === undefined ? [jobId] : []));
-  const first = await readRemoved(redis, queue, unrecorded);
-  if (first.length === 0) return new Set();
-  // Perhaps a worker of the merchant's own completed it a moment ago, and took it away.
-  await followDeliveries(redis, queue, { all: true });
-  return new Set(await readRemoved(redis, queue, first));
-}
-
-async function readRemoved(redis: RedisConnection, queue: BrandQueue, jobIds: readonly string[]): Promise<string[]> {
-  if (jobIds.length === 0) return [];
-  const entries = await createInState(redis)(queue, 'removed', jobIds);
-  return entries.map(({ jobId }) => jobId);
+  const candidates = await createInState(redis)(queue, 'removed', unrecorded);
+  const jobIds = candidates.map(({ jobId }) => jobId);
+  const records = await createJobReader(redis)(queue, jobIds, { withLogs: false });
+  return new Set(records.filter(isRemoved).map(({ jobId }) => jobId));
 }
 
 /** How many there are, after those that are new were registered. Fails as Redis does (rejects). */

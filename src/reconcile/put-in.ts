@@ -1,5 +1,6 @@
 // Puts a transaction that reconciliation found through the intake door, and logs it. The one place where that happens.
 import type { Callback } from '../callback/parse-callback.ts';
+import type { Claim } from '../queue/claims.ts';
 import type { BrandScope } from './brand-scope.ts';
 
 export type FoundBy = 'records' | 'status' | 'correction';
@@ -12,13 +13,22 @@ export type PutIn =
   /** Nothing could be stored now. */
   | 'unavailable';
 
-export async function putIn(
-  scope: BrandScope,
-  { callback, source, requestId }: { callback: Callback; source: FoundBy; requestId: string },
-): Promise<PutIn> {
+export interface Found {
+  readonly callback: Callback;
+  readonly source: FoundBy;
+  readonly requestId: string;
+  /** The claim whose job was removed before it was delivered. */
+  readonly removed?: Claim | undefined;
+}
+
+export async function putIn(scope: BrandScope, { callback, source, requestId, removed }: Found): Promise<PutIn> {
   const { brand, intake, clock, log, metrics } = scope;
   const receivedAt = new Date(clock.now()).toISOString();
-  const outcome = await intake.accept({ callback, origin: { brand, source, receivedAt, requestId } });
+  const outcome = await intake.accept({
+    callback,
+    origin: { brand, source, receivedAt, requestId },
+    insteadOf: removed?.nonce,
+  });
   const { gatewayReference, status } = callback;
   log.info({
     event: 'reconcile.put_in',
@@ -27,6 +37,7 @@ export async function putIn(
     status,
     source,
     requestId,
+    ...(removed !== undefined && { wasRemoved: true }),
     outcome: outcome.kind,
     ...(outcome.kind === 'unavailable' && { reason: outcome.reason }),
   });

@@ -159,7 +159,8 @@ async function act(scope: BrandScope, judged: Judged, work: PageWork): Promise<A
 async function inject(scope: BrandScope, judged: Judged, { mode, signal }: PageWork): Promise<Acted> {
   const callback = await bodyToInject(scope, judged, mode, signal);
   if (callback === undefined) return 'unverified';
-  const result = await putIn(scope, { callback, source: 'records', requestId: mode.requestId });
+  const { requestId } = mode;
+  const result = await putIn(scope, { callback, source: 'records', requestId, removed: judged.claim });
   return result === 'stored' ? 'injected' : result === 'known' ? 'nothing' : 'unavailable';
 }
 

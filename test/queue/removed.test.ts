@@ -3,14 +3,16 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { keysOf } from '../../src/queue/brand-queue.ts';
+import { brandQueue, keysOf } from '../../src/queue/brand-queue.ts';
+import { readClaims } from '../../src/queue/claims.ts';
 import { createDeliveryRecords, followDeliveries } from '../../src/queue/delivery-records.ts';
 import { erase } from '../../src/queue/erase.ts';
 import { createLedger, type Ledger } from '../../src/queue/ledger.ts';
+import { findRemoved } from '../../src/queue/removed-jobs.ts';
 import { replay } from '../../src/queue/replay.ts';
 import { createRetention } from '../../src/queue/retention.ts';
 import { startRedis } from '../support/redis.ts';
-import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
+import { createStoredCallbacks, type StoredCallbacks, type StoredFields } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
 let server: Awaited<ReturnType<typeof startRedis>>;
@@ -47,6 +49,11 @@ afterEach(async () => {
 
 const found = async (reference: string) => (await ledger.find(reference))?.callback;
 const stateOf = async (reference: string) => (await found(reference))?.state;
+/** As reconciliation hands in what it found removed. */
+async function handInAgain(reference: string, fields: StoredFields = {}) {
+  const insteadOf = (await jobIdOf(reference)).replace(/^.*(?=\.)/, '');
+  await stored.store({ reference, source: 'records', insteadOf, ...fields });
+}
 const jobIdOf = async (reference: string) => (await found(reference))?.jobId ?? '';
 
 /** A worker of the merchant's own, until it is closed. */
@@ -128,7 +135,7 @@ describe('removed', () => {
     expect(mine.data).toMatchObject([{ state: 'removed' }]);
     await retention({ RETAIN_COMPLETED_MAX: 10, RETAIN_COMPLETED: hour }).sweep();
     expect((await ledger.list({ state: 'removed', limit: 10 })).data).toHaveLength(1);
-    await stored.store({ reference, source: 'records', merchantReference: 'm-9' });
+    await handInAgain(reference, { merchantReference: 'm-9' });
     expect(await stateOf(reference)).toBe('queued');
     expect((await ledger.list({ state: 'removed', limit: 10 })).data).toEqual([]);
     await stored.deliver();
@@ -153,11 +160,7 @@ describe('what reconciliation hands in again', () => {
     for (let round = 0; round < 2; round += 1) {
       await bull.drain();
       expect(await stateOf(reference)).toBe('removed');
-      await Promise.all([
-        stored.store({ reference, source: 'records' }),
-        stored.store({ reference, source: 'status' }),
-        stored.store({ reference, source: 'records' }),
-      ]);
+      await Promise.all([handInAgain(reference), handInAgain(reference, { source: 'status' }), handInAgain(reference)]);
       expect(await found(reference)).toMatchObject({ state: 'queued', sequence: 1, webhookId: before?.webhookId });
       expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(1);
     }
@@ -166,7 +169,7 @@ describe('what reconciliation hands in again', () => {
   test('is a duplicate while the job is in whatever state, and once it was delivered', async () => {
     const reference = await stored.store();
     const again = async () => {
-      await stored.store({ reference, source: 'records' });
+      await handInAgain(reference);
       return bull.getJobCountByTypes('wait', 'active', 'delayed', 'completed', 'failed', 'prioritized');
     };
     expect(await again()).toBe(1);
@@ -178,6 +181,15 @@ describe('what reconciliation hands in again', () => {
     await retention().sweep();
     expect(await again()).toBe(0);
     expect(await stateOf(reference)).toBe('delivered');
+  });
+
+  test('is a duplicate where the finder did not know of the removal', async () => {
+    const reference = await stored.store();
+    await bull.drain();
+    await stored.store({ reference, source: 'records' });
+    expect(await stateOf(reference)).toBe('removed');
+    await stored.store({ reference, source: 'records', insteadOf: '.another' });
+    expect(await stateOf(reference)).toBe('removed');
   });
 
   test('is not queued by the gateway sending the callback once more, which may be a second try', async () => {
@@ -196,7 +208,7 @@ describe('delivered', () => {
     const view = await found(reference);
     expect(view).toMatchObject({ state: 'delivered', body: null });
     expect(Date.parse(view?.deliveredAt ?? '')).toBeGreaterThanOrEqual(Date.parse(view?.receivedAt ?? ''));
-    await stored.store({ reference, source: 'records' });
+    await handInAgain(reference);
     expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
     expect((await ledger.list({ state: 'removed', limit: 10 })).data).toEqual([]);
   });
@@ -225,7 +237,7 @@ describe('delivered', () => {
     await expect(job.moveToCompleted({ attempt: 1 }, 'token', false)).rejects.toThrow('Missing');
     await records.stop();
     expect(await stateOf(reference)).toBe('delivered');
-    await stored.store({ reference, source: 'records' });
+    await handInAgain(reference);
     expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
   });
 
@@ -252,6 +264,27 @@ test('a callback that a worker still has in hand is being delivered, though its 
   await bull.pause();
   await bull.obliterate({ force: true });
   await until(async () => (await stateOf(reference)) === 'delivering');
-  await stored.store({ reference, source: 'records' });
+  await handInAgain(reference);
   expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
+});
+
+test('a callback on its way to another brand name is not removed, and not delivered from both', async () => {
+  const reference = await stored.store();
+  const jobId = await jobIdOf(reference);
+  const [digest = '', nonce] = jobId.split('.');
+  const acme = brandQueue('acme', stored.queue.naming);
+  // As `brand move default acme` leaves it between its first step and its last.
+  await stored.redis.set(keysOf.lineage(acme), JSON.stringify({ formerly: ['default'] }));
+  await stored.redis.set(
+    keysOf.claim(acme, digest),
+    (await stored.redis.get(keysOf.claim(stored.queue, digest))) ?? '',
+  );
+  const there = createLedger({ ...stored, queues: new Map([['acme', acme]]) });
+  expect((await there.find(reference))?.callback).toMatchObject({ brand: 'acme', state: 'queued' });
+  const claims = await readClaims(stored.redis, acme, [digest]);
+  expect(claims).toMatchObject([{ nonce: `.${nonce}` }]);
+  const known = claims.filter((claim) => claim !== undefined);
+  expect(await findRemoved(stored.redis, acme, known)).toEqual(new Set());
+  await bull.drain();
+  expect(await findRemoved(stored.redis, acme, known)).toEqual(new Set([jobId]));
 });

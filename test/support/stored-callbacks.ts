@@ -10,6 +10,8 @@ import { callbackOf, newReference, type CallbackFields } from './callbacks.ts';
 export interface StoredFields extends CallbackFields {
   readonly source?: Source;
   readonly receivedAtMs?: number;
+  /** The nonce of a removed job whose place it takes. */
+  readonly insteadOf?: string | undefined;
 }
 
 const times = { DEDUP_TTL: 600_000, RETAIN_COMPLETED: 600_000, RETAIN_FAILED: 600_000, QUARANTINE_RETAIN: 600_000 };
@@ -36,12 +38,17 @@ export function createStoredCallbacks(url: string, brand = 'default', prefix = `
     queues: new Map([[brand, queue]]),
 
     /** Stores one and returns its reference. */
-    async store({ source = 'callback', receivedAtMs = Date.now(), ...fields }: StoredFields = {}): Promise<string> {
+    async store({
+      source = 'callback',
+      receivedAtMs = Date.now(),
+      insteadOf,
+      ...fields
+    }: StoredFields = {}): Promise<string> {
       const reference = fields.reference ?? newReference();
       const callback = callbackOf({ ...fields, reference });
       const receivedAt = new Date(receivedAtMs).toISOString();
       const data = JSON.stringify(toJobData(callback, { brand, source, receivedAt, requestId: 'request' }));
-      await accept([{ callback, source, receivedAtMs, nonce: createNonce(), data }]);
+      await accept([{ callback, source, receivedAtMs, nonce: createNonce(), insteadOf, data }]);
       return reference;
     },
 
