@@ -7,7 +7,7 @@ import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 import { findClaimsOf } from './find-claims.ts';
 import { createJobReader, isRemoved, type JobRecord } from './ledger-read.ts';
-import { withoutAnswer } from './ledger-view.ts';
+import { withoutAnswer } from './job-attempts.ts';
 import { quarantinedUnder } from './quarantined-under.ts';
 
 export type EraseOutcome =

@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { kindOf, webhookIdOf, type Identity } from '../callback/identity.ts';
 import { parseExact } from '../callback/decimal.ts';
+import { attemptSchema, attemptsOf, deliveryOf, isSuperseded, toTime } from './job-attempts.ts';
 import { isRemoved, type JobRecord } from './ledger-read.ts';
 import { identityBrandOf, sources, type JobData } from './job.ts';
 
@@ -19,15 +20,6 @@ export const callbackStates = [
 export type CallbackState = (typeof callbackStates)[number];
 
 const time = z.iso.datetime();
-
-export const attemptSchema = z.object({
-  attempt: z.int().optional(),
-  at: time,
-  status: z.int().optional().describe("The merchant's HTTP status."),
-  error: z.string().optional().describe('Why there was no status: timeout, ECONNREFUSED, ...'),
-  ms: z.number().optional(),
-  answer: z.string().optional().describe("The beginning of the merchant's answer."),
-});
 
 export const conflictSchema = z.object({
   quarantineId: z.string(),
@@ -69,7 +61,6 @@ export const callbackSchema = callbackRowSchema.extend({
   body: z.string().nullable().describe("The gateway's JSON text, byte for byte; null once removed or erased."),
 });
 
-export type Attempt = z.infer<typeof attemptSchema>;
 export type Conflict = z.infer<typeof conflictSchema>;
 export type CallbackRow = z.infer<typeof callbackRowSchema>;
 export type CallbackView = z.infer<typeof callbackSchema>;
@@ -215,58 +206,6 @@ function stateOfGone({ claim, jobId }: JobRecord): CallbackState {
   return callbackStates.find((state) => state === claim?.state) ?? 'removed';
 }
 
-const supersededSchema = z.object({ superseded: z.literal(true) });
-
-function isSuperseded({ returnvalue }: JobRecord): boolean {
-  return supersededSchema.safeParse(parseJson(returnvalue)).success;
-}
-
-/** The last moment that a Date can hold, in ms; what others write may be in other units. */
-const timeMsMax = 8.64e15;
-
-const logLine = z.object({
-  attempt: z.int().optional(),
-  at: z.number().min(0).max(timeMsMax),
-  ms: z.number().optional(),
-  status: z.int().optional(),
-  error: z.string().optional(),
-  answer: z.string().optional(),
-});
-type LogLine = z.infer<typeof logLine>;
-
-/** The attempt that succeeded, as the built-in worker returned it. */
-function deliveryOf({ returnvalue, place }: JobRecord): LogLine | undefined {
-  return place === 'completed' ? logLine.safeParse(parseJson(returnvalue)).data : undefined;
-}
-
-/** Of a log line or a return value, what tells of the attempt and nothing of its answer; '' where it tells nothing. */
-export function withoutAnswer(text: string): string {
-  if (supersededSchema.safeParse(parseJson(text)).success) return text;
-  const { data } = logLine.omit({ answer: true }).safeParse(parseJson(text));
-  return data === undefined ? '' : JSON.stringify(data);
-}
-
-/** In the order they were made. A worker of the merchant's own leaves only the reason of its last failure. */
-export function attemptsOf(record: JobRecord): Attempt[] {
-  const noted = record.logLines.flatMap((line) => logLine.safeParse(parseJson(line)).data ?? []);
-  const delivery = deliveryOf(record);
-  const attempts = [...noted, ...(delivery === undefined ? [] : [delivery])].map(toAttempt);
-  if (attempts.length > 0 || record.failedReason === '') return attempts;
-  const at = toTime(record.finishedOnMs ?? record.processedOnMs);
-  return at === null ? [] : [{ at, error: record.failedReason }];
-}
-
-function toAttempt({ at, attempt, ms, status, error, answer }: LogLine): Attempt {
-  return {
-    at: new Date(at).toISOString(),
-    ...(attempt !== undefined && { attempt }),
-    ...(status !== undefined && { status }),
-    ...(error !== undefined && { error }),
-    ...(ms !== undefined && { ms }),
-    ...(answer !== undefined && { answer }),
-  };
-}
-
 /** A claim holds an unusual status as a digest only (claims.ts). */
 export function readableStatus(claimed: string): string | null {
   return claimed === '' || claimed.startsWith('~') ? null : claimed;
@@ -295,16 +234,4 @@ function splitAmount(claimed: string): CallbackRow['amount'] {
 
 function webhookId(brand: string, gatewayReference: string, status: string | null, sequence: number): string {
   return webhookIdOf({ brand, gatewayReference, kind: kindOf(status) ?? 'terminal' }, sequence);
-}
-
-function toTime(ms: number | undefined): string | null {
-  return ms === undefined || !(Math.abs(ms) <= timeMsMax) ? null : new Date(ms).toISOString();
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

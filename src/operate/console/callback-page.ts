@@ -1,6 +1,7 @@
 // One callback: what came, what became of it, what it said. Made to answer a dispute in ten seconds.
 import type { Finding } from '../../queue/ledger.ts';
-import type { Attempt, CallbackView, Conflict } from '../../queue/ledger-view.ts';
+import type { Attempt } from '../../queue/job-attempts.ts';
+import type { CallbackView, Conflict } from '../../queue/ledger-view.ts';
 import { callbackTable } from './callback-table.ts';
 import { amountOf, exactTimeOf, relativeTo, spanOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
