@@ -64,6 +64,7 @@ export function createBreaker(dependencies: BreakerDependencies) {
   ];
   let phase: Phase | undefined;
   let failures = 0;
+  let isKnown = true;
   let timer: NodeJS.Timeout | undefined;
 
   async function run(operation: 'observe' | 'failure' | 'success', ...rest: (string | number)[]): Promise<string> {
@@ -71,10 +72,13 @@ export function createBreaker(dependencies: BreakerDependencies) {
       const answer = await redis.eval(script, keys.length, ...keys, operation, ...fixed, ...rest);
       const [nextPhase, nextFailures, verdict] = reply.parse(answer);
       failures = nextFailures;
+      isKnown = true;
       enter(nextPhase);
       return verdict;
     } catch (error) {
-      log.warn({ event: 'breaker.unknown', brand: queue.brand, err: error });
+      // Asked several times a second: said once.
+      if (isKnown) log.warn({ event: 'breaker.unknown', brand: queue.brand, err: error });
+      isKnown = false;
       return 'counted';
     }
   }

@@ -1,13 +1,46 @@
-// BullMQ's worker, except that a job whose data is no JSON at all reaches its processor too.
+// BullMQ's worker, mended in three places:
 //
-// Left alone, BullMQ throws while it makes the job from its hash, before any code of ours: the job stays active until its
-// lock lapses, comes back, and so on for ever. Here the processor gets `null` for data, which is no callback, and
-// fails the job as it fails any other such one. The hash keeps what it holds.
+// - A job whose data is no JSON at all reaches its processor too. Left alone, BullMQ throws while it makes the job from
+//   its hash, before any code of ours: the job stays active until its lock lapses, comes back, and so on for ever. Here
+//   the processor gets `null` for data, which is no callback, and fails the job as it fails any other such one. The
+//   hash keeps what it holds.
+// - It asks for no INFO. BullMQ reads the server's version once, and a worker that is refused INFO (managed servers do
+//   that) would fail for good, in a loop that never lets the event loop go on.
+// - A Redis that refuses to hand out a job is asked again after a pause. BullMQ asks at once, as fast as Redis answers.
 //
-// A class, against the habit of this house, since overriding `createJob` is the only door that BullMQ leaves.
-import { Worker, type Job, type JobJson } from 'bullmq';
+// A class, against the habit of this house, since overriding is the only door that BullMQ leaves.
+import { setTimeout as delay } from 'node:timers/promises';
+import { RedisConnection, Worker, type Job, type JobJson, type Processor, type WorkerOptions } from 'bullmq';
+
+const refusedPauseMs = 1_000;
+/** What the oldest server that is supported can do (Redis 6.2). Without INFO BullMQ would assume a worse one. */
+const capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false };
 
 export class QueueWorker<Result> extends Worker<unknown, Result> {
+  constructor(name: string, processor: Processor<unknown, Result>, options: WorkerOptions) {
+    super(name, processor, { ...options, skipVersionCheck: true });
+  }
+
+  /** BullMQ would round each wait for a delayed job up to whole seconds. */
+  protected override createBackend(): void {
+    super.createBackend();
+    const blocking: unknown = Reflect.get(this.backend, 'blockingConnection');
+    if (!(blocking instanceof RedisConnection)) throw new TypeError("BullMQ's backend has no blocking connection");
+    blocking.client.then(
+      () => Object.assign(blocking.capabilities, capabilities),
+      () => undefined, // closed before it was ready
+    );
+  }
+
+  protected override async moveToActive(token: string, name?: string) {
+    try {
+      return await super.moveToActive(token, name);
+    } catch (error) {
+      if (this.closing === undefined) await delay(refusedPauseMs);
+      throw error;
+    }
+  }
+
   protected override createJob(json: JobJson, jobId: string): Job<unknown, Result> {
     try {
       return super.createJob(json, jobId);

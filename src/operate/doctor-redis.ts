@@ -1,10 +1,10 @@
 // The doctor's look at Redis: its version, what makes its writes durable, its memory, its clock.
 //
 // Every primary of a Cluster is asked. Settings are read by CONFIG, else (managed servers refuse it) by INFO as far as
-// that goes; what cannot be read is a warning that says so.
+// that goes; what cannot be read is a warning that says so, and which permission is missing.
 import { Cluster } from 'ioredis';
 import { keysOf, ledgerParts, type BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
+import { isNotPermitted, type RedisConnection } from '../queue/connections.ts';
 import type { Check } from './doctor.ts';
 
 export interface RedisCheckOptions {
@@ -23,7 +23,7 @@ const memoryProblemSeconds = 86_400;
 export async function checkRedis({ redis, queues, now }: RedisCheckOptions): Promise<Check[]> {
   try {
     await connected(redis);
-    await within(answerWithinMs, redis.ping());
+    await within(answerWithinMs, redis.time().catch(passRefusal));
     const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
     const lines: Check[] = [];
     for (const node of nodes) lines.push(...(await checkServer(node, nodes.length > 1, now)));
@@ -43,17 +43,29 @@ export async function checkRedis({ redis, queues, now }: RedisCheckOptions): Pro
 type Server = Pick<RedisConnection, 'info' | 'config' | 'time'>;
 
 async function checkServer(server: Server, isOneOfSeveral: boolean, now: () => number): Promise<Check[]> {
-  const info = parseInfo(await within(answerWithinMs, server.info()));
+  const text = await within(answerWithinMs, server.info().catch(passRefusal));
+  const info = parseInfo(text ?? '');
   const suffix = isOneOfSeveral ? ` (port ${info.get('tcp_port') ?? '?'})` : '';
   const settings = await readSettings(server, info);
   return [
-    checkVersion(info),
-    checkRole(info),
+    ...(text === undefined ? [infoRefused] : [checkVersion(info), checkRole(info)]),
     checkAppendOnly(settings),
     checkAppendFsync(settings),
     checkEviction(settings),
     await checkClock(server, now),
   ].map((check) => ({ ...check, name: check.name + suffix }));
+}
+
+const infoRefused: Check = {
+  name: 'Redis permissions',
+  status: 'warning',
+  detail: 'This Redis user may not run INFO, so the version, the role and the memory of the server are not known.',
+  fix: 'Allow it with `+info` where you can (docs/deployment.md); nothing else needs it.',
+};
+
+/** What is not permitted is undefined; every other error stays one. */
+function passRefusal(error: unknown): undefined {
+  if (!isNotPermitted(error)) throw error;
 }
 
 type Settings = ReadonlyMap<'appendonly' | 'appendfsync' | 'maxmemory-policy', string>;
@@ -144,7 +156,17 @@ function checkEviction(settings: Settings): Check {
 async function checkClock(server: Server, now: () => number): Promise<Check> {
   const name = 'clock';
   const before = now();
-  const [seconds, microseconds] = await within(answerWithinMs, server.time());
+  const time = await within(answerWithinMs, server.time().catch(passRefusal));
+  if (time === undefined) {
+    const detail = 'It cannot be compared: this Redis user may not run TIME.';
+    return {
+      name,
+      status: 'warning',
+      detail,
+      fix: 'Allow it with `+time`, and let both machines keep their time by NTP.',
+    };
+  }
+  const [seconds, microseconds] = time;
   const here = (before + now()) / 2;
   const skewMs = Math.round(here - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
   const detail = `This machine is ${Math.abs(skewMs)} ms ${skewMs < 0 ? 'behind' : 'ahead of'} Redis.`;
@@ -165,7 +187,9 @@ async function checkMemory(
   let maxBytes = 0;
   let isLimited = true;
   for (const node of nodes) {
-    const info = parseInfo(await node.info('memory'));
+    const text = await node.info('memory').catch(passRefusal);
+    if (text === undefined) return []; // told already
+    const info = parseInfo(text);
     usedBytes += Number(info.get('used_memory') ?? 0);
     maxBytes += Number(info.get('maxmemory') ?? 0);
     isLimited &&= Number(info.get('maxmemory') ?? 0) > 0;

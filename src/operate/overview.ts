@@ -70,8 +70,8 @@ export function createOverview({ redis, queues, queueState, reconciliation, spoo
     return {
       redis: {
         up: queue !== undefined,
-        usedBytes: queue?.memory.usedBytes ?? null,
-        maxBytes: queue?.memory.maxBytes ?? null,
+        usedBytes: queue?.memory?.usedBytes ?? null,
+        maxBytes: queue?.memory?.maxBytes ?? null,
       },
       jobs: queue?.jobs ?? null,
       oldestWaitingSeconds: queue?.oldestWaitingSeconds ?? null,

@@ -27,13 +27,16 @@ export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = D
     for (const [name, count] of Object.entries(state.jobs)) metrics.queueJobs.set({ state: name }, count);
     metrics.oldestWaitingSeconds.set(state.oldestWaitingSeconds);
     metrics.quarantineEntries.set(state.quarantineEntries);
-    const { usedBytes, maxBytes } = state.memory;
+    const seconds = state.memory === undefined ? undefined : untilFull(state.memory);
+    if (seconds === undefined) metrics.redisMemoryFullSeconds.remove();
+    else metrics.redisMemoryFullSeconds.set(seconds);
+  }
+
+  function untilFull({ usedBytes, maxBytes }: NonNullable<QueueState['memory']>): number | undefined {
     const last = samples.at(-1);
     if (last === undefined || now() - last.at >= sampleEveryMs) samples.push({ at: now(), usedBytes });
     if (samples.length > samplesMax) samples.shift();
-    const seconds = secondsUntilFull(samples, { at: now(), usedBytes }, maxBytes);
-    if (seconds === undefined) metrics.redisMemoryFullSeconds.remove();
-    else metrics.redisMemoryFullSeconds.set(seconds);
+    return secondsUntilFull(samples, { at: now(), usedBytes }, maxBytes);
   }
 
   /** Call before the registry is read. Never throws. */

@@ -2,7 +2,7 @@
 // the console, at most once in `freshMs` however many ask. Fails as Redis does (rejects).
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
+import { isNotPermitted, type RedisConnection } from '../queue/connections.ts';
 
 export interface QueueState {
   readonly jobs: {
@@ -17,7 +17,8 @@ export interface QueueState {
   readonly oldestWaitingSeconds: number;
   readonly quarantineEntries: number;
   readonly pausedBrands: readonly string[];
-  readonly memory: { readonly usedBytes: number; /** 0: no limit. */ readonly maxBytes: number };
+  /** Undefined where the Redis user may not ask for it. */
+  readonly memory: { readonly usedBytes: number; /** 0: no limit. */ readonly maxBytes: number } | undefined;
 }
 
 const freshMs = 1_500;
@@ -33,7 +34,7 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
 
   async function read(): Promise<QueueState> {
     const [memory, brands] = await Promise.all([
-      redis.info('memory'),
+      readMemory(redis),
       Promise.all([...queues.values()].map(async (queue) => readBrand(redis, queue))),
     ]);
     const sum = (name: keyof QueueState['jobs']) => brands.reduce((total, brand) => total + brand[name], 0);
@@ -49,7 +50,7 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
       oldestWaitingSeconds: Number.isFinite(oldest) ? Math.max(0, (now() - oldest) / 1_000) : 0,
       quarantineEntries: brands.reduce((total, { quarantined }) => total + quarantined, 0),
       pausedBrands: brands.filter(({ isPaused }) => isPaused).map(({ brand }) => brand),
-      memory: { usedBytes: infoNumber(memory, 'used_memory'), maxBytes: infoNumber(memory, 'maxmemory') },
+      memory,
     };
   }
 
@@ -99,6 +100,16 @@ async function readBrand(redis: RedisConnection, queue: BrandQueue) {
   const oldestAt = oldestId === null ? null : await redis.hget(keysOf.job(queue, oldestId), 'timestamp');
   const oldestMs = oldestAt === null ? Infinity : Number(oldestAt);
   return { brand, queued, delivering, retrying, delivered, failed, quarantined, isPaused: paused === 1, oldestMs };
+}
+
+async function readMemory(redis: RedisConnection): Promise<QueueState['memory']> {
+  try {
+    const info = await redis.info('memory');
+    return { usedBytes: infoNumber(info, 'used_memory'), maxBytes: infoNumber(info, 'maxmemory') };
+  } catch (error) {
+    if (isNotPermitted(error)) return undefined;
+    throw error;
+  }
 }
 
 function infoNumber(info: string, name: string): number {

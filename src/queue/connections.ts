@@ -1,9 +1,10 @@
 // Redis connections, in the two profiles that this service needs.
 //
 // `producer` fails fast: no offline queue and a command timeout, so that no Redis can hold an answer to the gateway.
-// `worker` waits and reconnects for ever, as BullMQ asks. Both log their connection's ups and downs once per change.
+// `worker` waits and reconnects for ever, as BullMQ asks. Both log their connection's ups and downs once per change,
+// whether Redis refuses, closes or says nothing, and each command that Redis does not permit.
 import { Cluster, Redis } from 'ioredis';
-import type { RedisTarget } from '../runtime/redis-url.ts';
+import type { Login, RedisTarget } from '../runtime/redis-url.ts';
 
 export type RedisConnection = Redis | Cluster;
 
@@ -27,8 +28,14 @@ const silenceMaxMs = 15_000;
 /** How long a Cluster's changes may go unnoticed where no answer tells of them (a frozen node gives none). */
 const slotsRefreshMs = 2_000;
 
+/** How often a connection on which nothing happens is tried, so that an outage is known before it matters. */
+const pingEveryMs = 5_000;
+/** A refusal that was not seen for so long is over; and how many different ones are remembered. */
+const quietMs = 60_000;
+const refusalsMax = 100;
+
 export function createRedis(target: RedisTarget, profile: RedisProfile, name: string, log: ConnectionLog) {
-  const options = redisOptions(target, profile, name);
+  const options = redisOptions(target, profile, name, createRefusals(name, log));
   const connection: RedisConnection = connect(target, options, profile);
   watch(connection, name, log);
   return connection;
@@ -67,14 +74,25 @@ export function createWriteGathering(redis: RedisConnection): () => void {
   };
 }
 
-function redisOptions(target: RedisTarget, profile: RedisProfile, name: string) {
+/** NOPERM of a command, and what Redis 7 and older ones say of a command inside a script. */
+const refusal = /^NOPERM|ACL failure in script|user executing the script can't/;
+
+/** Whether Redis answered that this user may not do this. */
+export function isNotPermitted(error: unknown): boolean {
+  return error instanceof Error && refusal.test(error.message);
+}
+
+function redisOptions(target: RedisTarget, profile: RedisProfile, name: string, tellRefusal: (error: Error) => void) {
   return {
     connectionName: `payalo-receiver-${name}`,
     connectTimeout: connectTimeoutMs,
     keepAlive: keepAliveMs,
     retryStrategy: reconnectAfterMs,
     // After a failover the old primary answers READONLY until the connection is made anew.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    reconnectOnError(error: Error) {
+      tellRefusal(error);
+      return error.message.startsWith('READONLY');
+    },
     ...(target.username !== undefined && { username: target.username }),
     ...(target.password !== undefined && { password: target.password }),
     ...(target.tls && { tls: {} }),
@@ -102,7 +120,12 @@ function connect(target: RedisTarget, options: Options, profile: RedisProfile): 
         name: target.masterName,
         db: target.db,
         ...(target.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
-        sentinelRetryStrategy: reconnectAfterMs,
+        ...sentinelLogin(target.sentinelLogins, 0),
+        // ioredis reads the login anew from its options each time that it asks the Sentinels.
+        sentinelRetryStrategy(this: object, attempt: number) {
+          Object.assign(this, sentinelLogin(target.sentinelLogins, attempt));
+          return reconnectAfterMs(attempt);
+        },
         sentinelCommandTimeout: connectTimeoutMs,
       });
     case 'cluster':
@@ -124,20 +147,59 @@ function reconnectAfterMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 10), reconnectMaxMs);
 }
 
+function sentinelLogin(logins: readonly Login[], attempt: number) {
+  const { username, password } = logins[attempt % logins.length] ?? {};
+  return { sentinelUsername: username, sentinelPassword: password };
+}
+
+/**
+ * What the user may not do, said once, with the command's name as Redis gives it. What is only looked at (INFO, CONFIG)
+ * is the doctor's to tell.
+ */
+function createRefusals(name: string, log: ConnectionLog): (error: Error) => void {
+  const lastAtMs = new Map<string, number>();
+  const fix = 'Give this Redis user the permissions that docs/deployment.md lists.';
+  return ({ message: reason }) => {
+    if (!refusal.test(reason) || /'(info|config)\b/.test(reason)) return;
+    const nowMs = performance.now();
+    const isNews = nowMs - (lastAtMs.get(reason) ?? -Infinity) > quietMs;
+    if (lastAtMs.size >= refusalsMax) lastAtMs.clear();
+    lastAtMs.set(reason, nowMs);
+    if (isNews) log.warn({ event: 'redis.not_permitted', connection: name, reason, fix });
+  };
+}
+
 /** Without an `error` listener a lost connection would end the process. `end` comes only of our own closing: no news. */
 function watch(connection: RedisConnection, name: string, log: ConnectionLog): void {
   let isDown = false;
   let wasReady = false;
-  connection.on('error', (error: Error & { code?: unknown }) => {
-    if (!isDown)
-      log.warn({ event: 'redis.down', connection: name, code: error.code ?? error.name, reason: error.message });
+  let isReady = false;
+  const tellDown = (code: unknown, reason: string) => {
+    if (!isDown) log.warn({ event: 'redis.down', connection: name, code, reason });
     isDown = true;
+  };
+  connection.on('error', (error: Error & { code?: unknown }) => tellDown(error.code ?? error.name, error.message));
+  connection.on('close', () => {
+    // Closed once and made anew (against READONLY, say, several times a second) is no news; closed again before it was
+    // ready is: something accepts connections and is no Redis, or none yet.
+    if (!isReady && connection.status !== 'end') tellDown('CLOSED', 'connections are accepted and closed');
+    isReady = false;
   });
   connection.on('ready', () => {
     if (isDown) log.info({ event: 'redis.up', connection: name });
     else if (!wasReady) log.info({ event: 'redis.connected', connection: name });
-    // Made anew without an error in between (against READONLY, say, several times a second): no change to tell.
     isDown = false;
     wasReady = true;
+    isReady = true;
   });
+  if (connection instanceof Redis) keepAsking(connection);
+}
+
+/** While an answer is due, ioredis counts the silence (`socketTimeout`); a Cluster asks its nodes by itself. */
+function keepAsking(redis: Redis): void {
+  const timer = setInterval(() => {
+    if (redis.status === 'ready') redis.ping().catch(() => undefined);
+  }, pingEveryMs);
+  timer.unref();
+  redis.once('end', () => clearInterval(timer));
 }

@@ -46,7 +46,8 @@ export async function clearBreaker(redis: RedisConnection, queue: BrandQueue): P
 }
 
 async function withQueue(redis: RedisConnection, queue: BrandQueue, act: (bull: Queue) => Promise<void>) {
-  const bull = new Queue(queue.name, { connection: redis, prefix: queue.prefix });
+  // The version is asked for with INFO, which managed servers may refuse.
+  const bull = new Queue(queue.name, { connection: redis, prefix: queue.prefix, skipVersionCheck: true });
   // The connection's own listener reports; without one here the process would end.
   bull.on('error', () => undefined);
   try {

@@ -6,6 +6,7 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import * as z from 'zod';
 import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
 import { readTextFile } from './read-text-file.ts';
+import { isWebhookSecret, webhookSecretRule } from './webhook-secret.ts';
 
 export interface Brand {
   readonly name: string;
@@ -109,10 +110,8 @@ function isHttpUrl(text: string): boolean {
 function parseSecrets(text: string, problems: string[]): Map<string, string[]> {
   const groups = groupByBrand(parseBrandValues(text, couldBe.secret));
   for (const [brand, secrets] of groups) {
-    if (!secrets.every((secret) => /^whsec_[A-Za-z0-9+/]{16,}={0,2}$/.test(secret))) {
-      problems.push(
-        `FORWARD_SECRET: a secret of the brand ${brand} is not whsec_ followed by base64 (make one: whsec_$(openssl rand -base64 32))`,
-      );
+    if (!secrets.every(isWebhookSecret)) {
+      problems.push(`FORWARD_SECRET: a secret of the brand ${brand} ${webhookSecretRule}`);
     }
   }
   return groups;

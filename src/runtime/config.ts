@@ -16,7 +16,7 @@ import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
 import { parseTimeMs } from './parse-time.ts';
 import { readTextFile } from './read-text-file.ts';
 import { proxyVariable } from './proxy.ts';
-import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
+import { checkRedisVariables, type RedisTarget } from './redis-url.ts';
 
 export const roleNames = ['receive', 'work', 'reconcile'] as const;
 export type Role = (typeof roleNames)[number];
@@ -72,6 +72,8 @@ const variables = z.object({
   KEEP_ALIVE_TIMEOUT: timer('72s', 15_000), // longer than a request may take to arrive
   AUTH_FAILURES_PER_MINUTE: integer(60, { min: 1 }),
   REDIS_URL: text,
+  SENTINEL_USERNAME: text,
+  SENTINEL_PASSWORD: text,
   REDIS_WAIT_REPLICAS: integer(0, { max: 16 }),
   QUEUE_NAME: z
     .string()
@@ -153,7 +155,7 @@ export function loadConfig(
   const checked = parsed.success ? parsed.data : variables.parse(values);
   const production = checked.NODE_ENV === 'production';
   const lenientRoles = roleArguments.length === 0 || roleArguments.includes('all');
-  const redis = checkRedis(checked.REDIS_URL, checked.QUEUE_PREFIX, production, problems);
+  const redis = checkRedisVariables(checked, production, problems);
   const brands = buildBrands(checked, production, problems);
   const opsTokens = parseOpsTokens(checked.OPS_TOKEN ?? '', problems);
   checkTogether({ checked, roles, lenientRoles, brands: [...brands.values()], opsTokens, problems });
@@ -201,20 +203,6 @@ function toRoles(roleArguments: readonly string[], problems: string[]): Readonly
   for (const name of unknown)
     problems.push(`role: ${JSON.stringify(name.slice(0, 40))} is none; use all, ${roleNames.join(', ')}`);
   return new Set(roles);
-}
-
-function checkRedis(url: string | undefined, prefix: string, production: boolean, problems: string[]): RedisTarget {
-  const fallback = parseRedisUrl('redis://127.0.0.1:6379');
-  if (url === undefined && production) problems.push('REDIS_URL: is required with NODE_ENV=production');
-  const parsed = url === undefined ? fallback : parseRedisUrl(url);
-  if ('problem' in parsed) {
-    problems.push(`REDIS_URL: ${parsed.problem}`);
-    return checkRedis(undefined, prefix, false, problems);
-  }
-  if (parsed.target.kind === 'cluster' && !/\{.+\}/.test(prefix)) {
-    problems.push('QUEUE_PREFIX: must hold a hash tag in { } on a Redis Cluster, as in {payalo}');
-  }
-  return parsed.target;
 }
 
 interface Together {

@@ -1,14 +1,17 @@
-// REDIS_URL in its forms: standalone, Sentinel and Cluster, each with or without TLS.
+// REDIS_URL in its forms: standalone, Sentinel and Cluster, each with or without TLS; and the variables that belong to it.
 
 export interface RedisEndpoint {
   readonly host: string;
   readonly port: number;
 }
 
-interface RedisLogin {
+export interface Login {
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+}
+
+interface RedisLogin extends Login {
   readonly tls: boolean;
-  readonly username?: string;
-  readonly password?: string;
 }
 
 export type RedisTarget =
@@ -17,14 +20,44 @@ export type RedisTarget =
       readonly kind: 'sentinel';
       readonly endpoints: readonly RedisEndpoint[];
       readonly masterName: string;
+      /** How to log in to the Sentinels themselves, to be tried in this order; at least one. */
+      readonly sentinelLogins: readonly Login[];
       readonly db: number;
     })
   | (RedisLogin & { readonly kind: 'cluster'; readonly endpoints: readonly RedisEndpoint[] });
 
+export interface RedisVariables {
+  readonly REDIS_URL?: string | undefined;
+  readonly SENTINEL_USERNAME?: string | undefined;
+  readonly SENTINEL_PASSWORD?: string | undefined;
+  readonly QUEUE_PREFIX: string;
+}
+
+/** A target in any case, so that the rest of the configuration can be checked too. */
+export function checkRedisVariables(variables: RedisVariables, production: boolean, problems: string[]): RedisTarget {
+  const { REDIS_URL, SENTINEL_USERNAME: username, SENTINEL_PASSWORD: password } = variables;
+  if (REDIS_URL === undefined && production) problems.push('REDIS_URL: is required with NODE_ENV=production');
+  const parsed = parseRedisUrl(REDIS_URL ?? 'redis://127.0.0.1:6379', { username, password });
+  if ('problem' in parsed) {
+    problems.push(`REDIS_URL: ${parsed.problem}`);
+    return checkRedisVariables({ QUEUE_PREFIX: variables.QUEUE_PREFIX }, false, problems);
+  }
+  if (parsed.target.kind !== 'sentinel' && (username ?? password) !== undefined) {
+    problems.push('SENTINEL_PASSWORD: is for a REDIS_URL that names Sentinels, redis+sentinel://host:26379/name');
+  }
+  if (parsed.target.kind === 'cluster' && !/\{.+\}/.test(variables.QUEUE_PREFIX)) {
+    problems.push('QUEUE_PREFIX: must hold a hash tag in { } on a Redis Cluster, as in {payalo}');
+  }
+  return parsed.target;
+}
+
 const pattern = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^@/]*)@)?([^/?#]+)(\/[^?#]*)?(\?[^#]*)?$/;
 
-/** The target that a REDIS_URL names, or a sentence that says what is wrong with it (without repeating its password). */
-export function parseRedisUrl(url: string): { target: RedisTarget } | { problem: string } {
+/**
+ * The target that a REDIS_URL names, or a sentence that says what is wrong with it (without repeating its password).
+ * `sentinel` is what was set for the Sentinels themselves.
+ */
+export function parseRedisUrl(url: string, sentinel: Login = {}): { target: RedisTarget } | { problem: string } {
   const match = pattern.exec(url.trim());
   if (match === null) {
     return {
@@ -45,7 +78,8 @@ export function parseRedisUrl(url: string): { target: RedisTarget } | { problem:
     if (masterName === undefined) return { problem: "must end in the master's name: redis+sentinel://host:26379/name" };
     const db = parseDb(dbText);
     if (db === undefined) return { problem: 'must end in a database number, where it has one' };
-    return { target: { kind: 'sentinel', endpoints, masterName: decodeURIComponent(masterName), db, ...login } };
+    const sentinelLogins = loginsOf(sentinel, login);
+    return { target: { kind: 'sentinel', endpoints, masterName: decode(masterName), sentinelLogins, db, ...login } };
   }
   if (first === undefined || more.length > 0) {
     return { problem: 'names several servers: use redis+sentinel:// or redis+cluster:// for those' };
@@ -67,6 +101,20 @@ function parseUserInfo(text: string): { username?: string; password?: string } {
   const username = decode(at < 0 ? text : text.slice(0, at));
   const password = at < 0 ? '' : decode(text.slice(at + 1));
   return { ...(username !== '' && { username }), ...(password !== '' && { password }) };
+}
+
+/**
+ * What is not set for the Sentinels is as it is for Redis. Often it is not: Sentinels know one password and no users, or
+ * need no login. Those ways are tried after it, as far as nothing was set that says otherwise.
+ */
+function loginsOf(sentinel: Login, redis: Login): Login[] {
+  const username = sentinel.username ?? redis.username;
+  const password = sentinel.password ?? redis.password;
+  const logins: Login[] = [{ username, password }];
+  if (password === undefined) return [{}];
+  if (sentinel.username === undefined && username !== undefined) logins.push({ password });
+  if (sentinel.username === undefined && sentinel.password === undefined) logins.push({});
+  return logins;
 }
 
 function decode(text: string): string {
