@@ -90,6 +90,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   const drain = createDrain({
     spool,
     submit: (entries) => intake.resubmit(entries),
+    confirm: (entries) => intake.confirm(entries),
     submitQuarantine: (entries) => quarantine.submit(entries),
     setAside: (entry, reason) => quarantine.setAside(entry, reason),
     taken: (brand) => intake.taken(brand),

@@ -24,6 +24,7 @@ const intake = createIntake({
         await new Promise(setImmediate);
         return { outcomes: items.map(() => 'queued'), confirmed: true };
       },
+      look: async () => ({ gone: [], confirmed: true }),
       reset: () => undefined,
     };
   },

@@ -56,6 +56,7 @@ export function addSpool(program: Command): void {
           dir: dir ?? config.SPOOL_DIR,
           log,
           submit: (entries) => intake.resubmit(entries),
+          confirm: (entries) => intake.confirm(entries),
           submitQuarantine: (entries) => quarantine.submit(entries),
           setAside: (entry, reason) => quarantine.setAside(entry, reason),
           taken: (brand) => intake.taken(brand),

@@ -2,11 +2,12 @@
 //
 // Promises: each brand's entries go back in the order in which they came, in bounded batches; an entry is deleted only
 // after `submit` said that Redis confirmed it; a brand that Redis does not take holds no other brand back. While Redis
-// takes them but too few replicas confirm, all of them are handed in, each once, and stay here as well. What cannot be
-// read as a job, or is refused by a Redis that takes others, is set aside in quarantine, so that it stops nothing: a
-// batch that is refused is halved until those at fault stand alone. Never throws; it backs off and tries again.
+// takes them but too few replicas confirm, all of them are handed in, each once, and stay here as well; from then on they
+// are asked after, and only what Redis has lost meanwhile is handed in again. What cannot be read as a job, or is refused
+// by a Redis that takes others, is set aside in quarantine, so that it stops nothing: a batch that is refused is halved
+// until those at fault stand alone. Never throws; it backs off and tries again.
 import type { Log } from '../runtime/log.ts';
-import type { ResubmitOutcome } from './gather.ts';
+import type { Looked, ResubmitOutcome } from './gather.ts';
 import { toAcceptItem } from './intake.ts';
 import type { SetAsideReason, SubmitQuarantineOutcome } from './quarantine-from-spool.ts';
 import type { Spool, SpoolBatch, SpooledEntry, SpooledQuarantineEntry, SpoolEntry } from './spool.ts';
@@ -15,6 +16,8 @@ export interface DrainDependencies {
   readonly spool: Pick<Spool, 'brands' | 'readBatch' | 'remove' | 'readQuarantine' | 'removeQuarantine' | 'stats'>;
   /** Hands entries of one brand in again; `stored` only once Redis and enough replicas have them all. */
   readonly submit: (entries: readonly SpoolEntry[]) => Promise<ResubmitOutcome>;
+  /** Asks whether Redis, and enough replicas, have the entries of one brand that were handed in before. */
+  readonly confirm: (entries: readonly SpoolEntry[]) => Promise<Looked>;
   /** Moves what was quarantined beside the spool into Redis. */
   readonly submitQuarantine: (entries: readonly SpooledQuarantineEntry[]) => Promise<SubmitQuarantineOutcome>;
   /** Keeps an entry that cannot be queued, for an operator to look at. */
@@ -23,6 +26,8 @@ export interface DrainDependencies {
   readonly taken?: (brand: string) => number;
   readonly log: Pick<Log, 'info' | 'warn'>;
 }
+
+const noneBefore: Looked = { outcome: 'stored', gone: new Set() };
 
 export type Drain = ReturnType<typeof createDrain>;
 
@@ -42,7 +47,8 @@ interface HandedIn {
   readonly refused: readonly SpooledEntry[];
 }
 
-export function createDrain({ spool, submit, submitQuarantine, setAside, taken = () => 0, log }: DrainDependencies) {
+export function createDrain(dependencies: DrainDependencies) {
+  const { spool, submit, confirm, submitQuarantine, setAside, taken = () => 0, log } = dependencies;
   let isStopping = false;
   const ended = new AbortController();
   let running: Promise<void> | undefined;
@@ -102,14 +108,29 @@ export function createDrain({ spool, submit, submitQuarantine, setAside, taken =
     const batch = await spool.readBatch(brand, batchMax);
     if (batch.entries.length === 0) return 'empty';
     const { jobs, unreadable } = sortOut(batch.entries);
-    const { outcome, refused } = await handIn(jobs);
-    const culprits = outcome === 'later' ? undefined : await culpritsOf(brand, refused, jobs.length);
-    if (culprits === undefined) return 'held';
+    const { outcome, refused, tried } = await handInOnce(brand, batch.folder, jobs);
+    if (outcome === 'later') return 'held';
     if (outcome === 'unconfirmed') return handInNext(brand, batch);
+    const culprits = await culpritsOf(brand, refused, tried);
+    if (culprits === undefined) return 'held';
     if (!(await setAllAside(unreadable, 'unreadable')) || !(await setAllAside(culprits, 'refused'))) return 'held';
     await spool.remove(brand, batch);
     drained += batch.entries.length;
     return 'progress';
+  }
+
+  /** What was handed in before is asked after. */
+  async function handInOnce(brand: string, folder: string, jobs: readonly SpooledEntry[]) {
+    const upToId = handedIn.get(brand)?.get(folder) ?? 0;
+    const before = jobs.filter(({ id }) => id <= upToId);
+    const found = before.length === 0 ? noneBefore : await confirm(before);
+    const missing = jobs.filter(({ id, nonce }) => id > upToId || found.gone.has(nonce));
+    if (found.outcome === 'later') return { outcome: found.outcome, refused: [], tried: 0 };
+    const { outcome, refused } = await handIn(missing);
+    // What was there before, and is taken anew, was lost with a primary; and so was what lies behind it.
+    const isLost = missing.some((entry) => found.gone.has(entry.nonce) && !refused.includes(entry));
+    if (isLost) handedIn.delete(brand);
+    return { outcome: worse(found.outcome, outcome), refused, tried: missing.length };
   }
 
   /** Halves what is refused as a whole, until those at fault stand alone. Handing an entry in twice is safe. */

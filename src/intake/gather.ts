@@ -5,7 +5,7 @@
 // one that would wait in vain behind a slow Redis, and all that wait when a call fails. After a few failures in a row
 // (the breaker) callbacks go there without asking Redis, until a drained entry or, with an empty spool, one callback in
 // a while has shown that Redis is back.
-import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
+import { lookSizeMax, type AcceptItem, type AcceptOutcome } from '../queue/accept-batch.ts';
 import { isScriptError } from '../queue/script-error.ts';
 import { LateError, within } from '../runtime/deadline.ts';
 import type { Log } from '../runtime/log.ts';
@@ -24,6 +24,13 @@ export type GatherOutcome =
  * them may be stored.
  */
 export type ResubmitOutcome = 'stored' | 'unconfirmed' | 'later' | 'refused';
+
+/** What became of those that were handed in before. */
+export interface Looked {
+  readonly outcome: 'stored' | 'unconfirmed' | 'later';
+  /** Nonces of those that Redis does not have (any more): they are to be handed in again. */
+  readonly gone: ReadonlySet<string>;
+}
 
 export type Gatherer = ReturnType<typeof createGatherer>;
 
@@ -118,7 +125,7 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
 
   async function send(batch: readonly Waiting[]): Promise<void> {
     try {
-      const { outcomes, confirmed } = await call(batch.map(({ item }) => item));
+      const { outcomes, confirmed } = await take(batch.map(({ item }) => item));
       for (const [index, one] of batch.entries()) {
         const outcome = outcomes[index];
         if (outcome === undefined) throw new TypeError('The accept script answered fewer outcomes than callbacks.');
@@ -142,16 +149,22 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     await send(batch.slice(middle));
   }
 
-  async function call(items: readonly AcceptItem[]): ReturnType<Store['batch']> {
+  async function take(items: readonly AcceptItem[]): ReturnType<Store['batch']> {
+    const result = await call(items.length, () => store.batch(items));
+    taken += 1;
+    return result;
+  }
+
+  async function call<T>(callbacks: number, ask: () => Promise<T>): Promise<T> {
     const current = { startedAtMs: now() };
     calls.add(current);
     try {
-      const result = await within(budgetMs, store.batch(items));
+      const result = await within(budgetMs, ask());
       succeeded();
       return result;
     } catch (error) {
-      if (isScriptError(error)) log.warn({ event: 'intake.refused', callbacks: items.length, reason: reasonOf(error) });
-      if (items.length === 1 || !isScriptError(error)) failed(reasonOf(error));
+      if (isScriptError(error)) log.warn({ event: 'intake.refused', callbacks, reason: reasonOf(error) });
+      if (callbacks === 1 || !isScriptError(error)) failed(reasonOf(error));
       if (error instanceof LateError) store.reset();
       throw error;
     } finally {
@@ -163,13 +176,21 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
   function succeeded(): void {
     if (isOpen()) log.info({ event: 'intake.redis_back' });
     failuresInARow = 0;
-    taken += 1;
   }
 
   function failed(reason: string): void {
     failuresInARow += 1;
     triedAtMs = now();
     if (failuresInARow === failuresToOpen) log.warn({ event: 'intake.redis_out', reason });
+  }
+
+  /** A spooled correction was acknowledged: somebody may look for it. */
+  function tellOvertaken(items: readonly AcceptItem[], outcomes: readonly AcceptOutcome[]): void {
+    for (const [index, { callback }] of items.entries()) {
+      if (outcomes[index] !== 'overtaken') continue;
+      const { gatewayReference, status } = callback;
+      log.info({ event: 'intake.correction_overtaken', gatewayReference, status });
+    }
   }
 
   /** While the breaker is open only a callback in a while may try: each may cost its sender all of the budget. */
@@ -216,7 +237,8 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
       try {
         for (let at = 0; at < items.length;) {
           const batch = items.slice(at, at + pace.batchSizeMax());
-          const { confirmed } = await call(batch);
+          const { outcomes, confirmed } = await take(batch);
+          tellOvertaken(batch, outcomes);
           at += batch.length;
           allConfirmed &&= confirmed;
         }
@@ -224,6 +246,24 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
       } catch (error) {
         return isScriptError(error) ? 'refused' : 'later'; // logged by `call`; the entries stay where they are
       }
+    },
+
+    /** Asks after what `resubmit` handed in before. */
+    async look(items: readonly AcceptItem[]): Promise<Looked> {
+      const gone = new Set<string>();
+      let allConfirmed = true;
+      for (let at = 0; at < items.length; at += lookSizeMax) {
+        const batch = items.slice(at, at + lookSizeMax);
+        try {
+          const looked = await call(batch.length, () => store.look(batch));
+          for (const { nonce } of looked.gone) gone.add(nonce);
+          allConfirmed &&= looked.confirmed;
+        } catch (error) {
+          if (!isScriptError(error)) return { outcome: 'later', gone };
+          for (const { nonce } of batch) gone.add(nonce); // handed in again, the one at fault is found
+        }
+      }
+      return { outcome: allConfirmed ? 'stored' : 'unconfirmed', gone };
     },
 
     /** False also while Redis takes some callbacks but cannot keep up with them. */

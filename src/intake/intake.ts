@@ -8,7 +8,7 @@ import { parseCallbackText, type Callback } from '../callback/parse-callback.ts'
 import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
 import { createNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
-import { createGatherer, type Gatherer, type ResubmitOutcome } from './gather.ts';
+import { createGatherer, type Gatherer, type Looked, type ResubmitOutcome } from './gather.ts';
 
 export interface IntakeItem {
   readonly callback: Callback;
@@ -21,6 +21,8 @@ export type IntakeOutcome =
   | { readonly kind: 'queued' }
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'conflict' }
+  /** A correction of what no longer stands; nothing came of it. */
+  | { readonly kind: 'overtaken' }
   /** `pending` claims nothing and is not forwarded. */
   | { readonly kind: 'ignored'; readonly status: string }
   | { readonly kind: 'spooled' }
@@ -56,6 +58,8 @@ export interface Store {
     /** False where fewer replicas than REDIS_WAIT_REPLICAS confirmed in time. */
     readonly confirmed: boolean;
   }>;
+  /** Which of those that were handed in before are not there, and whether the others are confirmed. Throws as `batch`. */
+  look(items: readonly AcceptItem[]): Promise<{ readonly gone: readonly AcceptItem[]; readonly confirmed: boolean }>;
   /** Gives the connections up and makes new ones. */
   reset(): void;
 }
@@ -109,6 +113,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
         nonce: createNonce(),
         insteadOf,
         data,
+        replaces: origin.replaces,
       };
       const dueMs = receivedMs + settings.budgetMs;
       const stored = await gathererOf(origin.brand).add(item, dueMs);
@@ -143,6 +148,13 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
       return outcome;
     },
 
+    /** Asks after entries of one brand that were handed in before, without doing so again. */
+    async confirm(entries: readonly SpoolEntry[]): Promise<Looked> {
+      const [first] = entries;
+      if (first === undefined) return { outcome: 'stored', gone: new Set() };
+      return gathererOf(first.brand).look(entries.map(toAcceptItem).filter((item) => item !== undefined));
+    },
+
     /** How many calls with callbacks of a brand Redis has taken from this process. */
     taken: (brand: string) => gatherers.get(brand)?.taken() ?? 0,
 
@@ -166,7 +178,8 @@ export function toAcceptItem({ brand, nonce, data }: SpoolEntry): AcceptItem | u
   const read = parsed.kind === 'callback' ? parsed.callback : undefined;
   const { gatewayReference, merchantReference, status, type, body } = job.data;
   const callback = { gatewayReference, merchantReference, status, type, body, finalAmount: read?.finalAmount ?? null };
-  return { callback, source: job.data.source, receivedAtMs: Date.parse(job.data.receivedAt), nonce, data };
+  const { source, receivedAt, replaces } = job.data;
+  return { callback, source, receivedAtMs: Date.parse(receivedAt), nonce, data, replaces };
 }
 
 function parseJson(text: string): unknown {

@@ -1,6 +1,7 @@
 // What a quarantined request looks like, and how it is read from Redis.
 import * as z from 'zod';
-import { jobSchema } from '../queue/job.ts';
+import { parseReplaced } from '../queue/claims.ts';
+import { jobSchema, type Replaced } from '../queue/job.ts';
 import type { QuarantineRow } from '../queue/quarantine-store.ts';
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -30,13 +31,16 @@ export interface QuarantineSummary {
 
 export interface QuarantineEntry extends QuarantineSummary {
   readonly body: Buffer;
+  /** Of a conflict: what it contradicts, which DEDUP_TTL may have made this service forget. */
+  readonly contradicts?: Replaced | undefined;
 }
 
 export const headersSchema = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
 
 export function toEntry(brand: string, row: QuarantineRow): QuarantineEntry {
   const body = row.fields.get('body') ?? bodyOfJob(row.fields.get('job'));
-  return { ...toSummary(brand, row), body };
+  const contradicts = parseReplaced(row.fields.get('contradicts')?.toString('utf8') ?? '');
+  return { ...toSummary(brand, row), body, contradicts };
 }
 
 export function toSummary(brand: string, { id, atMs, fields }: QuarantineRow): QuarantineSummary {

@@ -5,10 +5,13 @@
 // dropped first, and every drop is logged. Releasing hands the body to intake under its own reference, or under the
 // operator's where it names none. Also holds conflicts (written by accept.lua): those are released as corrections.
 import { randomBytes } from 'node:crypto';
-import { parseCallback } from '../callback/parse-callback.ts';
+import { kindOf } from '../callback/identity.ts';
+import { parseCallback, type Callback } from '../callback/parse-callback.ts';
 import { brandQueue, type QueueNaming } from '../queue/brand-queue.ts';
+import { replacedBy } from '../queue/claims.ts';
 import type { RedisConnection } from '../queue/connections.ts';
-import type { JobOrigin } from '../queue/job.ts';
+import { findClaims } from '../queue/find-claims.ts';
+import type { JobOrigin, Replaced } from '../queue/job.ts';
 import { createQuarantineStore } from '../queue/quarantine-store.ts';
 import { within } from '../runtime/deadline.ts';
 import type { Config } from '../runtime/config.ts';
@@ -196,6 +199,7 @@ export function createQuarantine({
       source: isConflict ? 'correction' : 'callback',
       receivedAt: entry.receivedAt,
       requestId: entry.requestId,
+      replaces: isConflict ? await replacedWith(entry, read.callback) : undefined,
     };
     const outcome = await accept({ callback: read.callback, origin });
     switch (outcome.kind) {
@@ -205,11 +209,24 @@ export function createQuarantine({
         return { kind: 'released', outcome: outcome.kind };
       case 'conflict':
         return { kind: 'refused', detail: 'It contradicts the callback that came first; that is kept as a conflict.' };
+      case 'overtaken':
+        return { kind: 'refused', detail: 'It was corrected at this very moment; look at it again.' };
       case 'ignored':
         return { kind: 'refused', detail: `Its status is ${outcome.status}, of which there is nothing to deliver.` };
       case 'unavailable':
         return { kind: 'refused', detail: `Neither Redis nor the spool can take it now (${outcome.reason}).` };
     }
+  }
+
+  /** What stands now, since the operator's word outranks it; once that is forgotten, what the conflict contradicted. */
+  async function replacedWith(
+    { brand, contradicts }: QuarantineEntry,
+    { gatewayReference, status }: Callback,
+  ): Promise<Replaced | undefined> {
+    const kind = kindOf(status);
+    if (kind === undefined) return undefined;
+    const [claim] = await findClaims(redis, brandQueue(brand, config), [{ gatewayReference, kind }]);
+    return claim === undefined ? contradicts : replacedBy(claim);
   }
 }
 

@@ -5,10 +5,10 @@ import { digestOf, isTerminal, kindOf, referenceDigest } from '../callback/ident
 import type { Callback } from '../callback/parse-callback.ts';
 import { hopsMax, namesOf, noLineage, parseLineage, type Lineage } from './brand-lineage.ts';
 import { brandQueue, keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from './brand-queue.ts';
-import { claimAmount, claimStatus } from './claims.ts';
+import { claimAmount, claimStatus, replacedText } from './claims.ts';
 import { createConfirmedCall, type Confirmation } from './confirmed-call.ts';
 import type { RedisConnection } from './connections.ts';
-import { jobName, jobOptions, toBrand, type Source } from './job.ts';
+import { jobName, jobOptions, toBrand, type Replaced, type Source } from './job.ts';
 import { quarantineTtlSlackMs } from './quarantine-store.ts';
 
 export interface AcceptItem {
@@ -20,9 +20,17 @@ export interface AcceptItem {
   readonly insteadOf?: string | undefined;
   /** The job's JSON text. */
   readonly data: string;
+  /** Of corrections: what each was judged by. Those of former versions do not say. */
+  readonly replaces?: Replaced | undefined;
 }
 
-export const acceptOutcomes = ['queued', 'duplicate', 'conflict'] as const;
+export const acceptOutcomes = [
+  'queued',
+  'duplicate',
+  'conflict',
+  /** A correction of what no longer stands: nothing came of it. */
+  'overtaken',
+] as const;
 export type AcceptOutcome = (typeof acceptOutcomes)[number];
 
 export interface AcceptTimes {
@@ -34,49 +42,79 @@ export interface AcceptTimes {
 
 /** As many as keep one call short; Redis serves nobody else meanwhile. */
 export const batchSizeMax = 16;
+/** To look for one costs a fraction of taking it in. */
+export const lookSizeMax = 256;
 
 export const acceptKeyCount = 18;
 
-const outcomesSchema = z.array(z.enum(acceptOutcomes));
-const replySchema = z.union([
-  outcomesSchema,
-  z
-    .tuple([z.literal('lineage'), z.string(), z.enum(['0', '1'])])
-    .transform(([, text, held]) => ({ text, isHeld: held === '1' })),
-]);
+const outcomeSchema = z.enum(acceptOutcomes);
+/** `gone`: it would have to be handed in again. */
+const lookedSchema = z.enum([...acceptOutcomes, 'gone']);
+const lineageSchema = z
+  .tuple([z.literal('lineage'), z.string(), z.enum(['0', '1'])])
+  .transform(([, text, held]) => ({ text, isHeld: held === '1' }));
 const command = 'payaloAccept';
 const options = JSON.stringify(jobOptions);
-/** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. */
-type AcceptMode = 'plain' | 'marked';
+/** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. `look`: so it does, and takes nothing. */
+type AcceptMode = 'plain' | 'marked' | 'look';
 
 /** Exported for the benchmark, which has redis-benchmark call it. */
 export const acceptScript = readFileSync(new URL('./accept.lua', import.meta.url), 'utf8');
 
 export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 
-interface Batch {
-  readonly outcomes: readonly AcceptOutcome[];
-  readonly confirmed: boolean;
-}
-
 /** `brand move` copies what is known of the brand: until that is complete a duplicate could not be told. */
 export class BrandHeldError extends Error {
   readonly code = 'BRAND_IS_MOVED';
 }
 
-/** Teaches a connection the script; call once per connection. */
+/**
+ * Teaches a connection the script; call once per connection. Answers one outcome per item, in order, and whether enough
+ * replicas confirmed. Throws where Redis refused, timed out or is away: then nothing is known.
+ */
 export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
+  const mode = wait.replicas === 0 ? 'plain' : 'marked';
+  return createCall({ redis, queue, times, wait, mode, outcome: outcomeSchema });
+}
+
+/**
+ * Asks which of those that were handed in before are not there, and whether enough replicas have the others. Throws as
+ * acceptBatch does.
+ */
+export function createLook(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
+  const call = createCall({ redis, queue, times, wait, mode: 'look', outcome: lookedSchema });
+
+  return async function look(items: readonly AcceptItem[]) {
+    const { outcomes, confirmed } = await call(items.map((item) => ({ ...item, data: '' })));
+    return { gone: items.filter((_, index) => outcomes[index] === 'gone'), confirmed };
+  };
+}
+
+interface CallOptions<Outcome> {
+  readonly redis: RedisConnection;
+  readonly queue: BrandQueue;
+  readonly times: AcceptTimes;
+  readonly wait: Confirmation;
+  readonly mode: AcceptMode;
+  readonly outcome: z.ZodType<Outcome>;
+}
+
+interface Batch<Outcome> {
+  readonly outcomes: readonly Outcome[];
+  readonly confirmed: boolean;
+}
+
+/** Calls the script under the names that the brand has and had, or under the one that took it over. */
+function createCall<Outcome>(options: CallOptions<Outcome>) {
+  const { redis, queue, times, wait, mode } = options;
   redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
-  const argumentsOf = acceptArguments(queue, times, wait.replicas === 0 ? 'plain' : 'marked');
+  const argumentsOf = acceptArguments(queue, times, mode);
   const callConfirmed = createConfirmedCall(redis, { lua: acceptScript, numberOfKeys: acceptKeyCount }, wait);
+  const replySchema = z.union([z.array(options.outcome), lineageSchema]);
   let lineage: Lineage = noLineage;
   let lineageText = '';
 
-  /**
-   * One outcome per item, in order, and whether enough replicas confirmed. Throws where Redis refused, timed out or is
-   * away: then nothing is known.
-   */
-  return async function acceptBatch(items: readonly AcceptItem[], hops = 0): Promise<Batch> {
+  return async function acceptBatch(items: readonly AcceptItem[], hops = 0): Promise<Batch<Outcome>> {
     for (let tries = 0; tries <= hopsMax; tries += 1) {
       const { reply, confirmed } = await call(argumentsOf(items, namesOf(queue, lineage), lineageText));
       if (!('text' in reply)) return { outcomes: reply, confirmed };
@@ -96,9 +134,9 @@ export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, tim
   }
 
   /** To the brand that took this one over. */
-  async function handOver(brand: string, items: readonly AcceptItem[], hops: number): Promise<Batch> {
+  async function handOver(brand: string, items: readonly AcceptItem[], hops: number): Promise<Batch<Outcome>> {
     if (hops === hopsMax) throw new Error(`${queue.brand} was moved in a circle.`);
-    const acceptThere = createAcceptBatch(redis, brandQueue(brand, queue.naming), times, wait);
+    const acceptThere = createCall({ ...options, queue: brandQueue(brand, queue.naming) });
     return acceptThere(
       items.map((item) => ({ ...item, data: toBrand(item.data, brand) })),
       hops + 1,
@@ -159,6 +197,7 @@ function pushItem(args: (string | number)[], [brand = '', ...formerNames]: reado
     item.insteadOf === undefined ? item.source : `for:${item.insteadOf}`,
     ledgerParts.indexOf(ledgerPartOf(status)) + 1,
     isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
+    item.replaces === undefined ? '' : replacedText(item.replaces),
   );
   for (const name of formerNames) args.push(digestOf({ brand: name, gatewayReference, kind }));
 }

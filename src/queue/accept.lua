@@ -13,24 +13,33 @@
        [16] mark  [17] lineage  [18] lineage hold
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
-       [8] brand  [9] mode: 'plain', or 'marked', which always writes something
+       [8] brand  [9] mode: 'plain'; 'marked', which always writes something; or 'look', which does, too, and takes nothing in
        [10] the lineage that the caller knows  [11] number n of former names  then those names
-       then 9 + n per callback:
+       then 10 + n per callback:
        [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
        [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON
        [+7] source; `for:` and a nonce where reconciliation found that job removed, and this is to take its place
        [+8] ledger part 1..3  [+9] reference digest, '' for the terminal kind
+       [+10] '', or what a correction was judged by: sequence, status and amount
        then the claim digest under each former name
-  Returns for each callback 'queued', 'duplicate' or 'conflict'; or, where the lineage is another than the caller knows,
-  and nothing done: 'lineage', the lineage, '1' while it holds callbacks back.
+  Returns for each callback 'queued', 'duplicate', 'conflict' or 'overtaken' (a correction of what no longer stands); when
+  it only looks, 'gone' for one that would have to be handed in again. Or, where the lineage is another than the caller
+  knows, and nothing done: 'lineage', the lineage, '1' while it holds callbacks back.
+
+  A callback may be handed in again under its nonce, in any order and long after it was replaced, and has its effect once.
+  Beside the claim a hash of what came under it tells that: nonce -> outcome, and `status|amount` -> when a correction
+  replaced such a callback, ms.
 ]]
 local base, now, claimTtl, merchantTtl, quarantineTtl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local name, options, brand, mode = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local formerNames = tonumber(ARGV[11])
-local fixed, width = 11 + formerNames, 9 + formerNames
+local fixed, width = 11 + formerNames, 10 + formerNames
 
 local lineage = redis.call('GET', KEYS[17]) or ''
 if lineage ~= ARGV[10] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
+
+-- Beyond it a duplicate is counted each time it is handed in; who sends so many has other troubles.
+local triesMax = 1000
 
 local wait, meta, idKey, active, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local delayed, completed, failed = KEYS[7], KEYS[8], KEYS[9]
@@ -114,32 +123,148 @@ local function isRemoved(jobId, noted)
   return not leaseEnds or tonumber(leaseEnds) < tonumber(now)
 end
 
+-- A callback whose identity is claimed. Only these have a table: the others are the many.
+local function readItem(at, digest)
+  local known, replaces = ARGV[at + 3], ARGV[at + 10]
+  local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
+  return { digest = digest, nonce = ARGV[at + 2], known = known, status = status, amount = amount,
+    receivedAt = ARGV[at + 4], data = ARGV[at + 6], source = ARGV[at + 7], part = tonumber(ARGV[at + 8]),
+    replaces = replaces, judgedBy = tonumber(string.match(replaces, '^%d+')),
+    claimKey = base .. '/c:' .. digest, triesKey = base .. '/t:' .. digest }
+end
+
+-- Nil for a claim that cannot be read (another type, foreign text): it proves no delivery, so the callback is queued. It
+-- has the webhook-id that it would have had before.
+local function readClaim(claimKey)
+  local text = redis.pcall('GET', claimKey)
+  if type(text) == 'table' and not string.find(text['err'], '^WRONGTYPE') then error(text) end
+  local nonce, sequence, duplicates, since, status, amount, rest =
+    string.match(type(text) == 'string' and text or '', '^([^,]*),(%d+),(%d+),([^,]*),([^,]*),([^,]*)(.*)$')
+  return nonce and { text = text, nonce = nonce, sequence = tonumber(sequence), duplicates = tonumber(duplicates),
+    since = since, status = status, amount = amount, rest = rest }
+end
+
+-- An amount that one of the two does not name contradicts nothing.
+local function saysTheSame(claim, status, amount)
+  return claim.status == status and (claim.amount == amount or claim.amount == '' or amount == '')
+end
+
+-- What is noted beside the claim; where somebody gave that key another type, nothing is.
+local function noted(item, field)
+  local value = redis.pcall('HGET', item.triesKey, field)
+  return type(value) == 'string' and value
+end
+
+local function noteTry(triesKey, field, value)
+  redis.pcall('HSET', triesKey, field, value)
+  redis.call('PEXPIRE', triesKey, claimTtl)
+end
+
+-- What became of an earlier try: a callback is handed in again until it is known to be safe.
+local function takenBefore(item, claim)
+  if claim.nonce == item.nonce then return 'queued' end
+  local outcome = noted(item, item.nonce)
+  if outcome then return outcome end
+  -- A former version noted what it replaced in the correction's job alone.
+  local corrects = redis.call('HGET', base .. ':' .. item.digest .. claim.nonce, 'corrects')
+  return corrects and string.find(corrects .. ',', item.digest .. item.nonce .. ',', 1, true) and 'queued'
+end
+
+-- A correction counts against what it was judged by. Where that is not what stands, the later word counts: another
+-- correction has come since, or what it was judged by was lost with a primary.
+local function isOvertaken(item, claim)
+  if not item.judgedBy then return false end -- of a former version, which did not say
+  local status, amount = string.match(item.replaces, '^%d+,([^,]*),([^,]*)$')
+  if claim.sequence == item.judgedBy and saysTheSame(claim, status, amount) then return false end
+  return claim.sequence > item.judgedBy or tonumber(claim.since, 36) > tonumber(item.receivedAt)
+end
+
+-- Where later sequences were given out and lost, the merchant may know other words than what stands here.
+local function isBehind(claim, item)
+  return item.judgedBy and claim.sequence < item.judgedBy
+end
+
+-- It came before the correction that stands, and no try of it is noted. So Redis lost it: it counts as no duplicate where
+-- it says the same, and as no conflict where such a callback was what a correction replaced.
+local function wasLost(item, claim, isSame)
+  if isSame then return claim.sequence > 0 and tonumber(item.receivedAt) <= tonumber(claim.since, 36) end
+  local replacedAt = noted(item, item.status .. '|' .. item.amount)
+  return replacedAt and tonumber(item.receivedAt) <= tonumber(replacedAt)
+end
+
+-- What a callback is under a claimed identity, and whether it has had all its effect before.
+local function judge(item, claim)
+  local outcome = takenBefore(item, claim)
+  if outcome then return outcome, true end
+  local isSame = saysTheSame(claim, item.status, item.amount)
+  if item.source == 'correction' then
+    if isSame and not isBehind(claim, item) then return 'duplicate', false end
+    return not isSame and isOvertaken(item, claim) and 'overtaken' or 'correction', false
+  end
+  if isSame and item.source == 'for:' .. claim.nonce and isRemoved(item.digest .. claim.nonce, claim.rest) then
+    return 'substitute', false
+  end
+  if wasLost(item, claim, isSame) then return 'duplicate', true end
+  return isSame and 'duplicate' or 'conflict', false
+end
+
 -- Keeps the body of what contradicts a claim, once per contradiction, where an operator and reconciliation find it.
-local function keepConflict(digest, nonce, status, amount, receivedAt, data)
-  local conflicts = base .. '/x:' .. digest
-  local id = 'q' .. digest .. nonce -- a letter first: a command would take `-...` for an option
-  local contradiction = status .. '|' .. amount
+local function keepConflict(item, claim)
+  local conflicts = base .. '/x:' .. item.digest
+  local id = 'q' .. item.digest .. item.nonce -- a letter first: a command would take `-...` for an option
+  local contradiction = item.status .. '|' .. item.amount
   if redis.call('HEXISTS', conflicts, contradiction) == 1 then return end
   local entry = base .. '/q:' .. id
   -- The job's JSON is kept whole and read later: cjson refuses texts that JSON allows, and may not stop this script.
   redis.call('HSET', entry, 'brand', brand, 'reason', 'conflict',
     'detail', 'Another status or final amount than the first callback with this reference.',
-    'receivedAt', receivedAt, 'job', data, 'bytes', #data)
+    'receivedAt', item.receivedAt, 'job', item.data, 'bytes', #item.data,
+    'contradicts', claim.sequence .. ',' .. claim.status .. ',' .. claim.amount)
   redis.call('PEXPIRE', entry, quarantineTtl)
   redis.call('ZADD', KEYS[13], now, id)
-  redis.call('INCRBY', KEYS[14], #data)
+  redis.call('INCRBY', KEYS[14], #item.data)
   redis.call('ZADD', KEYS[15], now, id)
   redis.call('HSET', conflicts, contradiction, id) -- last, since what is noted here is not kept again
   redis.call('PEXPIRE', conflicts, claimTtl)
 end
 
--- Undefined for a claim that cannot be read (another type, foreign text): it proves no delivery, so the callback is
--- queued. It has the webhook-id that it would have had before.
-local claimPattern = '^([^,]*),(%d+),(%d+),([^,]*),([^,]*),([^,]*)(.*)$'
-local function readClaim(claimKey)
-  local claim = redis.pcall('GET', claimKey)
-  if type(claim) == 'table' and not string.find(claim['err'], '^WRONGTYPE') then error(claim) end
-  return type(claim) == 'string' and string.find(claim, claimPattern) and claim
+-- What is not queued: counted once, however often it is handed in.
+local function turnAway(item, claim, outcome)
+  if outcome == 'conflict' then keepConflict(item, claim) end
+  if item.source == 'callback' then
+    redis.call('SET', item.claimKey, string.format('%s,%d,%d,%s,%s,%s%s', claim.nonce, claim.sequence,
+      claim.duplicates + 1, claim.since, claim.status, claim.amount, claim.rest), 'KEEPTTL')
+  end
+  local count = redis.pcall('HLEN', item.triesKey)
+  if type(count) == 'number' and count < triesMax then noteTry(item.triesKey, item.nonce, outcome) end
+  return outcome
+end
+
+-- Puts a correction, or the substitute of a removed job, in the place of what stands. Returns its job data and, of a
+-- correction, the jobs that it replaces, the latest first.
+local function replace(item, claim, outcome)
+  local replacedId, data, sequence, corrects = item.digest .. claim.nonce, item.data, claim.sequence, nil
+  redis.call('ZREM', base .. '/r', replacedId)
+  noteTry(item.triesKey, claim.nonce, 'queued')
+  if outcome == 'substitute' then
+    redis.call('ZREM', KEYS[9 + item.part], replacedId)
+  else
+    writeGathered() -- the original may have come in this very batch
+    supersede(replacedId)
+    noteTry(item.triesKey, claim.status .. '|' .. claim.amount, item.receivedAt)
+    local earlier = redis.call('HGET', base .. ':' .. replacedId, 'corrects')
+    corrects = replacedId .. (earlier and ',' .. earlier or '')
+    sequence = (item.judgedBy or sequence) + 1
+  end
+  -- One that was judged by something says its sequence already.
+  if sequence > 0 and not item.judgedBy then
+    data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
+  end
+  redis.call('SET', item.claimKey,
+    string.format('%s,%d,%d,%s', item.nonce, sequence, claim.duplicates, item.known), 'PX', claimTtl)
+  claimed[#claimed + 1] = item.claimKey
+  replaced[item.claimKey] = claim.text
+  return data, corrects
 end
 
 -- The digest under which a callback is claimed, and the former name that it was made of, if it was one.
@@ -147,7 +272,7 @@ local function claimedAs(at)
   local own = ARGV[at + 1]
   if formerNames == 0 or redis.call('EXISTS', base .. '/c:' .. own) == 1 then return own end
   for index = 1, formerNames do
-    local former = ARGV[at + 9 + index]
+    local former = ARGV[at + 10 + index]
     if redis.call('EXISTS', base .. '/c:' .. former) == 1 then return former, ARGV[11 + index] end
   end
   return own
@@ -156,48 +281,27 @@ end
 local function accept(at)
   local nonce, known, receivedAt = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local digest, identityBrand = claimedAs(at)
-  local merchantDigest, data, source = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
-  local part, referenceDigest = tonumber(ARGV[at + 8]), ARGV[at + 9]
+  local merchantDigest, data, part, referenceDigest = ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 8]), ARGV[at + 9]
   local claimKey = base .. '/c:' .. digest
-  local own = nonce .. ',0,0,' .. known
+  local sequence, corrects = 0, nil
+  if ARGV[at + 10] ~= '' then sequence = tonumber(string.match(ARGV[at + 10], '^%d+')) + 1 end
+
+  local own = nonce .. ',' .. sequence .. ',0,' .. known
   local isFirst = redis.call('SET', claimKey, own, 'NX', 'PX', claimTtl)
   local claim = not isFirst and readClaim(claimKey)
   if not isFirst and not claim then redis.call('SET', claimKey, own, 'PX', claimTtl) end
-  local corrects
 
   if not claim then
     claimed[#claimed + 1] = claimKey
+    if sequence > 0 then -- a correction of what is no longer known here
+      noteTry(base .. '/t:' .. digest, string.match(ARGV[at + 10], ',(.*)$'):gsub(',', '|'), receivedAt)
+    end
   else
-    local ownNonce, ownSequence, duplicates, since, ownStatus, ownAmount, rest =
-      string.match(claim, claimPattern)
-    if ownNonce == nonce then return 'queued' end -- a retried call finds its own work done
-    local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
-    local same = ownStatus == status and (ownAmount == amount or ownAmount == '' or amount == '')
-    local removed = same and source == 'for:' .. ownNonce and isRemoved(digest .. ownNonce, rest)
-    if not removed and (same or source ~= 'correction') then
-      if source == 'callback' then
-        redis.call('SET', claimKey, string.format('%s,%s,%d,%s,%s,%s%s', ownNonce, ownSequence,
-          tonumber(duplicates) + 1, since, ownStatus, ownAmount, rest), 'KEEPTTL')
-      end
-      if same then return 'duplicate' end
-      keepConflict(digest, nonce, status, amount, receivedAt, data)
-      return 'conflict'
-    end
-    local sequence = tonumber(ownSequence)
-    redis.call('ZREM', base .. '/r', digest .. ownNonce)
-    if removed then
-      redis.call('ZREM', KEYS[9 + part], digest .. ownNonce)
-    else
-      writeGathered() -- the original may have come in this very batch
-      supersede(digest .. ownNonce)
-      local earlier = redis.call('HGET', base .. ':' .. digest .. ownNonce, 'corrects')
-      corrects = digest .. ownNonce .. (earlier and ',' .. earlier or '')
-      sequence = sequence + 1
-    end
-    if sequence > 0 then data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence) end
-    redis.call('SET', claimKey, string.format('%s,%d,%s,%s', nonce, sequence, duplicates, known), 'PX', claimTtl)
-    claimed[#claimed + 1] = claimKey
-    replaced[claimKey] = claim
+    local item = readItem(at, digest)
+    local outcome, hadEffect = judge(item, claim)
+    if hadEffect then return outcome end
+    if outcome ~= 'correction' and outcome ~= 'substitute' then return turnAway(item, claim, outcome) end
+    data, corrects = replace(item, claim, outcome)
   end
 
   local jobId = digest .. nonce
@@ -219,10 +323,23 @@ local function accept(at)
   return 'queued'
 end
 
+-- Whether it would change nothing to hand this one in again.
+local function look(at)
+  local item = readItem(at, claimedAs(at))
+  local claim = readClaim(item.claimKey)
+  if not claim then return 'gone' end
+  local outcome, hadEffect = judge(item, claim)
+  if hadEffect or outcome == 'duplicate' or outcome == 'overtaken' then return outcome end
+  local isKept = outcome == 'conflict'
+    and redis.call('HEXISTS', base .. '/x:' .. item.digest, item.status .. '|' .. item.amount) == 1
+  return isKept and outcome or 'gone'
+end
+
 local outcomes = {}
 local function acceptAll()
+  local take = mode == 'look' and look or accept
   for at = fixed, #ARGV - width, width do
-    outcomes[#outcomes + 1] = accept(at)
+    outcomes[#outcomes + 1] = take(at)
   end
   writeGathered()
 end

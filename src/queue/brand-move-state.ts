@@ -16,6 +16,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   claim: 'apart',
   otherKinds: 'apart',
   conflicts: 'apart',
+  tries: 'apart',
   merchantReference: 'apart',
   job: 'apart',
   jobLog: 'apart',

@@ -50,6 +50,8 @@ export const keysOf = {
   quarantineBytes: ({ base }: BrandQueue) => `${base}/qbytes`,
   /** Sorted set: quarantine id by time, of conflicts that reconciliation has yet to verify. */
   unverified: ({ base }: BrandQueue) => `${base}/unverified`,
+  /** Hash: what became of each that came under a claimed identity beside what stands (see accept.lua). */
+  tries: ({ base }: BrandQueue, digest: string) => `${base}/t:${digest}`,
   /** Text: written by each call that replicas must confirm, so that there is a write for them to confirm. */
   mark: ({ base }: BrandQueue) => `${base}/mark`,
   /** Hash: the state of the merchant's breaker; absent while it is closed. Beside it, the set of failing jobs. */

@@ -1,4 +1,4 @@
-// What is remembered of a brand's callbacks (claims, other statuses, conflicts), copied to another brand or taken there.
+// What is remembered of a brand's callbacks (claims, earlier tries, other statuses, conflicts), copied to another brand or taken there.
 //
 // There is no list of these keys, so all keys of the server are read through once; this is for commands, not for services.
 import { Cluster } from 'ioredis';
@@ -42,7 +42,7 @@ return 1`;
 export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, onBatch: () => Promise<void>) {
   const { redis, from, to } = ends;
   let claims = 0;
-  for await (const keys of scan(redis, `${from.base}/[cmox]:*`)) {
+  for await (const keys of scan(redis, `${from.base}/[cmotx]:*`)) {
     await onBatch();
     const { c = [], m = [], ...hashes } = Object.groupBy(keys, (key) => key.slice(from.base.length).charAt(1));
     claims += await carryClaims(ends, c, keep);

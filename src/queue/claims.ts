@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import type { Amount } from '../callback/decimal.ts';
 import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
-import { jobIdOf } from './job.ts';
+import { jobIdOf, type Replaced } from './job.ts';
 
 export interface Claim {
   readonly digest: string;
@@ -74,6 +74,22 @@ export function claimAmount(amount: Amount | null): string {
 export function agrees(claim: Claim, status: string | null, amount: Amount | null): boolean {
   const text = claimAmount(amount);
   return claim.status === claimStatus(status) && (claim.amount === text || claim.amount === '' || text === '');
+}
+
+/** For the correction of what a claim says. */
+export function replacedBy({ sequence, status, amount }: Claim): Replaced {
+  return { sequence, status, amount };
+}
+
+/** As accept.lua reads it, and as it notes what a conflict contradicts. */
+export function replacedText({ sequence, status, amount }: Replaced): string {
+  return `${sequence},${status},${amount}`;
+}
+
+export function parseReplaced(text: string): Replaced | undefined {
+  const [, sequence, status, amount] = /^(\d+),([^,]*),([^,]*)$/.exec(text) ?? [];
+  if (sequence === undefined || status === undefined || amount === undefined) return undefined;
+  return { sequence: Number(sequence), status, amount };
 }
 
 function plain(text: string): string {

@@ -8,6 +8,15 @@ export const jobName = 'callback';
 export const sources = ['callback', 'status', 'records', 'correction'] as const;
 export type Source = (typeof sources)[number];
 
+const replacedSchema = z.object({
+  sequence: z.int().min(0),
+  status: z.string(),
+  amount: z.string(),
+});
+
+/** What a correction was judged by, as the claim held it. It counts only against that, or against what came earlier. */
+export type Replaced = z.infer<typeof replacedSchema>;
+
 export const jobSchema = z.object({
   version: z.literal(1).describe('Raised when a consumer of the former version could misread the job.'),
   brand: z.string().describe('The brand whose key the callback carried; `default` where there is one only.'),
@@ -20,6 +29,7 @@ export const jobSchema = z.object({
   requestId: z.string().describe('Stands in the log lines of the request that brought it.'),
   body: z.string().describe("The gateway's JSON text, byte for byte."),
   sequence: z.int().min(1).optional().describe('On corrections: 1, 2, ...; the highest one wins.'),
+  replaces: replacedSchema.optional().describe('On corrections: what was known when it was found that it is not so.'),
   identityBrand: z
     .string()
     .optional()
@@ -35,11 +45,13 @@ export interface JobOrigin {
   readonly receivedAt: string;
   readonly requestId: string;
   readonly traceparent?: string | undefined;
+  /** On corrections. */
+  readonly replaces?: Replaced | undefined;
 }
 
 export function toJobData(callback: Callback, origin: JobOrigin): JobData {
   const { gatewayReference, merchantReference, status, type, body } = callback;
-  const { brand, source, receivedAt, requestId, traceparent } = origin;
+  const { brand, source, receivedAt, requestId, traceparent, replaces } = origin;
   return {
     version: 1,
     brand,
@@ -51,6 +63,7 @@ export function toJobData(callback: Callback, origin: JobOrigin): JobData {
     receivedAt,
     requestId,
     body,
+    ...(replaces !== undefined && { sequence: replaces.sequence + 1, replaces }),
     ...(traceparent !== undefined && { traceparent }),
   };
 }

@@ -97,6 +97,7 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
       case 'queued':
         say('accepted', 'info', startedAt, fields);
         return ok;
+      case 'overtaken': // of corrections only, which do not come this way
       case 'duplicate':
         say('duplicate', 'info', startedAt, fields);
         return duplicate;

@@ -161,7 +161,8 @@ async function inject(scope: BrandScope, judged: Judged, { mode, signal }: PageW
   if (callback === undefined) return 'unverified';
   const { requestId } = mode;
   const result = await putIn(scope, { callback, source: 'records', requestId, removed: judged.claim });
-  return result === 'stored' ? 'injected' : result === 'known' ? 'nothing' : 'unavailable';
+  if (result === 'unavailable') return result;
+  return result === 'stored' ? 'injected' : 'nothing';
 }
 
 /** Once it has been missing for this long, what the gateway lists is delivered although no status reply could be had. */
@@ -195,8 +196,9 @@ async function correct(
   if (answer.kind !== 'found') return 'unverified';
   const { callback } = answer.transaction;
   if (!isTerminal(callback.status) || agrees(claim, callback.status, callback.finalAmount)) return 'nothing';
-  const result = await putIn(scope, { callback, source: 'correction', requestId: mode.requestId });
-  return result === 'stored' ? 'corrected' : result === 'known' ? 'nothing' : 'unavailable';
+  const result = await putIn(scope, { callback, source: 'correction', replaces: claim, requestId: mode.requestId });
+  if (result === 'unavailable') return result;
+  return result === 'stored' ? 'corrected' : 'nothing';
 }
 
 function count(counts: SweepCounts, judgement: Judgement, force: boolean): void {

@@ -257,6 +257,7 @@ function startDrain(overrides: Partial<Parameters<typeof createDrain>[0]> = {}) 
   const drain = createDrain({
     spool,
     submit: (entries) => intake.resubmit(entries),
+    confirm: (entries) => intake.confirm(entries),
     submitQuarantine: (entries) => quarantine.submit(entries),
     setAside: (entry, reason) => quarantine.setAside(entry, reason),
     taken: (brand) => intake.taken(brand),

@@ -104,6 +104,7 @@ test('does not give Redis what ran out of time while it waited for a batch', asy
         ? hanging.promise
         : Promise.resolve({ outcomes: items.map(() => 'queued'), confirmed: true });
     },
+    look: async () => expect.unreachable('nothing is spooled'),
     reset: () => undefined,
   };
   const spooled: string[] = [];

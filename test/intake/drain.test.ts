@@ -68,22 +68,73 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
-  test('everything into Redis once while too few replicas confirm, and deletes it only when enough do', async () => {
+  test('everything into Redis once while too few replicas confirm, then only asks after it, and deletes it when enough do', async () => {
     for (let number = 0; number < 600; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
-    const got = new Set<number>();
+    const got: number[] = [];
+    let asked = 0;
     let replicasThere = false;
     const drain = start({
       submit: async (entries) => {
-        for (const entry of entries) got.add(numberOf(entry));
+        got.push(...entries.map(numberOf));
         return replicasThere ? 'stored' : 'unconfirmed';
       },
+      confirm: async (entries) => {
+        asked += entries.length;
+        return { outcome: replicasThere ? 'stored' : 'unconfirmed', gone: new Set() };
+      },
     });
-    await until(() => got.size === 600);
-    expect(spool.stats().entries).toBe(600);
+    await until(() => got.length === 600 && asked >= 3 * 256);
+    await spool.append(spoolEntry('600', 'default', 10));
+    await until(() => got.length === 601);
+    expect(spool.stats().entries).toBe(601);
     replicasThere = true;
     drain.wake();
     await until(() => spool.stats().entries === 0);
+    expect(got).toEqual(Array.from({ length: 601 }, (_, index) => index));
     await drain.stop(1_000);
+  });
+
+  test('everything into Redis anew where a primary was lost with it', async () => {
+    for (let number = 0; number < 600; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
+    const has = new Set<number>();
+    const drain = start({
+      submit: async (entries) => {
+        for (const entry of entries) has.add(numberOf(entry));
+        return 'unconfirmed';
+      },
+      confirm: async (entries) => {
+        const gone = entries.filter((entry) => !has.has(numberOf(entry)));
+        return { outcome: 'unconfirmed', gone: new Set(gone.map(({ nonce }) => nonce)) };
+      },
+    });
+    for (let lost = 0; lost < 2; lost += 1) {
+      await until(() => has.size === 600);
+      has.clear();
+    }
+    await until(() => has.size === 600);
+    expect(spool.stats().entries).toBe(600);
+    await drain.stop(1_000);
+  });
+
+  test('what lies behind an entry that Redis refuses while too few replicas confirm', async () => {
+    for (let number = 0; number < 600; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
+    const got: number[] = [];
+    const refusesFirst = (entries: readonly SpoolEntry[]) => entries.some((entry) => numberOf(entry) === 0);
+    const drain = start({
+      submit: async (entries) => {
+        if (refusesFirst(entries)) return 'refused';
+        got.push(...entries.map(numberOf));
+        return 'unconfirmed';
+      },
+      confirm: async (entries) => ({
+        outcome: 'unconfirmed',
+        gone: new Set(entries.filter((entry) => numberOf(entry) === 0).map(({ nonce }) => nonce)),
+      }),
+    });
+    await until(() => got.length >= 599);
+    expect(got).toEqual(Array.from({ length: 599 }, (_, index) => index + 1));
+    await drain.stop(1_000);
+    expect(got).toHaveLength(599);
   });
 
   test('a brand although another one is held', async () => {
@@ -180,6 +231,7 @@ function start(dependencies: Partial<DrainDependencies>) {
   const drain = createDrain({
     spool,
     submit: refuse,
+    confirm: refuse,
     submitQuarantine: refuse,
     setAside: refuse,
     log,

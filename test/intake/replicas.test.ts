@@ -52,6 +52,19 @@ test('acknowledges no duplicate of what the primary alone has', async () => {
   expect(await queued(replica, 1)).toHaveLength(1);
 });
 
+test('empties the spool once the replica has it all, and counts nothing twice on the way', async () => {
+  const { primary, replica, link, service } = await world();
+  link.set({ kind: 'stall' });
+  const reference = newReference();
+  for (const copy of [1, 2, 3]) await post(service, callbackBody({ reference, merchantReference: `copy-${copy}` }));
+  await asked(primary, service);
+  link.set({ kind: 'pass' });
+  await until(async () => (await spooled(service)) === 0, patience);
+  expect(await queued(replica, 1)).toEqual([reference]);
+  const view = await fetch(`${service.opsUrl}/v1/callbacks/${reference}`);
+  expect(await view.json()).toMatchObject({ duplicates: 2, conflicts: [] });
+});
+
 /** A receiver that asks for one replica, which hears its primary through `link`; the receiver reaches Redis by `way`. */
 async function world() {
   const primary = await startRedis();

@@ -31,7 +31,7 @@ test('leaves alone what a running process holds', async () => {
   await spool.ready();
   await spool.append(spoolEntry('held'));
   expect(listSpool(dir)).toMatchObject([{ state: 'in use' }]);
-  const way = { submit: refuse, submitQuarantine: refuse, setAside: refuse };
+  const way = { submit: refuse, confirm: refuse, submitQuarantine: refuse, setAside: refuse };
   expect(await drainSpoolByHand({ dir, log, ...way })).toEqual({ drained: 0, left: 0, untouched: 1 });
   expect(await spool.append(spoolEntry('more'))).toEqual({ kind: 'stored' });
   await spool.close();
@@ -44,7 +44,14 @@ test('empties a folder, and deletes the subfolders', async () => {
     submitted.push(...entries);
     return 'stored' as const;
   };
-  const result = await drainSpoolByHand({ dir, log, submit, submitQuarantine: refuse, setAside: refuse });
+  const result = await drainSpoolByHand({
+    dir,
+    log,
+    submit,
+    confirm: refuse,
+    submitQuarantine: refuse,
+    setAside: refuse,
+  });
   expect(result).toEqual({ drained: 3, left: 0, untouched: 0 });
   expect(submitted.map(({ nonce }) => nonce)).toEqual(['.a', '.b', '.c']);
   expect(listSpool(dir)).toEqual([]);
@@ -53,14 +60,21 @@ test('empties a folder, and deletes the subfolders', async () => {
 test('keeps everything where Redis does not take it', async () => {
   const dir = await abandoned('a', 'b');
   const submit = async () => 'later' as const;
-  const result = await drainSpoolByHand({ dir, log, submit, submitQuarantine: refuse, setAside: refuse });
+  const result = await drainSpoolByHand({
+    dir,
+    log,
+    submit,
+    confirm: refuse,
+    submitQuarantine: refuse,
+    setAside: refuse,
+  });
   expect(result).toEqual({ drained: 0, left: 2, untouched: 0 });
   expect(listSpool(dir)).toMatchObject([{ state: 'free', entries: 2 }]);
 });
 
 test('makes no folder where there is none', async () => {
   const dir = path.join(await makeTempDir('by-hand'), 'nothing');
-  const way = { submit: refuse, submitQuarantine: refuse, setAside: refuse };
+  const way = { submit: refuse, confirm: refuse, submitQuarantine: refuse, setAside: refuse };
   expect(await drainSpoolByHand({ dir, log, ...way })).toBeUndefined();
   expect(listSpool(dir)).toEqual([]);
 });

@@ -203,3 +203,29 @@ test('after Redis was replaced by an empty one everything arrives again, under t
     ),
   ).toEqual(before);
 });
+
+test('a truth that changes twice while replicas are missing arrives as three results, each once, and contradicts nothing', async () => {
+  const { gateway, merchant, start } = await world({}, { REDIS_WAIT_REPLICAS: '1', ACK_BUDGET: '500ms' });
+  const service = await start('all');
+  const [transaction] = gateway.addTransactions({
+    callbacks: true,
+    completedAfterMs: 0,
+    resultUrl: `${service.url}/webhooks/payalo`,
+  });
+  const reference = transaction?.gatewayReference ?? '';
+  const isThere = (count: number) => until(() => merchant.deliveriesOf(reference).length >= count);
+  await isThere(1);
+  await gateway.correct(reference, { status: 'failed', errorCode: 'provider_error' });
+  await isThere(2);
+  await gateway.correct(reference, { status: 'success' });
+  await isThere(3);
+  const sweeps = () => service.logs.filter(({ event }) => event === 'reconcile.swept').length;
+  const sweptBefore = sweeps();
+  await until(() => sweeps() > sweptBefore + 6);
+  const sent = merchant.deliveriesOf(reference).map(({ headers }) => headers['payalo-sequence']);
+  expect(sent).toEqual(['0', '1', '2']);
+  const view = await fetch(`${service.opsUrl}/v1/callbacks/${reference}`);
+  expect(await view.json()).toMatchObject({ status: 'success', sequence: 2, duplicates: 0, conflicts: [] });
+  const metrics = await (await fetch(`${service.opsUrl}/metrics`)).text();
+  expect(metrics).toMatch(/^payalo_spool_entries 3$/m); // still waiting for a replica
+});
