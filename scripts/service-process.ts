@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { endWithThisProcess } from './end-with-this-process.ts';
 
 export interface ServiceProcessOptions {
@@ -18,6 +19,8 @@ export interface ServiceProcessOptions {
   /** Flags of Node, such as `--import`. */
   readonly nodeFlags?: readonly string[] | undefined;
   readonly onLog?: ((line: LogLine) => void) | undefined;
+  /** Where its standard output goes instead of a pipe of Node's, and where it is read. */
+  readonly output?: { readonly writeEnd: number; readonly reader: Readable } | undefined;
 }
 
 /** One parsed line of the log. */
@@ -41,7 +44,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     {
       cwd: options.cwd,
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', options.output?.writeEnd ?? 'pipe', 'pipe'],
       detached: true, // a Ctrl-C in the terminal reaches this process only, which ends its children in order
     },
   );
@@ -58,7 +61,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     });
   });
   const started = new Promise<'started'>((resolve) => {
-    createInterface(child.stdout).on('line', (text) => {
+    createInterface(options.output?.reader ?? required(child.stdout)).on('line', (text) => {
       output = `${output}${text}\n`.slice(-outputCharactersMax);
       const line = parse(text);
       if (line === undefined) return;
@@ -68,7 +71,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
       onLog?.(line);
     });
   });
-  child.stderr.on('data', (text) => {
+  required(child.stderr).on('data', (text) => {
     output = `${output}${String(text)}`.slice(-outputCharactersMax);
   });
 
@@ -118,6 +121,11 @@ export class ServiceDidNotStart extends Error {
     this.exitCode = code;
     this.output = output;
   }
+}
+
+function required<T>(stream: T | null): T {
+  if (stream === null) throw new TypeError('This stream of the child is a pipe.');
+  return stream;
 }
 
 function parse(text: string): LogLine | undefined {

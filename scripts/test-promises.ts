@@ -1,6 +1,7 @@
 // `npm run test:promises -- --minutes 10 --seed N`: the promises under faults at random, for as long as one likes.
 //
-// Without `--minutes` each fault once. Prints what it does, then the figures of docs/reliability.md; exits with 1 where
+// Without `--minutes` each fault once. `--replica` adds a replica that must confirm each callback, `--only TEXT` limits the
+// faults to those whose names contain the text, `--redis-server PATH` names another server (Valkey, say). Prints what it does, then the figures of docs/reliability.md; exits with 1 where
 // a promise was broken. The seed decides which faults come, when and for how long; without one it is drawn, and printed.
 import { parseArgs } from 'node:util';
 import { runPromises, type PromisesResult } from '../test/promises/run-promises.ts';
@@ -11,6 +12,9 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
     rate: { type: 'string', default: '50' },
+    replica: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    'redis-server': { type: 'string' },
   },
 });
 const seed = toNumber('seed', values.seed);
@@ -21,10 +25,13 @@ console.log(
   `seed ${seed}, ${perSecond} callbacks a second, ${minutes === undefined ? 'each fault once' : `${minutes} minutes`}`,
 );
 await setup();
+if (values['redis-server'] !== undefined) {
+  process.env['TEST_REDIS_SERVER'] = JSON.stringify({ command: values['redis-server'], env: {} });
+}
 const startedAt = performance.now();
 const say = (text: string) =>
   console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${text}`);
-const result = await runPromises({ seed, minutes, perSecond, say });
+const result = await runPromises({ seed, minutes, perSecond, replica: values.replica, only: values.only, say });
 print(result);
 process.exit(result.violations.length === 0 ? 0 : 1);
 

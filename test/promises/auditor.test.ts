@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { audit, violations, type Evidence } from './auditor.ts';
 
 const nothing = {
+  saidDelivered: new Set<string>(),
   queued: new Set<string>(),
   failed: new Set<string>(),
   spooled: new Set<string>(),
@@ -12,12 +13,25 @@ const nothing = {
 function evidence(changes: Partial<Evidence> = {}): Evidence {
   const answer = { reference: 'a', body: '{}', target: 'one', sentAtMs: 1_000, endedAtMs: 1_005, status: 200 };
   const got = { reference: 'a', webhookId: 'msg_a', body: '{}', taken: true };
-  return { answers: [answer], got: [got], remaining: nothing, outages: [], answerWithinMs: 3_000, ...changes };
+  return {
+    answers: [answer],
+    got: [got],
+    remaining: nothing,
+    outages: [],
+    truths: new Map(),
+    destroyed: new Set(),
+    answerWithinMs: 3_000,
+    ...changes,
+  };
 }
 
 const [answer] = evidence().answers;
 const [got] = evidence().got;
 if (answer === undefined || got === undefined) throw new Error('the evidence is empty');
+
+function evidenceOf(reference: string, body: string, ids: readonly string[]) {
+  return ids.map((webhookId) => ({ reference, webhookId, body, taken: true }));
+}
 
 test('is silent where every promise was kept', () => {
   expect(violations(audit(evidence()))).toEqual([]);
@@ -32,6 +46,35 @@ test.each<[string, Partial<Evidence>, RegExp]>([
     /1 acknowledged and given up/,
   ],
   ['one under two ids', { got: [got, { ...got, webhookId: 'msg_b' }] }, /1 delivered under two webhook-ids/],
+  [
+    'a correction that was delivered twice',
+    {
+      got: [...evidenceOf('b', '{"x":1}', ['msg_b', 'msg_c'])],
+      truths: new Map([['b', { bodies: ['{}', '{"x":1}'] }]]),
+    },
+    /1 delivered under two webhook-ids: b/,
+  ],
+  [
+    'an id that carried two results',
+    {
+      got: [got, ...evidenceOf('b', '{}', ['msg_b']), ...evidenceOf('b', '{"x":1}', ['msg_b'])],
+      truths: new Map([['b', { bodies: ['{}', '{"x":1}'] }]]),
+    },
+    /1 webhook-ids with two results: msg_b/,
+  ],
+  [
+    'a transaction whose last state did not arrive',
+    {
+      got: [got, ...evidenceOf('b', '{}', ['msg_b'])],
+      truths: new Map([['b', { bodies: ['{}', '{"x":1}'] }]]),
+    },
+    /1 known to the gateway and not found: b/,
+  ],
+  [
+    'one that is said to be delivered and was not',
+    { got: [], remaining: { ...nothing, queued: new Set(['a']), saidDelivered: new Set(['a']) } },
+    /1 said to be delivered and never were: a/,
+  ],
   ['one with another body', { got: [{ ...got, body: '{ }' }] }, /1 delivered with another body/],
   ['an answer that came late', { answers: [{ ...answer, endedAtMs: 4_001 }] }, /1 answered later/],
   ['a 503 while both worked', { answers: [{ ...answer, status: 503 }] }, /1 refused or not answered/],
@@ -50,6 +93,7 @@ test.each<[string, Partial<Evidence>]>([
   ['what waits in the queue', { got: [], remaining: { ...nothing, queued: new Set(['a']) } }],
   ['what lies in the spool', { got: [], remaining: { ...nothing, spooled: new Set(['a']) } }],
   ['a second delivery under the same id', { got: [got, got] }],
+  ['what foreign hands removed', { got: [], destroyed: new Set(['a']) }],
   [
     'a 503 while Redis and the disk were out',
     {

@@ -28,7 +28,14 @@ export interface Outage {
   toMs: number;
 }
 
+/** What the gateway held to be true of a transaction in the course of time; the last body is what counts. */
+export interface Truth {
+  readonly bodies: readonly string[];
+}
+
 export interface Remaining {
+  /** What the operator API lists as delivered. */
+  readonly saidDelivered: ReadonlySet<string>;
   readonly queued: ReadonlySet<string>;
   readonly failed: ReadonlySet<string>;
   readonly spooled: ReadonlySet<string>;
@@ -40,6 +47,10 @@ export interface Evidence {
   readonly got: readonly Got[];
   readonly remaining: Remaining;
   readonly outages: readonly Outage[];
+  /** Transactions whose callbacks never came: the reconciler has to find them. */
+  readonly truths: ReadonlyMap<string, Truth>;
+  /** Taken out of the queue by foreign hands, or on a damaged page of a disk: nobody can deliver these. */
+  readonly destroyed: ReadonlySet<string>;
   /** ACK_BUDGET + 2 s. */
   readonly answerWithinMs: number;
 }
@@ -57,8 +68,15 @@ export interface Report {
   readonly stillQueued: number;
   readonly stillSpooled: number;
   readonly quarantined: number;
-  /** Delivered under more than one webhook-id. Must be empty. */
+  /** Transactions that the reconciler had to find, and those whose last state did not arrive. Must be empty. */
+  readonly toBeFound: number;
+  readonly notFound: readonly string[];
+  /** One result under more than one webhook-id (a correction delivered twice, say). Must be empty. */
   readonly underTwoIds: readonly string[];
+  /** Webhook-ids that carried two results. Must be empty. */
+  readonly idsWithTwoResults: readonly string[];
+  /** Listed as delivered by the operator API, though the merchant never took them. Must be empty. */
+  readonly saidDelivered: readonly string[];
   /** Delivered with another body than the one sent. Must be empty. */
   readonly altered: readonly string[];
   /** Delivered more than once under the same webhook-id: allowed, and counted. */
@@ -73,15 +91,13 @@ export interface Report {
 /** How long after the end of an outage its effects may still show: a breaker's probe, a process that starts. */
 const aftermathMs = 3_000;
 
-export function audit({ answers, got, remaining, outages, answerWithinMs }: Evidence): Report {
+export function audit(evidence: Evidence): Report {
+  const { answers, got, remaining, outages, truths, destroyed, answerWithinMs } = evidence;
   const acknowledged = answers.filter(({ status }) => status === 200);
-  const bodies = new Map(answers.map(({ reference, body }) => [reference, body]));
   const taken = Map.groupBy(
     got.filter((delivery) => delivery.taken),
     ({ reference }) => reference,
   );
-  const ids = Map.groupBy(got, ({ reference }) => reference);
-  const isKept = (reference: string) => Object.values(remaining).some((references) => references.has(reference));
   const undelivered = acknowledged.map(({ reference }) => reference).filter((reference) => !taken.has(reference));
   const inTime = (answer: Answer) => answer.status === null || answer.endedAtMs - answer.sentAtMs <= answerWithinMs;
   return {
@@ -90,14 +106,20 @@ export function audit({ answers, got, remaining, outages, answerWithinMs }: Evid
     unavailable: answers.filter(({ status }) => status === 503).length,
     unanswered: answers.filter(({ status }) => status === null).length,
     delivered: acknowledged.length - undelivered.length,
-    lost: undelivered.filter((reference) => !isKept(reference)),
+    lost: undelivered.filter((reference) => !isKept(remaining, reference) && !destroyed.has(reference)),
     failed: undelivered.filter((reference) => remaining.failed.has(reference)),
     stillQueued: remaining.queued.size,
     stillSpooled: remaining.spooled.size,
     quarantined: remaining.quarantined.size,
-    underTwoIds: [...ids].filter(([, list]) => new Set(list.map(({ webhookId }) => webhookId)).size > 1).map(first),
-    altered: got.filter(({ reference, body }) => bodies.get(reference) !== body).map(({ reference }) => reference),
-    deliveredAgain: [...taken.values()].reduce((sum, list) => sum + list.length - 1, 0),
+    toBeFound: truths.size,
+    notFound: notFound(truths, taken),
+    ...idsOf(got),
+    saidDelivered: [...remaining.saidDelivered].filter((reference) => !taken.has(reference)),
+    altered: alteredIn(got, answers, truths),
+    deliveredAgain: [...Map.groupBy([...taken.values()].flat(), ({ webhookId }) => webhookId).values()].reduce(
+      (sum, list) => sum + list.length - 1,
+      0,
+    ),
     slowestMs: Math.round(
       answers
         .filter(({ status }) => status !== null)
@@ -108,12 +130,48 @@ export function audit({ answers, got, remaining, outages, answerWithinMs }: Evid
   };
 }
 
+function isKept({ queued, failed, spooled, quarantined }: Remaining, reference: string): boolean {
+  return [queued, failed, spooled, quarantined].some((references) => references.has(reference));
+}
+
+/** Transactions whose last state the merchant never took. */
+export function notFound(
+  truths: ReadonlyMap<string, Truth>,
+  taken: ReadonlyMap<string, readonly Pick<Got, 'body'>[]>,
+): string[] {
+  return [...truths].flatMap(([reference, { bodies }]) => {
+    const last = bodies.at(-1);
+    return (taken.get(reference) ?? []).some(({ body }) => body === last) ? [] : [reference];
+  });
+}
+
+function idsOf(got: readonly Got[]) {
+  const ids = Map.groupBy(got, ({ reference, body }) => JSON.stringify([reference, body]));
+  const results = Map.groupBy(got, ({ webhookId }) => webhookId);
+  const differ = (list: readonly Got[], field: 'webhookId' | 'body') =>
+    new Set(list.map((delivery) => delivery[field])).size > 1;
+  return {
+    underTwoIds: [...ids.values()].filter((list) => differ(list, 'webhookId')).map(([first]) => first?.reference ?? ''),
+    idsWithTwoResults: [...results].filter(([, list]) => differ(list, 'body')).map(([id]) => id),
+  };
+}
+
+function alteredIn(got: readonly Got[], answers: readonly Answer[], truths: ReadonlyMap<string, Truth>): string[] {
+  const sent = new Map(answers.map(({ reference, body }) => [reference, [body]]));
+  const isGenuine = ({ reference, body }: Got) =>
+    (sent.get(reference) ?? truths.get(reference)?.bodies ?? []).includes(body);
+  return got.filter((delivery) => !isGenuine(delivery)).map(({ reference }) => reference);
+}
+
 /** Every sentence that does not hold; none where all do. */
 export function violations(report: Report): string[] {
   const rules = [
     ['acknowledged and lost', report.lost],
     ['acknowledged and given up', report.failed],
+    ['known to the gateway and not found', report.notFound],
     ['delivered under two webhook-ids', report.underTwoIds],
+    ['webhook-ids with two results', report.idsWithTwoResults],
+    ['said to be delivered and never were', report.saidDelivered],
     ['delivered with another body', report.altered],
     ['answered later than the budget', report.late],
     ['refused or not answered without a reason', report.unjustified],
@@ -135,8 +193,4 @@ function isJustified(answer: Answer, outages: readonly Outage[]): boolean {
 
 function describe({ reference, status, target }: Answer): string {
   return `${reference} (${status ?? 'no answer'} from ${target})`;
-}
-
-function first<T>([key]: readonly [T, unknown]): T {
-  return key;
 }

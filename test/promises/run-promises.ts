@@ -1,16 +1,22 @@
 // Runs the world under load and faults, then audits it: each fault once, or at random from a seed for some minutes.
 import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../support/until.ts';
-import { audit, violations, type Report } from './auditor.ts';
-import { faults, type Fault } from './faults.ts';
+import { audit, notFound, violations, type Report } from './auditor.ts';
+import { faults } from './faults.ts';
+import { pick, type Fault } from './faults/fault.ts';
 import { startLoad, type Load } from './load.ts';
+import { startTruths, type Truths } from './truths.ts';
 import { ackBudgetMs, startWorld, type World } from './world.ts';
 
 export interface PromisesOptions {
   readonly seed: number;
-  /** At random for so long; without, each fault once in turn. */
+  /** At random for so long; without, each fault once. */
   readonly minutes?: number | undefined;
   readonly perSecond: number;
+  /** A replica that must confirm each callback. */
+  readonly replica?: boolean | undefined;
+  /** Only faults whose names contain this. */
+  readonly only?: string | undefined;
   readonly say: (text: string) => void;
 }
 
@@ -25,14 +31,17 @@ export interface PromisesResult {
 /** What an orphaned spool and a stalled job need at most, and then some. */
 const settleMaxMs = 90_000;
 
-export async function runPromises({ seed, minutes, perSecond, say }: PromisesOptions): Promise<PromisesResult> {
-  await using world = await startWorld();
-  const possible = faults.filter(({ needs }) => needs === undefined || world.disk.canBeFilled);
-  const skipped = faults
+export async function runPromises(options: PromisesOptions): Promise<PromisesResult> {
+  const { seed, minutes, perSecond, replica = false, only = '', say } = options;
+  await using world = await startWorld({ reconciles: true, ...(replica && { replica: { waitReplicas: 1 } }) });
+  const wanted = faults.filter(({ name }) => name.includes(only));
+  const possible = wanted.filter(({ needs }) => needs === undefined || world.has(needs));
+  const skipped = wanted
     .filter((fault) => !possible.includes(fault))
     .map(({ name, needs }) => `${name}: needs ${needs}`);
   const counts = new Map<string, number>();
   const load = startLoad({ targets: world.receivers.map(({ url }) => url), perSecond });
+  const truths = startTruths(world.gateway);
   const inflict = async (fault: Fault, holdMs: number, random: number) => {
     say(`${fault.name} (${Math.round(holdMs)} ms)`);
     counts.set(fault.name, (counts.get(fault.name) ?? 0) + 1);
@@ -41,21 +50,33 @@ export async function runPromises({ seed, minutes, perSecond, say }: PromisesOpt
   const random = seeded(seed);
   if (minutes === undefined) await eachOnce(possible, inflict, random);
   else await atRandom(possible, inflict, random, minutes * 60_000);
-  await load.stop();
-  const report = await settleAndAudit(world, load);
+  await Promise.all([load.stop(), truths.stop()]);
+  const report = await settleAndAudit(world, load, { truths });
   return { seed, faults: counts, skipped, report, violations: violations(report) };
 }
 
-/** Waits until the merchant has everything that was acknowledged, or for long enough; then compares the ledgers. */
+export interface SettleOptions {
+  readonly settleMs?: number;
+  /** What the reconciler has to find. */
+  readonly truths?: Truths;
+}
+
+/** Waits until the merchant has everything that it must get, or for long enough; then compares the ledgers. */
 export async function settleAndAudit(
   world: World,
   load: Load,
-  { settleMs = settleMaxMs }: { settleMs?: number } = {},
+  { settleMs = settleMaxMs, truths }: SettleOptions = {},
 ): Promise<Report> {
   const acknowledged = load.acknowledged().map(({ reference }) => reference);
+  const toBeFound = truths?.truths() ?? new Map();
+  const destroyed = new Set([...world.removed, ...world.damaged].filter((reference) => !truths?.has(reference)));
   const isSettled = () => {
-    const taken = new Set(world.got().flatMap(({ reference, taken }) => (taken ? [reference] : [])));
-    return acknowledged.every((reference) => taken.has(reference));
+    const taken = Map.groupBy(
+      world.got().filter((delivery) => delivery.taken),
+      ({ reference }) => reference,
+    );
+    const isDone = (reference: string) => taken.has(reference) || destroyed.has(reference);
+    return acknowledged.every(isDone) && notFound(toBeFound, taken).length === 0;
   };
   // What is still missing then is the auditor's to report.
   await until(isSettled, { timeoutMs: settleMs, everyMs: 250 }).catch(() => false);
@@ -64,17 +85,27 @@ export async function settleAndAudit(
     remaining: await world.remaining(),
     got: world.got(),
     outages: world.outages,
+    truths: toBeFound,
+    destroyed,
     answerWithinMs: ackBudgetMs + 2_000,
   });
 }
 
 type Inflict = (fault: Fault, holdMs: number, random: number) => Promise<void>;
 
+/** Faults of different parts at the same time, those of one part after each other; what breaks everything comes last. */
 async function eachOnce(possible: readonly Fault[], inflict: Inflict, random: () => number): Promise<void> {
-  for (const fault of possible) {
-    await inflict(fault, 1_500 + random() * 500, random());
-    await delay(500);
-  }
+  const ofPart = Map.groupBy(possible, ({ part }) => part);
+  const alone = ofPart.get('everything') ?? [];
+  ofPart.delete('everything');
+  const inTurn = async (list: readonly Fault[]) => {
+    for (const fault of list) {
+      await inflict(fault, 700 + random() * 500, random());
+      await delay(300);
+    }
+  };
+  await Promise.all([...ofPart.values()].map(inTurn));
+  await inTurn(alone);
 }
 
 /** One or two faults of different parts at once, of half a second to five, with pauses between them. */
@@ -93,12 +124,6 @@ async function atRandom(
     await Promise.all(chosen.map((fault) => inflict(fault, 500 + random() * 4_500, random())));
     await delay(random() * 3_000);
   }
-}
-
-function pick<T>(list: readonly T[], random: number): T {
-  const picked = list[Math.floor(random * list.length)];
-  if (picked === undefined) throw new Error('there is nothing to pick from');
-  return picked;
 }
 
 /** Mulberry32: small, and the same everywhere. */

@@ -1,72 +1,88 @@
-// Everything that runs while promises are put to the test: a Redis, two receivers, two workers, a merchant, and, where
-// asked for, a reconciler with its gateway. Real processes, which can be killed and come back under the same address.
+// Everything that runs while promises are put to the test: a Redis (with a replica where asked for), two receivers, two
+// workers, a merchant, and a reconciler with its gateway. Real processes, which can be killed and come back under the
+// same address. Every connection leads through a proxy that can slow it, stall it or cut it.
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from '../../scripts/private-redis.ts';
-import { listSpool } from '../../src/intake/spool-by-hand.ts';
 import { createGatewaySimulator } from '../../src/simulator/gateway.ts';
 import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
 import { testKey } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
-import { startService, type TestService } from '../support/service.ts';
+import { canSlowFsync } from '../support/slow-fsync.ts';
 import { makeSmallDisk } from '../support/small-disk.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
-import type { Got, Outage, Remaining } from './auditor.ts';
+import type { Got, Outage } from './auditor.ts';
+import { keepProcess } from './kept-process.ts';
+import { remainingAfter } from './remaining.ts';
+import { startReplica } from './replica.ts';
 
 export interface WorldOptions {
+  /** A reconciler runs. What it finds is added to the gateway by the test; the load is not known there. */
   readonly reconciles?: boolean;
+  /** A replica that follows through a proxy, and REDIS_WAIT_REPLICAS. */
+  readonly replica?: { readonly waitReplicas: number };
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
-export type KeptProcess = Awaited<ReturnType<typeof keep>>;
+
+/** What a fault needs that not every world or machine has. */
+export type Need = 'a disk that can be filled' | 'strace' | 'a reconciler' | 'a replica';
 
 export const ackBudgetMs = 1_000;
-const queue = '{payalo}:payalo-callbacks';
 /** Long enough that no fault of some seconds uses it up: what is given up then is a fault of ours. */
 const retries = ['200ms', '500ms', ...Array.from({ length: 90 }, () => '1s')].join(',');
 
-export async function startWorld({ reconciles = false }: WorldOptions = {}) {
+export async function startWorld({ reconciles = false, replica: replicated, env: moreEnv = {} }: WorldOptions = {}) {
   const dir = await makeTempDir('promises');
   const spool = makeSmallDisk(path.join(dir, 'disk'), 64);
   const spoolDir = path.join(spool.dir, 'spool');
   const redis = await startRedis();
+  const redisProxy = await startTcpProxy({ target: redis.port });
+  const replica = replicated === undefined ? undefined : await startReplica(redis);
   const admin = new Redis(redis.url, { maxRetriesPerRequest: null });
   admin.on('error', () => {}); // it is killed on purpose
   const merchant = createMerchantSimulator();
   const gateway = createGatewaySimulator({ keys: [testKey], statusCallsPerSecondMax: 10_000 });
-  const [{ url: forwardUrl }, { url: gatewayUrl }] = await Promise.all([merchant.listen(), gateway.listen()]);
+  const [merchantAt, gatewayAt] = await Promise.all([merchant.listen(), gateway.listen()]);
+  const merchantProxy = await startTcpProxy({ target: portOf(merchantAt.url) });
+  const gatewayProxy = await startTcpProxy({ target: portOf(gatewayAt.url) });
   const env = {
     PAYALO_API_KEYS: testKey,
-    REDIS_URL: redis.url,
+    REDIS_URL: `redis://127.0.0.1:${redisProxy.port}`,
+    REDIS_WAIT_REPLICAS: String(replicated?.waitReplicas ?? 0),
     SPOOL_DIR: spoolDir,
     ACK_BUDGET: `${ackBudgetMs}ms`,
     SHUTDOWN_TIMEOUT: '4s',
-    FORWARD_URL: forwardUrl,
+    FORWARD_URL: throughProxy(merchantAt.url, merchantProxy.port),
     FORWARD_TIMEOUT: '2s',
     FORWARD_RETRIES: retries,
-    GATEWAY_BASE_URL: gatewayUrl,
+    GATEWAY_BASE_URL: throughProxy(gatewayAt.url, gatewayProxy.port),
     RECONCILE_EVERY: '1s',
     RECONCILE_GRACE: '2s',
     LOG_LEVEL: 'info',
+    ...moreEnv,
   };
-  const outages: Outage[] = [];
-  const [first, second, ...others] = await Promise.all([
-    keep(['receive'], env),
-    keep(['receive'], env),
-    keep(['work'], env),
-    keep(['work'], env),
-    ...(reconciles ? [keep(['reconcile'], env)] : []),
+  const keep = (name: string, role: string) => keepProcess({ name, role, env, dir });
+  const [receivers, workers, reconcilers] = await Promise.all([
+    Promise.all([keep('receiver-1', 'receive'), keep('receiver-2', 'receive')]),
+    Promise.all([keep('worker-1', 'work'), keep('worker-2', 'work')]),
+    Promise.all(reconciles ? [keep('reconciler', 'reconcile')] : []),
   ]);
-  const receivers = [first, second];
-  const workers = others.slice(0, 2);
-  const processes = [first, second, ...others];
+  const processes = [...receivers, ...workers, ...reconcilers];
+  const proxies = [redisProxy, merchantProxy, gatewayProxy];
+  const outages: Outage[] = [];
+  const removed = new Set<string>();
+  const has = needsMet({ disk: spool.canBeFilled, reconciles, replica: replica !== undefined });
 
   const stop = async (): Promise<void> => {
     await Promise.all(processes.map((process) => process.end()));
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     await merchant.close();
     await gateway.close();
     admin.disconnect();
+    await replica?.stop();
     await redis.stop();
     spool.remove();
     rmSync(dir, { recursive: true, force: true });
@@ -74,16 +90,25 @@ export async function startWorld({ reconciles = false }: WorldOptions = {}) {
 
   return {
     redis,
-    /** Waits through outages; for what a fault does to Redis. */
+    redisProxy,
+    replica,
+    /** Waits through outages; for what a fault does to Redis. Not through the proxy. */
     admin,
     merchant,
+    merchantProxy,
     gateway,
+    gatewayProxy,
     receivers,
     workers,
+    reconcilers,
     processes,
     spoolDir,
     disk: spool,
     outages,
+    has,
+    /** What foreign hands took out of the queue, and what lay on a damaged page: nobody can deliver these. */
+    removed,
+    damaged: new Set<string>(),
 
     /** Notes that a part is out of order until the returned function is called. */
     outage(part: string): () => void {
@@ -103,56 +128,34 @@ export async function startWorld({ reconciles = false }: WorldOptions = {}) {
       })),
 
     /** Ends the service's processes, then looks at what they left. */
-    async remaining(): Promise<Remaining> {
-      await Promise.all(processes.map((process) => process.stop()));
-      const spooled = listSpool(spoolDir, 100_000).flatMap(({ callbacks }) => callbacks);
-      return {
-        queued: new Set(await references(admin, ['wait', 'active', 'delayed', 'paused'])),
-        failed: new Set(await references(admin, ['failed'])),
-        spooled: new Set(spooled.map(({ gatewayReference }) => gatewayReference ?? 'unreadable')),
-        quarantined: new Set(await admin.zrange(`${queue}/q`, '0', '-1')),
-      };
-    },
+    remaining: () => remainingAfter({ processes, admin: replica?.promotedAdmin() ?? admin, spoolDir, removed }),
 
     [Symbol.asyncDispose]: stop,
   };
 }
 
-/** A process of the service that keeps its addresses over restarts. */
-async function keep(roles: readonly string[], env: Record<string, string>) {
-  const ports = { PORT: String(await freePort()), OPS_PORT: String(await freePort()) };
-  const start = () => startService({ roles, env: { ...env, ...ports }, readyMs: 30_000 });
-  let running: TestService | undefined = await start();
-  return {
-    url: `http://127.0.0.1:${ports.PORT}`,
-    /** The log lines of the present run. */
-    logs: () => running?.logs ?? [],
-    async kill(): Promise<void> {
-      running?.kill('SIGKILL');
-      await running?.exited;
-      running = undefined;
-    },
-    async restart(): Promise<void> {
-      running ??= await start();
-    },
-    async stop(): Promise<void> {
-      await running?.stop();
-    },
-    async end(): Promise<void> {
-      await running?.[Symbol.asyncDispose]();
-    },
-  };
+interface Conditions {
+  readonly disk: boolean;
+  readonly reconciles: boolean;
+  readonly replica: boolean;
 }
 
-async function references(redis: Redis, states: readonly string[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const state of states) {
-    const key = `${queue}:${state}`;
-    const isList = (await redis.type(key)) === 'list';
-    for (const id of isList ? await redis.lrange(key, 0, -1) : await redis.zrange(key, '0', '-1')) {
-      const data = await redis.hget(`${queue}:${id}`, 'data');
-      found.push(String(JSON.parse(data ?? '{}').gatewayReference));
-    }
-  }
-  return found;
+function needsMet({ disk, reconciles, replica }: Conditions): (need: Need) => boolean {
+  const met: Record<Need, boolean> = {
+    'a disk that can be filled': disk,
+    strace: canSlowFsync(),
+    'a reconciler': reconciles,
+    'a replica': replica,
+  };
+  return (need) => met[need];
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}
+
+function throughProxy(url: string, port: number): string {
+  const changed = new URL(url);
+  changed.port = String(port);
+  return changed.href;
 }

@@ -2,7 +2,7 @@
 // own, with nothing in its environment but what the test gives.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { startServiceProcess, type ServiceProcess } from '../../scripts/service-process.ts';
+import { startServiceProcess, type ServiceProcess, type ServiceProcessOptions } from '../../scripts/service-process.ts';
 import { makeTempDir } from './temp-dir.ts';
 
 export interface TestServiceOptions {
@@ -10,6 +10,7 @@ export interface TestServiceOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
   readonly readyMs?: number;
+  readonly output?: ServiceProcessOptions['output'];
 }
 
 export type TestService = ServiceProcess & AsyncDisposable & { readonly dir: string };

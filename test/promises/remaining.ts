@@ -1,0 +1,70 @@
+// What is left when the load is over: what the operator API says was delivered, and what lies in queue and spool.
+import type { Redis } from 'ioredis';
+import * as z from 'zod';
+import { listSpool } from '../../src/intake/spool-by-hand.ts';
+import type { Remaining } from './auditor.ts';
+import type { KeptProcess } from './kept-process.ts';
+
+export interface RemainingOptions {
+  readonly processes: readonly KeptProcess[];
+  readonly admin: Redis;
+  readonly spoolDir: string;
+  /** Looked up one by one, since what is not in the queue stands in no list. */
+  readonly removed: ReadonlySet<string>;
+}
+
+const queue = '{payalo}:payalo-callbacks';
+const callbackSchema = z.object({ state: z.string().optional() });
+const pageSchema = z.object({
+  data: z.array(z.object({ gatewayReference: z.string().nullable() })),
+  next: z.string().nullable(),
+});
+
+/** Asks the operator API, ends the service's processes, then looks at what they left. */
+export async function remainingAfter({ processes, admin, spoolDir, removed }: RemainingOptions): Promise<Remaining> {
+  const saidDelivered = await listByState(processes, 'delivered');
+  for (const reference of removed) {
+    if ((await stateOf(processes, reference)) === 'delivered') saidDelivered.add(reference);
+  }
+  await Promise.all(processes.map((process) => process.stop()));
+  const spooled = listSpool(spoolDir, 100_000).flatMap(({ callbacks }) => callbacks);
+  return {
+    saidDelivered,
+    queued: new Set(await references(admin, ['wait', 'active', 'delayed', 'paused'])),
+    failed: new Set(await references(admin, ['failed'])),
+    spooled: new Set(spooled.map(({ gatewayReference }) => gatewayReference ?? 'unreadable')),
+    quarantined: new Set(await admin.zrange(`${queue}/q`, '0', '-1')),
+  };
+}
+
+async function listByState(processes: readonly KeptProcess[], state: string): Promise<Set<string>> {
+  const found = new Set<string>();
+  const opsUrl = processes[0]?.opsUrl ?? '';
+  let cursor: string | null = '';
+  while (cursor !== null) {
+    const query = new URLSearchParams({ state, limit: '200', ...(cursor !== '' && { cursor }) });
+    const response = await fetch(`${opsUrl}/v1/callbacks?${query.toString()}`);
+    const page = pageSchema.parse(await response.json());
+    for (const { gatewayReference } of page.data) found.add(gatewayReference ?? 'unreadable');
+    cursor = page.next;
+  }
+  return found;
+}
+
+async function stateOf(processes: readonly KeptProcess[], reference: string): Promise<string | undefined> {
+  const response = await fetch(`${processes[0]?.opsUrl ?? ''}/v1/callbacks/${encodeURIComponent(reference)}`);
+  return callbackSchema.parse(await response.json()).state;
+}
+
+async function references(redis: Redis, states: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const state of states) {
+    const key = `${queue}:${state}`;
+    const isList = (await redis.type(key)) === 'list';
+    for (const id of isList ? await redis.lrange(key, 0, -1) : await redis.zrange(key, '0', '-1')) {
+      const data = await redis.hget(`${queue}:${id}`, 'data');
+      found.push(String(JSON.parse(data ?? '{}').gatewayReference));
+    }
+  }
+  return found;
+}
