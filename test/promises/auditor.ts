@@ -125,7 +125,7 @@ export function audit(evidence: Evidence): Report {
         .filter(({ status }) => status !== null)
         .reduce((slowest, { sentAtMs, endedAtMs }) => Math.max(slowest, endedAtMs - sentAtMs), 0),
     ),
-    late: answers.filter((answer) => !inTime(answer)).map(({ reference }) => reference),
+    late: answers.filter((answer) => !inTime(answer)).map((answer) => describeLate(answer, answers[0])),
     unjustified: answers.filter((answer) => !isJustified(answer, outages)).map(describe),
   };
 }
@@ -189,6 +189,12 @@ function isJustified(answer: Answer, outages: readonly Outage[]): boolean {
   const parts = new Set(during.map(({ part }) => part));
   if (answer.status === 503) return parts.has('redis') && parts.has('disk');
   return answer.status === null && parts.has(answer.target);
+}
+
+/** With the time since the load began, to be held against the faults. */
+function describeLate({ reference, target, sentAtMs, endedAtMs }: Answer, first: Answer | undefined): string {
+  const seconds = (sentAtMs - (first?.sentAtMs ?? sentAtMs)) / 1_000;
+  return `${reference} (after ${Math.round(endedAtMs - sentAtMs)} ms from ${target}, sent at ${seconds.toFixed(1)} s)`;
 }
 
 function describe({ reference, status, target }: Answer): string {
