@@ -12,6 +12,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
 import { cannotListen } from '../runtime/listen-error.ts';
 import { createApiKeys } from './api-keys.ts';
+import { decodeBody } from './decode-body.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
 import { createRequestIds } from './request-id.ts';
 import { clientAddress, createTrustedProxies } from './trusted-proxies.ts';
@@ -20,6 +21,7 @@ import { watchApiKeys } from './watch-api-keys.ts';
 /** A header block of a callback is a few hundred bytes. */
 const headerBytesMax = 16_384;
 const retryAfterSeconds = '5';
+const noBody = Buffer.alloc(0);
 
 export interface ReceiverDependencies extends ReceiveDependencies {
   readonly config: Config;
@@ -94,11 +96,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   });
 
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
-    if (error.statusCode === 413) {
-      metrics.callbacks.inc({ outcome: 'rejected' });
-      log.warn({ event: 'callback.rejected', requestId: request.id, reason: 'body over BODY_LIMIT' });
-      return sendProblem(request, reply, tooLarge(config.BODY_LIMIT), { close: true });
-    }
+    if (error.statusCode === 413) return refuseTooLarge(request, reply);
     if (error.statusCode !== undefined && error.statusCode < 500) {
       metrics.callbacks.inc({ outcome: 'rejected' });
       return sendProblem(request, reply, problem(400, 'bad-request', 'The request is not valid HTTP.'), {
@@ -121,10 +119,12 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   });
 
   app.post<{ Body: Buffer | undefined }>(CALLBACK_PATH, { onRequest: authenticate }, async (request, reply) => {
+    const raw = decodeBody(request.body ?? noBody, request.headers['content-encoding'], config.BODY_LIMIT);
+    if (raw === undefined) return refuseTooLarge(request, reply);
     const answer = await receiveCallback({
       brand: request.getDecorator<string>('brand'),
       requestId: request.id,
-      raw: request.body ?? Buffer.alloc(0),
+      raw,
       headers: request.headers,
       traceparent: dependencies.tracing && trustedTraceparent(request),
     });
@@ -164,6 +164,12 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     metrics.callbacks.inc({ outcome: 'unauthorized' });
     log.warn({ event: 'callback.unauthorized', requestId: request.id, address: clientAddress(request.raw, isTrusted) });
     return sendProblem(request, reply, unauthorized, { close: true });
+  }
+
+  function refuseTooLarge(request: FastifyRequest, reply: FastifyReply) {
+    metrics.callbacks.inc({ outcome: 'rejected' });
+    log.warn({ event: 'callback.rejected', requestId: request.id, reason: 'body over BODY_LIMIT' });
+    return sendProblem(request, reply, tooLarge(config.BODY_LIMIT), { close: true });
   }
 
   function answerUnknown(request: FastifyRequest, reply: FastifyReply) {
