@@ -263,7 +263,11 @@ describe('no genuine key', () => {
   test('is limited per address with Retry-After, while genuine callbacks from there are not', async () => {
     await using limited = await startService({
       roles: ['receive'],
-      env: { PAYALO_API_KEYS: testKey, REDIS_URL: redisServer.url, AUTH_FAILURES_PER_MINUTE: '3' },
+      env: {
+        PAYALO_API_KEYS: `${testKey},acme=${otherKey}`,
+        REDIS_URL: redisServer.url,
+        AUTH_FAILURES_PER_MINUTE: '3',
+      },
     });
     const answers = [];
     for (let count = 0; count < 5; count += 1) answers.push(await send({ to: limited.url, key: null }));
@@ -280,7 +284,7 @@ describe('no genuine key', () => {
     await using behindProxy = await startService({
       roles: ['receive'],
       env: {
-        PAYALO_API_KEYS: testKey,
+        PAYALO_API_KEYS: `${testKey},acme=${otherKey}`,
         REDIS_URL: redisServer.url,
         AUTH_FAILURES_PER_MINUTE: '1',
         TRUST_PROXY: '127.0.0.1',
