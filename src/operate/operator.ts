@@ -8,6 +8,7 @@ import { createFindSpooled } from '../intake/find-spooled.ts';
 import type { Quarantine } from '../intake/quarantine.ts';
 import { brandQueue } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
+import { createClaimKeeper } from '../queue/claim-keeper.ts';
 import { createDeliveryFollower } from '../queue/delivery-records.ts';
 import { createLedger } from '../queue/ledger.ts';
 import { createRetention } from '../queue/retention.ts';
@@ -61,6 +62,7 @@ export async function createOperator(deps: OperatorDeps) {
   const overview = createOverview({ redis, queues, queueState, reconciliation, spool });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
+  const claimKeeper = createClaimKeeper({ redis, queues, config, log });
   const follower = createDeliveryFollower({ redis, queues, log });
 
   const server = await createOperatorServer({
@@ -105,6 +107,7 @@ export async function createOperator(deps: OperatorDeps) {
       });
       retention.start();
       follower.start();
+      claimKeeper.start();
       rates.start();
       return { host: config.OPS_HOST, port: portOf(app.server.address()) };
     },
@@ -112,7 +115,7 @@ export async function createOperator(deps: OperatorDeps) {
     async close(): Promise<void> {
       await actions.stop();
       await app.close();
-      await Promise.all([retention.stop(), follower.stop(), rates.stop()]);
+      await Promise.all([retention.stop(), follower.stop(), claimKeeper.stop(), rates.stop()]);
     },
   };
 }

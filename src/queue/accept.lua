@@ -225,7 +225,10 @@ local function keepConflict(item, claim)
   redis.call('INCRBY', KEYS[14], #item.data)
   redis.call('ZADD', KEYS[15], now, id)
   redis.call('HSET', conflicts, contradiction, id) -- last, since what is noted here is not kept again
-  redis.call('PEXPIRE', conflicts, claimTtl)
+  -- What lies in quarantine is found by its reference.
+  local ttl = math.max(tonumber(quarantineTtl), redis.call('PTTL', item.claimKey))
+  redis.call('PEXPIRE', conflicts, ttl)
+  redis.call('PEXPIRE', item.claimKey, ttl)
 end
 
 -- What is not queued: counted once, however often it is handed in.
@@ -260,8 +263,8 @@ local function replace(item, claim, outcome)
   if sequence > 0 and not item.judgedBy then
     data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
   end
-  redis.call('SET', item.claimKey,
-    string.format('%s,%d,%d,%s', item.nonce, sequence, claim.duplicates, item.known), 'PX', claimTtl)
+  redis.call('SET', item.claimKey, string.format('%s,%d,%d,%s', item.nonce, sequence, claim.duplicates, item.known),
+    'PX', math.max(tonumber(claimTtl), redis.call('PTTL', item.claimKey)))
   claimed[#claimed + 1] = item.claimKey
   replaced[item.claimKey] = claim.text
   return data, corrects

@@ -35,6 +35,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   mover: 'apart',
   taken: 'apart',
   followed: 'apart',
+  claimKeeper: 'apart',
   inHand: 'apart',
   breaker: { kind: 'copy', key: keysOf.breaker },
   breakerFailures: { kind: 'copy', key: keysOf.breakerFailures },

@@ -86,6 +86,8 @@ export const keysOf = {
   mover: ({ base }: BrandQueue) => `${base}/mover`,
   /** Set: ids of jobs that came from another brand and may still be there. */
   taken: ({ base }: BrandQueue, from: string) => `${base}/taken:${from}`,
+  /** Text: the process that keeps claims now (claim-keeper.ts). */
+  claimKeeper: ({ base }: BrandQueue) => `${base}/keeper`,
   /** Hash: `event`, how far BullMQ's stream of events was read for deliveries. */
   followed: ({ base }: BrandQueue) => `${base}/followed`,
   /** Sorted set: job id by when its lease ends, of jobs that a built-in worker has held for more than a moment. */
