@@ -24,7 +24,13 @@ export interface RedisCluster extends AsyncDisposable {
   ownerOf(key: string): Promise<TestRedis>;
 }
 
-export async function startCluster({ tls }: { readonly tls?: Certificates } = {}): Promise<RedisCluster> {
+export interface ClusterOptions {
+  readonly tls?: Certificates;
+  /** A user that every node knows beside the default one, as the words of an ACL line. */
+  readonly user?: readonly string[];
+}
+
+export async function startCluster({ tls, user = [] }: ClusterOptions = {}): Promise<RedisCluster> {
   const disposables = new AsyncDisposableStack();
   const start = async (): Promise<Node> => {
     const [tlsPort, busPort] = [await freePort(), await freePort()];
@@ -34,7 +40,7 @@ export async function startCluster({ tls }: { readonly tls?: Certificates } = {}
         args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-port', String(busPort)]
           // A primary that is down must not take the brands of the others with it.
           .concat(['--cluster-require-full-coverage', 'no', '--repl-diskless-sync-delay', '0'])
-          .concat(settings),
+          .concat(settings, user.length === 0 ? [] : ['--user', ...user]),
       }),
     );
     const admin = new Redis(server.url, { commandTimeout: 1_000 });

@@ -23,14 +23,28 @@ export interface SentinelSet extends AsyncDisposable {
   failedOverFrom(server: TestRedis): Promise<void>;
 }
 
-export async function startSentinelSet({ tls }: { readonly tls?: Certificates } = {}): Promise<SentinelSet> {
+export interface SentinelSetOptions {
+  readonly tls?: Certificates;
+  /** A user (not `default`) and password that the servers demand, and that the URL carries. */
+  readonly redisLogin?: { readonly username: string; readonly password: string };
+  /** A password that the Sentinels demand. */
+  readonly sentinelPassword?: string;
+  /** A user of theirs, as an ACL line: `name on >password +@all`. */
+  readonly sentinelUser?: string;
+}
+
+export async function startSentinelSet(options: SentinelSetOptions = {}): Promise<SentinelSet> {
+  const { tls, redisLogin, sentinelPassword } = options;
   const disposables = new AsyncDisposableStack();
   const servers: { readonly server: TestRedis; readonly port: number }[] = [];
   const start = async (...args: string[]) => {
     const port = await freePort();
     const listening = tls === undefined ? { port } : {};
     const settings = tls === undefined ? [] : redisTlsSettings(tls, port);
-    const server = await startRedis({ ...listening, args: [...prompt, ...settings, ...args] });
+    const server = await startRedis({
+      ...listening,
+      args: [...prompt, ...settings, ...loginArgs(redisLogin), ...args],
+    });
     disposables.use(server);
     servers.push({ server, port });
     return port;
@@ -41,12 +55,13 @@ export async function startSentinelSet({ tls }: { readonly tls?: Certificates } 
 
   const sentinelPorts: number[] = [];
   for (let count = 0; count < sentinelCount; count += 1) {
-    const sentinel = await startSentinel(primaryPort, tls);
+    const sentinel = await startSentinel(primaryPort, options);
     disposables.defer(() => sentinel.stop());
     sentinelPorts.push(sentinel.port);
   }
   const asked = new Redis(sentinelPorts[0] ?? 0, '127.0.0.1', {
     ...(tls !== undefined && { tls: { rejectUnauthorized: false } }),
+    ...(sentinelPassword !== undefined && { password: sentinelPassword }),
   });
   asked.on('error', () => {}); // it may not listen yet
   disposables.defer(() => asked.disconnect());
@@ -63,8 +78,9 @@ export async function startSentinelSet({ tls }: { readonly tls?: Certificates } 
 
   const portNow = async () => Number((await ask('GET-MASTER-ADDR-BY-NAME', masterName)).split(',')[1]);
   const scheme = tls === undefined ? 'redis+sentinel' : 'rediss+sentinel';
+  const userInfo = redisLogin === undefined ? '' : `${redisLogin.username}:${redisLogin.password}@`;
   return {
-    url: `${scheme}://${sentinelPorts.map((port) => `127.0.0.1:${port}`).join(',')}/${masterName}`,
+    url: `${scheme}://${userInfo}${sentinelPorts.map((port) => `127.0.0.1:${port}`).join(',')}/${masterName}`,
     async primary() {
       const port = await portNow();
       const found = servers.find((one) => one.port === port);
@@ -82,7 +98,17 @@ export async function startSentinelSet({ tls }: { readonly tls?: Certificates } 
 /** Replication that does not hesitate, so that a test need not wait for it. */
 const prompt = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
 
-async function startSentinel(primaryPort: number, tls: Certificates | undefined) {
+function loginArgs(login: SentinelSetOptions['redisLogin']): string[] {
+  if (login === undefined) return [];
+  const { username, password } = login;
+  const user = ['--user', username, 'on', `>${password}`, '~*', '&*', '+@all'];
+  return [...user, '--requirepass', password, '--masterauth', password];
+}
+
+async function startSentinel(
+  primaryPort: number,
+  { tls, redisLogin, sentinelPassword, sentinelUser }: SentinelSetOptions,
+) {
   const dir = await makeTempDir('sentinel');
   const port = await freePort();
   const file = path.join(dir, 'sentinel.conf');
@@ -104,6 +130,9 @@ async function startSentinel(primaryPort: number, tls: Certificates | undefined)
     `sentinel down-after-milliseconds ${masterName} 1000`,
     `sentinel failover-timeout ${masterName} 5000`,
     `sentinel parallel-syncs ${masterName} 2`,
+    ...(redisLogin === undefined ? [] : [`sentinel auth-pass ${masterName} ${redisLogin.password}`]),
+    ...(sentinelPassword === undefined ? [] : [`requirepass ${sentinelPassword}`]),
+    ...(sentinelUser === undefined ? [] : [`user ${sentinelUser}`]),
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
   const { command, env } = redisServer();

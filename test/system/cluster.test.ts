@@ -1,5 +1,6 @@
 // A Redis Cluster of three primaries, one brand on each: brands do not stand in each other's way, and a lost primary
 // costs no acknowledged callback.
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { keysOf, brandQueue } from '../../src/queue/brand-queue.ts';
 import { makeCertificates } from '../support/certificates.ts';
@@ -78,4 +79,24 @@ test('speaks TLS to every node', async () => {
   expect(failuresOf(sent)).toEqual([]);
   await untilDelivered(sent, merchant, patience);
   expect(service.logs.filter(({ event }) => event === 'callback.accepted').length).toBeGreaterThan(0);
+});
+
+test('a user with the permissions that docs/deployment.md lists for a Cluster is enough', async () => {
+  const docs = readFileSync('docs/deployment.md', 'utf8');
+  const rules = /^ACL SETUSER (payalo .+)$/m.exec(docs)?.[1] ?? '';
+  const more = /A Cluster needs `(.+?)` as well/.exec(docs)?.[1] ?? 'not documented';
+  await using redis = await startCluster({ user: `${rules} ${more}`.split(' ') });
+  await using merchant = await startMerchant();
+  await using service = await serviceFor(redis, merchant, {
+    REDIS_URL: redis.url.replace('://', '://payalo:a-long-password@'),
+  });
+  const url = `${service.url}/webhooks/payalo`;
+  const loads = brands.map((brand) => startLoad({ url, key: keyOf(brand), senders: 1 }));
+  await until(() => loads.every(({ sent }) => sent.length >= 20), patience);
+  const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
+  expect(failuresOf(sent)).toEqual([]);
+  await untilDelivered(sent, merchant, patience);
+  expect(service.logs.filter(({ event }) => event === 'redis.not_permitted')).toEqual([]);
+  expect(service.logs.filter(({ event }) => event === 'callback.spooled')).toEqual([]);
+  expect((await service.stop()).code).toBe(0);
 });

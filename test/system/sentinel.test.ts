@@ -1,5 +1,6 @@
-// Redis behind real Sentinels: the primary is lost under load, and no acknowledged callback with it.
-import { expect, test } from 'vitest';
+// Redis behind real Sentinels: the primary is lost under load, and no acknowledged callback with it; the ways to log in.
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import { testKey } from '../support/callbacks.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { failuresOf, startLoad } from '../support/load.ts';
@@ -65,4 +66,61 @@ test('speaks TLS to the Sentinels and to the servers they name', async () => {
   const sent = await load.stop();
   expect(failuresOf(sent)).toEqual([]);
   await untilDelivered(sent, merchant, patience);
+});
+
+describe('Sentinels', () => {
+  const redisLogin = { username: 'payalo', password: 'the-password-of-redis' };
+  const ownPassword = 'the-password-of-sentinels';
+
+  const own = { SENTINEL_PASSWORD: ownPassword };
+  const least = /`(\+sentinel\|.+?)`/.exec(readFileSync('docs/deployment.md', 'utf8'))?.[1] ?? 'not documented';
+
+  test.for([
+    { name: 'a password of their own', set: { redisLogin, sentinelPassword: ownPassword }, env: own },
+    { name: 'a password, before servers without one', set: { sentinelPassword: ownPassword }, env: own },
+    { name: 'the password of the servers', set: { redisLogin, sentinelPassword: redisLogin.password }, env: {} },
+    { name: 'no login, before servers with a user', set: { redisLogin }, env: {} },
+    {
+      name: 'a user of their own, who may do the least',
+      set: {
+        redisLogin,
+        sentinelPassword: 'the-password-of-operators',
+        sentinelUser: `eye on >${ownPassword} ${least}`,
+      },
+      env: { ...own, SENTINEL_USERNAME: 'eye' },
+    },
+  ])('with $name lead to the primary, also to the next one', async ({ set, env }) => {
+    await using redis = await startSentinelSet(set);
+    await using merchant = await startMerchant();
+    await using service = await startService({
+      env: {
+        PAYALO_API_KEYS: testKey,
+        REDIS_URL: redis.url,
+        FORWARD_URL: merchant.url,
+        ...env,
+      },
+    });
+    const load = startLoad({ url: `${service.url}${path}`, senders: 1 });
+    await until(() => load.sent.some(({ reference }) => merchant.deliveries.has(reference)), patience);
+    const primary = await redis.primary();
+    await primary.kill('SIGKILL');
+    await redis.failedOverFrom(primary);
+    const since = load.sent.length;
+    await until(() => load.sent.slice(since).some(({ reference }) => merchant.deliveries.has(reference)), patience);
+    expect(failuresOf(await load.stop())).toEqual([]);
+    expect(service.output()).not.toMatch(/the-password-of/);
+  });
+
+  test('with another password than the one set cost no callback, are named in the log, and hold up no stop', async () => {
+    await using redis = await startSentinelSet({ sentinelPassword: ownPassword });
+    await using service = await startService({
+      env: { PAYALO_API_KEYS: testKey, REDIS_URL: redis.url, SENTINEL_PASSWORD: 'another-password' },
+    });
+    const load = startLoad({ url: `${service.url}${path}`, senders: 1 });
+    await until(() => load.sent.length >= 5, patience);
+    expect(failuresOf(await load.stop())).toEqual([]);
+    const down = service.logs.filter(({ event }) => event === 'redis.down');
+    expect(down.map(({ reason }) => String(reason))).toContainEqual(expect.stringContaining('WRONGPASS'));
+    expect((await service.stop()).code).toBe(0);
+  });
 });
