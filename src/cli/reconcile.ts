@@ -1,7 +1,7 @@
 // `reconcile`: a sweep by hand over a period, printed as a table.
 import type { Command } from 'commander';
 import { reconcileByHand } from '../reconcile/reconcile-by-hand.ts';
-import { addCounts, noCounts } from '../reconcile/sweep-window.ts';
+import { addCounts, noCounts } from '../reconcile/sweep-counts.ts';
 import type { SweepCounts } from '../queue/reconciliation-report.ts';
 import { parseTime } from './arguments.ts';
 import { createDirectIntake } from './direct-intake.ts';
@@ -97,5 +97,7 @@ const columns: readonly (readonly [title: string, name: keyof SweepCounts])[] = 
   ['INJECTED', 'injected'],
   ['CORRECTIONS', 'corrections'],
   ['TOO OLD', 'tooOld'],
+  ['UNCONFIRMED', 'unconfirmed'],
+  ['UNREADABLE', 'unreadable'],
   ['ERRORS', 'errors'],
 ];

@@ -82,6 +82,7 @@ function lineOf({ brand, gatewayReference, merchantReference, kind, atGateway, h
     'not-received': 'not received',
     contradicts: `received as ${here}`,
     'not-delivered': `not delivered: ${here}`,
+    unreadable: 'so it could not be compared',
   }[kind];
   return printable(`${brand} ${gatewayReference} (${merchantReference ?? '-'}): ${atGateway} at the gateway, ${what}`);
 }

@@ -47,6 +47,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   expectedMerchantReferences: { kind: 'hash', key: keysOf.expectedMerchantReferences },
   watched: { kind: 'sorted set', key: keysOf.watched },
   watchedDue: { kind: 'sorted set', key: keysOf.watchedDue },
+  watchedPending: { kind: 'sorted set', key: keysOf.watchedPending },
   firstSeen: { kind: 'sorted set', key: keysOf.firstSeen },
   removed: { kind: 'sorted set', key: keysOf.removed },
 };
@@ -78,7 +79,14 @@ async function carrySweepState({ redis, from, to, confirm }: MoveEnds, token: st
   if (old.checkpointMs === undefined) return;
   const mine = await readSweepState(redis, to);
   const merged: SweepState =
-    mine.checkpointMs === undefined ? old : { checkpointMs: Math.min(old.checkpointMs, mine.checkpointMs) };
+    mine.checkpointMs === undefined
+      ? old
+      : {
+          // Without a beginning there is none: whoever wrote the state did not note it yet.
+          beganMs: Math.min(old.beganMs ?? 0, mine.beganMs ?? 0),
+          checkpointMs: Math.min(old.checkpointMs, mine.checkpointMs),
+          behind: [...(old.behind ?? []), ...(mine.behind ?? [])],
+        };
   // The one who reconciles the new brand goes on from it once it has the lock again.
   await redis.set(keysOf.reconciler(to), token, 'PX', 5_000);
   await writeSweepState(redis, to, token, merged);

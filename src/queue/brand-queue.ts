@@ -63,17 +63,18 @@ export const keysOf = {
   retention: ({ base }: BrandQueue) => `${base}/retention`,
   /** Sorted set: gatewayReference by when it is looked up next, of transactions that the merchant said it started. */
   expectations: ({ base }: BrandQueue) => `${base}/expect`,
-  /** Hash: gatewayReference -> when the gateway first did not know it, of those expectations only. */
+  /** Hash: gatewayReference -> when the gateway first did not know it, or refused it, of those expectations only. */
   unknownExpectations: ({ base }: BrandQueue) => `${base}/expect:unknown`,
   expectedMerchantReferences: ({ base }: BrandQueue) => `${base}/expect:merchant`,
-  /** Sorted sets: gatewayReference by creation and by next look-up, of transactions long pending at the gateway. */
+  /** Sorted sets of transactions seen unfinished: by creation, by next look-up, and those still pending by creation. */
   watched: ({ base }: BrandQueue) => `${base}/watch`,
   watchedDue: ({ base }: BrandQueue) => `${base}/watch:due`,
-  /** Sorted set: claim digest by when it was first seen terminal, where the gateway names no completion. */
+  watchedPending: ({ base }: BrandQueue) => `${base}/watch:pending`,
+  /** Sorted set: claim digest by when it was first seen terminal, where the gateway names no past completion. */
   firstSeen: ({ base }: BrandQueue) => `${base}/seen`,
   /** Text: the token of the one process that reconciles now. */
   reconciler: ({ base }: BrandQueue) => `${base}/reconciler`,
-  /** Hash: the checkpoint and the sweep that is under way. */
+  /** Hash: the checkpoint, the sweep that is under way, the windows behind. */
   sweepState: ({ base }: BrandQueue) => `${base}/sweep`,
   /** List: the last sweeps as JSON, newest first. */
   sweepReports: ({ base }: BrandQueue) => `${base}/sweeps`,

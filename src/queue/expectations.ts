@@ -1,7 +1,8 @@
 // Expectations: transactions that the merchant said it started. One small sorted-set entry each; only one that the
-// gateway does not know costs a hash field in addition. The operator API registers them, reconciliation takes them up.
+// gateway does not know, or refuses, costs a hash field in addition. The operator API registers them, reconciliation takes them up.
 import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
+import { dueMembers, type DueBy } from './due.ts';
 
 export interface Expectation {
   readonly gatewayReference: string;
@@ -22,13 +23,8 @@ export async function registerExpectation(
 }
 
 /** References whose time has come, the longest due first. */
-export function dueExpectations(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  nowMs: number,
-  limit: number,
-): Promise<string[]> {
-  return redis.zrangebyscore(keysOf.expectations(queue), '-inf', nowMs, 'LIMIT', 0, limit);
+export function dueExpectations(redis: RedisConnection, queue: BrandQueue, by: DueBy): Promise<string[]> {
+  return dueMembers(redis, keysOf.expectations(queue), by);
 }
 
 export async function settleExpectations(
@@ -60,7 +56,7 @@ export async function postponeExpectation(
   await redis.zadd(keysOf.expectations(queue), 'XX', dueMs, reference);
 }
 
-/** Notes that the gateway does not know the reference; says since when that is so. */
+/** Notes that the gateway does not know the reference, or refuses it; says since when that is so. */
 export async function noteUnknownExpectation(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -69,7 +65,10 @@ export async function noteUnknownExpectation(
 ): Promise<number> {
   const key = keysOf.unknownExpectations(queue);
   await redis.hsetnx(key, reference, nowMs);
-  return Number((await redis.hget(key, reference)) ?? nowMs);
+  const sinceMs = Number((await redis.hget(key, reference)) ?? nowMs);
+  if (sinceMs <= nowMs) return sinceMs;
+  await redis.hset(key, reference, nowMs); // a clock was ahead
+  return nowMs;
 }
 
 export function countExpectations(redis: RedisConnection, queue: BrandQueue): Promise<number> {

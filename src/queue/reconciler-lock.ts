@@ -5,13 +5,22 @@
 import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 
+// Redis keeps the time of expiry, not the time that is left: where its clock was set back by an hour, a dead holder's key
+// would live for an hour. So a key that has longer to live than any holder gives it is taken over; a holder that is
+// alive would notice at its next renewal.
+const takeScript = `
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl >= 0 and ttl <= tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1`;
+
 export async function takeReconcilerLock(
   redis: RedisConnection,
   queue: BrandQueue,
   token: string,
   ttlMs: number,
 ): Promise<boolean> {
-  return (await redis.set(keysOf.reconciler(queue), token, 'PX', ttlMs, 'NX')) === 'OK';
+  return (await redis.eval(takeScript, 1, keysOf.reconciler(queue), token, ttlMs)) === 1;
 }
 
 const renewScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0`;

@@ -4,7 +4,7 @@ import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 import { countExpectations } from './expectations.ts';
 import { readSweepState } from './sweep-state.ts';
-import { countWatchedSince } from './watched.ts';
+import { countPendingSince } from './watched.ts';
 
 const count = z.int().min(0);
 
@@ -26,6 +26,10 @@ export const sweepCountsSchema = z.object({
   corrections: count,
   /** Unknown here, and created before RECONCILE_SINCE or longer ago than DEDUP_TTL. */
   tooOld: count,
+  /** Of the missing and the different, those whose status call says otherwise, or could not be had. */
+  unconfirmed: count.default(0),
+  /** Records that could not be read. */
+  unreadable: count.default(0),
   errors: count,
 });
 
@@ -48,7 +52,12 @@ export interface ReconciliationReport {
   readonly brand: string;
   /** ISO time before which everything was looked at; null before the first sweep. */
   readonly checkpoint: string | null;
+  /** When a sweep last ended well while no window was behind. */
   readonly lastSuccess: string | null;
+  readonly lastRecent: string | null;
+  readonly lastFull: string | null;
+  /** Windows that could not be swept and are tried again, apart from the others. */
+  readonly windowsBehind: number;
   readonly pendingTooLong: number;
   readonly openExpectations: number;
   /** Newest first. */
@@ -57,6 +66,8 @@ export interface ReconciliationReport {
 
 export const sweepReportsMax = 100;
 export const pendingTooLongMs = 3_600_000;
+/** Clocks of different machines may differ by so much. */
+const skewMs = 600_000;
 
 export async function storeSweepReport(redis: RedisConnection, queue: BrandQueue, report: SweepReport): Promise<void> {
   const key = keysOf.sweepReports(queue);
@@ -72,15 +83,21 @@ export async function readReconciliationReport(
   const [texts, state, pendingTooLong, openExpectations] = await Promise.all([
     redis.lrange(keysOf.sweepReports(queue), 0, sweepReportsMax - 1),
     readSweepState(redis, queue),
-    countWatchedSince(redis, queue, nowMs - pendingTooLongMs),
+    countPendingSince(redis, queue, nowMs - pendingTooLongMs),
     countExpectations(redis, queue),
   ]);
   const sweeps = texts.map(parseReport).filter((report) => report !== undefined);
-  const good = sweeps.find(({ failure }) => failure === undefined);
+  const { allMs, recentMs, fullMs } = state.endedWell ?? {};
+  // What a clock that was ahead has written would look fresh for as long as it was ahead.
+  const toTime = (ms: number | undefined) =>
+    ms === undefined || ms > nowMs + skewMs ? null : new Date(ms).toISOString();
   return {
     brand: queue.brand,
-    checkpoint: state.checkpointMs === undefined ? null : new Date(state.checkpointMs).toISOString(),
-    lastSuccess: good === undefined ? null : new Date(Date.parse(good.startedAt) + good.ms).toISOString(),
+    checkpoint: toTime(state.checkpointMs),
+    lastSuccess: toTime(allMs),
+    lastRecent: toTime(recentMs),
+    lastFull: toTime(fullMs),
+    windowsBehind: (state.behind ?? []).filter(({ isSwept }) => !isSwept).length,
     pendingTooLong,
     openExpectations,
     sweeps,

@@ -3,31 +3,55 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 
-/** A sweep over a longer time that is under way: its windows before `atMs` are done. */
-export interface SweepPlan {
-  readonly fromMs: number;
-  readonly toMs: number;
-  readonly atMs: number;
-}
+const time = z.number().min(0).max(8.64e15);
 
-export interface SweepState {
-  /** Every transaction created before it has been looked at; undefined where nothing was ever swept. */
-  readonly checkpointMs?: number | undefined;
-  /** When the last sweep of the whole RECONCILE_LOOKBACK was planned. */
-  readonly plannedAtMs?: number | undefined;
-  readonly plan?: SweepPlan | undefined;
-}
+/** A sweep over a longer time that is under way: its windows before `atMs` are done, or among those behind. */
+const planSchema = z.object({ fromMs: time, toMs: time, atMs: time });
+export type SweepPlan = Readonly<z.infer<typeof planSchema>>;
 
-const plan = z.object({ fromMs: z.number(), toMs: z.number(), atMs: z.number() });
-const stateSchema = z.object({
-  checkpointMs: z.coerce.number().optional().catch(undefined),
-  plannedAtMs: z.coerce.number().optional().catch(undefined),
-  plan: z
-    .string()
-    .transform((text) => plan.parse(JSON.parse(text)))
-    .optional()
-    .catch(undefined),
+/** A window that has to be swept again, apart from the others. */
+const behindSchema = z.object({
+  fromMs: time,
+  toMs: time,
+  sinceMs: time,
+  dueMs: time,
+  /** It was read to its end, but something in it could not be read or settled. */
+  isSwept: z.boolean(),
 });
+export type BehindWindow = Readonly<z.infer<typeof behindSchema>>;
+
+/** When a sweep of each kind last ended well; `all`: any, with no window behind that was not swept. */
+const endedWellSchema = z.object({ recentMs: time.optional(), fullMs: time.optional(), allMs: time.optional() });
+export type EndedWell = Readonly<z.infer<typeof endedWellSchema>>;
+
+const json = <T>(schema: z.ZodType<T>) =>
+  z
+    .string()
+    .transform((text, context) => {
+      try {
+        return schema.parse(JSON.parse(text));
+      } catch {
+        context.addIssue({ code: 'custom', message: 'is garbled' });
+        return z.NEVER;
+      }
+    })
+    .optional()
+    .catch(undefined);
+const number = z.coerce.number().pipe(time).optional().catch(undefined);
+
+const stateSchema = z.object({
+  /** Where the very first sweep began: no catch-up goes back behind it. */
+  beganMs: number,
+  /** Every transaction created before it has been looked at, but for the windows behind; absent before the first sweep. */
+  checkpointMs: number,
+  /** When the last sweep of the whole RECONCILE_LOOKBACK was planned. */
+  plannedAtMs: number,
+  plan: json(planSchema),
+  behind: json(z.array(behindSchema)),
+  endedWell: json(endedWellSchema),
+});
+
+export type SweepState = Readonly<z.infer<typeof stateSchema>>;
 
 export async function readSweepState(redis: RedisConnection, queue: BrandQueue): Promise<SweepState> {
   return stateSchema.parse(await redis.hgetall(keysOf.sweepState(queue)));

@@ -2,6 +2,7 @@
 // quarantine, where one stays unless the gateway confirmed it.
 import { keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
+import { dueMembers, type DueBy } from './due.ts';
 import { jobSchema } from './job.ts';
 import { createQuarantineStore } from './quarantine-store.ts';
 
@@ -16,10 +17,9 @@ export interface UnverifiedConflict {
 export async function dueConflicts(
   redis: RedisConnection,
   queue: BrandQueue,
-  nowMs: number,
-  limit: number,
+  by: DueBy,
 ): Promise<UnverifiedConflict[]> {
-  const ids = await redis.zrangebyscore(keysOf.unverified(queue), '-inf', nowMs, 'LIMIT', 0, limit);
+  const ids = await dueMembers(redis, keysOf.unverified(queue), by);
   const entries = await Promise.all(
     ids.map((id) => redis.hmget(keysOf.quarantineEntry(queue, id), 'job', 'receivedAt')),
   );

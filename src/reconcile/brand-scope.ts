@@ -11,6 +11,7 @@ import { systemClock, type Clock } from './clock.ts';
 import { createGatewayClient, type GatewayClient } from './gateway-client.ts';
 import { createGatewayKeys } from './gateway-keys.ts';
 import type { JudgeLimits } from './judge.ts';
+import { lookbackOf } from './schedule.ts';
 
 export interface BrandScope {
   readonly brand: string;
@@ -38,7 +39,7 @@ export interface ReconcileDependencies extends Pick<Egress, 'lookup'> {
 export function createBrandScope(dependencies: ReconcileDependencies, brand: Brand): BrandScope | undefined {
   const { config, redis, intake, log, metrics, random, lookup } = dependencies;
   const { clock = systemClock } = dependencies;
-  const apiKeys = createGatewayKeys({ brand, apiKeysFile: config.apiKeysFile, now: () => clock.now() });
+  const apiKeys = createGatewayKeys({ brand, apiKeysFile: config.apiKeysFile, elapsed: () => clock.elapsed() });
   if (brand.gatewayBaseUrl === undefined || apiKeys().length === 0) return undefined;
   return {
     brand: brand.name,
@@ -59,6 +60,7 @@ export function createBrandScope(dependencies: ReconcileDependencies, brand: Bra
       graceMs: config.RECONCILE_GRACE,
       sinceMs: config.RECONCILE_SINCE,
       rememberedMs: config.DEDUP_TTL,
+      lookbackMs: lookbackOf({ everyMs: config.RECONCILE_EVERY, lookbackMs: config.RECONCILE_LOOKBACK }),
     },
     clock,
     log,

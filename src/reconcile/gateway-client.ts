@@ -1,21 +1,27 @@
 // The gateway's API as reconciliation uses it: status, records, starting a pay-in. One client per brand.
 //
 // Each call answers a tagged value, whatever the gateway does (see gateway-call.ts); replies are read leniently.
+import { isUtf8 } from 'node:buffer';
 import type { Brand } from '../runtime/brands.ts';
 import type { Egress } from '../runtime/http-pool.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { createCallPace } from './call-pace.ts';
 import { systemClock, type Clock } from './clock.ts';
-import { createGatewayCall, type GatewayFailure } from './gateway-call.ts';
-import { parseRecordsPage, parseTransaction, type RecordsPage, type Transaction } from './transaction.ts';
+import { createGatewayCall, type GatewayFailure, type GatewayLane } from './gateway-call.ts';
+import { createRecentCalls } from './recent-calls.ts';
+import { parseRecordsPage, type RecordsPage } from './records-page.ts';
+import { parseTransaction, transactionBytesMax, type Transaction } from './transaction.ts';
 
 export type StatusAnswer =
   { readonly kind: 'found'; readonly transaction: Transaction } | { readonly kind: 'not-found' } | GatewayFailure;
 
 export type RecordsAnswer =
-  | ({ readonly kind: 'page' } & RecordsPage) /** Ask for smaller pages. */
+  | ({ readonly kind: 'page' } & RecordsPage)
+  /** Ask for smaller pages. */
   | { readonly kind: 'too-large' }
+  /** A page in which the records cannot be told apart: ask for less. */
+  | { readonly kind: 'damaged' }
   | GatewayFailure;
 
 export interface RecordsWindow {
@@ -42,7 +48,6 @@ export interface GatewayClientOptions {
 /** The gateway asks for fewer than about 50 status calls a second. */
 const callsPerSecond = 40;
 const burst = 10;
-const transactionBytesMax = 1_048_576;
 /** 5,000 transactions, the largest page, of about 3 KB each. */
 const pageBytesMaxDefault = 16_777_216;
 
@@ -52,6 +57,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
   const { brand, baseUrl, log, metrics, clock = systemClock, random = Math.random, timeoutMs } = options;
   const { pageBytesMax = pageBytesMaxDefault } = options;
   let authorized: boolean | undefined;
+  const asked = createRecentCalls(clock);
 
   const http = createGatewayCall({
     baseUrl,
@@ -78,35 +84,39 @@ export function createGatewayClient(options: GatewayClientOptions) {
     authorized = accepted;
   }
 
-  async function getTransaction(path: string, signal: AbortSignal): Promise<StatusAnswer> {
-    const reply = await http.call({ method: 'GET', path, replyBytesMax: transactionBytesMax }, signal);
+  async function getTransaction(path: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> {
+    const reply = await http.call({ method: 'GET', path, replyBytesMax: transactionBytesMax, lane }, signal);
     if (reply.kind === 'refused' && reply.status === 404) return { kind: 'not-found' };
     if (reply.kind === 'too-large') return unreadable;
     if (reply.kind !== 'reply') return reply;
-    const transaction = parseTransaction(reply.text);
-    return transaction === undefined ? unreadable : { kind: 'found', transaction };
+    return toFound(reply.bytes);
   }
 
   async function getPage(query: URLSearchParams, signal: AbortSignal): Promise<RecordsAnswer> {
     const reply = await http.call(
-      { method: 'GET', path: `/records?${query.toString()}`, replyBytesMax: pageBytesMax },
+      { method: 'GET', path: `/records?${query.toString()}`, replyBytesMax: pageBytesMax, lane: 'records' },
       signal,
     );
     if (reply.kind !== 'reply') return reply;
-    const page = parseRecordsPage(reply.text);
+    const page = parseRecordsPage(reply.bytes);
+    if (page === 'damaged') return { kind: 'damaged' };
     return page === undefined ? unreadable : { kind: 'page', ...page };
   }
 
   return {
-    async status(gatewayReference: string, signal: AbortSignal): Promise<StatusAnswer> {
-      const answer = await getTransaction(`/status/${encodeURIComponent(gatewayReference)}`, signal);
+    async status(gatewayReference: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> {
+      asked.note(gatewayReference);
+      const answer = await getTransaction(`/status/${encodeReference(gatewayReference)}`, lane, signal);
       // Another transaction's result under this reference must not reach the merchant.
       const strange = answer.kind === 'found' && answer.transaction.callback.gatewayReference !== gatewayReference;
       return strange ? { kind: 'unavailable', reason: 'another-reference' } : answer;
     },
 
-    statusByMerchantReference: (merchantReference: string, signal: AbortSignal): Promise<StatusAnswer> =>
-      getTransaction(`/status/mref/${encodeURIComponent(merchantReference)}`, signal),
+    /** Whether its status was asked for a moment ago, by anybody in this process. */
+    askedWithin: (gatewayReference: string, ms: number): boolean => asked.isWithin(gatewayReference, ms),
+
+    statusByMerchantReference: (reference: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> =>
+      getTransaction(`/status/mref/${encodeReference(reference)}`, lane, signal),
 
     /** The first page of the transactions created in a window. */
     records({ fromMs, toMs, pageSize }: RecordsWindow, signal: AbortSignal): Promise<RecordsAnswer> {
@@ -122,27 +132,40 @@ export function createGatewayClient(options: GatewayClientOptions) {
     /** Starts a pay-in. The body's `merchantReference` is the idempotency key, so trying again is safe. */
     async startPayin(method: string, body: string, signal: AbortSignal): Promise<StatusAnswer> {
       const path = `/direct/payin/${encodeURIComponent(method)}`;
-      const reply = await http.call({ method: 'POST', path, body, replyBytesMax: transactionBytesMax }, signal);
+      const request = { method: 'POST', path, body, replyBytesMax: transactionBytesMax, lane: 'commands' } as const;
+      const reply = await http.call(request, signal);
       if (reply.kind === 'too-large') return unreadable;
-      if (reply.kind !== 'reply') return reply;
-      const transaction = parseTransaction(reply.text);
-      return transaction === undefined ? unreadable : { kind: 'found', transaction };
+      return reply.kind === 'reply' ? toFound(reply.bytes) : reply;
     },
 
     close: () => http.close(),
   };
 }
 
+function toFound(bytes: Buffer): StatusAnswer {
+  const transaction = isUtf8(bytes) ? parseTransaction(bytes.toString('utf8')) : undefined;
+  return transaction === undefined ? unreadable : { kind: 'found', transaction };
+}
+
+/** A lone surrogate cannot be encoded; the gateway will not know what is asked for instead. */
+function encodeReference(reference: string): string {
+  return encodeURIComponent(reference.toWellFormed());
+}
+
 const unreadable = { kind: 'unavailable', reason: 'unreadable-reply' } as const;
 
 /** One short line about a failure, for logs and reports. */
-export function describeFailure(failure: GatewayFailure | { readonly kind: 'not-found' | 'too-large' }): string {
+export function describeFailure(
+  failure: GatewayFailure | { readonly kind: 'not-found' | 'too-large' | 'damaged' },
+): string {
   switch (failure.kind) {
     case 'unauthorized':
     case 'not-found':
       return failure.kind;
     case 'too-large':
       return 'page-too-large';
+    case 'damaged':
+      return 'unreadable-reply';
     case 'refused':
       return `refused-${failure.status}${failure.code === '' ? '' : `-${failure.code}`}`;
     case 'unavailable':

@@ -8,18 +8,19 @@ const readEveryMs = 1_000;
 export interface GatewayKeysOptions {
   readonly brand: Pick<Brand, 'name' | 'apiKeys' | 'gatewayApiKeys'>;
   readonly apiKeysFile: string | undefined;
-  readonly now: () => number;
+  /** Milliseconds on a clock that nobody sets. */
+  readonly elapsed: () => number;
 }
 
 /** The keys as they are now; those known before where the file is unreadable or has none for the brand. */
-export function createGatewayKeys({ brand, apiKeysFile, now }: GatewayKeysOptions): () => readonly string[] {
+export function createGatewayKeys({ brand, apiKeysFile, elapsed }: GatewayKeysOptions): () => readonly string[] {
   const areAccepted = brand.gatewayApiKeys.every((key) => brand.apiKeys.includes(key));
   if (apiKeysFile === undefined || !areAccepted) return () => brand.gatewayApiKeys;
   let keys = brand.gatewayApiKeys;
-  let readAtMs = 0;
+  let readAtMs = -Infinity;
   return () => {
-    if (now() < readAtMs + readEveryMs) return keys;
-    readAtMs = now();
+    if (elapsed() < readAtMs + readEveryMs) return keys;
+    readAtMs = elapsed();
     keys = readKeys(apiKeysFile, brand.name) ?? keys;
     return keys;
   };

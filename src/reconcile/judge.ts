@@ -25,6 +25,8 @@ export interface JudgeLimits {
   readonly sinceMs: number | undefined;
   /** DEDUP_TTL */
   readonly rememberedMs: number;
+  /** RECONCILE_LOOKBACK; longer where sweeps are further apart. */
+  readonly lookbackMs: number;
 }
 
 export interface JudgeInput {
@@ -33,7 +35,7 @@ export interface JudgeInput {
   readonly claim: Claim | undefined;
   /** The claim's job was taken out of the queue before it was delivered. */
   readonly isRemoved: boolean;
-  /** Its completion, or when it was first seen terminal where the gateway names none. */
+  /** Its completion, or when it was first seen terminal where the gateway names no past one. */
   readonly terminalSinceMs: number;
   readonly nowMs: number;
   readonly limits: JudgeLimits;
@@ -57,7 +59,11 @@ export function judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, l
   return isTooOld(transaction.createdAtMs ?? nowMs, nowMs, limits) ? 'tooOld' : 'pending';
 }
 
-export function isTooOld(createdAtMs: number, nowMs: number, { sinceMs, rememberedMs }: JudgeLimits): boolean {
+export function isTooOld(
+  createdAtMs: number,
+  nowMs: number,
+  { sinceMs, rememberedMs }: Pick<JudgeLimits, 'sinceMs' | 'rememberedMs'>,
+): boolean {
   return createdAtMs < oldestInjectedMs(nowMs, rememberedMs) || (sinceMs !== undefined && createdAtMs < sinceMs);
 }
 

@@ -1,7 +1,7 @@
 // One reconciler of a brand at a time: waits for the lock, keeps it alive while it acts, gives it back.
 //
 // Fails safe: where the lock cannot be renewed in time the action is aborted before another process can have the lock;
-// the next round competes for it anew.
+// the next round competes for it anew. Counted on a clock that nobody sets.
 import { randomUUID } from 'node:crypto';
 import type { BrandQueue } from '../queue/brand-queue.ts';
 import type { RedisConnection } from '../queue/connections.ts';
@@ -27,7 +27,7 @@ export async function lead(
   signal: AbortSignal,
 ): Promise<boolean> {
   const token = randomUUID();
-  const takenAtMs = clock.now();
+  const takenAtMs = clock.elapsed();
   if (!(await takeReconcilerLock(redis, queue, token, ttlMs))) return false;
   const ending = new AbortController();
   const both = AbortSignal.any([signal, ending.signal]);
@@ -43,10 +43,10 @@ export async function lead(
 
   async function renewUntil(firstExpiryMs: number): Promise<void> {
     let expiresAtMs = firstExpiryMs;
-    while (!both.aborted && clock.now() < expiresAtMs - marginMs) {
-      await clock.sleep(Math.min(renewEveryMs, expiresAtMs - marginMs - clock.now()), both).catch(() => undefined);
+    while (!both.aborted && clock.elapsed() < expiresAtMs - marginMs) {
+      await clock.sleep(Math.min(renewEveryMs, expiresAtMs - marginMs - clock.elapsed()), both).catch(() => undefined);
       if (both.aborted) return;
-      const askedAtMs = clock.now();
+      const askedAtMs = clock.elapsed();
       const renewal = await Promise.race([
         renewReconcilerLock(redis, queue, token, ttlMs).catch(() => undefined),
         clock.sleep(expiresAtMs - marginMs - askedAtMs, both).catch(() => undefined),

@@ -36,7 +36,7 @@ export async function payin(scope: BrandScope, request: PayinRequest, signal: Ab
 
 /** The answer was lost, but the transaction may have been started. */
 function findStarted({ gateway }: BrandScope, { merchantReference }: PayinRequest, signal: AbortSignal) {
-  return gateway.statusByMerchantReference(merchantReference, signal);
+  return gateway.statusByMerchantReference(merchantReference, 'commands', signal);
 }
 
 /** Put together as text, so that the amount keeps its decimals. */

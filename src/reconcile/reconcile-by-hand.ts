@@ -3,8 +3,11 @@
 import type { SweepCounts } from '../queue/reconciliation-report.ts';
 import { createBrandScopes, type ReconcileDependencies } from './brand-scope.ts';
 import { narrowWindows, windowMsDefault } from './schedule.ts';
-import { statusBodiesPerSweepMax, sweepWindow } from './sweep-window.ts';
+import { sweepWindow } from './sweep-window.ts';
 import { pageSizeDefault, type Window } from './window-pages.ts';
+
+/** The gateway is out, then. */
+const failuresInARowMax = 3;
 
 export interface HandSweepOptions extends Window {
   /** Only count. */
@@ -19,7 +22,7 @@ export interface SweptByHand {
   readonly brand: string;
   readonly window: Window;
   readonly counts: SweepCounts;
-  /** Why the window could not be swept to its end; the next windows are not tried then. */
+  /** Why the window could not be swept to its end. After three in a row the brand's next windows are not tried. */
   readonly failure?: string;
 }
 
@@ -33,13 +36,14 @@ export async function* reconcileByHand(
   const requestId = `by-hand-${Date.now().toString(36)}`;
   try {
     for (const scope of scopes) {
-      const statusBodies = { left: statusBodiesPerSweepMax };
-      const mode = { putIn: !dryRun, force, pageSize: pageSizeDefault, requestId, statusBodies };
+      const mode = { putIn: !dryRun, force, pageSize: pageSizeDefault, requestId };
+      let failuresInARow = 0;
       for (const window of narrowWindows({ fromMs, toMs }, windowMsDefault)) {
         const swept = await sweepWindow(scope, window, mode, signal);
         const failure = swept.kind === 'failed' ? { failure: swept.reason } : {};
         yield { brand: scope.brand, window, counts: swept.counts, ...failure };
-        if (swept.kind === 'failed') break;
+        failuresInARow = swept.kind === 'failed' ? failuresInARow + 1 : 0;
+        if (failuresInARow >= failuresInARowMax) break;
       }
     }
   } finally {

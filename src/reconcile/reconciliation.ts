@@ -2,13 +2,13 @@
 //
 // Promises: a terminal transaction whose callback never came reaches the merchant, once; a difference is corrected,
 // once. Fails softly: an outage of the gateway or of Redis delays it, and it goes on from its checkpoint.
-import { pendingTooLongMs, readReconciliationReport } from '../queue/reconciliation-report.ts';
-import { countWatchedSince } from '../queue/watched.ts';
+import { readReconciliationReport } from '../queue/reconciliation-report.ts';
 import { createBrandScope, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
-import { reconcileBrand, type ReconcilerSettings } from './brand-reconciler.ts';
+import { reconcileBrand } from './brand-reconciler.ts';
 import { checkGateway } from './check-gateway.ts';
 import { systemClock } from './clock.ts';
 import { fullEveryMsDefault, windowMsDefault } from './schedule.ts';
+import type { ReconcilerSettings } from './sweep-loop.ts';
 import { pageSizeDefault } from './window-pages.ts';
 
 export type Reconciliation = ReturnType<typeof createReconciliation>;
@@ -78,15 +78,19 @@ async function showGauges(scopes: readonly BrandScope[], everyMs: number, signal
 }
 
 async function showOnce(scopes: readonly BrandScope[]): Promise<void> {
-  const shown = await Promise.all(
-    scopes.map(async ({ redis, queue, clock }) => ({
-      overdue: await countWatchedSince(redis, queue, clock.now() - pendingTooLongMs),
-      lastSuccess: (await readReconciliationReport(redis, queue, clock.now())).lastSuccess,
-    })),
+  const reports = await Promise.all(
+    scopes.map(({ redis, queue, clock }) => readReconciliationReport(redis, queue, clock.now())),
   );
   const metrics = scopes[0]?.metrics;
-  metrics?.pendingOverdue.set(shown.reduce((sum, { overdue }) => sum + overdue, 0));
-  // The brand that was swept the longest ago decides: one that is stuck must not hide behind another.
-  const successes = shown.map(({ lastSuccess }) => (lastSuccess === null ? 0 : Date.parse(lastSuccess)));
-  if (successes.length > 0) metrics?.reconciliationLastSuccess.set(Math.min(...successes) / 1_000);
+  if (metrics === undefined) return;
+  metrics.pendingOverdue.set(reports.reduce((sum, { pendingTooLong }) => sum + pendingTooLong, 0));
+  metrics.reconciliationWindowsBehind.set(reports.reduce((sum, { windowsBehind }) => sum + windowsBehind, 0));
+  metrics.reconciliationLastSuccess.set(oldestSeconds(reports.map(({ lastSuccess }) => lastSuccess)));
+  metrics.reconciliationLastRecent.set(oldestSeconds(reports.map(({ lastRecent }) => lastRecent)));
+  metrics.reconciliationLastFull.set(oldestSeconds(reports.map(({ lastFull }) => lastFull)));
+}
+
+/** The brand that was swept the longest ago decides: one that is stuck must not hide behind another. 0 for never. */
+function oldestSeconds(times: readonly (string | null)[]): number {
+  return Math.min(...times.map((time) => (time === null ? 0 : Date.parse(time)))) / 1_000;
 }

@@ -10,19 +10,19 @@ export interface RetryInput {
   readonly result: TryResult;
   /** Tries made so far, from 1. */
   readonly tries: number;
+  readonly triesMax: number;
   readonly nowMs: number;
   /** 0 to 1, for the jitter. */
   readonly random: number;
 }
 
-export const triesMax = 5;
 const firstWaitMs = 500;
 const waitMaxMs = 30_000;
 const retried = new Set([429, 500, 502, 503]);
 const retriedGets = new Set([408, 504]);
 
 /** Milliseconds until the next try; undefined where there is none. `Retry-After` is honoured up to a minute. */
-export function retryWaitMs({ method, result, tries, nowMs, random }: RetryInput): number | undefined {
+export function retryWaitMs({ method, result, tries, triesMax, nowMs, random }: RetryInput): number | undefined {
   if (tries >= triesMax) return undefined;
   const backoffMs = Math.min(firstWaitMs * 2 ** (tries - 1), waitMaxMs) * (0.5 + random / 2);
   if (result.kind === 'no-answer') return backoffMs;

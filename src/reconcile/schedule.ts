@@ -1,6 +1,6 @@
 // What the reconciler of a brand does next, pure: the last hours every RECONCILE_EVERY, the whole RECONCILE_LOOKBACK
-// every hour, and after an outage everything from the checkpoint on, window by window.
-import type { SweepPlan, SweepState } from '../queue/sweep-state.ts';
+// every hour, after an outage everything from the checkpoint on, window by window, and the windows that are behind.
+import type { BehindWindow, SweepPlan, SweepState } from '../queue/sweep-state.ts';
 import type { Window } from './window-pages.ts';
 
 export interface ScheduleSettings {
@@ -15,10 +15,13 @@ export interface ScheduleSettings {
 }
 
 export interface ScheduleInput {
+  /** As `soundState` leaves it. */
   readonly state: SweepState;
   readonly recentDueMs: number;
-  /** Windows of the plan are not tried before. */
+  /** Windows of the plan, and those behind, are not tried before. */
   readonly planDueMs: number;
+  /** The plan had the last turn: a window behind comes first now. */
+  readonly behindFirst?: boolean;
   /** Nothing created before it can be injected: sweeping it would serve nobody. */
   readonly oldestMs: number;
   readonly nowMs: number;
@@ -31,34 +34,55 @@ export type Step =
   | { readonly kind: 'recent'; readonly window: Window }
   | { readonly kind: 'plan'; readonly plan: SweepPlan }
   | { readonly kind: 'window'; readonly plan: SweepPlan; readonly window: Window }
+  | { readonly kind: 'behind'; readonly window: Window }
   | { readonly kind: 'wait'; readonly untilMs: number };
 
 export const windowMsDefault = 3_600_000;
 export const fullEveryMsDefault = 3_600_000;
 const recentMs = 7_200_000;
 
-export function nextStep({ state, recentDueMs, planDueMs, oldestMs, nowMs, settings }: ScheduleInput): Step {
-  const { everyMs, lookbackMs, windowMs, fullEveryMs } = settings;
-  const { checkpointMs, plannedAtMs, plan } = state;
-  const floorMs = Math.max(oldestMs, 0);
+export function nextStep(input: ScheduleInput): Step {
+  const { state, recentDueMs, planDueMs, behindFirst = false, oldestMs, nowMs, settings } = input;
+  const { everyMs, windowMs, fullEveryMs } = settings;
+  const { beganMs = 0, checkpointMs, plannedAtMs, plan, behind = [] } = state;
+  const floorMs = Math.max(oldestMs, beganMs, 0);
   if (checkpointMs === undefined) {
-    return { kind: 'first', window: { fromMs: Math.max(nowMs - lookbackMs, floorMs), toMs: nowMs } };
+    return { kind: 'first', window: { fromMs: Math.max(nowMs - lookbackOf(settings), floorMs), toMs: nowMs } };
   }
   if (nowMs >= recentDueMs) {
-    return { kind: 'recent', window: { fromMs: nowMs - Math.max(recentMs, 2 * everyMs), toMs: nowMs } };
+    return { kind: 'recent', window: { fromMs: Math.max(nowMs - recentOf(settings), floorMs), toMs: nowMs } };
   }
+  const canSweep = nowMs >= planDueMs;
+  const late = behind.find(({ dueMs }) => dueMs <= nowMs);
+  if (canSweep && late !== undefined && (behindFirst || plan === undefined)) return behindStep(late, windowMs);
   if (plan !== undefined) {
-    if (nowMs < planDueMs) return { kind: 'wait', untilMs: Math.min(planDueMs, recentDueMs) };
-    const fromMs = Math.max(plan.atMs, floorMs);
+    if (!canSweep) return { kind: 'wait', untilMs: Math.min(planDueMs, recentDueMs) };
+    const fromMs = Math.max(plan.atMs, Math.min(floorMs, plan.toMs));
     return { kind: 'window', plan, window: { fromMs, toMs: Math.min(fromMs + windowMs, plan.toMs) } };
   }
-  const fullDueMs = plannedAtMs === undefined || checkpointMs < nowMs - recentMs ? nowMs : plannedAtMs + fullEveryMs;
-  if (nowMs >= Math.max(fullDueMs, planDueMs)) {
+  const isAway = plannedAtMs === undefined || checkpointMs < nowMs - Math.max(recentMs, 2 * everyMs);
+  const fullDueMs = isAway ? nowMs : plannedAtMs + fullEveryMs;
+  if (canSweep && nowMs >= fullDueMs) {
     // From before the checkpoint, so that the service's own absence does not shorten how long a transaction is watched.
-    const fromMs = Math.max(Math.min(checkpointMs, nowMs) - lookbackMs, floorMs);
+    const fromMs = Math.max(Math.min(checkpointMs, nowMs) - lookbackOf(settings), floorMs);
     return { kind: 'plan', plan: { fromMs, toMs: nowMs, atMs: fromMs } };
   }
-  return { kind: 'wait', untilMs: Math.min(Math.max(fullDueMs, planDueMs), recentDueMs) };
+  const nextMs = Math.min(fullDueMs, ...behind.map(({ dueMs }) => dueMs));
+  return { kind: 'wait', untilMs: Math.min(Math.max(nextMs, planDueMs), recentDueMs) };
+}
+
+function behindStep({ fromMs, toMs }: BehindWindow, windowMs: number): Step {
+  return { kind: 'behind', window: { fromMs, toMs: Math.min(fromMs + windowMs, toMs) } };
+}
+
+/** A lookback that is shorter than the time between two sweeps would leave gaps. */
+export function lookbackOf({ lookbackMs, everyMs }: Pick<ScheduleSettings, 'lookbackMs' | 'everyMs'>): number {
+  return Math.max(lookbackMs, 2 * everyMs);
+}
+
+/** Never further back than RECONCILE_LOOKBACK. */
+function recentOf(settings: ScheduleSettings): number {
+  return Math.max(Math.min(recentMs, settings.lookbackMs), 2 * settings.everyMs);
 }
 
 /** The checkpoint after a window: it moves only where no time before the window is left out. */

@@ -1,20 +1,18 @@
 // One window of a sweep: the transactions created in it, page by page, compared with what is known here.
 //
 // Holds one page in memory, whatever the window holds. Reads a page's claims in one go, asks the gateway for nothing
-// but what is missing or differs, and puts that in. Ends with `failed` where the gateway or the storage is out: then
-// the window has to be swept again, which is safe, since intake delivers nothing twice.
+// but what is missing or differs, and puts that in. A record that makes trouble costs itself: it is counted, and looked
+// at again later. Ends with `failed` where the gateway or the storage is out: then the window has to be swept again,
+// which is safe, since intake delivers nothing twice.
 import { isTerminal } from '../callback/identity.ts';
-import type { Callback } from '../callback/parse-callback.ts';
-import { agrees, type Claim } from '../queue/claims.ts';
 import type { SweepCounts } from '../queue/reconciliation-report.ts';
-import { recordedWithinMs } from '../queue/delivery-records.ts';
-import { unwatch, watch } from '../queue/watched.ts';
 import type { BrandScope } from './brand-scope.ts';
 import { inParallel } from './in-parallel.ts';
-import type { Judgement } from './judge.ts';
-import { judgePage, type Judged } from './judge-page.ts';
-import { putIn } from './put-in.ts';
-import type { Transaction } from './transaction.ts';
+import { judgeTwice, type Judged } from './judge-page.ts';
+import type { RecordsPage } from './records-page.ts';
+import { createSweepAsk, settle, type AskStatus, type Settled } from './settle.ts';
+import { addCounts, noCounts, withEarlier } from './sweep-counts.ts';
+import { askAgainMs, watchUnfinished, watchUnreadable, type Outcome } from './watch-unfinished.ts';
 import { windowPages, type Window } from './window-pages.ts';
 
 export interface SweepMode {
@@ -25,20 +23,21 @@ export interface SweepMode {
   readonly pageSize: number;
   /** Stands in the log lines and jobs of this sweep. */
   readonly requestId: string;
-  /** What this sweep may still fetch one by one; beyond it, a missing body comes from the page. */
-  readonly statusBodies: { left: number };
 }
 
 export type SweptWindow =
   | { readonly kind: 'swept'; readonly counts: SweepCounts }
   | { readonly kind: 'failed'; readonly counts: SweepCounts; readonly reason: string };
 
-/** A sweep that misses more is a bulk catch-up. */
-export const statusBodiesPerSweepMax = 100;
 /** Enough to fill the batches of intake; status calls keep their own pace. */
 const atOnceMax = 64;
-/** Pending ones are looked up one by one from this age on. */
-export const watchAfterMs = 1_800_000;
+
+interface PageWork {
+  readonly window: Window;
+  readonly mode: SweepMode;
+  readonly ask: AskStatus;
+  readonly signal: AbortSignal;
+}
 
 export async function sweepWindow(
   scope: BrandScope,
@@ -46,191 +45,129 @@ export async function sweepWindow(
   mode: SweepMode,
   signal: AbortSignal,
 ): Promise<SweptWindow> {
-  const earlier = noCounts();
+  const work = { window, mode, signal, ask: createSweepAsk(scope, signal) };
+  const taken = noCounts(); // of the parts that were read to their ends
+  const earlier = noCounts(); // of what comes again
   let counts = noCounts();
+  const ended = () => {
+    addCounts(taken, counts);
+    counts = noCounts();
+  };
   for await (const step of windowPages(scope.gateway, window, mode.pageSize, signal)) {
     switch (step.kind) {
       case 'anew':
-        scope.log.warn({ event: 'reconcile.page_too_large', brand: scope.brand, pageSize: step.pageSize });
         addCounts(earlier, counts);
         counts = noCounts();
         break;
+      case 'unreadable':
+        tellUnreadable(scope, work, { ...isoWindow(step.window), reason: 'page' });
+        counts.unreadable += 1;
+        counts.errors += 1;
+        ended();
+        break;
+      case 'part':
+        ended();
+        break;
       case 'failed':
-        return { kind: 'failed', counts: withEarlier(counts, earlier), reason: step.reason };
+        ended();
+        return { kind: 'failed', counts: withEarlier(taken, earlier), reason: step.reason };
       case 'page': {
-        counts.errors += step.page.unreadable;
-        const stored = await takePage(scope, step.page.transactions, { mode, counts, signal });
-        if (!stored) return { kind: 'failed', counts: withEarlier(counts, earlier), reason: 'storage-unavailable' };
+        const isStored = await takePage(scope, step.page, counts, work);
+        if (isStored) break;
+        ended();
+        return { kind: 'failed', counts: withEarlier(taken, earlier), reason: 'storage-unavailable' };
       }
     }
   }
-  return { kind: 'swept', counts: withEarlier(counts, earlier) };
-}
-
-/** What was put in before the window began anew was known when it came again. */
-function withEarlier(counts: SweepCounts, { injected, corrections }: SweepCounts): SweepCounts {
-  return {
-    ...counts,
-    known: Math.max(counts.known - injected - corrections, 0),
-    missing: counts.missing + injected,
-    injected: counts.injected + injected,
-    corrections: counts.corrections + corrections,
-  };
-}
-
-interface PageWork {
-  readonly mode: SweepMode;
-  readonly counts: SweepCounts;
-  readonly signal: AbortSignal;
+  return { kind: 'swept', counts: withEarlier(taken, earlier) };
 }
 
 /** False where something could not be stored. */
-async function takePage(scope: BrandScope, page: readonly Transaction[], work: PageWork): Promise<boolean> {
-  const { mode, counts, signal } = work;
-  const judged = await judgeTwice(scope, page, signal);
+async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCounts, work: PageWork): Promise<boolean> {
+  const { mode, window } = work;
+  for (const { gatewayReference, reason } of page.unreadable) tellUnreadable(scope, work, { gatewayReference, reason });
+  counts.unreadable += page.unreadable.length;
+  counts.errors += page.unreadable.length;
+  const judged = await judgeTwice(scope, page.transactions, work.signal);
   counts.seen += judged.length;
-  for (const { judgement } of judged) count(counts, judgement, mode.force);
+  for (const { judgement } of judged) {
+    if (judgement === 'tooOld' && mode.force) counts.missing += 1;
+    else if (judgement !== 'differs') counts[judgement] += 1; // counted as a correction once it is verified
+  }
   if (!mode.putIn) return true;
-  await watchPending(scope, judged);
-  let stored = true;
-  await inParallel(judged, atOnceMax, async (one) => {
+  const outcomes = await settleAll(scope, judged, work);
+  for (const { settled } of outcomes) countSettled(counts, settled);
+  await watchUnfinished(scope, outcomes, window.fromMs);
+  await watchUnreadable(scope, page.unreadable, window.fromMs);
+  return outcomes.every(({ settled }) => settled !== 'unstored');
+}
+
+async function settleAll(scope: BrandScope, page: readonly Judged[], work: PageWork): Promise<Outcome[]> {
+  const { mode, ask, signal } = work;
+  const called = page.filter((judged) => callsForAction(judged, mode));
+  const settledOf = new Map<Judged, Settled>();
+  await inParallel(called, atOnceMax, async (judged) => {
     signal.throwIfAborted();
-    const result = await act(scope, one, work);
-    if (result === 'unavailable') stored = false;
-    if (result === 'injected') counts.injected += 1;
-    if (result === 'corrected') counts.corrections += 1;
-    if (result === 'unverified') counts.errors += 1;
+    const { gatewayReference } = judged.transaction.callback;
+    // It is watched, then, and asked for again in its turn.
+    if (scope.gateway.askedWithin(gatewayReference, askAgainMs(scope.limits))) return;
+    try {
+      settledOf.set(judged, await settle(scope, judged, { ask, requestId: mode.requestId }));
+    } catch (error) {
+      signal.throwIfAborted();
+      const { brand, log } = scope;
+      log.error({ event: 'reconcile.record_failed', brand, gatewayReference, requestId: mode.requestId, err: error });
+      settledOf.set(judged, 'unanswered');
+    }
   });
-  return stored;
+  return page.map((judged) => ({ judged, settled: settledOf.get(judged) }));
 }
 
-/**
- * A job that is gone may be in the hands of a worker, whose lease or record takes a moment to show. So what seems removed
- * is looked at again before anything is said or done about it.
- */
-async function judgeTwice(
-  scope: BrandScope,
-  page: readonly Transaction[],
-  signal: AbortSignal,
-): Promise<readonly Judged[]> {
-  const judged = await judgePage(scope, page);
-  if (!judged.some(({ judgement, claim }) => judgement === 'missing' && claim !== undefined)) return judged;
-  await scope.clock.sleep(recordedWithinMs, signal);
-  return judgePage(scope, page);
-}
-
-async function watchPending(scope: BrandScope, judged: readonly Judged[]): Promise<void> {
-  const { redis, queue, clock, log, brand } = scope;
-  const nowMs = clock.now();
-  const ended = judged.filter(({ transaction }) => isTerminal(transaction.callback.status));
-  await unwatch(
-    redis,
-    queue,
-    ended.map(({ transaction }) => transaction.callback.gatewayReference),
-  );
-  const pending = judged.flatMap(({ transaction: { callback, createdAtMs = nowMs }, judgement }) =>
-    judgement === 'pending' && createdAtMs <= nowMs - watchAfterMs
-      ? [{ gatewayReference: callback.gatewayReference, createdAtMs, dueMs: nowMs }]
-      : [],
-  );
-  const taken = await watch(redis, queue, pending);
-  if (!taken) log.warn({ event: 'reconcile.watch_full', brand, pending: pending.length });
-}
-
-type Acted = 'nothing' | 'injected' | 'corrected' | 'unverified' | 'unavailable';
-
-async function act(scope: BrandScope, judged: Judged, work: PageWork): Promise<Acted> {
-  const { transaction, claim, judgement } = judged;
+function callsForAction({ judgement, claim, transaction }: Judged, { force }: SweepMode): boolean {
   switch (judgement) {
+    case 'missing':
+      return true;
+    case 'differs':
+      return claim !== undefined;
+    case 'tooOld':
+      return force && isTerminal(transaction.callback.status);
     case 'known':
     case 'pending':
     case 'other':
     case 'early':
-      return 'nothing';
-    case 'tooOld':
-      return work.mode.force && isTerminal(transaction.callback.status) ? inject(scope, judged, work) : 'nothing';
-    case 'missing':
-      return inject(scope, judged, work);
-    case 'differs':
-      return claim === undefined ? 'nothing' : correct(scope, transaction, claim, work);
+      return false;
   }
 }
 
-async function inject(scope: BrandScope, judged: Judged, { mode, signal }: PageWork): Promise<Acted> {
-  const callback = await bodyToInject(scope, judged, mode, signal);
-  if (callback === undefined) return 'unverified';
-  const { requestId } = mode;
-  const result = await putIn(scope, { callback, source: 'records', requestId, removed: judged.claim });
-  if (result === 'unavailable') return result;
-  return result === 'stored' ? 'injected' : 'nothing';
+function countSettled(counts: SweepCounts, settled: Settled | undefined): void {
+  switch (settled) {
+    case 'injected':
+      counts.injected += 1;
+      break;
+    case 'corrected':
+      counts.corrections += 1;
+      break;
+    case 'unanswered':
+      counts.errors += 1;
+      counts.unconfirmed += 1;
+      break;
+    case 'unfinished':
+    case 'denied':
+      counts.unconfirmed += 1;
+      break;
+    case 'known':
+    case 'unstored':
+    case undefined:
+      break;
+  }
 }
 
-/** Once it has been missing for this long, what the gateway lists is delivered although no status reply could be had. */
-const listedWillDoAfterMs = 3_600_000;
-
-/**
- * The status reply, whose bytes are the gateway's own; in a bulk catch-up, what the page lists. Undefined where there
- * is no terminal status reply: then a later sweep tries again.
- */
-async function bodyToInject(
-  { gateway, clock }: BrandScope,
-  { transaction: { callback }, terminalSinceMs }: Judged,
-  { statusBodies }: SweepMode,
-  signal: AbortSignal,
-): Promise<Callback | undefined> {
-  if (statusBodies.left <= 0) return callback;
-  statusBodies.left -= 1;
-  const answer = await gateway.status(callback.gatewayReference, signal);
-  if (answer.kind === 'found' && isTerminal(answer.transaction.callback.status)) return answer.transaction.callback;
-  return terminalSinceMs < clock.now() - listedWillDoAfterMs ? callback : undefined;
+/** Said and counted at every sweep that meets it, so that an alert on the count lasts for as long as the trouble. */
+function tellUnreadable({ log, brand, metrics }: BrandScope, { mode }: PageWork, what: Record<string, unknown>): void {
+  log.warn({ event: 'reconcile.record_unreadable', brand, requestId: mode.requestId, ...what });
+  if (mode.putIn) metrics?.reconciliationUnreadable.inc();
 }
 
-/** Nothing is corrected on the word of a list alone: the status reply decides, and is what is delivered. */
-async function correct(
-  scope: BrandScope,
-  listed: Transaction,
-  claim: Claim,
-  { mode, signal }: PageWork,
-): Promise<Acted> {
-  const answer = await scope.gateway.status(listed.callback.gatewayReference, signal);
-  if (answer.kind !== 'found') return 'unverified';
-  const { callback } = answer.transaction;
-  if (!isTerminal(callback.status) || agrees(claim, callback.status, callback.finalAmount)) return 'nothing';
-  const result = await putIn(scope, { callback, source: 'correction', replaces: claim, requestId: mode.requestId });
-  if (result === 'unavailable') return result;
-  return result === 'stored' ? 'corrected' : 'nothing';
-}
-
-function count(counts: SweepCounts, judgement: Judgement, force: boolean): void {
-  if (judgement === 'differs') return; // counted as a correction once it is verified
-  if (judgement === 'tooOld' && force) counts.missing += 1;
-  else counts[judgement] += 1;
-}
-
-export function noCounts(): SweepCounts {
-  return {
-    seen: 0,
-    known: 0,
-    pending: 0,
-    early: 0,
-    other: 0,
-    missing: 0,
-    injected: 0,
-    corrections: 0,
-    tooOld: 0,
-    errors: 0,
-  };
-}
-
-export function addCounts(total: SweepCounts, more: SweepCounts): void {
-  total.seen += more.seen;
-  total.known += more.known;
-  total.pending += more.pending;
-  total.early += more.early;
-  total.other += more.other;
-  total.missing += more.missing;
-  total.injected += more.injected;
-  total.corrections += more.corrections;
-  total.tooOld += more.tooOld;
-  total.errors += more.errors;
+export function isoWindow({ fromMs, toMs }: Window): { from: string; to: string } {
+  return { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
 }

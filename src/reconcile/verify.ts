@@ -9,14 +9,16 @@ import { createBrandScopes, type BrandScope, type ReconcileDependencies } from '
 import { oldestInjectedMs } from './judge.ts';
 import { judgePage, type Judged } from './judge-page.ts';
 import { narrowWindows, windowMsDefault } from './schedule.ts';
+import { isoWindow } from './sweep-window.ts';
 import { pageSizeDefault, windowPages, type Window } from './window-pages.ts';
 
 export interface Difference {
   readonly brand: string;
   readonly gatewayReference: string;
   readonly merchantReference: string | null;
-  readonly kind: 'not-received' | 'contradicts' | 'not-delivered';
-  /** `success 100KES` */
+  /** `unreadable`: the gateway's record is damaged, so nothing can be said of it. */
+  readonly kind: 'not-received' | 'contradicts' | 'not-delivered' | 'unreadable';
+  /** `success 100KES`; why it cannot be read where it is unreadable */
   readonly atGateway: string;
   /** `failed`, or `success 100KES, retrying`; '' where nothing was received. */
   readonly here: string;
@@ -62,18 +64,27 @@ export async function* verifyWindow(
   signal: AbortSignal,
 ): AsyncGenerator<VerifyEvent> {
   let terminal = 0;
+  let terminalOfPart = 0;
   const told = new Set<string>();
   for await (const step of windowPages(scope.gateway, window, pageSizeDefault, signal)) {
     if (step.kind === 'failed') {
       yield { kind: 'failed', brand: scope.brand, reason: step.reason };
       return;
     }
-    if (step.kind === 'anew') {
-      terminal = 0;
+    if (step.kind !== 'page') {
+      terminal += step.kind === 'anew' ? 0 : terminalOfPart;
+      terminalOfPart = 0;
+      if (step.kind === 'unreadable') yield unreadable(scope.brand, 'page', isoWindow(step.window).from);
       continue;
     }
+    for (const { reason, gatewayReference } of step.page.unreadable) {
+      const reference = gatewayReference ?? `created after ${isoWindow(window).from}`;
+      if (gatewayReference !== undefined && told.has(gatewayReference)) continue;
+      told.add(reference);
+      yield unreadable(scope.brand, reason, reference);
+    }
     const ended = step.page.transactions.filter(({ callback }) => isTerminal(callback.status));
-    terminal += ended.length;
+    terminalOfPart += ended.length;
     const judged = await judgePage(scope, ended);
     const received = judged.flatMap(({ claim }) => (claim === undefined ? [] : [claim.jobId]));
     const records = await readJobs(scope.queue, received, { withLogs: false });
@@ -86,6 +97,17 @@ export async function* verifyWindow(
     }
   }
   yield { kind: 'compared', brand: scope.brand, window, terminal };
+}
+
+function unreadable(brand: string, reason: string, gatewayReference: string): VerifyEvent {
+  const difference = {
+    brand,
+    gatewayReference,
+    merchantReference: null,
+    atGateway: `unreadable (${reason})`,
+    here: '',
+  } as const;
+  return { kind: 'difference', difference: { ...difference, kind: 'unreadable' } };
 }
 
 function compare(

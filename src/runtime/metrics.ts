@@ -64,9 +64,25 @@ export function createMetrics() {
     redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),
     redisMemoryFullSeconds: gauge('payalo_redis_memory_full_seconds', 'Until maxmemory, at the last hour’s rate.'),
     reconciliationMissing: counter('payalo_reconciliation_missing_total', 'Callbacks that never came and were found.'),
+    reconciliationUnreadable: counter(
+      'payalo_reconciliation_unreadable_total',
+      'Records of the gateway that could not be read, each time that a sweep met one.',
+    ),
     reconciliationLastSuccess: gauge(
       'payalo_reconciliation_last_success_timestamp_seconds',
-      'When the last sweep ended well.',
+      'When a sweep last ended well while no window was behind.',
+    ),
+    reconciliationLastRecent: gauge(
+      'payalo_reconciliation_last_recent_timestamp_seconds',
+      'When a sweep of the last hours last ended well.',
+    ),
+    reconciliationLastFull: gauge(
+      'payalo_reconciliation_last_full_timestamp_seconds',
+      'When a sweep of the whole RECONCILE_LOOKBACK last ended well.',
+    ),
+    reconciliationWindowsBehind: gauge(
+      'payalo_reconciliation_windows_behind',
+      'Windows that could not be swept and are tried again.',
     ),
     breakerOpen: gauge('payalo_breaker_open', '1 while deliveries of a brand are held back.', ['brand']),
     gatewayAuthOk: gauge('payalo_gateway_auth_ok', '1 while the gateway accepts a key of the brand.', ['brand']),

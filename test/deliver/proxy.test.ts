@@ -123,7 +123,7 @@ test('calls to the gateway go through the proxy as well', async () => {
     egress: { proxies: { HTTP_PROXY: proxy.url } },
     log: createLog({ level: 'silent' }),
   });
-  expect(await client.status('unknown', new AbortController().signal)).toEqual({ kind: 'not-found' });
+  expect(await client.status('unknown', 'commands', new AbortController().signal)).toEqual({ kind: 'not-found' });
   expect(proxy.requests()).toMatchObject([{ kind: 'GET', target: expect.stringMatching(/^http:\/\/gateway\.test\//) }]);
   await client.close();
   await gateway.close();

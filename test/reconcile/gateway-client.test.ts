@@ -25,6 +25,7 @@ function impatientClock(): Clock & { waits: number[] } {
   return {
     waits,
     now: () => Date.now() + aheadMs,
+    elapsed: () => performance.now() + aheadMs,
     async sleep(ms, sleepSignal) {
       sleepSignal.throwIfAborted();
       waits.push(ms);
@@ -72,7 +73,7 @@ async function serverOf(answer: (response: ServerResponse, path: string) => void
   return `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
 }
 
-const statusOf = (client: GatewayClient, reference = 'b2p1') => client.status(reference, signal);
+const statusOf = (client: GatewayClient, reference = 'b2p1') => client.status(reference, 'commands', signal);
 
 describe('status', () => {
   test('gives the reply byte for byte, amounts exact', async () => {
@@ -97,7 +98,9 @@ describe('status', () => {
     const { gateway, url } = await simulator();
     const { client } = clientOf(url);
     const [transaction] = gateway.addTransactions({ merchantReferencePrefix: 'order/1 ü' });
-    expect(await client.statusByMerchantReference(transaction?.merchantReference ?? '', signal)).toMatchObject({
+    expect(
+      await client.statusByMerchantReference(transaction?.merchantReference ?? '', 'commands', signal),
+    ).toMatchObject({
       kind: 'found',
     });
     expect(await statusOf(client, 'b2pnone')).toEqual({ kind: 'not-found' });
@@ -217,7 +220,7 @@ describe('trouble', () => {
     const { gateway, url } = await simulator();
     gateway.setOutage({ kind: 'hang' });
     const aborting = new AbortController();
-    const call = clientOf(url).client.status('b2p1', aborting.signal);
+    const call = clientOf(url).client.status('b2p1', 'commands', aborting.signal);
     aborting.abort();
     await expect(call).rejects.toThrow(/abort/i);
   });
@@ -240,7 +243,11 @@ describe('records', () => {
       ),
     );
     const answer = await clientOf(url).client.records({ fromMs: 0, toMs: 1, pageSize: 5 }, signal);
-    expect(answer).toMatchObject({ kind: 'page', unreadable: 2, next: undefined });
+    expect(answer).toMatchObject({
+      kind: 'page',
+      unreadable: [{ reason: 'no-transaction' }, { reason: 'no-transaction' }],
+      next: undefined,
+    });
     if (answer.kind !== 'page') return;
     expect(answer.transactions[0]).toMatchObject({ createdAtMs: undefined });
     expect(answer.transactions[0]?.callback.body).toContain('"value":1.50');
@@ -252,7 +259,7 @@ describe('records', () => {
     ['12345678901234567890', { kind: 'page', next: '12345678901234567890' }],
     ['null', { kind: 'page', next: undefined }],
     ['""', { kind: 'page', next: undefined }],
-    ['{"of":"a kind"}', { kind: 'unavailable', reason: 'unreadable-reply' }],
+    ['{"of":"a kind"}', { kind: 'damaged' }],
   ])('do not end where the cursor is of another kind: %s', async (next, expected) => {
     const url = await serverOf((response) => response.end(`{"data":[],"pages":{"next":${next}}}`));
     const { client } = clientOf(url);

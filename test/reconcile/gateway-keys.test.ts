@@ -10,7 +10,7 @@ test('a changed PAYALO_API_KEYS_FILE counts without a restart; an unreadable one
   const apiKeysFile = path.join(await makeTempDir('keys'), 'keys');
   let nowMs = 10_000;
   const brand = { name: 'acme', apiKeys: [old], gatewayApiKeys: [old] };
-  const keys = createGatewayKeys({ brand, apiKeysFile, now: () => nowMs });
+  const keys = createGatewayKeys({ brand, apiKeysFile, elapsed: () => nowMs });
   expect(keys()).toEqual([old]);
   writeFileSync(apiKeysFile, `acme=${next},acme=${old}\n`);
   nowMs += 1_000;
@@ -27,5 +27,5 @@ test("GATEWAY_API_KEY's own keys do not follow the file of the accepted ones", a
   const apiKeysFile = path.join(await makeTempDir('keys'), 'keys');
   writeFileSync(apiKeysFile, next);
   const brand = { name: 'default', apiKeys: [next], gatewayApiKeys: [old] };
-  expect(createGatewayKeys({ brand, apiKeysFile, now: Date.now })()).toEqual([old]);
+  expect(createGatewayKeys({ brand, apiKeysFile, elapsed: () => performance.now() })()).toEqual([old]);
 });

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { countExpectations, listExpectations, registerExpectation } from '../../src/queue/expectations.ts';
 import { keysOf } from '../../src/queue/brand-queue.ts';
-import { countWatchedSince } from '../../src/queue/watched.ts';
-import { lookUpDue, watchIntervalMs } from '../../src/reconcile/look-ups.ts';
+import { countPendingSince } from '../../src/queue/watched.ts';
+import { watchIntervalMs } from '../../src/reconcile/watch-unfinished.ts';
 import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
-import { createRig, isoAgo, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
+import { createRig, isoAgo, lookUp, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
 const minuteMs = 60_000;
@@ -19,7 +19,6 @@ beforeAll(async () => {
 afterAll(() => redis.stop());
 
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
-const lookUp = (rig: Rig) => lookUpDue(rig.scope, 'test', signal);
 const referenceOf = (transactions: readonly { gatewayReference: string }[]) => transactions[0]?.gatewayReference ?? '';
 
 describe('an expectation', () => {
@@ -131,7 +130,7 @@ describe('a transaction that stays pending', () => {
     await sweepLastDay(rig);
     await lookUp(rig);
     expect(rig.gateway.calls().status).toBe(1);
-    const overdue = () => countWatchedSince(rig.redis, rig.queue, rig.clock.now() - hourMs);
+    const overdue = () => countPendingSince(rig.redis, rig.queue, rig.clock.now() - hourMs);
     expect(await overdue()).toBe(0);
     rig.clock.advance(30 * minuteMs);
     expect(await overdue()).toBe(1);
@@ -163,10 +162,10 @@ describe('a transaction that stays pending', () => {
     await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
     const reference = referenceOf(rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(2 * hourMs) }));
     await sweepLastDay(rig);
-    expect(await countWatchedSince(rig.redis, rig.queue, rig.clock.now())).toBe(1);
+    expect(await countPendingSince(rig.redis, rig.queue, rig.clock.now())).toBe(1);
     await rig.gateway.correct(reference, { status: 'success' });
     await sweepLastDay(rig);
-    expect(await countWatchedSince(rig.redis, rig.queue, rig.clock.now())).toBe(0);
+    expect(await countPendingSince(rig.redis, rig.queue, rig.clock.now())).toBe(0);
   });
 
   test('is asked for ever more rarely, never twice within two minutes', () => {

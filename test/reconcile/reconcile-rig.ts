@@ -7,9 +7,10 @@ import { brandQueue, keysOf, type BrandQueue } from '../../src/queue/brand-queue
 import { createRedis, type RedisConnection } from '../../src/queue/connections.ts';
 import { jobSchema, type JobData, type Source } from '../../src/queue/job.ts';
 import { createBrandScopes, type BrandScope, type ReconcileDependencies } from '../../src/reconcile/brand-scope.ts';
+import { createLookUps } from '../../src/reconcile/brand-reconciler.ts';
 import type { Clock } from '../../src/reconcile/clock.ts';
 import { createReconciliation } from '../../src/reconcile/reconciliation.ts';
-import { statusBodiesPerSweepMax, type SweepMode } from '../../src/reconcile/sweep-window.ts';
+import type { SweepMode } from '../../src/reconcile/sweep-window.ts';
 import { pageSizeDefault } from '../../src/reconcile/window-pages.ts';
 import { loadConfig, type Config } from '../../src/runtime/config.ts';
 import { createLog } from '../../src/runtime/log.ts';
@@ -113,17 +114,25 @@ function createIntakeOf(config: Config, redis: RedisConnection) {
 }
 
 export interface MovableClock extends Clock {
-  /** From now on it is so much later; sleeps are not shortened. */
+  /** So much time passes; sleeps are not shortened. */
   advance(ms: number): void;
+  /** Somebody sets it: no time passes. */
+  set(byMs: number): void;
 }
 
 function movableClock(): MovableClock {
   let aheadMs = 0;
+  let passedMs = 0;
   return {
     now: () => Date.now() + aheadMs,
+    elapsed: () => systemClock.elapsed() + passedMs,
     sleep: (ms, signal) => systemClock.sleep(ms, signal),
     advance(ms) {
       aheadMs += ms;
+      passedMs += ms;
+    },
+    set(byMs) {
+      aheadMs += byMs;
     },
   };
 }
@@ -146,13 +155,21 @@ async function readJobs(redis: RedisConnection, queue: BrandQueue): Promise<JobD
   return data.toReversed().map((text) => jobSchema.parse(JSON.parse(text ?? '')));
 }
 
+/** One round of each kind of look-up, to its end. */
+export async function lookUp({ scope }: Pick<Rig, 'scope'>): Promise<void> {
+  const { signal } = new AbortController();
+  for (const lane of createLookUps(scope)) {
+    await lane.start(signal);
+    await lane.idle();
+  }
+}
+
 export function sweepMode(overrides: Partial<SweepMode> = {}): SweepMode {
   return {
     putIn: true,
     force: false,
     pageSize: pageSizeDefault,
     requestId: 'test-sweep',
-    statusBodies: { left: statusBodiesPerSweepMax },
     ...overrides,
   };
 }

@@ -49,14 +49,16 @@ describe('a window', () => {
     expect(new Set((await rig.jobs()).map(({ gatewayReference }) => gatewayReference)).size).toBe(10);
   });
 
-  test("takes bodies from the page in a bulk catch-up, every number's own text kept", async () => {
+  test('believes the page where no status reply can be had an hour after the completion, every byte kept', async () => {
     await using rig = await rigOf();
-    rig.gateway.addTransactions({ count: 5, createdAt: isoAgo(600_000), amount: '12345678901234567.80' });
-    await sweepWindow(rig.scope, lastHour(), sweepMode({ statusBodies: { left: 2 } }), signal);
-    const bodies = (await rig.jobs()).map(({ body }) => body);
-    expect(rig.gateway.calls().status).toBe(2);
-    expect(bodies).toHaveLength(5);
-    for (const body of bodies) expect(body).toMatch(/"value":\s?12345678901234567\.80,/);
+    const [transaction] = rig.gateway.addTransactions({
+      createdAt: isoAgo(2 * hourMs),
+      amount: '12345678901234567.80',
+    });
+    rig.gateway.setOutage({ kind: 'answer', status: 403, on: 'status' });
+    const window = { fromMs: Date.now() - 3 * hourMs, toMs: Date.now() };
+    await sweepWindow(rig.scope, window, sweepMode(), signal);
+    expect(await rig.jobs()).toMatchObject([{ body: rig.gateway.bodyOf(transaction?.gatewayReference ?? '') }]);
   });
 
   test('leaves a terminal transaction alone until RECONCILE_GRACE after its completion', async () => {
@@ -187,13 +189,13 @@ describe('a page that is larger than a reply may be', () => {
     expect(rig.gateway.calls().records).toBeGreaterThan(5 + 80 / 16); // it did begin anew after a page
   });
 
-  test('fails its window where it is too large at the smallest size, too', async () => {
+  test('is halved by time where it is too large at the smallest size, too', async () => {
     await using rig = await rigOf();
-    rig.gateway.addTransactions({ count: 20, createdAt: isoAgo(600_000), everyMs: 1_000 });
-    const scope = scopeOf(rig, 2_000);
+    const all = rig.gateway.addTransactions({ count: 20, createdAt: isoAgo(600_000), everyMs: 1_000 });
+    const scope = scopeOf(rig, Math.ceil(bytesOf(rig, all) / 5));
     const swept = await sweepWindow(scope, lastHour(), sweepMode({ pageSize: 40 }), signal);
     await scope.gateway.close();
-    expect(swept).toMatchObject({ kind: 'failed', reason: 'page-too-large', counts: { seen: 0 } });
-    expect(rig.gateway.calls().records).toBe(3); // 40, 20, 16
+    expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 20, injected: 20, known: 0 } });
+    expect(await rig.jobs()).toHaveLength(20);
   });
 });

@@ -5,7 +5,7 @@ import { windowPages } from '../../src/reconcile/window-pages.ts';
 
 const window = { fromMs: 0, toMs: 3_600_000 };
 const { signal } = new AbortController();
-const pageTo = (next: string | undefined): RecordsAnswer => ({ kind: 'page', transactions: [], unreadable: 0, next });
+const pageTo = (next: string | undefined): RecordsAnswer => ({ kind: 'page', transactions: [], unreadable: [], next });
 
 async function stepsOf(answerOf: (cursor: string | undefined, pageSize: number) => RecordsAnswer) {
   let size = 0;
@@ -16,7 +16,7 @@ async function stepsOf(answerOf: (cursor: string | undefined, pageSize: number) 
   const steps: (string | number)[] = [];
   for await (const step of windowPages(gateway, window, 100, signal)) {
     if (step.kind === 'page') steps.push(step.page.next ?? 'last');
-    else steps.push(step.kind === 'anew' ? step.pageSize : step.reason);
+    else if (step.kind !== 'part') steps.push(step.kind === 'failed' ? step.reason : step.kind);
   }
   return steps;
 }
@@ -34,5 +34,5 @@ test('follows the same cursors again where the window begins anew', async () => 
     if (cursor === 'b' && pageSize === 100) return { kind: 'too-large' };
     return pageTo(cursor === undefined ? 'a' : nexts[cursor]);
   });
-  expect(steps).toEqual(['a', 'b', 50, 'a', 'b', 'last']);
+  expect(steps).toEqual(['a', 'b', 'anew', 'a', 'b', 'last']);
 });

@@ -1,0 +1,19 @@
+// Lets at most so many actions run at once; the others wait for their turn, in the order in which they came.
+
+export type AtMost = <T>(action: () => Promise<T>) => Promise<T>;
+
+export function createAtMost(atOnceMax: number): AtMost {
+  let free = atOnceMax;
+  const waiting: (() => void)[] = [];
+  return async (action) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await action();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+}

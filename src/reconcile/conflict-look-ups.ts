@@ -1,0 +1,94 @@
+// Conflicts verified: what contradicted a callback is asked for at the gateway, and delivered where it is the truth.
+import { kindOf } from '../callback/identity.ts';
+import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
+import { agrees, claimAmount } from '../queue/claims.ts';
+import { findClaims } from '../queue/find-claims.ts';
+import {
+  dueConflicts,
+  keepConflict,
+  postponeConflict,
+  removeConflict,
+  type UnverifiedConflict,
+} from '../queue/unverified-conflicts.ts';
+import type { BrandScope } from './brand-scope.ts';
+import type { LookUps } from './look-up-lane.ts';
+import { putIn } from './put-in.ts';
+
+/** The gateway's manners: one transaction at most every two minutes. */
+const politeMs = 120_000;
+const dayMs = 86_400_000;
+
+export function conflictLookUps(scope: BrandScope): LookUps<UnverifiedConflict> {
+  const { redis, queue, clock } = scope;
+  return {
+    name: 'conflicts',
+    due: (limit) => dueConflicts(redis, queue, { nowMs: clock.now(), aheadMaxMs: politeMs, limit }),
+    // Two conflicts of one transaction must not be decided on one claim at once.
+    keyOf: ({ gatewayReference }) => gatewayReference,
+    lookUp: (conflict, requestId, signal) => verify(scope, conflict, requestId, signal),
+    putOff: ({ id }) => postponeConflict(redis, queue, id, clock.now() + politeMs),
+  };
+}
+
+async function verify(
+  scope: BrandScope,
+  conflict: UnverifiedConflict,
+  requestId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { redis, queue, gateway, clock, log, brand } = scope;
+  const { id, gatewayReference } = conflict;
+  const answer = await gateway.status(gatewayReference, 'conflicts', signal);
+  const truth = answer.kind === 'found' ? answer.transaction.callback : undefined;
+  const decision = await decide(scope, conflict, truth);
+  log.info({ event: 'reconcile.conflict_verified', brand, gatewayReference, requestId, decision });
+  switch (decision) {
+    case 'unverifiable': {
+      const nowMs = clock.now();
+      if (nowMs - conflict.receivedAtMs < dayMs) return postponeConflict(redis, queue, id, nowMs + politeMs);
+      return keepConflict(redis, queue, id, 'The gateway could not be asked whether this or the first callback holds.');
+    }
+    case 'refuted':
+      return keepConflict(redis, queue, id, 'The gateway says otherwise: what was delivered holds, this does not.');
+    case 'confirmed':
+      if (await isCorrected(scope, truth, requestId)) return removeConflict(redis, queue, id);
+      return postponeConflict(redis, queue, id, clock.now() + politeMs);
+    case 'superseded':
+      if (await isCorrected(scope, truth, requestId))
+        return keepConflict(redis, queue, id, 'The gateway says a third thing: its word was delivered, not this.');
+      return postponeConflict(redis, queue, id, clock.now() + politeMs);
+  }
+}
+
+/** Delivers the gateway's word; true where it is stored, now or before. */
+async function isCorrected(scope: BrandScope, truth: Callback | undefined, requestId: string): Promise<boolean> {
+  if (truth === undefined) return false;
+  return (await putIn(scope, { callback: truth, source: 'correction', requestId })) !== 'unavailable';
+}
+
+type Decision =
+  /** The gateway says what the conflict says. */
+  | 'confirmed'
+  /** The gateway says what was delivered. */
+  | 'refuted'
+  /** The gateway says a third thing. */
+  | 'superseded'
+  | 'unverifiable';
+
+async function decide(scope: BrandScope, { body }: UnverifiedConflict, truth: Callback | undefined): Promise<Decision> {
+  const parsed = parseCallbackText(body);
+  if (truth === undefined || parsed.kind !== 'callback') return 'unverifiable';
+  const kind = kindOf(truth.status);
+  if (kind === undefined || kind !== kindOf(parsed.callback.status)) return 'unverifiable';
+  const { redis, queue } = scope;
+  const [claim] = await findClaims(redis, queue, [{ gatewayReference: truth.gatewayReference, kind }]);
+  if (claim === undefined) return 'unverifiable'; // forgotten: a correction would have nothing to correct
+  if (saysTheSame(parsed.callback, truth)) return 'confirmed';
+  return agrees(claim, truth.status, truth.finalAmount) ? 'refuted' : 'superseded';
+}
+
+/** As `agrees`: an amount that one of them does not name contradicts nothing. */
+function saysTheSame(a: Callback, b: Callback): boolean {
+  const [amountA, amountB] = [claimAmount(a.finalAmount), claimAmount(b.finalAmount)];
+  return a.status === b.status && (amountA === amountB || amountA === '' || amountB === '');
+}

@@ -1,0 +1,126 @@
+// The list says success; what the status call says, or that it says nothing, decides what reaches the merchant.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { keysOf } from '../../src/queue/brand-queue.ts';
+import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import type { GatewaySimulator } from '../../src/simulator/gateway.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
+
+const signal = new AbortController().signal;
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+type Misbehaviour = Parameters<GatewaySimulator['misbehave']>[1];
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+const rigOf = () => createRig({ redisUrl: redis.url, environment: { RECONCILE_GRACE: '5m' } });
+const sweep = (rig: Rig) =>
+  sweepWindow(rig.scope, { fromMs: Date.now() - 5 * hourMs, toMs: Date.now() }, sweepMode(), signal);
+
+function addListed(
+  rig: Rig,
+  { count = 1, agoMs = 3 * hourMs, completedAfterMs = hourMs } = {},
+  how: Misbehaviour = {},
+) {
+  const added = rig.gateway.addTransactions({ count, createdAt: isoAgo(agoMs), completedAfterMs });
+  for (const { gatewayReference } of added) rig.gateway.misbehave(gatewayReference, how);
+  return added.map(({ gatewayReference }) => gatewayReference);
+}
+
+test.each(['pending', 'reversed', 'in_review', ''])(
+  'delivers nothing where the list says success and the status call says %j, however many they are',
+  async (status) => {
+    await using rig = await rigOf();
+    addListed(rig, { count: 130 }, { status: { kind: 'says', status } });
+    expect(await sweep(rig)).toMatchObject({
+      kind: 'swept',
+      counts: { seen: 130, missing: 130, injected: 0, unconfirmed: 130 },
+    });
+    expect(await rig.jobs()).toEqual([]);
+  },
+);
+
+test('delivers what the status call says where the list says another end', async () => {
+  await using rig = await rigOf();
+  addListed(rig, {}, { status: { kind: 'says', status: 'failed', errorCode: 'user_timeout' } });
+  await sweep(rig);
+  expect(await rig.jobs()).toMatchObject([{ source: 'records', status: 'failed' }]);
+});
+
+test('watches what the status call contradicts, and delivers it once that says how it ended', async () => {
+  await using rig = await rigOf();
+  const [reference = ''] = addListed(rig, {}, { status: { kind: 'says', status: 'pending' } });
+  await sweep(rig);
+  rig.clock.advance(2 * minuteMs + 1);
+  await lookUp(rig);
+  expect(await rig.jobs()).toEqual([]);
+  rig.gateway.misbehave(reference, {});
+  rig.clock.advance(hourMs);
+  await lookUp(rig);
+  expect(await rig.jobs()).toMatchObject([{ source: 'status', gatewayReference: reference }]);
+  expect(await rig.redis.exists(keysOf.watched(rig.queue), keysOf.watchedDue(rig.queue))).toBe(0);
+});
+
+test('delivers nothing that the status call does not know', async () => {
+  await using rig = await rigOf();
+  addListed(rig, {}, { status: { kind: 'answer', status: 404 } });
+  expect(await sweep(rig)).toMatchObject({ counts: { injected: 0, unconfirmed: 1 } });
+  expect(await rig.jobs()).toEqual([]);
+});
+
+test.each<[string, Misbehaviour['status']]>([
+  ['answers 403', { kind: 'answer', status: 403 }],
+  ['answers 500', { kind: 'answer', status: 500 }],
+  ['answers rubbish', { kind: 'garbage' }],
+  ['breaks off', { kind: 'reset' }],
+])(
+  'where the status call %s the list is believed, an hour after the completion and no sooner',
+  async (_name, status) => {
+    await using rig = await rigOf();
+    addListed(rig, { agoMs: 2 * hourMs, completedAfterMs: 90 * minuteMs }, { status });
+    expect(await sweep(rig)).toMatchObject({ counts: { injected: 0, unconfirmed: 1, errors: 1 } });
+    expect(await rig.jobs()).toEqual([]);
+    rig.clock.advance(31 * minuteMs);
+    expect(await sweep(rig)).toMatchObject({ counts: { injected: 1 } });
+  },
+);
+
+test(
+  'a status call that is out costs a catch-up a few calls a window, not one for each transaction',
+  { timeout: 60_000 },
+  async () => {
+    await using rig = await rigOf();
+    addListed(rig, { count: 300 });
+    rig.gateway.setOutage({ kind: 'answer', status: 503, on: 'status' });
+    expect(await sweep(rig)).toMatchObject({ kind: 'swept', counts: { missing: 300, injected: 300 } });
+    expect(rig.gateway.calls().status).toBeLessThan(150); // a few at once, each tried a few times
+  },
+);
+
+test('corrects nothing on the word of the list', async () => {
+  await using rig = await rigOf();
+  const [reference = ''] = addListed(rig);
+  await rig.receive(rig.gateway.bodyOf(reference));
+  await rig.gateway.correct(reference, { status: 'failed' });
+  for (const status of ['success', 'pending', 'reversed']) {
+    rig.gateway.misbehave(reference, { status: { kind: 'says', status } });
+    expect(await sweep(rig)).toMatchObject({ counts: { corrections: 0 } });
+    rig.clock.advance(hourMs);
+  }
+  expect(await rig.jobs()).toMatchObject([{ source: 'callback' }]);
+});
+
+test('one transaction is not asked for more often than every two minutes, by sweeps and the watch together', async () => {
+  await using rig = await rigOf();
+  addListed(rig, {}, { status: { kind: 'says', status: 'pending' } });
+  for (let seconds = 0; seconds < 240; seconds += 20) {
+    await sweep(rig);
+    await lookUp(rig);
+    rig.clock.advance(20_000);
+  }
+  expect(rig.gateway.calls().status).toBeLessThanOrEqual(2);
+});
