@@ -7,7 +7,11 @@ import { readReconciliationReport, sweepReportSchema } from '../queue/reconcilia
 const time = z.iso.datetime();
 
 export const reconciliationSchema = z.object({
-  lastSuccess: time.nullable().describe('Of the brand that is longest behind; null where one never had any.'),
+  lastSuccess: time
+    .nullable()
+    .describe(
+      'When a sweep last ended well while no window was behind, of the brand that is longest behind; null where one never had any.',
+    ),
   pendingTooLong: z.int().describe('Transactions pending at the gateway for over an hour.'),
   openExpectations: z.int(),
   sweeps: z.array(sweepReportSchema.extend({ brand: z.string() })).describe('Newest first.'),
@@ -16,6 +20,9 @@ export const reconciliationSchema = z.object({
       brand: z.string(),
       checkpoint: time.nullable(),
       lastSuccess: time.nullable(),
+      lastRecent: time.nullable().describe('Of the sweeps of the last hours.'),
+      lastFull: time.nullable().describe('Of the sweeps of the whole RECONCILE_LOOKBACK.'),
+      windowsBehind: z.int().describe('Windows that could not be swept and are tried again.'),
       pendingTooLong: z.int(),
       openExpectations: z.int(),
     }),
