@@ -1,7 +1,7 @@
 // Conflicts verified: what contradicted a callback is asked for at the gateway, and delivered where it is the truth.
 import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
-import { agrees, claimAmount } from '../queue/claims.ts';
+import { agrees, claimAmount, type Claim } from '../queue/claims.ts';
 import { findClaims } from '../queue/find-claims.ts';
 import {
   dueConflicts,
@@ -40,7 +40,8 @@ async function verify(
   const { id, gatewayReference } = conflict;
   const answer = await gateway.status(gatewayReference, 'conflicts', signal);
   const truth = answer.kind === 'found' ? answer.transaction.callback : undefined;
-  const decision = await decide(scope, conflict, truth);
+  const claim = truth === undefined ? undefined : await claimOf(scope, truth);
+  const decision = decide(conflict, truth, claim);
   log.info({ event: 'reconcile.conflict_verified', brand, gatewayReference, requestId, decision });
   switch (decision) {
     case 'unverifiable': {
@@ -51,19 +52,30 @@ async function verify(
     case 'refuted':
       return keepConflict(redis, queue, id, 'The gateway says otherwise: what was delivered holds, this does not.');
     case 'confirmed':
-      if (await isCorrected(scope, truth, requestId)) return removeConflict(redis, queue, id);
+      if (await isCorrected(scope, truth, claim, requestId)) return removeConflict(redis, queue, id);
       return postponeConflict(redis, queue, id, clock.now() + politeMs);
     case 'superseded':
-      if (await isCorrected(scope, truth, requestId))
+      if (await isCorrected(scope, truth, claim, requestId))
         return keepConflict(redis, queue, id, 'The gateway says a third thing: its word was delivered, not this.');
       return postponeConflict(redis, queue, id, clock.now() + politeMs);
   }
 }
 
 /** Delivers the gateway's word; true where it is stored, now or before. */
-async function isCorrected(scope: BrandScope, truth: Callback | undefined, requestId: string): Promise<boolean> {
-  if (truth === undefined) return false;
-  return (await putIn(scope, { callback: truth, source: 'correction', requestId })) !== 'unavailable';
+async function isCorrected(
+  scope: BrandScope,
+  truth: Callback | undefined,
+  claim: Claim | undefined,
+  requestId: string,
+): Promise<boolean> {
+  if (truth === undefined || claim === undefined) return false;
+  const result = await putIn(scope, { callback: truth, source: 'correction', replaces: claim, requestId });
+  return result === 'stored' || result === 'known';
+}
+
+async function claimOf({ redis, queue }: BrandScope, { gatewayReference, status }: Callback) {
+  const kind = kindOf(status);
+  return kind === undefined ? undefined : (await findClaims(redis, queue, [{ gatewayReference, kind }]))[0];
 }
 
 type Decision =
@@ -75,13 +87,11 @@ type Decision =
   | 'superseded'
   | 'unverifiable';
 
-async function decide(scope: BrandScope, { body }: UnverifiedConflict, truth: Callback | undefined): Promise<Decision> {
+function decide({ body }: UnverifiedConflict, truth: Callback | undefined, claim: Claim | undefined): Decision {
   const parsed = parseCallbackText(body);
   if (truth === undefined || parsed.kind !== 'callback') return 'unverifiable';
   const kind = kindOf(truth.status);
   if (kind === undefined || kind !== kindOf(parsed.callback.status)) return 'unverifiable';
-  const { redis, queue } = scope;
-  const [claim] = await findClaims(redis, queue, [{ gatewayReference: truth.gatewayReference, kind }]);
   if (claim === undefined) return 'unverifiable'; // forgotten: a correction would have nothing to correct
   if (saysTheSame(parsed.callback, truth)) return 'confirmed';
   return agrees(claim, truth.status, truth.finalAmount) ? 'refuted' : 'superseded';

@@ -8,7 +8,7 @@ import { createAtMost } from './at-most.ts';
 import type { BrandScope } from './brand-scope.ts';
 import { describeFailure, type StatusAnswer } from './gateway-client.ts';
 import type { Judged } from './judge-page.ts';
-import { putIn, type FoundBy } from './put-in.ts';
+import { putIn } from './put-in.ts';
 import type { Transaction } from './transaction.ts';
 
 export type Settled =
@@ -22,6 +22,8 @@ export type Settled =
   | 'denied'
   /** No status reply could be had. */
   | 'unanswered'
+  /** A correction of what no longer stands here: to be judged anew. */
+  | 'overtaken'
   /** Nothing could be stored now. */
   | 'unstored';
 
@@ -65,17 +67,23 @@ export async function putInTruth(
   scope: BrandScope,
   { callback }: Transaction,
   { claim, isRemoved }: Pick<Judged, 'claim' | 'isRemoved'>,
-  { source, requestId }: { source: Exclude<FoundBy, 'correction'>; requestId: string },
+  { source, requestId }: { source: 'records' | 'status'; requestId: string },
 ): Promise<Settled> {
   if (!isTerminal(callback.status)) return 'unfinished';
   const isSaidHere = claim !== undefined && agrees(claim, callback.status, callback.finalAmount);
   if (isSaidHere && !isRemoved) return 'known';
   const isCorrection = claim !== undefined && !isSaidHere;
-  const found = isCorrection ? ({ source: 'correction' } as const) : { source, removed: claim };
+  const found = isCorrection ? ({ source: 'correction', replaces: claim } as const) : { source, removed: claim };
   const result = await putIn(scope, { callback, requestId, ...found });
-  if (result === 'unavailable') return 'unstored';
-  if (result === 'known') return 'known';
-  return isCorrection ? 'corrected' : 'injected';
+  switch (result) {
+    case 'stored':
+      return isCorrection ? 'corrected' : 'injected';
+    case 'unavailable':
+      return 'unstored';
+    case 'known':
+    case 'overtaken':
+      return result;
+  }
 }
 
 /** So many calls in a row without an answer, and no further one is made for this window: each would cost its time. */

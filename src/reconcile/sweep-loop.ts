@@ -95,7 +95,7 @@ export async function sweepForEver(
     recentDueMs = Math.min(recentDueMs, nowMs + everyMs);
     planDueMs = Math.min(planDueMs, nowMs + everyMs);
     const sound = soundState(state, nowMs, oldestMs);
-    if (state.checkpointMs !== undefined && state.checkpointMs !== sound.checkpointMs)
+    if (state.checkpointMs !== undefined && state.checkpointMs - (sound.checkpointMs ?? 0) > everyMs)
       log.warn({ event: 'reconcile.clock_was_ahead', brand, checkpoint: isoOf(state.checkpointMs) });
     const givenUp = (state.behind?.length ?? 0) - (sound.behind?.length ?? 0);
     if (givenUp > 0) log.warn({ event: 'reconcile.windows_given_up', brand, windows: givenUp });

@@ -156,6 +156,7 @@ function countSettled(counts: SweepCounts, settled: Settled | undefined): void {
       counts.unconfirmed += 1;
       break;
     case 'known':
+    case 'overtaken':
     case 'unstored':
     case undefined:
       break;

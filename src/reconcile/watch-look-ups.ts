@@ -73,7 +73,7 @@ async function takeFound(
     case 'missing':
     case 'differs': {
       const settled = await putInTruth(scope, transaction, judged, { source: 'status', requestId });
-      if (settled === 'unstored') return putOff(scope, gatewayReference, askAgainMs(limits));
+      if (settled === 'unstored' || settled === 'overtaken') return putOff(scope, gatewayReference, askAgainMs(limits));
       return unwatch(redis, queue, [gatewayReference]);
     }
     case 'known':

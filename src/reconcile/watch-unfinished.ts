@@ -85,6 +85,7 @@ function isOpen(settled: Settled): boolean {
     case 'unfinished':
     case 'denied':
     case 'unanswered':
+    case 'overtaken':
     case 'unstored':
       return true;
     case 'injected':
