@@ -1,7 +1,8 @@
 // A secret of Standard Webhooks: `whsec_` and base64, such as every library of the standard can load.
 //
-// Node's decoder forgives what others refuse (Go's, Python's, Rust's): missing padding, a last character that means
-// nothing, spaces. A merchant would find that out at its first delivery, so the start is refused instead.
+// Node's decoder forgives what one or another of Go's, Python's and Rust's refuses: missing padding, an impossible length,
+// a last character whose bits mean nothing, spaces. A merchant would find that out at its first delivery, so the start is
+// refused instead.
 
 /** Completes "... secret": what is wrong with one that `isWebhookSecret` refuses, and how to make a good one. */
 export const webhookSecretRule =

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createCallbackWorker } from '../../src/deliver/callback-worker.ts';
 import { createGatewaySimulator, simulatorKey } from '../../src/simulator/gateway.ts';
 import { answer } from '../../src/simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
@@ -183,7 +184,7 @@ test.for(['-evalsha -eval', '-bzpopmin', '-@all', '-hmget -hget', 'off'])(
   },
 );
 
-test('names a permission that is missing in one sentence, once', async () => {
+test('names a permission that is missing in one sentence, once for each connection', async () => {
   const world = await startWorld(managed);
   const service = await world.start('work');
   await world.allow('-evalsha');
@@ -194,8 +195,23 @@ test('names a permission that is missing in one sentence, once', async () => {
   const count = async () => Number(/cmdstat_evalsha:.*rejected_calls=(\d+)/.exec(String(await refusals()))?.[1] ?? 0);
   const before = await count();
   await until(async () => (await count()) > before + 2, { describe: 'more refusals' });
-  expect(told()).toHaveLength(1);
+  const connections = told().map(({ connection }) => connection);
+  expect(connections).toEqual([...new Set(connections)]);
   expect(told()[0]).toMatchObject({ reason: expect.stringContaining("'evalsha'"), fix: expect.any(String) });
+});
+
+test("a merchant's own worker from the package works without INFO as well", async () => {
+  const world = await startWorld(managed);
+  const service = await world.start('receive');
+  const handled: string[] = [];
+  const worker = createCallbackWorker(async ({ gatewayReference }) => void handled.push(gatewayReference), {
+    connection: { host: '127.0.0.1', port: world.redis.port, username: 'payalo', password: 'a-long-password' },
+  });
+  ends.push(() => worker.close());
+  const reference = newReference();
+  expect(await send(service, callbackBody({ reference }))).toContain('200');
+  await until(() => handled.length > 0, { timeoutMs: 20_000, describe: 'the callback to be handled' });
+  expect(handled).toEqual([reference]);
 });
 
 test('SIGTERM ends it in order while nothing at all is permitted', async () => {

@@ -8,7 +8,10 @@ import { testKey } from '../support/callbacks.ts';
 
 const of = (bytes: number) => Buffer.alloc(bytes, 'secret').toString('base64');
 
-/** What Go's `base64.StdEncoding`, Python's `b64decode` and the reference library make of it: none loads these. */
+/**
+ * Go's `base64.StdEncoding` loads none of these but the one with useless last bits, which strict decoders (Rust's) refuse;
+ * Python's library refuses the impossible length. Node's loads them all.
+ */
 const refused = [
   ['without its padding', `whsec_${of(32).replace(/=+$/, '')}`],
   ['with half of its padding', `whsec_${of(31).replace(/=$/, '')}`],
