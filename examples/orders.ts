@@ -1,4 +1,5 @@
-// The books of a sample merchant, in SQLite: each webhook-id has its effect once, and the highest sequence wins.
+// The books of a sample merchant, in SQLite: each webhook-id has its effect once, and the highest sequence
+// wins; of two ids with the same sequence, the later delivery.
 import { DatabaseSync } from 'node:sqlite';
 
 export interface Payment {
@@ -18,7 +19,7 @@ export function openOrders(file = process.env['ORDERS_FILE'] ?? 'orders.sqlite')
   const remember = database.prepare('INSERT OR IGNORE INTO processed VALUES (?)');
   const book = database.prepare(`INSERT INTO orders VALUES (?, ?, ?)
     ON CONFLICT (reference) DO UPDATE SET status = excluded.status, sequence = excluded.sequence
-    WHERE excluded.sequence > orders.sequence`);
+    WHERE excluded.sequence >= orders.sequence`);
 
   /** False where this webhook-id had its effect before. Both writes are one transaction: both are done, or neither. */
   return function bookOnce({ webhookId, sequence, gatewayReference, status }: Payment): boolean {

@@ -24,10 +24,14 @@ orders.executescript(
 
 
 def webhook_id(job: dict) -> str:
-    """The id that the callback has over HTTP as well: the same over retries and replays, another for a correction."""
+    """The id that the callback has over HTTP as well: the same over retries and replays, another for another result."""
     status = job["status"]
     kind = "terminal" if status in ("success", "failed") else f"status:{status or ''}"
-    parts = ["webhook", job["brand"], job["gatewayReference"], kind, str(job.get("sequence", 0))]
+    parts = ["webhook", job.get("identityBrand", job["brand"]), job["gatewayReference"], kind]
+    if "finalAmount" in job:  # absent in jobs of former versions, whose ids did not name the result
+        amount = job["finalAmount"] or {"value": "", "currency": ""}
+        parts += [status or "", amount["value"], amount["currency"]]
+    parts.append(str(job.get("sequence", 0)))
     text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(text.encode("utf-8")).digest()[:16]
     return "msg_" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -42,7 +46,7 @@ def book_once(job: dict) -> bool:
             orders.execute(
                 """INSERT INTO orders VALUES (?, ?, ?)
                    ON CONFLICT (reference) DO UPDATE SET status = excluded.status, sequence = excluded.sequence
-                   WHERE excluded.sequence > orders.sequence""",
+                   WHERE excluded.sequence >= orders.sequence""",
                 (job["gatewayReference"], job["status"] or "unknown", job.get("sequence", 0)),
             )
         orders.execute("COMMIT")

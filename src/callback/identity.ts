@@ -3,6 +3,7 @@
 // `success` and `failed` of one reference are one identity; every other status is an identity of its own; `pending`
 // has none. Nothing here is random, so that a callback found again after a lost Redis has the ids that it had.
 import { hash } from 'node:crypto';
+import type { Amount } from './decimal.ts';
 
 export interface Identity {
   readonly brand: string;
@@ -39,14 +40,26 @@ export function referenceDigest(brand: string, what: 'gateway' | 'merchant', ref
   return shortDigest([what, brand, reference]);
 }
 
+/** What a callback tells of its transaction: of two that differ in it, neither is the other. */
+export interface Result {
+  readonly status: string | null;
+  readonly finalAmount: Amount | null;
+}
+
 /**
- * The merchant's idempotency key of a delivery: stable across retries, replays and even a lost Redis; another one
- * for each correction (`sequence` 1, 2, ...).
+ * The merchant's idempotency key of a delivery: stable across retries, replays and even a lost Redis; another one for
+ * each result and for each correction (`sequence` 1, 2, ...). Without a result, as former versions made it: what they
+ * queued keeps its id, and a merchant that has it sees so.
  */
-export function webhookIdOf(identity: Identity, sequence: number): string {
-  const { brand, gatewayReference, kind } = identity;
-  const input = inputOf(['webhook', brand, gatewayReference, kind, String(sequence)]);
+export function webhookIdOf({ brand, gatewayReference, kind }: Identity, sequence: number, result?: Result): string {
+  const parts = ['webhook', brand, gatewayReference, kind, ...(result === undefined ? [] : partsOf(result))];
+  const input = inputOf([...parts, String(sequence)]);
   return `msg_${hash('sha256', input, 'buffer').toString('base64url', 0, webhookIdBytes)}`;
+}
+
+/** Always as many: so no id of a result is one without. */
+function partsOf({ status, finalAmount }: Result): string[] {
+  return [status ?? '', finalAmount?.value ?? '', finalAmount?.currency ?? ''];
 }
 
 /** As text at once: a hash handed over as bytes costs three times as much. */

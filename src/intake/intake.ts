@@ -6,7 +6,7 @@
 import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
 import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
-import { createNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
+import { createNonce, isFormerNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
 import { createGatherer, type Gatherer, type Looked, type ResubmitOutcome } from './gather.ts';
 
@@ -105,12 +105,14 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
     /** @param receivedMs when the callback's last byte was there, by `performance.now()` */
     async accept({ callback, origin, insteadOf }: IntakeItem, receivedMs = now()): Promise<IntakeOutcome> {
       if (kindOf(callback.status) === undefined) return { kind: 'ignored', status: callback.status ?? '' };
-      const data = JSON.stringify(toJobData(callback, origin));
+      // What takes the place of a former version's job may have reached the merchant under that one's webhook-id.
+      const isFormer = insteadOf !== undefined && isFormerNonce(insteadOf);
+      const data = JSON.stringify(toJobData(callback, origin, isFormer));
       const item = {
         callback,
         source: origin.source,
         receivedAtMs: Date.parse(origin.receivedAt),
-        nonce: createNonce(),
+        nonce: createNonce(isFormer),
         insteadOf,
         data,
         replaces: origin.replaces,
@@ -177,7 +179,8 @@ export function toAcceptItem({ brand, nonce, data }: SpoolEntry): AcceptItem | u
   // A released quarantine entry got its reference from the operator; its body has none, and the job's fields count.
   const read = parsed.kind === 'callback' ? parsed.callback : undefined;
   const { gatewayReference, merchantReference, status, type, body } = job.data;
-  const callback = { gatewayReference, merchantReference, status, type, body, finalAmount: read?.finalAmount ?? null };
+  const finalAmount = job.data.finalAmount ?? read?.finalAmount ?? null;
+  const callback = { gatewayReference, merchantReference, status, type, body, finalAmount };
   const { source, receivedAt, replaces } = job.data;
   return { callback, source, receivedAtMs: Date.parse(receivedAt), nonce, data, replaces };
 }

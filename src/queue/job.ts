@@ -1,6 +1,7 @@
 // The job: a callback's copy in the queue, version 1. A public contract: workers of the merchant's own read it.
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
+import { kindOf, webhookIdOf } from '../callback/identity.ts';
 import type { Callback } from '../callback/parse-callback.ts';
 
 export const jobName = 'callback';
@@ -25,6 +26,11 @@ export const jobSchema = z.object({
   merchantReference: z.string().nullable(),
   status: z.string().nullable().describe('An open set: success, failed, ...'),
   type: z.string().nullable().describe('An open set: payin, payout, tax, ...'),
+  finalAmount: z
+    .object({ value: z.string(), currency: z.string() })
+    .nullable()
+    .optional()
+    .describe('Exact, without needless zeros. Where it stands here, null or not, the webhook-id is made of it, too.'),
   receivedAt: z.iso.datetime().describe('When it came here, UTC.'),
   requestId: z.string().describe('Stands in the log lines of the request that brought it.'),
   body: z.string().describe("The gateway's JSON text, byte for byte."),
@@ -49,8 +55,9 @@ export interface JobOrigin {
   readonly replaces?: Replaced | undefined;
 }
 
-export function toJobData(callback: Callback, origin: JobOrigin): JobData {
-  const { gatewayReference, merchantReference, status, type, body } = callback;
+/** `isFormer`: as former versions made it, for a webhook-id that one of them gave out. */
+export function toJobData(callback: Callback, origin: JobOrigin, isFormer = false): JobData {
+  const { gatewayReference, merchantReference, status, type, finalAmount, body } = callback;
   const { brand, source, receivedAt, requestId, traceparent, replaces } = origin;
   return {
     version: 1,
@@ -60,6 +67,7 @@ export function toJobData(callback: Callback, origin: JobOrigin): JobData {
     merchantReference,
     status,
     type,
+    ...(!isFormer && { finalAmount }),
     receivedAt,
     requestId,
     body,
@@ -71,6 +79,15 @@ export function toJobData(callback: Callback, origin: JobOrigin): JobData {
 /** The brand of whose name the ids of a job are made. */
 export function identityBrandOf({ brand, identityBrand }: Pick<JobData, 'brand' | 'identityBrand'>): string {
   return identityBrand ?? brand;
+}
+
+/** The id under which a job's callback reaches the merchant, whoever hands it over. */
+export function webhookIdOfJob(job: JobData): string {
+  const { gatewayReference, status, finalAmount, sequence = 0 } = job;
+  // `pending` has no kind and is never queued by us; were it, it would still need an id of its own.
+  const kind = kindOf(status) ?? `status:${status ?? ''}`;
+  const result = finalAmount === undefined ? undefined : { status, finalAmount };
+  return webhookIdOf({ brand: identityBrandOf(job), gatewayReference, kind }, sequence, result);
 }
 
 /** A job's JSON text under another brand; what is no job of ours stays as it is. */
@@ -95,9 +112,16 @@ function parseJson(text: string): unknown {
  * finding that in the claim means stored, not duplicate. It ends the job id. The `.` keeps a job id from ever being a
  * whole number, which BullMQ refuses.
  */
-export function createNonce(): string {
-  // From a UUID, since Node draws those from a pool; asking the system for five bytes costs as much as a hash does.
-  return `.${Buffer.from(randomUUID().slice(-10), 'hex').toString('base64url')}`;
+export function createNonce(isFormer = false): string {
+  // From a UUID, since Node draws those from a pool; asking the system for six bytes costs as much as a hash does.
+  return `.${Buffer.from(randomUUID().slice(isFormer ? -10 : -12), 'hex').toString('base64url')}`;
+}
+
+const formerNonceLength = 8;
+
+/** Those of former versions, whose webhook-ids did not name the result, were shorter: so a claim tells them, too. */
+export function isFormerNonce(nonce: string): boolean {
+  return nonce.length <= formerNonceLength;
 }
 
 export function jobIdOf(digest: string, nonce: string): string {

@@ -1,11 +1,12 @@
 // What is told of a callback: the contract's `GET /v1/callbacks/{gatewayReference}`, made from what Redis holds.
 // Pure. Lenient towards jobs that a worker of the merchant's own has handled: those have no attempts of ours noted.
 import * as z from 'zod';
-import { kindOf, webhookIdOf, type Identity } from '../callback/identity.ts';
+import { kindOf, terminalKind, webhookIdOf, type Identity } from '../callback/identity.ts';
 import { parseExact } from '../callback/decimal.ts';
 import { attemptSchema, attemptsOf, deliveryOf, isSuperseded, toTime } from './job-attempts.ts';
 import { isRemoved, type JobRecord } from './ledger-read.ts';
-import { identityBrandOf, sources, type JobData } from './job.ts';
+import type { Claim } from './claims.ts';
+import { isFormerNonce, sources, webhookIdOfJob, type JobData } from './job.ts';
 
 export const callbackStates = [
   'spooled',
@@ -55,7 +56,7 @@ export const callbackRowSchema = z.object({
 
 export const callbackSchema = callbackRowSchema.extend({
   gatewayReference: z.string(),
-  webhookId: z.string(),
+  webhookId: z.string().nullable().describe('Null where only the memory of it is left, and does not tell.'),
   attempts: z.array(attemptSchema),
   conflicts: z.array(conflictSchema),
   body: z.string().nullable().describe("The gateway's JSON text, byte for byte; null once removed or erased."),
@@ -89,7 +90,7 @@ function rowOf(record: JobRecord, data: JobData) {
     source: data.source,
     sequence,
     duplicates: claim?.duplicates ?? 0,
-    webhookId: webhookId(identityBrandOf(data), data.gatewayReference, data.status, sequence),
+    webhookId: webhookIdOfJob(data),
     requestId: data.requestId,
     jobId: record.jobId,
     erased: record.erased,
@@ -114,8 +115,21 @@ export function toRemembered(
   const { claim } = record;
   if (claim === undefined) return undefined;
   const row = rowWithoutData(record);
-  const id = webhookId(brand, gatewayReference, row.status, claim.sequence);
-  return { ...row, gatewayReference, webhookId: id, attempts: [], conflicts, body: null };
+  const webhookId = rememberedId({ brand, gatewayReference }, claim);
+  return { ...row, gatewayReference, webhookId, attempts: [], conflicts, body: null };
+}
+
+/** Null where the claim holds the status or the amount as a digest only. */
+function rememberedId(
+  { brand, gatewayReference }: Pick<Identity, 'brand' | 'gatewayReference'>,
+  { nonce, status: claimed, amount, sequence }: Claim,
+): string | null {
+  const status = claimed === '' ? null : readableStatus(claimed);
+  const identity = { brand, gatewayReference, kind: kindOf(status) ?? terminalKind };
+  if (status === null && claimed !== '') return null;
+  if (isFormerNonce(nonce)) return webhookIdOf(identity, sequence);
+  const finalAmount = splitAmount(amount);
+  return finalAmount === null && amount !== '' ? null : webhookIdOf(identity, sequence, { status, finalAmount });
 }
 
 /** A job that somebody else put in has no claim either. */
@@ -167,9 +181,9 @@ export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
     nextAttemptAt: null,
     failedReason: null,
     source: data.source,
-    sequence: 0,
+    sequence: data.sequence ?? 0,
     duplicates: 0,
-    webhookId: webhookId(identityBrandOf(data), data.gatewayReference, data.status, 0),
+    webhookId: webhookIdOfJob(data),
     requestId: data.requestId,
     jobId: null,
     erased: false,
@@ -230,8 +244,4 @@ function amountOf(body: string): CallbackRow['amount'] {
 function splitAmount(claimed: string): CallbackRow['amount'] {
   const match = /^(-?[\d.]+)(\D.*)?$/.exec(claimed);
   return match?.[1] === undefined ? null : { value: match[1], currency: match[2] ?? '' };
-}
-
-function webhookId(brand: string, gatewayReference: string, status: string | null, sequence: number): string {
-  return webhookIdOf({ brand, gatewayReference, kind: kindOf(status) ?? 'terminal' }, sequence);
 }

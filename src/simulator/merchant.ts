@@ -103,7 +103,7 @@ export function createMerchantSimulator(options: MerchantSimulatorOptions = {}) 
     };
   }
 
-  /** Acts once per `webhook-id`: the order takes the state of the highest sequence. */
+  /** Acts once per `webhook-id`: the order takes the state of the highest sequence, of equal ones the later delivery's. */
   function takeEffect(delivery: Delivery): void {
     if (delivery.webhookId === null || effects.has(delivery.webhookId)) return;
     effects.set(delivery.webhookId, delivery);

@@ -18,6 +18,8 @@ test('keeps different identities apart, whatever characters they hold', () => {
       const equal = JSON.stringify(a) === JSON.stringify(b);
       expect(digestOf(a) === digestOf(b)).toBe(equal);
       expect(webhookIdOf(a, 0) === webhookIdOf(b, 0)).toBe(equal);
+      const result = { status: 'success', finalAmount: null };
+      expect(webhookIdOf(a, 0, result) === webhookIdOf(b, 0, result)).toBe(equal);
     }),
   );
   const lone = (gatewayReference: string) => digestOf({ brand: 'a', gatewayReference, kind: 'terminal' });
@@ -31,4 +33,24 @@ test('derives the webhook-id that former versions derived', () => {
   expect(webhookIdOf(identity, 0)).toBe('msg_bBYXG2MUZs98qqF8r3Ny5g');
   expect(webhookIdOf(identity, 1)).not.toBe(webhookIdOf(identity, 0));
   expect(webhookIdOf(identity, 0)).toMatch(/^msg_[\w-]{22}$/);
+});
+
+test('derives another webhook-id for every other result and sequence, and never one of a former version', () => {
+  const identity = { brand: 'default', gatewayReference: 'b2p01j3abcdef0000000000000000a1b2', kind: 'terminal' };
+  const amounts = [
+    null,
+    { value: '100', currency: 'KES' },
+    { value: '100', currency: 'TZS' },
+    { value: '90', currency: 'KES' },
+  ];
+  const ids = ['success', 'failed', null].flatMap((status) =>
+    amounts.flatMap((finalAmount) =>
+      [0, 1].map((sequence) => webhookIdOf(identity, sequence, { status, finalAmount })),
+    ),
+  );
+  const former = [0, 1].map((sequence) => webhookIdOf(identity, sequence));
+  expect(new Set([...ids, ...former]).size).toBe(3 * 4 * 2 + 2);
+  // Given out since this version: it may change as little as the former ones.
+  const finalAmount = { value: '100', currency: 'KES' };
+  expect(webhookIdOf(identity, 0, { status: 'success', finalAmount })).toBe('msg_ZDM7Qxycbx2APwKl9casyA');
 });

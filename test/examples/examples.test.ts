@@ -56,9 +56,16 @@ async function deliverAll(rig: Rig): Promise<void> {
   await rig.settled(await rig.add({ ...correction, body: '{"status":"failed"}' }));
   await replay(rig.connection, rig.queue, original.id ?? '');
   await rig.settled(original);
+  // As after a lost Redis: another result under the same sequence.
+  const found = { gatewayReference: 'order-№2', source: 'records', finalAmount: null } as const;
+  await rig.settled(await rig.add({ ...found, status: 'failed', body: '{"status":"failed"}' }));
+  await rig.settled(await rig.add({ ...found, status: 'success', body: '{"status":"success"}' }));
 }
 
-const booked = [{ reference: 'order-№1', status: 'failed', sequence: 1 }];
+const booked = [
+  { reference: 'order-№1', status: 'failed', sequence: 1 },
+  { reference: 'order-№2', status: 'success', sequence: 0 },
+];
 
 test('http-endpoint verifies the signature, books once, and lets the highest sequence win', async () => {
   const orders = path.join(dir, 'http.sqlite');
@@ -73,7 +80,7 @@ test('http-endpoint verifies the signature, books once, and lets the highest seq
   await rig.start();
   await deliverAll(rig);
   expect(ordersIn(orders)).toEqual(booked);
-  expect(endpoint.output.match(/booked|known/g)).toEqual(['booked', 'known', 'booked', 'known']);
+  expect(endpoint.output.match(/booked|known/g)).toEqual(['booked', 'known', 'booked', 'known', 'booked', 'booked']);
 
   const forged = await fetch(url, {
     method: 'POST',

@@ -2,11 +2,13 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { IntakeItem, IntakeOutcome } from '../../src/intake/intake.ts';
+import { createIntake, type IntakeItem, type IntakeOutcome } from '../../src/intake/intake.ts';
 import { createQuarantine, type RefusedRequest } from '../../src/intake/quarantine.ts';
 import { createSpool, type Spool } from '../../src/intake/spool.ts';
 import { createAcceptBatch } from '../../src/queue/accept-batch.ts';
 import { brandQueue } from '../../src/queue/brand-queue.ts';
+import { jobSchema, webhookIdOfJob } from '../../src/queue/job.ts';
+import { createLog } from '../../src/runtime/log.ts';
 import { parseCallbackText } from '../../src/callback/parse-callback.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
@@ -195,10 +197,38 @@ describe('releases', () => {
     const [entry] = (await quarantine.list()).entries;
     expect(entry).toMatchObject({ reason: 'conflict', gatewayReference: 'ref-1' });
     expect(await quarantine.release(entry?.id ?? '')).toEqual({ kind: 'released', outcome: 'queued' });
-    expect(accepted[0]?.origin.source).toBe('correction');
+    expect(accepted[0]?.origin).toMatchObject({
+      source: 'correction',
+      replaces: { sequence: 0, status: 'success', amount: '' },
+    });
     expect(accepted[0]?.callback).toMatchObject({ status: 'failed', gatewayReference: 'ref-1' });
     expect((await quarantine.list()).entries).toEqual([]);
     expect(await redis.zcard('{p}:q/unverified')).toBe(0);
+  });
+
+  test('a conflict whose first callback is forgotten, as the correction of that one still', async () => {
+    const accept = createAcceptBatch(redis, brandQueue('default', config), times, { replicas: 0, timeoutMs: 0 });
+    await accept([acceptItem('success', '.1')]);
+    await accept([acceptItem('failed', '.2')]);
+    await redis.del(await redis.keys('{p}:q/c:*'));
+    const intake = createIntake({
+      storeFor: () => ({ batch: accept, look: () => expect.unreachable(), reset: () => undefined }),
+      spool: { append: () => expect.unreachable(), canStore: () => false, stats: () => ({ entries: 0, bytes: 0 }) },
+      settings: { budgetMs: 5_000, spoolBytesMax: 0 },
+      log: createLog({ level: 'silent' }),
+    });
+    const quarantine = create({ accept: (item) => intake.accept(item) });
+    const [entry] = (await quarantine.list()).entries;
+    expect(await quarantine.release(entry?.id ?? '')).toEqual({ kind: 'released', outcome: 'queued' });
+    const ids = await redis.lrange('{p}:q:wait', 0, -1);
+    const jobs = await Promise.all(
+      ids.map(async (id) => jobSchema.parse(JSON.parse((await redis.hget(`{p}:q:${id}`, 'data')) ?? ''))),
+    );
+    expect(jobs.map(({ status, sequence = 0 }) => [status, sequence])).toEqual([
+      ['failed', 1],
+      ['success', 0],
+    ]);
+    expect(new Set(jobs.map(webhookIdOfJob)).size).toBe(2);
   });
 
   test('nothing under an unknown id', async () => {

@@ -229,3 +229,35 @@ test('a truth that changes twice while replicas are missing arrives as three res
   const metrics = await (await fetch(`${service.opsUrl}/metrics`)).text();
   expect(metrics).toMatch(/^payalo_spool_entries 3$/m); // still waiting for a replica
 });
+
+test('after Redis was replaced by an empty one, a result that has changed meanwhile has a webhook-id of its own', async () => {
+  const { redis, gateway, merchant, start } = await world();
+  const service = await start('all');
+  const [transaction] = gateway.addTransactions({
+    callbacks: true,
+    completedAfterMs: 0,
+    resultUrl: `${service.url}/webhooks/payalo`,
+  });
+  const reference = transaction?.gatewayReference ?? '';
+  await until(() => merchant.deliveriesOf(reference).length === 1);
+  for (const status of ['failed', 'success'] as const) {
+    await redis.kill('SIGKILL');
+    for (const name of await readdir(redis.dir)) await rm(path.join(redis.dir, name), { recursive: true });
+    await gateway.correct(reference, { status });
+    const before = merchant.deliveriesOf(reference).length;
+    await redis.restart();
+    await until(() => merchant.deliveriesOf(reference).length > before, { timeoutMs: 20_000 });
+  }
+  const sent = merchant.deliveriesOf(reference).map(({ headers, webhookId, body }) => ({
+    sequence: headers['payalo-sequence'],
+    webhookId,
+    status: String(JSON.parse(body.toString()).status),
+  }));
+  expect(sent.map(({ status, sequence }) => [status, sequence])).toEqual([
+    ['success', '0'],
+    ['failed', '0'],
+    ['success', '0'],
+  ]);
+  expect(sent[1]?.webhookId).not.toBe(sent[0]?.webhookId);
+  expect(sent[2]?.webhookId).toBe(sent[0]?.webhookId); // the same result again
+});

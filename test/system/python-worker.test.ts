@@ -6,7 +6,8 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
-import { createRig, terminalWebhookId } from '../deliver/rig.ts';
+import { webhookIdOfJob } from '../../src/queue/job.ts';
+import { createRig, jobData, terminalWebhookId } from '../deliver/rig.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
@@ -48,20 +49,29 @@ test('python-worker consumes the queue, books once, and derives the same webhook
   await rig.settled(first);
   await rig.settled(await rig.add({ gatewayReference: 'заказ "№1"\n' }));
   await rig.settled(await rig.add({ gatewayReference: 'заказ "№1"\n', sequence: 1, status: 'failed' }));
-  await until(() => output.match(/^(booked|known)/gm)?.length === 3);
-  expect(output.match(/^(booked|known)/gm)).toEqual(['booked', 'known', 'booked']);
+  const results = [
+    { gatewayReference: 'заказ "№2"\n', status: 'failed', finalAmount: null },
+    { gatewayReference: 'заказ "№2"\n', status: 'success', finalAmount: { value: '100.5', currency: 'KES' } },
+  ];
+  for (const result of results) await rig.settled(await rig.add(result));
+  await until(() => output.match(/^(booked|known)/gm)?.length === 5);
+  expect(output.match(/^(booked|known)/gm)).toEqual(['booked', 'known', 'booked', 'booked', 'booked']);
 
   const database = new DatabaseSync(orders, { readOnly: true });
   const rows = database.prepare('SELECT webhook_id FROM processed').all();
   expect(rows.map((row) => row['webhook_id']).toSorted()).toEqual(
-    [terminalWebhookId('заказ "№1"\n'), terminalWebhookId('заказ "№1"\n', 1)].toSorted(),
+    [
+      terminalWebhookId('заказ "№1"\n'),
+      terminalWebhookId('заказ "№1"\n', 1),
+      ...results.map((result) => webhookIdOfJob(jobData(result))),
+    ].toSorted(),
   );
   expect(
     database
       .prepare('SELECT status FROM orders')
       .all()
       .map(({ status }) => status),
-  ).toEqual(['failed']);
+  ).toEqual(['failed', 'success']);
   database.close();
   worker.kill('SIGTERM');
 });

@@ -1,0 +1,84 @@
+// One webhook-id never carries two results, and what a former version queued keeps the id that it had.
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createCallbackWorker } from '../../src/deliver/callback-worker.ts';
+import { toDelivery } from '../../src/deliver/delivery-identity.ts';
+import { createLedger } from '../../src/queue/ledger.ts';
+import { createNonce, isFormerNonce } from '../../src/queue/job.ts';
+import { replay } from '../../src/queue/replay.ts';
+import { answer } from '../../src/simulator/merchant-behaviour.ts';
+import { createStoredCallbacks } from '../support/stored-callbacks.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+import { createRig, jobData } from './rig.ts';
+
+const reference = 'b2p01j3abcdef0000000000000000a1b2';
+/** What the version before gave out for this reference's success or failure. */
+const formerId = 'msg_bBYXG2MUZs98qqF8r3Ny5g';
+const amount = { value: '100', currency: 'KES' };
+
+let redis: TestRedis;
+
+beforeAll(async () => {
+  redis = await startRedis({ durable: false });
+});
+afterAll(() => redis.stop());
+
+test('a job of a former version keeps its id over retries and replays, whoever hands it over', async () => {
+  await using rig = await createRig(redis);
+  rig.merchant.next(answer(500));
+  await rig.start();
+  const job = await rig.add({ gatewayReference: reference });
+  await rig.settled(job);
+  await replay(rig.connection, rig.queue, job.id ?? '');
+  await until(() => rig.merchant.deliveries().length === 3);
+  expect(new Set(rig.merchant.deliveries().map(({ webhookId }) => webhookId))).toEqual(new Set([formerId]));
+
+  await using other = await createRig(redis);
+  const ids: string[] = [];
+  const options = { connection: { url: redis.url }, queueName: other.queue.name, queuePrefix: other.queue.prefix };
+  const worker = createCallbackWorker(({ webhookId }) => void ids.push(webhookId), options);
+  await other.settled(await other.add({ gatewayReference: reference }));
+  await worker.close();
+  expect(ids).toEqual([formerId]);
+});
+
+test('jobs of another status or final amount have another id, under the same sequence too', () => {
+  const jobs = [
+    { status: 'failed', finalAmount: null },
+    { status: 'failed', finalAmount: amount },
+    { status: 'success', finalAmount: amount },
+    { status: 'success', finalAmount: { ...amount, value: '90' } },
+    { status: 'success', finalAmount: amount, sequence: 1 },
+    {},
+  ].map((fields) => jobData({ gatewayReference: reference, ...fields }));
+  const ids = jobs.map((job) => toDelivery(job, 1).webhookId);
+  expect(new Set(ids).size).toBe(jobs.length);
+  expect(ids.at(-1)).toBe(formerId);
+});
+
+test('the id that the operator is shown is the one that was delivered, also once only the memory of it is left', async () => {
+  await using stored = createStoredCallbacks(redis.url);
+  const ledger = createLedger(stored);
+  const gatewayReference = await stored.store({ status: 'failed', amount: '99.50' });
+  const job = await stored.take();
+  const { webhookId } = toDelivery(job.data, 1);
+  expect((await ledger.find(gatewayReference))?.callback.webhookId).toBe(webhookId);
+  await job.moveToCompleted({ at: Date.now(), status: 200, ms: 12, attempt: 1 }, 'token', false);
+  await stored.redis.del(`${stored.queue.base}:${job.id}`);
+  expect((await ledger.find(gatewayReference))?.callback).toMatchObject({ webhookId, body: null });
+});
+
+test('the memory of a job of a former version shows the former id', async () => {
+  await using stored = createStoredCallbacks(redis.url);
+  const redisClient = new Redis(redis.url);
+  await stored.store({ reference });
+  const [key = ''] = await redisClient.keys(`${stored.queue.base}/c:*`);
+  const claim = (await redisClient.get(key)) ?? '';
+  const [nonce = ''] = claim.split(',');
+  expect(isFormerNonce(nonce)).toBe(false);
+  expect(isFormerNonce(createNonce(true))).toBe(true);
+  await redisClient.set(key, claim.replace(nonce, createNonce(true)), 'KEEPTTL');
+  redisClient.disconnect();
+  expect((await createLedger(stored).find(reference))?.callback.webhookId).toBe(formerId);
+});
