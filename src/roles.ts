@@ -172,11 +172,10 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
 }
 
 /** What `all` leaves out because it is not configured; asked for by name, the same is a configuration problem. */
-function noticesOf({ roles, brands, HANDLER_MODULE }: Config): string[] {
+function noticesOf({ roles, brands, HANDLER_MODULE, notices }: Config): readonly string[] {
   const delivers = HANDLER_MODULE !== undefined || [...brands.values()].some((brand) => brand.forwardUrl !== undefined);
-  return roles.has('work') && !delivers
-    ? ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own']
-    : [];
+  if (delivers || !roles.has('work')) return notices;
+  return ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own', ...notices];
 }
 
 /** Redis's settings and the spool's folder, in the log; nothing waits for it. */

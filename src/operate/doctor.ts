@@ -46,7 +46,12 @@ export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
     ...brands.map(async ({ name }) => [await checkGatewayKey(name, options.checkGatewayKey)]),
     ...(publicUrl === undefined ? [] : [checkPublicWay(publicUrl, brands[0]?.apiKeys[0], config)]),
   ]);
-  return checks.flat();
+  return [...config.notices.map(toCheck), ...checks.flat()];
+}
+
+function toCheck(notice: string): Check {
+  const fix = 'Most likely it is a typo. Where it is meant, nothing needs to be done.';
+  return { name: 'configuration', status: 'warning', detail: `${notice}.`, fix };
 }
 
 export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queues' | 'redis' | 'now'> {

@@ -59,7 +59,14 @@ export async function createOperator(deps: OperatorDeps) {
   const audit = createAudit({ redis, queue: shared, log });
   const actions = createActions({ redis, queues, ledger, quarantine, audit, graceMs: config.RECONCILE_GRACE, log });
   const reconciliation = createReconciliationOverview({ redis, queues });
-  const overview = createOverview({ redis, queues, queueState, reconciliation, spool });
+  const overview = createOverview({
+    redis,
+    queues,
+    queueState,
+    reconciliation,
+    spool,
+    notices: config.notices,
+  });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
   const claimKeeper = createClaimKeeper({ redis, queues, config, log });

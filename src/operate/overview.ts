@@ -16,6 +16,9 @@ export const forwardingSchema = z.object({
   paused: z.boolean(),
   breaker: z.enum(['closed', 'open', 'recovering']),
   openSince: time.nullable(),
+  undelivered: z.int().describe('Callbacks that wait, are being delivered, retried or held.'),
+  oldestUndelivered: time.nullable().describe('When the oldest of them came, or was replayed.'),
+  lastDelivered: time.nullable().describe('When something was delivered last; null where that is not known.'),
 });
 
 export const overviewSchema = z.object({
@@ -27,13 +30,19 @@ export const overviewSchema = z.object({
       retrying: z.int(),
       delivered: z.int(),
       failed: z.int(),
+      removed: z.int().describe('Taken out of the queue by somebody else before they were delivered.'),
     })
     .nullable(),
   oldestWaitingSeconds: z.number().nullable(),
+  oldestUndeliveredSeconds: z.number().nullable(),
+  notices: z.array(z.string()).describe('What is most likely a mistake in the configuration.'),
   quarantineEntries: z.int().nullable(),
   spool: z.object({ entries: z.int(), bytes: z.int(), bytesMax: z.int() }),
   forwarding: z.array(forwardingSchema).nullable(),
-  reconciliation: reconciliationSchema.omit({ sweeps: true, brands: true }).nullable(),
+  reconciliation: reconciliationSchema
+    .omit({ sweeps: true, brands: true })
+    .extend({ foundLastHour: z.int().describe('Callbacks that the sweeps of the last hour had to inject.') })
+    .nullable(),
 });
 
 export type Overview = z.infer<typeof overviewSchema>;
@@ -44,17 +53,28 @@ export interface OverviewDeps {
   readonly queueState: ReadQueueState;
   readonly reconciliation: ReadReconciliation;
   readonly spool: SpoolReader;
+  readonly notices: readonly string[];
+  readonly now?: () => number;
 }
 
-export function createOverview({ redis, queues, queueState, reconciliation, spool }: OverviewDeps) {
+const hourMs = 3_600_000;
+
+export function createOverview(deps: OverviewDeps) {
+  const { redis, queues, queueState, reconciliation, spool, notices, now = Date.now } = deps;
+
   async function forwarding(): Promise<Overview['forwarding']> {
+    const { brands } = await queueState();
     return Promise.all(
       [...queues.values()].map(async (queue) => {
         const { openSinceMs, ...rest } = await readForwarding(redis, queue);
+        const state = brands.find(({ brand }) => brand === queue.brand);
         return {
           brand: queue.brand,
           ...rest,
-          openSince: openSinceMs === undefined ? null : new Date(openSinceMs).toISOString(),
+          openSince: toTime(openSinceMs),
+          undelivered: state?.undelivered ?? 0,
+          oldestUndelivered: toTime(state?.oldestUndeliveredMs),
+          lastDelivered: toTime(state?.lastDeliveredMs),
         };
       }),
     );
@@ -75,6 +95,8 @@ export function createOverview({ redis, queues, queueState, reconciliation, spoo
       },
       jobs: queue?.jobs ?? null,
       oldestWaitingSeconds: queue?.oldestWaitingSeconds ?? null,
+      oldestUndeliveredSeconds: queue?.oldestUndeliveredSeconds ?? null,
+      notices: [...notices],
       quarantineEntries: queue?.quarantineEntries ?? null,
       spool: { entries, bytes, bytesMax },
       forwarding: flow,
@@ -85,9 +107,16 @@ export function createOverview({ redis, queues, queueState, reconciliation, spoo
               lastSuccess: sweeps.lastSuccess,
               pendingTooLong: sweeps.pendingTooLong,
               openExpectations: sweeps.openExpectations,
+              foundLastHour: sweeps.sweeps
+                .filter(({ startedAt }) => Date.parse(startedAt) > now() - hourMs)
+                .reduce((sum, { injected }) => sum + injected, 0),
             },
     };
   };
 }
 
 export type ReadOverview = ReturnType<typeof createOverview>;
+
+function toTime(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString();
+}

@@ -26,6 +26,7 @@ export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = D
   function show(state: QueueState): void {
     for (const [name, count] of Object.entries(state.jobs)) metrics.queueJobs.set({ state: name }, count);
     metrics.oldestWaitingSeconds.set(state.oldestWaitingSeconds);
+    metrics.oldestUndeliveredSeconds.set(state.oldestUndeliveredSeconds);
     metrics.quarantineEntries.set(state.quarantineEntries);
     const seconds = state.memory === undefined ? undefined : untilFull(state.memory);
     if (seconds === undefined) metrics.redisMemoryFullSeconds.remove();
@@ -48,7 +49,12 @@ export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = D
       log.debug({ event: 'metrics.queue_unread', err: error });
       metrics.redisUp.set(0);
       metrics.queueJobs.reset();
-      for (const gauge of [metrics.oldestWaitingSeconds, metrics.quarantineEntries, metrics.redisMemoryFullSeconds]) {
+      for (const gauge of [
+        metrics.oldestWaitingSeconds,
+        metrics.oldestUndeliveredSeconds,
+        metrics.quarantineEntries,
+        metrics.redisMemoryFullSeconds,
+      ]) {
         gauge.remove();
       }
     }

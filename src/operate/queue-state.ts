@@ -3,6 +3,8 @@
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
 import { isNotPermitted, type RedisConnection } from '../queue/connections.ts';
+import { oldestUndelivered } from '../queue/oldest-undelivered.ts';
+import { countRemoved } from '../queue/removed-jobs.ts';
 
 export interface QueueState {
   readonly jobs: {
@@ -12,13 +14,27 @@ export interface QueueState {
     /** Superseded ones among them. */
     readonly delivered: number;
     readonly failed: number;
+    /** Taken out of the queue by somebody else before they were delivered. */
+    readonly removed: number;
   };
   /** 0 where nothing waits. */
   readonly oldestWaitingSeconds: number;
+  /** Of what waits, is being delivered, retried or held; 0 where there is none. */
+  readonly oldestUndeliveredSeconds: number;
+  readonly brands: readonly BrandState[];
   readonly quarantineEntries: number;
   readonly pausedBrands: readonly string[];
   /** Undefined where the Redis user may not ask for it. */
   readonly memory: { readonly usedBytes: number; /** 0: no limit. */ readonly maxBytes: number } | undefined;
+}
+
+export interface BrandState {
+  readonly brand: string;
+  /** Waiting, being delivered, retried or held. */
+  readonly undelivered: number;
+  readonly oldestUndeliveredMs: number | undefined;
+  /** As far as it is known. */
+  readonly lastDeliveredMs: number | undefined;
 }
 
 const freshMs = 1_500;
@@ -35,10 +51,9 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
   async function read(): Promise<QueueState> {
     const [memory, brands] = await Promise.all([
       readMemory(redis),
-      Promise.all([...queues.values()].map(async (queue) => readBrand(redis, queue))),
+      Promise.all([...queues.values()].map(async (queue) => readBrand(redis, queue, now()))),
     ]);
     const sum = (name: keyof QueueState['jobs']) => brands.reduce((total, brand) => total + brand[name], 0);
-    const oldest = Math.min(...brands.map(({ oldestMs }) => oldestMs));
     return {
       jobs: {
         queued: sum('queued'),
@@ -46,12 +61,20 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
         retrying: sum('retrying'),
         delivered: sum('delivered'),
         failed: sum('failed'),
+        removed: sum('removed'),
       },
-      oldestWaitingSeconds: Number.isFinite(oldest) ? Math.max(0, (now() - oldest) / 1_000) : 0,
+      oldestWaitingSeconds: secondsSince(brands.map(({ oldestMs }) => oldestMs)),
+      oldestUndeliveredSeconds: secondsSince(brands.map(({ state }) => state.oldestUndeliveredMs ?? Infinity)),
+      brands: brands.map(({ state }) => state),
       quarantineEntries: brands.reduce((total, { quarantined }) => total + quarantined, 0),
       pausedBrands: brands.filter(({ isPaused }) => isPaused).map(({ brand }) => brand),
       memory,
     };
+  }
+
+  function secondsSince(times: readonly number[]): number {
+    const oldest = Math.min(...times);
+    return Number.isFinite(oldest) ? Math.max(0, (now() - oldest) / 1_000) : 0;
   }
 
   return async function queueState(): Promise<QueueState> {
@@ -77,9 +100,10 @@ const reply = z.tuple([
   z.number(),
   z.number(),
   z.number(),
+  z.string().nullable(),
 ]);
 
-async function readBrand(redis: RedisConnection, queue: BrandQueue) {
+async function readBrand(redis: RedisConnection, queue: BrandQueue, nowMs: number) {
   const { base, brand } = queue;
   const results = await redis
     .pipeline()
@@ -91,15 +115,24 @@ async function readBrand(redis: RedisConnection, queue: BrandQueue) {
     .zcard(`${base}:failed`)
     .zcard(keysOf.quarantine(queue))
     .hexists(`${base}:meta`, 'paused')
+    .hget(keysOf.followed(queue), 'at')
     .exec();
   const failure = results?.find(([error]) => error !== null)?.[0];
   if (failure) throw failure;
-  const [queued, oldestId, delivering, retrying, delivered, failed, quarantined, paused] = reply.parse(
+  const [queued, oldestId, delivering, retrying, delivered, failed, quarantined, paused, lastAt] = reply.parse(
     results?.map(([, value]) => value),
   );
   const oldestAt = oldestId === null ? null : await redis.hget(keysOf.job(queue, oldestId), 'timestamp');
   const oldestMs = oldestAt === null ? Infinity : Number(oldestAt);
-  return { brand, queued, delivering, retrying, delivered, failed, quarantined, isPaused: paused === 1, oldestMs };
+  const state: BrandState = {
+    brand,
+    undelivered: queued + delivering + retrying,
+    oldestUndeliveredMs: await oldestUndelivered(redis, queue, nowMs),
+    lastDeliveredMs: lastAt === null ? undefined : Number(lastAt),
+  };
+  const removed = await countRemoved(redis, queue);
+  const jobs = { queued, delivering, retrying, delivered, failed, removed };
+  return { brand, ...jobs, quarantined, isPaused: paused === 1, oldestMs, state };
 }
 
 async function readMemory(redis: RedisConnection): Promise<QueueState['memory']> {

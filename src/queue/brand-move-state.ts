@@ -36,6 +36,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   taken: 'apart',
   followed: 'apart',
   claimKeeper: 'apart',
+  oldestUndelivered: 'apart',
   inHand: 'apart',
   breaker: { kind: 'copy', key: keysOf.breaker },
   breakerFailures: { kind: 'copy', key: keysOf.breakerFailures },

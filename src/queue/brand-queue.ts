@@ -87,9 +87,11 @@ export const keysOf = {
   mover: ({ base }: BrandQueue) => `${base}/mover`,
   /** Set: ids of jobs that came from another brand and may still be there. */
   taken: ({ base }: BrandQueue, from: string) => `${base}/taken:${from}`,
+  /** JSON: since when the oldest undelivered callback waits, and when that was found (oldest-undelivered.ts). */
+  oldestUndelivered: ({ base }: BrandQueue) => `${base}/oldest`,
   /** Text: the process that keeps claims now (claim-keeper.ts). */
   claimKeeper: ({ base }: BrandQueue) => `${base}/keeper`,
-  /** Hash: `event`, how far BullMQ's stream of events was read for deliveries. */
+  /** Hash: `event`, how far BullMQ's stream of events was read for deliveries; `at`, when the last one was, in ms. */
   followed: ({ base }: BrandQueue) => `${base}/followed`,
   /** Sorted set: job id by when its lease ends, of jobs that a built-in worker has held for more than a moment. */
   inHand: ({ base }: BrandQueue) => `${base}/f`,

@@ -31,6 +31,12 @@ local function noteDelivered(base, jobId, at)
   if redis.call('EXISTS', base .. ':' .. jobId) == 0 then redis.call('ZREM', base .. '/r', jobId) end
 end
 
+-- When the last delivery was, for whoever asks since when there was none.
+local function noteLast(followed, atMs)
+  local before = tonumber(redis.call('HGET', followed, 'at') or 0)
+  if tonumber(atMs) > before then redis.call('HSET', followed, 'at', atMs) end
+end
+
 -- Its claim expects a job that is gone, no delivery is recorded, and no built-in worker has it in hand.
 local function isRemoved(base, inHand, now, jobId)
   if redis.call('EXISTS', base .. ':' .. jobId) == 1 then return false end

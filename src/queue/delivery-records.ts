@@ -55,7 +55,7 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
     const released = [...leased].filter((jobId) => !inHand.has(jobId));
     if (batch.length + held.length + released.length === 0) return;
     const fixed = [queue.base, nowMs, nowMs + leaseMs, batch.length, released.length];
-    await record([keysOf.inHand(queue)], [...fixed, ...batch.flat(), ...released, ...held]);
+    await record([keysOf.inHand(queue), keysOf.followed(queue)], [...fixed, ...batch.flat(), ...released, ...held]);
     delivered = delivered.slice(batch.length);
     leased = new Set(held);
   }

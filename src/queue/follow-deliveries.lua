@@ -50,6 +50,7 @@ for _, entry in ipairs(entries) do
     local jobId, returned = fields[4], fields[6]
     if returned ~= superseded then
       noteDelivered(base, jobId, toBase36(millisecondsOf(entry[1])))
+      noteLast(KEYS[1], millisecondsOf(entry[1]))
       -- What removed its job left it in the ledger.
       if redis.call('EXISTS', base .. ':' .. jobId) == 0 then
         for part = 9, #KEYS do redis.call('ZREM', KEYS[part], jobId) end

@@ -3,7 +3,7 @@
 
   A delivery is recorded whether the job is still there or not: it is a fact once the merchant has answered.
 
-  KEYS[1] in hand
+  KEYS[1] in hand  [2] followed
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] until when a lease holds, ms  [4] number of deliveries
        [5] number of jobs that are no longer in hand
        then per delivery: job id, time of delivery in base 36 ms; then the ids of the jobs no longer in hand, and of those in hand
@@ -19,4 +19,5 @@ for _ = 1, tonumber(ARGV[5]) do
   redis.call('ZREM', KEYS[1], ARGV[at])
 end
 for index = at + 1, #ARGV do redis.call('ZADD', KEYS[1], leaseEnds, ARGV[index]) end
+if tonumber(ARGV[4]) > 0 then noteLast(KEYS[2], now) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)

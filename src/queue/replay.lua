@@ -8,7 +8,7 @@
 
   KEYS[1] claim  [2] job  [3] job log  [4] wait  [5] delayed  [6] completed  [7] failed  [8] meta  [9] active
       [10] events  [11] marker
-  ARGV[1] job id
+  ARGV[1] job id  [2] now, ms
   Returns 'replayed', 'not-found', 'gone', 'removed', 'superseded' or 'in-progress'.
 ]]
 local job, jobId = KEYS[2], ARGV[1]
@@ -35,7 +35,7 @@ if returned then
 end
 redis.call('HINCRBY', job, 'attemptsBefore', tonumber(redis.call('HGET', job, 'atm') or 0))
 redis.call('HDEL', job, 'atm', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'processedOn', 'defa')
-redis.call('HSET', job, 'delay', 0)
+redis.call('HSET', job, 'delay', 0, 'replayedAt', ARGV[2])
 
 redis.call('LPUSH', KEYS[4], jobId)
 redis.call('XADD', KEYS[10], '*', 'event', 'waiting', 'jobId', jobId, 'prev', previous)

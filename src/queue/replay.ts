@@ -32,5 +32,5 @@ export async function replay(redis: RedisConnection, queue: BrandQueue, jobId: s
     keysOf.jobLog(queue, jobId),
     ...['wait', 'delayed', 'completed', 'failed', 'meta', 'active', 'events', 'marker'].map(bull),
   ];
-  return { kind: outcomeSchema.parse(await redis.eval(script, keys.length, ...keys, jobId)) };
+  return { kind: outcomeSchema.parse(await redis.eval(script, keys.length, ...keys, jobId, Date.now())) };
 }

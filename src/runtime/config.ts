@@ -8,6 +8,7 @@ import path from 'node:path';
 import { parseEnv } from 'node:util';
 import * as z from 'zod';
 import { addressesVariable } from './addresses.ts';
+import { brandNotices } from './brand-notices.ts';
 import { buildBrands, type Brand } from './brands.ts';
 import { brandNames } from './brand-values.ts';
 import { parseDurationMs } from './duration.ts';
@@ -33,6 +34,8 @@ export type Config = z.infer<typeof variables> & {
   readonly otel: OtelValues;
   /** True where `all` was asked for: then what is not configured is left out with a notice instead of refused. */
   readonly lenientRoles: boolean;
+  /** What is most likely a mistake, yet stops no start; one sentence each. */
+  readonly notices: readonly string[];
 };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -163,7 +166,10 @@ export function loadConfig(
   const apiKeysFile =
     values['PAYALO_API_KEYS'] === undefined ? undefined : environment['PAYALO_API_KEYS_FILE'] || undefined;
   const otel = otelValues(environment, checked);
-  return { config: { ...checked, roles, production, redis, brands, apiKeysFile, opsTokens, otel, lenientRoles } };
+  const notices = brandNotices(checked, brands);
+  return {
+    config: { ...checked, roles, production, redis, brands, apiKeysFile, opsTokens, otel, lenientRoles, notices },
+  };
 }
 
 /** Applies `X_FILE` and takes an empty string for unset. */

@@ -59,6 +59,10 @@ export function createMetrics() {
       'payalo_oldest_waiting_seconds',
       'Age of the oldest job that waits in the queue (from Redis).',
     ),
+    oldestUndeliveredSeconds: gauge(
+      'payalo_oldest_undelivered_seconds',
+      'Age of the oldest callback that waits, is retried or held, all brands (from Redis).',
+    ),
     spoolEntries: gauge('payalo_spool_entries', 'Callbacks in the spool of this process.'),
     spoolBytes: gauge('payalo_spool_bytes', 'Bytes in the spool of this process.'),
     redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),

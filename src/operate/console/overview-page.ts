@@ -7,6 +7,9 @@ import { barChart, lineChart } from './charts.ts';
 import { bytesOf, countOf, relativeTo, spanOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
 import { confirm } from './layout.ts';
+import { overviewLines } from './overview-lines.ts';
+
+const silentMs = 600_000;
 
 export interface OverviewView {
   readonly overview: Overview;
@@ -27,12 +30,20 @@ export interface Headline {
 export function overviewPage(view: OverviewView): Content {
   const { overview, rates, latest, nowMs, callbackUrl } = view;
   const { tone, title, detail } = headlineOf(overview, nowMs);
+  const received = rates && sumOf(rates.counts.received);
+  const lines = overviewLines({ overview, received, callbackUrl, nowMs });
   const isEmpty = overview.jobs !== null && latest.length === 0;
   return html`<section class="headline ${tone}" role="status">
       <h1>${title}</h1>
       <p>${detail}</p>
       ${forwardingForm(overview)}
     </section>
+    ${
+      lines.length > 0 &&
+      html`<ul class="card lines">
+        ${lines.map((line) => html`<li>${line}</li>`)}
+      </ul>`
+    }
     ${isEmpty ? firstSteps(callbackUrl) : ''} ${tiles(view)}
     ${
       rates !== undefined &&
@@ -96,6 +107,8 @@ export function headlineOf(overview: Overview, nowMs: number): Headline {
       detail: `The oldest callback has waited ${spanOf((oldestWaitingSeconds ?? 0) * 1_000)}. Is a worker running, and is it fast enough?`,
     };
   }
+  const silent = silentSince(overview, nowMs);
+  if (silent !== undefined) return silent;
   if (jobs.failed > 0) {
     return {
       tone: 'warn',
@@ -107,6 +120,23 @@ export function headlineOf(overview: Overview, nowMs: number): Headline {
     };
   }
   return { tone: 'good', title: 'All is well', detail: 'Callbacks are taken and delivered.' };
+}
+
+/** Callbacks wait or are retried, and none was delivered since before the oldest of them came. */
+function silentSince({ forwarding }: Overview, nowMs: number): Headline | undefined {
+  const silent = forwarding?.find(
+    ({ oldestUndelivered, lastDelivered }) =>
+      oldestUndelivered !== null &&
+      nowMs - Date.parse(oldestUndelivered) > silentMs &&
+      (lastDelivered === null || lastDelivered < oldestUndelivered),
+  );
+  if (silent === undefined) return undefined;
+  const name = forwarding?.length === 1 ? 'the merchant' : silent.brand;
+  return {
+    tone: 'bad',
+    title: `Nothing arrives at ${name}`,
+    detail: 'Callbacks are taken and kept, and none of them is delivered. Look at what the endpoint answers.',
+  };
 }
 
 function ofBrand({ forwarding }: Overview, brand: string): string {
@@ -138,6 +168,7 @@ function tiles({ overview, rates, nowMs }: OverviewView): Html {
       '/callbacks?state=queued',
     )}
     ${tile('To be retried', jobs && countOf(jobs.retrying), 'by schedule', '/callbacks?state=retrying', jobs && jobs.retrying > 0 ? 'warn' : '')}
+    ${jobs !== null && jobs.removed > 0 && tile('Removed', countOf(jobs.removed), 'not delivered', '/callbacks?state=removed', 'bad')}
     ${tile('Failed', jobs && countOf(jobs.failed), 'kept for you', '/callbacks?state=failed', jobs && jobs.failed > 0 ? 'bad' : '')}
     ${tile('Quarantine', quarantineEntries === null ? null : countOf(quarantineEntries), 'to look at', '/quarantine', quarantineEntries ? 'warn' : '')}
     ${tile('Spool', countOf(spool.entries), `${bytesOf(spool.bytes)} of ${bytesOf(spool.bytesMax)}`, '/callbacks?state=spooled', spool.entries > 0 ? 'warn' : '')}
