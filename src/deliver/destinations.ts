@@ -2,7 +2,7 @@
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Attempt } from './attempt.ts';
-import { createHandlerPool, handlerThreadsMax } from './handler-pool.ts';
+import { createHandlerPool, handlerProcessesMax } from './handler-pool.ts';
 import { createHttpAttempt } from './http-attempt.ts';
 
 export interface Destinations {
@@ -49,9 +49,10 @@ function httpDestinations(config: Config, now: () => number): Destinations {
 
 function handlerDestinations(config: Config, module: string, log: Log): Destinations {
   const pool = createHandlerPool({ module, timeoutMs: config.FORWARD_TIMEOUT, log });
+  const attempt: Attempt = async (delivery, stop) => pool.attempt(delivery, stop);
   return {
-    attempts: new Map([...config.brands.keys()].map((name) => [name, pool.attempt])),
-    concurrency: Math.min(config.FORWARD_CONCURRENCY, handlerThreadsMax),
+    attempts: new Map([...config.brands.keys()].map((name) => [name, attempt])),
+    concurrency: Math.min(config.FORWARD_CONCURRENCY, handlerProcessesMax),
     canBeDown: false,
     check: async () => pool.check(),
     close: async () => pool.close(),

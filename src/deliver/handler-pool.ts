@@ -1,17 +1,17 @@
-// Attempts at a merchant's HANDLER_MODULE, in threads of their own, so that nothing it does can hold up the listeners:
-// a handler that hangs, `while (true) {}` included, is ended at FORWARD_TIMEOUT and costs one attempt.
+// Attempts at a merchant's HANDLER_MODULE, in processes of their own, so that nothing it does can harm the service or
+// another callback: one that hangs, exits, fills its memory or is killed costs the attempt in which it did so.
 //
-// A thread takes one callback at a time; threads are started when they are needed and kept. `check` imports the module
+// A process takes one callback at a time; processes are started when they are needed and kept. `check` imports the module
 // once and throws ConfigError where that cannot work, so that a broken module stops the start.
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
-import type { Log } from '../runtime/log.ts';
-import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
-import { threadReply, type ThreadReply, type ThreadRequest } from './handler-thread.ts';
 import { ConfigError } from '../runtime/config-error.ts';
+import type { Log } from '../runtime/log.ts';
+import type { AttemptResult, Delivery } from './attempt.ts';
+import { memoryBytesOf, startHandlerChild, type HandlerChild, type Word } from './handler-child.ts';
 
 export interface HandlerPoolOptions {
   /** HANDLER_MODULE: a path relative to the working folder, or the name of a package installed there. */
@@ -21,10 +21,159 @@ export interface HandlerPoolOptions {
   readonly importTimeoutMs?: number;
 }
 
-/** A thread costs memory (some 10 MB); handlers mostly wait, and one that needs more can be a worker of its own. */
-export const handlerThreadsMax = 8;
-/** From the abort signal to the end of the thread: for handlers that clean up. */
+/** A process costs memory (some 25 MB); handlers mostly wait, and one that needs more can be a worker of its own. */
+export const handlerProcessesMax = 8;
+/** From the abort signal to the end of the process: for handlers that clean up. */
 const abortGraceMs = 250;
+/** A process that does not even begin is busy with what an earlier callback left behind. */
+const beginMsMax = 2_000;
+/** What one process may take, and at most half of what the container has. */
+const memoryBytesMaxDefault = 1_073_741_824;
+const memoryLookMs = 250;
+/** The heap has that limit itself; Node and buffers come on top. */
+const heapShareMargin = 1.25;
+
+type Ended = Extract<Word, { kind: 'ended' }>;
+
+export function createHandlerPool(options: HandlerPoolOptions) {
+  const { module, timeoutMs, log, importTimeoutMs = 30_000 } = options;
+  const idle: HandlerChild[] = [];
+  const all = new Set<HandlerChild>();
+  const memoryBytesMax = Math.min(memoryBytesMaxDefault, (process.constrainedMemory() || Infinity) / 2);
+  const watch = setInterval(endGreedy, memoryLookMs).unref();
+
+  async function start(): Promise<HandlerChild> {
+    const child = startHandlerChild(moduleUrlOf(module), memoryBytesMax);
+    all.add(child);
+    const word = await listen(child, importTimeoutMs);
+    if (word.kind === 'ready') return child;
+    child.kill('ended');
+    all.delete(child);
+    throw unusable(module, reasonFrom(word));
+  }
+
+  /** Between two callbacks nobody else would tell of its end. */
+  function release(child: HandlerChild): void {
+    if (!child.isAlive()) return void all.delete(child);
+    idle.push(child);
+    child.onWord((word) => {
+      if (word.kind !== 'ended') return;
+      all.delete(child);
+      const index = idle.indexOf(child);
+      if (index >= 0) idle.splice(index, 1);
+      log.warn({ event: 'handler.process_ended', error: word.error });
+    });
+  }
+
+  /** What is outside of the JavaScript heap has no limit of its own. */
+  function endGreedy(): void {
+    for (const child of all) {
+      if (memoryBytesOf(child.pid) > memoryBytesMax * heapShareMargin) child.kill('it takes too much memory');
+    }
+  }
+
+  return {
+    /**
+     * A process that ends in the middle of a callback may have been ended by what an earlier one left behind (a timer,
+     * a rejection). Whose fault it is shows in a process that had no earlier one.
+     */
+    async attempt(delivery: Delivery, stop: AbortSignal): Promise<AttemptResult> {
+      const used = idle.pop();
+      if (used !== undefined) {
+        const result = await run({
+          child: used,
+          delivery,
+          stop,
+          timeoutMs,
+          beginWithinMs: Math.min(beginMsMax, timeoutMs / 2),
+        });
+        release(used);
+        if (result.kind !== 'ended') return result;
+      }
+      if (stop.aborted) return { kind: 'aborted' };
+      const fresh = await start();
+      const result = await run({ child: fresh, delivery, stop, timeoutMs });
+      release(fresh);
+      return result.kind === 'ended' ? { kind: 'error', error: result.error } : result;
+    },
+    /** Throws ConfigError. */
+    async check(): Promise<void> {
+      release(await start());
+    },
+    async close(): Promise<void> {
+      clearInterval(watch);
+      await Promise.all([...all].map(async (child) => child.close()));
+    },
+  };
+}
+
+interface Run {
+  readonly child: HandlerChild;
+  readonly delivery: Delivery;
+  readonly stop: AbortSignal;
+  readonly timeoutMs: number;
+  readonly beginWithinMs?: number;
+}
+
+/** `ended`: the process ended by itself, without an outcome. */
+async function run({ child, delivery, stop, timeoutMs, beginWithinMs: beginMs }: Run): Promise<AttemptResult | Ended> {
+  const id = randomUUID();
+  let over: 'timeout' | 'stop' | undefined;
+  let ending: NodeJS.Timeout | undefined;
+  const breakOff = (why: 'timeout' | 'stop') => {
+    if (over !== undefined) return;
+    over = why;
+    child.say({ kind: 'abort' });
+    ending = setTimeout(() => child.kill('ended'), abortGraceMs);
+  };
+  const onStop = () => breakOff('stop');
+  const timer = setTimeout(breakOff, timeoutMs, 'timeout');
+  const beginning = beginMs === undefined ? undefined : setTimeout(() => child.kill('it is busy'), beginMs);
+  stop.addEventListener('abort', onStop);
+  const said = outcomeOf(child, id, () => clearTimeout(beginning));
+  child.say({ kind: 'handle', id, delivery });
+  if (stop.aborted) onStop();
+  const word = await said;
+  for (const pending of [timer, beginning, ending]) clearTimeout(pending);
+  stop.removeEventListener('abort', onStop);
+  return toResult(word, over);
+}
+
+/** The child's next word, which is its end where none comes in time. */
+async function listen(child: HandlerChild, withinMs: number): Promise<Word> {
+  const { promise, resolve } = Promise.withResolvers<Word>();
+  const timer = setTimeout(() => child.kill(`took over ${withinMs} ms`), withinMs);
+  child.onWord(resolve);
+  return promise.finally(() => clearTimeout(timer));
+}
+
+type Outcome = Extract<Word, { kind: 'returned' | 'threw' }> | Ended;
+
+/** Only what carries the attempt's own id is its outcome. */
+async function outcomeOf(child: HandlerChild, id: string, onBegun: () => void): Promise<Outcome> {
+  const { promise, resolve } = Promise.withResolvers<Outcome>();
+  child.onWord((word) => {
+    if (word.kind === 'ended') resolve(word);
+    else if (!('id' in word) || word.id !== id) return;
+    else if (word.kind === 'begun') onBegun();
+    else resolve(word);
+  });
+  return promise;
+}
+
+function toResult(word: Outcome, over: 'timeout' | 'stop' | undefined): AttemptResult | Ended {
+  if (word.kind === 'returned') return { kind: 'returned' };
+  if (over === 'stop') return { kind: 'aborted' };
+  if (over === 'timeout') return { kind: 'error', error: 'timeout' };
+  if (word.kind === 'ended') return word;
+  const { permanent, error, answer } = word;
+  return { kind: permanent ? 'permanent' : 'error', error, answer };
+}
+
+function reasonFrom(word: Word): string {
+  if (word.kind === 'unusable') return word.reason;
+  return word.kind === 'ended' ? `importing it ${word.error}` : `it said ${word.kind}`;
+}
 
 function unusable(module: string, reason: string): ConfigError {
   const message = `HANDLER_MODULE: ${module} cannot be used: ${reason.replaceAll(/\s+/g, ' ')}`;
@@ -44,132 +193,4 @@ function findPackage(name: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-interface Thread {
-  readonly worker: Worker;
-  /** Who waits for the thread's next word; it is told once. */
-  listener: ((word: ThreadReply | { readonly kind: 'died'; readonly error: string }) => void) | undefined;
-  alive: boolean;
-}
-
-export function createHandlerPool({ module, timeoutMs, log, importTimeoutMs = 30_000 }: HandlerPoolOptions) {
-  const idle: Thread[] = [];
-  const all = new Set<Thread>();
-
-  async function startThread(): Promise<Thread> {
-    const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./handler-thread.${ending}`, import.meta.url), {
-      workerData: { moduleUrl: moduleUrlOf(module) },
-    });
-    const thread: Thread = { worker, listener: undefined, alive: true };
-    all.add(thread);
-    worker.on('message', (message: unknown) => tell(thread, threadReply.parse(message)));
-    const onDeath = (error: string) => {
-      // Between two callbacks nobody else would tell.
-      if (thread.alive && thread.listener === undefined) log.warn({ event: 'handler.thread_died', error });
-      die(thread, error);
-    };
-    worker.on('error', (error: unknown) => onDeath(error instanceof Error ? error.name : 'unknown'));
-    worker.on('exit', () => onDeath('exited'));
-    const word = await listen(thread, importTimeoutMs);
-    if (word.kind === 'ready') return thread;
-    await end(thread);
-    throw unusable(module, reasonFrom(word));
-  }
-
-  function die(thread: Thread, error: string): void {
-    if (!thread.alive) return;
-    thread.alive = false;
-    all.delete(thread);
-    const index = idle.indexOf(thread);
-    if (index >= 0) idle.splice(index, 1);
-    tell(thread, { kind: 'died', error });
-  }
-
-  async function end(thread: Thread): Promise<void> {
-    die(thread, 'ended');
-    await thread.worker.terminate();
-  }
-
-  const attempt: Attempt = async (delivery, stop) => {
-    const thread = idle.pop() ?? (await startThread());
-    const result = await run(thread, delivery, stop);
-    if (thread.alive) idle.push(thread);
-    return result;
-  };
-
-  async function run(thread: Thread, delivery: Delivery, stop: AbortSignal): Promise<AttemptResult> {
-    let over: 'timeout' | 'stop' | undefined;
-    let ending: NodeJS.Timeout | undefined;
-    const breakOff = (why: 'timeout' | 'stop') => {
-      if (over !== undefined) return;
-      over = why;
-      post(thread, { kind: 'abort' });
-      ending = setTimeout(() => void end(thread), abortGraceMs);
-    };
-    const onStop = () => breakOff('stop');
-    const timer = setTimeout(breakOff, timeoutMs, 'timeout');
-    stop.addEventListener('abort', onStop);
-    const word = listen(thread);
-    post(thread, { kind: 'handle', delivery });
-    if (stop.aborted) onStop();
-    const said = await word;
-    clearTimeout(timer);
-    clearTimeout(ending);
-    stop.removeEventListener('abort', onStop);
-    return toResult(said, over);
-  }
-
-  return {
-    attempt,
-    /** Throws ConfigError. */
-    async check(): Promise<void> {
-      idle.push(await startThread());
-    },
-    async close(): Promise<void> {
-      await Promise.all([...all].map(end));
-    },
-  };
-}
-
-type Word = Parameters<NonNullable<Thread['listener']>>[0];
-
-function post(thread: Thread, request: ThreadRequest): void {
-  thread.worker.postMessage(request, []);
-}
-
-function tell(thread: Thread, word: Word): void {
-  const { listener } = thread;
-  thread.listener = undefined;
-  listener?.(word);
-}
-
-async function listen(thread: Thread, withinMs?: number): Promise<Word> {
-  return new Promise((resolve) => {
-    const timer =
-      withinMs === undefined
-        ? undefined
-        : setTimeout(() => tell(thread, { kind: 'died', error: `took over ${withinMs} ms` }), withinMs);
-    thread.listener = (word) => {
-      clearTimeout(timer);
-      resolve(word);
-    };
-  });
-}
-
-function reasonFrom(word: Word): string {
-  if (word.kind === 'unusable') return word.reason;
-  return word.kind === 'died' ? `importing it ${word.error}` : `its thread said ${word.kind}`;
-}
-
-function toResult(word: Word, over: 'timeout' | 'stop' | undefined): AttemptResult {
-  if (word.kind === 'returned') return { kind: 'returned' };
-  if (over === 'stop') return { kind: 'aborted' };
-  if (over === 'timeout') return { kind: 'error', error: 'timeout' };
-  if (word.kind === 'threw') {
-    const { permanent, error, answer } = word;
-    return { kind: permanent ? 'permanent' : 'error', error, answer };
-  }
-  return { kind: 'error', error: word.kind === 'died' ? `thread ${word.error}` : 'unknown' };
 }

@@ -1,4 +1,4 @@
-// HANDLER_MODULE: a merchant's function, in threads of its own.
+// HANDLER_MODULE: a merchant's function, in processes of its own.
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -65,7 +65,7 @@ test('is called with the job, the exact decimals, the raw body and the ids, and 
   });
 });
 
-test('throwing is retried, also in the thread that threw before; a PermanentError fails at once', async () => {
+test('throwing is retried, also in the process that threw before; a PermanentError fails at once', async () => {
   const module = await moduleOf(
     `export default async ({ gatewayReference, attempt }) => {
       if (gatewayReference === 'hopeless') throw Object.assign(new Error('no such order'), { code: 'PERMANENT_FAILURE' });
@@ -89,11 +89,11 @@ test('throwing is retried, also in the thread that threw before; a PermanentErro
 test.for([
   ['while (true) {}', 'for (;;) {}', 'timeout'],
   ['a promise that never settles', 'await new Promise(() => {})', 'timeout'],
-  ['process.exit', 'process.exit(0)', 'thread exited'],
+  ['process.exit', 'process.exit(0)', 'exited with 0'],
   [
     'an error outside of any promise',
     'setTimeout(() => { throw new RangeError("later") }); await new Promise(() => {})',
-    'thread RangeError',
+    'RangeError',
   ],
 ] as const)('%s costs one attempt and nothing else', async ([, trouble, error]) => {
   const module = await moduleOf(
@@ -112,7 +112,7 @@ test.for([
   expect(await rig.attemptsOf(done)).toMatchObject([{ attempt: 1, error }]);
 });
 
-test('its signal is aborted when the time is over, before its thread is ended', async () => {
+test('its signal is aborted when the time is over, before its process is ended', async () => {
   const module = await moduleOf(
     `export default ({ signal, attempt }) => new Promise((resolve, reject) => {
     if (attempt > 1) return resolve();

@@ -1,0 +1,122 @@
+// One process that runs HANDLER_MODULE, as this service sees it: lines to it and from it, and its end.
+//
+// Nothing that comes from it is trusted: a line that is no reply is ignored, one that never ends is cut, and who says too
+// much is ended. Nothing here throws, whatever the process does.
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { childReply, type ChildReply, type ChildRequest } from './handler-process.ts';
+
+export type Word = ChildReply | { readonly kind: 'ended'; readonly error: string };
+
+export interface HandlerChild {
+  /** Undefined where it could not be started; then it has ended already. */
+  readonly pid: number | undefined;
+  say(request: ChildRequest): void;
+  /** Replaces the listener. Its last word is `ended`, and that comes always. */
+  onWord(listener: (word: Word) => void): void;
+  isAlive(): boolean;
+  /** Ends it at once; `error` is its last word. */
+  kill(error: string): void;
+  /** The same, and resolves when it is gone. */
+  close(): Promise<void>;
+}
+
+/** A reply is at most some 7 KB: 1 KB of the handler's error, each byte escaped. */
+const lineCharactersMax = 16_384;
+/** Of what is no reply. A handler has no business on this socket; one that floods it would keep us busy. */
+const strayCharactersMax = 1_048_576;
+const pageBytes = 4_096;
+
+export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): HandlerChild {
+  const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const script = fileURLToPath(new URL(`./handler-process.${ending}`, import.meta.url));
+  const heap = `--max-old-space-size=${Math.floor(memoryBytesMax / 1_048_576)}`;
+  const flags = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
+  const child = spawn(process.execPath, [...flags, heap, script, '--handler-module', moduleUrl], {
+    // A group of its own: a Ctrl-C in the terminal must not end it before its callback is finished.
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'],
+  });
+  child.unref();
+  const { promise: gone, resolve: goneNow } = Promise.withResolvers<void>();
+  let alive = true;
+  let failure: string | undefined;
+  let listener: ((word: Word) => void) | undefined;
+  let stray = 0;
+
+  function end(error: string): void {
+    if (!alive) return;
+    alive = false;
+    child.kill('SIGKILL');
+    listener?.({ kind: 'ended', error });
+  }
+
+  function take(line: string): void {
+    const reply = childReply.safeParse(parseJson(line));
+    if (reply.success && reply.data.kind === 'failed') failure = reply.data.error;
+    else if (reply.success) return listener?.(reply.data);
+    stray += line.length + 1;
+    if (stray > strayCharactersMax) end('it floods its channel');
+  }
+
+  child.on('error', (error) => {
+    end(`it cannot be started: ${error.message}`);
+    if (child.pid === undefined) goneNow();
+  });
+  child.on('exit', (code, signal) => {
+    end(failure ?? (signal === null ? `exited with ${code}` : `ended by ${signal}`));
+    goneNow();
+  });
+  const [, , , channel, lifeline] = child.stdio;
+  for (const pipe of [channel, lifeline]) pipe?.on('error', () => undefined);
+  if (channel instanceof Duplex) readLines(channel, take);
+
+  return {
+    pid: child.pid,
+    say(request) {
+      if (channel instanceof Duplex && channel.writable) channel.write(`${JSON.stringify(request)}\n`);
+    },
+    onWord(next) {
+      listener = next;
+    },
+    isAlive: () => alive,
+    kill: end,
+    async close() {
+      end('ended');
+      await gone;
+    },
+  };
+}
+
+function readLines(channel: Duplex, take: (line: string) => void): void {
+  let rest = '';
+  channel.setEncoding('utf8');
+  channel.on('data', (chunk) => {
+    const lines = (rest + String(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) take(line);
+    if (rest.length <= lineCharactersMax) return;
+    take(rest); // no reply is as long
+    rest = '';
+  });
+}
+
+/** 0 where the system does not tell. */
+export function memoryBytesOf(pid: number | undefined): number {
+  try {
+    const [, residentPages] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ');
+    return Number(residentPages) * pageBytes;
+  } catch {
+    return 0;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
