@@ -19,6 +19,7 @@ import { createReconciliation } from './reconcile/reconciliation.ts';
 import type { Config } from './runtime/config.ts';
 import type { Log } from './runtime/log.ts';
 import type { Metrics } from './runtime/metrics.ts';
+import { createNameLookups } from './runtime/name-lookups.ts';
 import { createTracing } from './runtime/tracing.ts';
 
 export interface Service {
@@ -35,6 +36,8 @@ const closeShare = 0.2;
 const reconcileStopMs = 2_000;
 /** A Redis that is not there by then is a finding of its own. */
 const startCheckAfterMs = 10_000;
+/** A merchant and a gateway, each perhaps behind a proxy. */
+const hostsPerBrand = 4;
 /** Kept of SHUTDOWN_TIMEOUT for closing what is left. */
 const stopMarginMs = 500;
 
@@ -103,7 +106,9 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
 
   // Before any listener: a handler module that cannot be used stops the start.
-  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics, tracing }) : undefined;
+  const names = createNameLookups({ namesMax: config.brands.size * hostsPerBrand, log });
+  const { lookup } = names;
+  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics, tracing, lookup }) : undefined;
   await delivery?.check();
 
   const receiver = config.roles.has('receive')
@@ -140,7 +145,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   void checkOnceConnected(config, operateRedis, log);
   for (const notice of noticesOf(config)) log.warn({ event: 'service.notice', notice });
   const reconciliation = config.roles.has('reconcile')
-    ? createReconciliation({ config, log, metrics, redis: connect('reconcile'), intake })
+    ? createReconciliation({ config, log, metrics, redis: connect('reconcile'), intake, lookup })
     : undefined;
   const begin = async () => {
     await delivery?.start();
@@ -166,6 +171,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       await operator.close();
       await spool.close();
       for (const connection of connections) connection.disconnect();
+      names.close();
       await tracing?.stop(Math.max(leftMs(), stopMarginMs / 2));
     },
   };

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { brandQueue } from '../queue/brand-queue.ts';
 import { createRedis, type RedisConnection } from '../queue/connections.ts';
 import type { Config } from '../runtime/config.ts';
+import type { Egress } from '../runtime/http-pool.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Tracing } from '../runtime/tracing.ts';
@@ -17,7 +18,7 @@ import { createDestinations } from './destinations.ts';
 import { createSlots } from './slots.ts';
 import { tracedAttempt } from './traced-attempt.ts';
 
-export interface DeliveryDependencies {
+export interface DeliveryDependencies extends Pick<Egress, 'lookup'> {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -36,8 +37,10 @@ const giveBackMs = 1_000;
 export function createDelivery(dependencies: DeliveryDependencies) {
   const { config, log, metrics, tracing } = dependencies;
   const { now = Date.now, random = Math.random, breakerSettings = defaultBreakerSettings } = dependencies;
-  const destinations = createDestinations(config, log, now);
-  const slots = createSlots(destinations.concurrency, [...destinations.attempts.keys()]);
+  const destinations = createDestinations(config, log, now, dependencies.lookup);
+  const brands = [...destinations.attempts.keys()];
+  // Each brand has a slot of its own, or one whose merchant hangs would hold up the others.
+  const slots = createSlots(Math.max(destinations.concurrency, brands.length), brands);
   const stopping = new AbortController();
   let redis: RedisConnection | undefined;
   let workers: ReturnType<typeof startBrandWorker>[] = [];
@@ -52,6 +55,9 @@ export function createDelivery(dependencies: DeliveryDependencies) {
     async start(): Promise<void> {
       await check();
       tellReservedHeaders(config, log);
+      if (config.FORWARD_CONCURRENCY < brands.length) {
+        log.warn({ event: 'delivery.concurrency_raised', configured: config.FORWARD_CONCURRENCY, to: brands.length });
+      }
       if (destinations.attempts.size === 0) return;
       const connection = createRedis(config.redis, { kind: 'worker' }, 'deliver', log);
       redis = connection;

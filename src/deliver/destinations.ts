@@ -1,5 +1,6 @@
 // Where callbacks are delivered: each brand's FORWARD_URL, or HANDLER_MODULE for all of them.
 import type { Config } from '../runtime/config.ts';
+import type { Egress } from '../runtime/http-pool.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Attempt } from './attempt.ts';
 import { createHandlerPool, handlerProcessesMax } from './handler-pool.ts';
@@ -17,13 +18,18 @@ export interface Destinations {
   close(): Promise<void>;
 }
 
-export function createDestinations(config: Config, log: Log, now: () => number): Destinations {
+export function createDestinations(
+  config: Config,
+  log: Log,
+  now: () => number,
+  lookup?: Egress['lookup'],
+): Destinations {
   return config.HANDLER_MODULE === undefined
-    ? httpDestinations(config, now)
+    ? httpDestinations(config, now, lookup)
     : handlerDestinations(config, config.HANDLER_MODULE, log);
 }
 
-function httpDestinations(config: Config, now: () => number): Destinations {
+function httpDestinations(config: Config, now: () => number, lookup: Egress['lookup']): Destinations {
   const opened = [...config.brands.values()].flatMap((brand) => {
     if (brand.forwardUrl === undefined) return [];
     const http = createHttpAttempt({
@@ -31,6 +37,7 @@ function httpDestinations(config: Config, now: () => number): Destinations {
       timeoutMs: config.FORWARD_TIMEOUT,
       connectionsMax: config.FORWARD_CONCURRENCY,
       proxies: config,
+      lookup,
       brand,
       now,
     });

@@ -1,14 +1,14 @@
 // FORWARD_CONCURRENCY: how many deliveries this process has in flight at once, over all brands together.
 //
-// Half of the slots are divided among the brands and kept for them; the other half goes to whoever comes first. So a
-// brand whose merchant hangs cannot hold all of them, and a brand that is alone in having work can use most of them.
+// Half of the slots are divided among the brands and kept for them, at least one each; the others go to whoever comes
+// first. So a brand whose merchant hangs cannot hold all of them, and a brand that is alone in having work can use most.
 
 export type Release = () => void;
 
 export type Slots = ReturnType<typeof createSlots>;
 
 export function createSlots(limit: number, names: readonly string[]) {
-  const own = names.length <= 1 ? limit : Math.floor(limit / (2 * names.length));
+  const own = names.length <= 1 ? limit : slotsKept(limit, names.length);
   const common = limit - own * names.length;
   const inFlight = new Map(names.map((name) => [name, 0]));
   const waiting: { name: string; resolve: (release: Release | undefined) => void }[] = [];
@@ -50,4 +50,10 @@ export function createSlots(limit: number, names: readonly string[]) {
       for (const waiter of waiting.splice(0)) waiter.resolve(undefined);
     },
   };
+}
+
+/** Fewer slots than brands cannot be divided; createDelivery sees to it that there are enough. */
+function slotsKept(limit: number, brands: number): number {
+  if (limit < brands) return 0;
+  return Math.max(Math.floor(limit / (2 * brands)), 1);
 }

@@ -141,6 +141,11 @@ export function putIntoEnvironment(values: Readonly<Record<string, string>>): vo
   Object.assign(process.env, values);
 }
 
+/** For a child process: what this one has, and more. */
+export function childEnvironment(more: Environment): Environment {
+  return { ...process.env, ...more };
+}
+
 /** Validates the environment for the roles named on the command line (none: `all`). */
 export function loadConfig(
   environment: Environment,

@@ -146,6 +146,36 @@ test('one brand whose merchant is down does not hold up another', async () => {
   });
 });
 
+test.for([
+  ['4', 3],
+  ['1', 3],
+] as const)(
+  'with FORWARD_CONCURRENCY=%s and %i brands, merchants that hang do not hold up the one that does not',
+  async ([FORWARD_CONCURRENCY, number]) => {
+    const hanging = createMerchantSimulator();
+    const { url: hangingUrl } = await hanging.up();
+    hanging.always({ kind: 'hang' });
+    await using rig = await createRig(redis);
+    const others = Array.from({ length: number - 1 }, (_, index) => `hangs${index}`);
+    const urls = [...others.map((name) => `${name}=${hangingUrl}`), `fine=${rig.url}`];
+    const keys = [...others, 'fine'].map((name) => `${name}=key-of-brand-${name}-0123456789`);
+    const env = { FORWARD_URL: urls.join(','), PAYALO_API_KEYS: keys.join(','), FORWARD_TIMEOUT: '60s' };
+    await using brands = await createRig(redis, { env: { ...env, FORWARD_CONCURRENCY } });
+    const add = async (brand: string, count: number) => {
+      const { name, prefix } = brandQueue(brand, brands.config);
+      const bull = new Queue(name, { prefix, connection: brands.connection });
+      await Promise.all(Array.from({ length: count }, async () => addCallback(bull, { brand })));
+      await bull.close();
+    };
+    for (const brand of others) await add(brand, 10);
+    await brands.start();
+    await until(() => hanging.deliveries().length >= others.length);
+    await add('fine', 10);
+    await until(() => rig.merchant.uniqueIds().size === 10);
+    await hanging.down();
+  },
+);
+
 test('a pause outlasts a restart; intake goes on, and resuming delivers what waited and closes an open breaker', async () => {
   await using rig = await createRig(redis, { env: patient });
   await pauseForwarding(rig.connection, rig.queue);

@@ -19,6 +19,30 @@ test('a brand whose deliveries all hang leaves slots to the others', async () =>
   expect(await slots.take('fine')).toBeTypeOf('function');
 });
 
+test.for([
+  [4, 3],
+  [3, 3],
+  [5, 4],
+  [7, 2],
+  [50, 40],
+] as const)('of %i slots each of %i brands keeps one, whatever the others hold', async ([limit, number]) => {
+  const names = Array.from({ length: number }, (_, index) => `brand-${index}`);
+  for (const last of names) {
+    const slots = createSlots(limit, names);
+    let taken = 0;
+    // The others take as much as they can get, each in turn.
+    for (const name of names.filter((other) => other !== last)) {
+      for (let count = 0; count < slots.maxPerBrand; count += 1) {
+        void slots.take(name).then((release) => (taken += release === undefined ? 0 : 1));
+      }
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(taken).toBeLessThan(limit);
+    const first = await Promise.race([slots.take(last), new Promise((resolve) => setImmediate(resolve, 'none'))]);
+    expect(first).toBeTypeOf('function');
+  }
+});
+
 test('never gives out more than there are, never loses one, and serves everyone who waits', async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -29,24 +29,28 @@ async function startWork(rig: Rig, env: Record<string, string> = {}): Promise<Te
   });
 }
 
-test('SIGTERM in the middle of 60 deliveries: those in flight finish, the rest waits, each arrives exactly once', async () => {
-  await using rig = await createRig(redis);
-  rig.merchant.always(answer(200, { delayMs: 100 }));
-  await Promise.all(Array.from({ length: 60 }, async () => rig.add()));
-  await using first = await startWork(rig);
-  await until(() => rig.merchant.uniqueIds().size >= 15);
-  expect(await first.stop('SIGTERM')).toMatchObject({ code: 0 });
-  const { completed = 0, waiting, active } = await rig.bull.getJobCounts('completed', 'waiting', 'active');
-  expect(completed).toBeLessThan(60);
-  expect(completed).toBe(rig.merchant.deliveries().length);
-  expect({ waiting, active }).toEqual({ waiting: 60 - completed, active: 0 });
+test(
+  'SIGTERM in the middle of 60 deliveries: those in flight finish, the rest waits, each arrives exactly once',
+  { timeout: 90_000 },
+  async () => {
+    await using rig = await createRig(redis);
+    rig.merchant.always(answer(200, { delayMs: 100 }));
+    await Promise.all(Array.from({ length: 60 }, async () => rig.add()));
+    await using first = await startWork(rig);
+    await until(() => rig.merchant.uniqueIds().size >= 15);
+    expect(await first.stop('SIGTERM')).toMatchObject({ code: 0 });
+    const { completed = 0, waiting, active } = await rig.bull.getJobCounts('completed', 'waiting', 'active');
+    expect(completed).toBeLessThan(60);
+    expect(completed).toBe(rig.merchant.deliveries().length);
+    expect({ waiting, active }).toEqual({ waiting: 60 - completed, active: 0 });
 
-  await using second = await startWork(rig);
-  await until(async () => (await rig.bull.getCompletedCount()) === 60);
-  expect(rig.merchant.deliveries()).toHaveLength(60);
-  expect(rig.merchant.deliveries().every(({ headers }) => headers['payalo-attempt'] === '1')).toBe(true);
-  expect(await second.stop('SIGINT')).toMatchObject({ code: 0 });
-});
+    await using second = await startWork(rig);
+    await until(async () => (await rig.bull.getCompletedCount()) === 60);
+    expect(rig.merchant.deliveries()).toHaveLength(60);
+    expect(rig.merchant.deliveries().every(({ headers }) => headers['payalo-attempt'] === '1')).toBe(true);
+    expect(await second.stop('SIGINT')).toMatchObject({ code: 0 });
+  },
+);
 
 test('deliveries that do not end within the deadline go back to the queue uncounted', async () => {
   await using rig = await createRig(redis, { env: { FORWARD_TIMEOUT: '60s', FORWARD_CONCURRENCY: '10' } });

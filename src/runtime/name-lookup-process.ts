@@ -1,0 +1,40 @@
+// The process that looks up names for name-lookups.ts, and does nothing else: each question may block a thread of its
+// own for as long as the system's resolver waits. Ends with its parent, and at once, since a blocked thread would hold
+// an orderly exit.
+import dns from 'node:dns';
+import * as z from 'zod';
+
+export const lookupQuestion = z.object({
+  id: z.number(),
+  name: z.string(),
+  family: z.number(),
+  hints: z.number(),
+});
+export type LookupQuestion = z.infer<typeof lookupQuestion>;
+
+export const lookupReply = z.object({
+  id: z.number(),
+  /** What went wrong; then there are no addresses. */
+  code: z.string().optional(),
+  addresses: z.array(z.object({ address: z.string(), family: z.number() })),
+});
+export type LookupReply = z.infer<typeof lookupReply>;
+
+// Absent where a test or a tool merely imports this file.
+if (process.argv[2] === '--name-lookups') serve();
+
+function serve(): void {
+  process.on('disconnect', end);
+  process.on('message', (message) => {
+    const { id, name, family, hints } = lookupQuestion.parse(message);
+    dns.lookup(name, { all: true, family, hints }, (error, addresses) => {
+      const reply: LookupReply =
+        error === null ? { id, addresses } : { id, code: error.code ?? 'EAI_FAIL', addresses: [] };
+      process.send?.(reply, (failure: unknown) => failure !== null && end());
+    });
+  });
+}
+
+function end(): void {
+  process.kill(process.pid, 'SIGKILL');
+}

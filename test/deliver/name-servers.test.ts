@@ -1,0 +1,118 @@
+// A name server that does not answer is felt by the destination whose name it should know, and by nobody else.
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Queue } from 'bullmq';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { brandQueue } from '../../src/queue/brand-queue.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import { createNameLookups } from '../../src/runtime/name-lookups.ts';
+import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+import { addCallback } from './rig.ts';
+
+let redis: TestRedis;
+let dir: string;
+/**
+ * Replaces the system's resolver: a name below `silent.test` blocks one of the process's threads, as getaddrinfo does
+ * while its name server is silent; one below `shop.test` needs such a thread for a moment and is this machine.
+ */
+let resolver: string;
+
+beforeAll(async () => {
+  redis = await startRedis({ durable: false });
+  dir = await mkdtemp(path.join(tmpdir(), 'names-'));
+  const pipe = path.join(dir, 'never-written');
+  execFileSync('mkfifo', [pipe]);
+  resolver = path.join(dir, 'resolver.mjs');
+  await writeFile(
+    resolver,
+    `import dns from 'node:dns';
+     import fs from 'node:fs';
+     import { syncBuiltinESMExports } from 'node:module';
+     const real = dns.lookup;
+     dns.lookup = (name, options, done) => {
+       const callback = done ?? options;
+       if (name.endsWith('silent.test')) return void fs.open(${JSON.stringify(pipe)}, 'r', callback);
+       if (!name.endsWith('shop.test')) return real(name, options, done);
+       fs.stat('/', () => {
+         if (options.all) callback(null, [{ address: '127.0.0.1', family: 4 }]);
+         else callback(null, '127.0.0.1', 4);
+       });
+     };
+     syncBuiltinESMExports();`,
+  );
+});
+afterAll(async () => {
+  await redis.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+test.for([
+  ['one brand', ['a']],
+  ['nine brands', ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']],
+] as const)(
+  'with the name servers of %s silent, another brand gets all its callbacks, and its breaker stays closed',
+  async ([, silent]) => {
+    const healthy = createMerchantSimulator();
+    const { port } = await healthy.up();
+    const urls = [...silent.map((name) => `${name}=http://${name}.silent.test/`), `fine=http://pay.shop.test:${port}/`];
+    const keys = [...silent, 'fine'].map((name) => `${name}=key-of-brand-${name}-0123456789`);
+    const names = { QUEUE_NAME: `names-${silent.length}`, QUEUE_PREFIX: '{payalo}' };
+    await using service = await startService({
+      roles: ['work'],
+      nodeFlags: ['--import', resolver],
+      env: {
+        ...names,
+        REDIS_URL: redis.url,
+        PAYALO_API_KEYS: keys.join(','),
+        FORWARD_URL: urls.join(','),
+        FORWARD_TIMEOUT: '2s',
+      },
+    });
+    const { hostname: host, port: redisPort } = new URL(redis.url);
+    const add = async (brand: string, number: number) => {
+      const { name, prefix } = brandQueue(brand, names);
+      const bull = new Queue(name, { prefix, connection: { host, port: Number(redisPort) } });
+      for (let index = 0; index < number; index += 1) await addCallback(bull, { brand });
+      await bull.close();
+    };
+    for (const brand of silent) await add(brand, 60);
+    await until(() => service.logs.some(({ brand, error }) => brand === silent[0] && error === 'timeout'));
+    await add('fine', 10);
+    await until(() => healthy.uniqueIds().size === 10);
+    const opened = service.logs.filter(({ event }) => event === 'breaker.opened').map(({ brand }) => brand);
+    expect(opened).not.toContain('fine');
+    expect(
+      service.logs.filter(({ brand, verdict = 'delivered' }) => brand === 'fine' && verdict !== 'delivered'),
+    ).toEqual([]);
+    await healthy.down();
+  },
+);
+
+const silentLog = createLog({ level: 'silent' });
+
+test('the process that looks up names is started again when it has died, and ends with the service', async () => {
+  const names = createNameLookups({ namesMax: 4, log: silentLog });
+  const resolve = async (name: string) =>
+    new Promise((done) => names.lookup(name, { all: true }, (error, addresses) => done(error ?? addresses)));
+  expect(await resolve('127.0.0.1')).toEqual([{ address: '127.0.0.1', family: 4 }]);
+  const [pid = 0] = lookupProcesses();
+  process.kill(pid, 'SIGKILL');
+  await until(() => !lookupProcesses().includes(pid));
+  await until(async () => Array.isArray(await resolve('127.0.0.1')));
+  names.close();
+  await until(() => lookupProcesses().length === 0);
+});
+
+/** The children of this process that look up names. */
+function lookupProcesses(): number[] {
+  const listed = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' });
+  return listed
+    .split('\n')
+    .filter((line) => line.includes('name-lookup-process'))
+    .map((line) => Number(line.trim().split(' ')[0]));
+}
