@@ -36,7 +36,10 @@ export type Phase = 'closed' | 'open' | 'ramp';
  * What a failure means for the job: `counted` is an attempt spent; a `straggler` began before the breaker opened and a
  * `probe` found it still right to be open: neither is counted.
  */
-export type FailureVerdict = 'counted' | 'straggler' | 'probe';
+export type FailureVerdict =
+  | { readonly kind: 'counted' }
+  /** Not counted: it rests for so long, out of the way of callbacks that have not been tried. */
+  | { readonly kind: 'straggler' | 'probe'; readonly restMs: number };
 
 export type Breaker = ReturnType<typeof createBreaker>;
 
@@ -49,11 +52,20 @@ const failureMemoryMs = 600_000;
 const probeMarginMs = 2_000;
 
 const script = readFileSync(new URL('./breaker.lua', import.meta.url), 'utf8');
-const reply = z.tuple([z.enum(['closed', 'open', 'ramp']), z.number(), z.string()]);
+const reply = z.tuple([z.enum(['closed', 'open', 'ramp']), z.number(), z.string(), z.number(), z.number()]);
 
 export function createBreaker(dependencies: BreakerDependencies) {
   const { queue, redis, log, onPhase, settings, timeoutMs, concurrency } = dependencies;
-  const keys = [keysOf.breaker(queue), keysOf.breakerFailures(queue), `${queue.base}:meta`, `${queue.base}:limiter`];
+  const keys = [
+    keysOf.breaker(queue),
+    keysOf.breakerFailures(queue),
+    `${queue.base}:meta`,
+    `${queue.base}:limiter`,
+    keysOf.breakerResting(queue),
+    keysOf.breakerOwn(queue),
+    `${queue.base}:delayed`,
+    `${queue.base}:marker`,
+  ];
   const fixed = [
     concurrency,
     settings.failures,
@@ -64,22 +76,27 @@ export function createBreaker(dependencies: BreakerDependencies) {
   ];
   let phase: Phase | undefined;
   let failures = 0;
+  let resting = 0;
   let isKnown = true;
   let timer: NodeJS.Timeout | undefined;
 
-  async function run(operation: 'observe' | 'failure' | 'success', ...rest: (string | number)[]): Promise<string> {
+  async function run(
+    operation: 'observe' | 'failure' | 'success',
+    ...rest: (string | number)[]
+  ): Promise<FailureVerdict> {
     try {
       const answer = await redis.eval(script, keys.length, ...keys, operation, ...fixed, ...rest);
-      const [nextPhase, nextFailures, verdict] = reply.parse(answer);
+      const [nextPhase, nextFailures, verdict, restMs, nextResting] = reply.parse(answer);
       failures = nextFailures;
+      resting = nextResting;
       isKnown = true;
       enter(nextPhase);
-      return verdict;
+      return verdict === 'straggler' || verdict === 'probe' ? { kind: verdict, restMs } : { kind: 'counted' };
     } catch (error) {
       // Asked several times a second: said once.
       if (isKnown) log.warn({ event: 'breaker.unknown', brand: queue.brand, err: error });
       isKnown = false;
-      return 'counted';
+      return { kind: 'counted' };
     }
   }
 
@@ -95,7 +112,10 @@ export function createBreaker(dependencies: BreakerDependencies) {
   async function observe(): Promise<void> {
     await run('observe');
     if (timer !== undefined)
-      timer = setTimeout(() => void observe(), phase === 'closed' ? observeEveryMs : observeCloselyEveryMs);
+      timer = setTimeout(
+        () => void observe(),
+        phase === 'closed' && resting === 0 ? observeEveryMs : observeCloselyEveryMs,
+      );
   }
 
   return {
@@ -107,9 +127,8 @@ export function createBreaker(dependencies: BreakerDependencies) {
       timer = undefined;
     },
     /** `sinceMs`: for how long a worker has held the job. */
-    async failure(jobId: string, sinceMs: number): Promise<FailureVerdict> {
-      const verdict = await run('failure', jobId, Math.ceil(sinceMs));
-      return verdict === 'straggler' || verdict === 'probe' ? verdict : 'counted';
+    async failure(jobId: string, sinceMs: number, result: AttemptResult): Promise<FailureVerdict> {
+      return run('failure', jobId, Math.ceil(sinceMs), hasAnswered(result) ? 1 : 0);
     },
     async success(sinceMs: number): Promise<void> {
       if (phase === 'open' || phase === undefined || failures > 0) await run('success', '', Math.ceil(sinceMs));
@@ -121,4 +140,9 @@ export function createBreaker(dependencies: BreakerDependencies) {
 export function isOutage(result: AttemptResult): boolean {
   if (result.kind === 'answered') return result.status >= 500 || result.status === 429;
   return result.kind === 'error';
+}
+
+/** Whether the destination is there, only not well, and does not ask to be spared. */
+function hasAnswered(result: AttemptResult): boolean {
+  return result.kind === 'answered' && result.status !== 429 && result.retryAfter === undefined;
 }

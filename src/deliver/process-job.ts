@@ -12,7 +12,7 @@ import { jobSchema, type JobData } from '../queue/job.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
-import { isOutage, type Breaker } from './breaker.ts';
+import { isOutage, type Breaker, type FailureVerdict } from './breaker.ts';
 import type { Slots } from './slots.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
@@ -45,7 +45,10 @@ type Made = Exclude<AttemptResult, { kind: 'aborted' }>;
 
 type AttemptMade =
   | { readonly kind: 'counted'; readonly verdict: Verdict; readonly record: AttemptRecord }
-  | { readonly kind: 'aborted' | 'straggler' | 'probe' };
+  | { readonly kind: 'aborted' }
+  | Held;
+
+type Held = Exclude<FailureVerdict, { kind: 'counted' }>;
 
 /** How long a job rests after something of ours failed, so that it does not spin. */
 const restMs = 1_000;
@@ -84,11 +87,11 @@ export function createProcessor(dependencies: ProcessorDependencies) {
       case 'counted':
         return settle(job, token, made.verdict, made.record);
       case 'aborted':
-      case 'straggler':
         return putBack(() => job.moveToWait(token));
+      case 'straggler':
       case 'probe':
-        // To the end of the queue, so that the next probe is another callback: this one may be the trouble itself.
-        return putBack(() => job.moveToDelayed(now() + restMs, token));
+        // Out of the way of callbacks that have not been tried: this one may be the trouble itself.
+        return putBack(() => job.moveToDelayed(now() + made.restMs, token));
     }
   }
 
@@ -102,19 +105,19 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const verdict = verdictOf({ result, position: job.attemptsMade, scheduleMs, nowMs: now(), random: random() });
     const held = await heldBy(job, result, takenMs);
     report({ delivery, result, verdict, held: held !== undefined, ms });
-    if (held !== undefined) return { kind: held };
+    if (held !== undefined) return held;
     return { kind: 'counted', verdict, record: { attempt: delivery.attempt, at, ms, ...outcomeOf(result) } };
   }
 
   /** Tells the breaker. While it is open, a failure is the destination's and costs the callback nothing. */
-  async function heldBy(job: CallbackJob, result: Made, takenMs: number): Promise<'straggler' | 'probe' | undefined> {
+  async function heldBy(job: CallbackJob, result: Made, takenMs: number): Promise<Held | undefined> {
     if (breaker === undefined) return undefined;
     if (!isOutage(result)) {
       await breaker.success(performance.now() - takenMs);
       return undefined;
     }
-    const verdict = await breaker.failure(job.id ?? '', performance.now() - takenMs);
-    return verdict === 'counted' ? undefined : verdict;
+    const verdict = await breaker.failure(job.id ?? '', performance.now() - takenMs, result);
+    return verdict.kind === 'counted' ? undefined : verdict;
   }
 
   async function settle(job: CallbackJob, token: string, verdict: Verdict, made: AttemptRecord): Promise<Returned> {

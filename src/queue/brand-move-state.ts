@@ -40,6 +40,8 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   inHand: 'apart',
   breaker: { kind: 'copy', key: keysOf.breaker },
   breakerFailures: { kind: 'copy', key: keysOf.breakerFailures },
+  breakerResting: { kind: 'copy', key: keysOf.breakerResting },
+  breakerOwn: { kind: 'copy', key: keysOf.breakerOwn },
   rates: { kind: 'copy', key: keysOf.rates },
   audit: { kind: 'list', key: keysOf.audit },
   sweepReports: { kind: 'list', key: keysOf.sweepReports },

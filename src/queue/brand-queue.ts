@@ -57,6 +57,9 @@ export const keysOf = {
   /** Hash: the state of the merchant's breaker; absent while it is closed. Beside it, the set of failing jobs. */
   breaker: ({ base }: BrandQueue) => `${base}/b`,
   breakerFailures: ({ base }: BrandQueue) => `${base}/b:failures`,
+  /** Sets of job ids: failed while it is open and waits, uncounted; failed although the merchant took others. */
+  breakerResting: ({ base }: BrandQueue) => `${base}/b:resting`,
+  breakerOwn: ({ base }: BrandQueue) => `${base}/b:own`,
   /** List: what operators did, the latest first; hash: `minute:name` -> count, for the console's charts; retention's lock. */
   audit: ({ base }: BrandQueue) => `${base}/audit`,
   rates: ({ base }: BrandQueue) => `${base}/rates`,

@@ -37,13 +37,22 @@ export async function readForwarding(redis: RedisConnection, queue: BrandQueue):
 /** Forgets the breaker and lifts the rate limit that it had set; a limit of somebody else's stays. */
 export async function clearBreaker(redis: RedisConnection, queue: BrandQueue): Promise<void> {
   if ((await redis.exists(keysOf.breaker(queue))) === 0) return;
-  const replies = await redis
-    .multi()
-    .del(keysOf.breaker(queue), keysOf.breakerFailures(queue), `${queue.base}:limiter`)
-    .hdel(`${queue.base}:meta`, 'max', 'duration')
-    .exec();
-  for (const [error] of replies ?? []) if (error !== null) throw error;
+  const keys = [keysOf.breaker(queue), keysOf.breakerFailures(queue), `${queue.base}:limiter`, `${queue.base}:meta`];
+  await redis.eval(clearing, keys.length, ...keys);
 }
+
+/** What the breaker wrote goes, and what the operator had set comes back; what the operator set since then stays. */
+const clearing = `
+  local breaker = redis.call('HMGET', KEYS[1], 'theirMax', 'theirDuration', 'setMax', 'setDuration')
+  local found = redis.call('HMGET', KEYS[4], 'max', 'duration')
+  if (tonumber(redis.call('GET', KEYS[3]) or 0) or 0) < 9e15 then redis.call('DEL', KEYS[3]) end
+  redis.call('DEL', KEYS[1], KEYS[2])
+  if breaker[3] and (found[1] ~= breaker[3] or found[2] ~= breaker[4]) then return end
+  if breaker[1] and breaker[2] then
+    redis.call('HSET', KEYS[4], 'max', breaker[1], 'duration', breaker[2])
+  else
+    redis.call('HDEL', KEYS[4], 'max', 'duration')
+  end`;
 
 async function withQueue(redis: RedisConnection, queue: BrandQueue, act: (bull: Queue) => Promise<void>) {
   // The version is asked for with INFO, which managed servers may refuse.
