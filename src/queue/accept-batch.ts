@@ -59,7 +59,9 @@ const options = JSON.stringify(jobOptions);
 type AcceptMode = 'plain' | 'marked' | 'look';
 
 /** Exported for the benchmark, which has redis-benchmark call it. */
-export const acceptScript = readFileSync(new URL('./accept.lua', import.meta.url), 'utf8');
+export const acceptScript = ['./judge-claimed.lua', './accept.lua']
+  .map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'))
+  .join('');
 
 export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 
