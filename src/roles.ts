@@ -5,8 +5,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDelivery } from './deliver/delivery.ts';
 import { createDrain } from './intake/drain.ts';
+import { identifySpool } from './intake/identify-spool.ts';
 import { createIntake } from './intake/intake.ts';
 import { createQuarantine } from './intake/quarantine.ts';
+import { ownerOf } from './intake/spool-owner.ts';
 import { createSpool } from './intake/spool.ts';
 import { createStore } from './intake/store.ts';
 import { runStartChecks } from './operate/doctor.ts';
@@ -60,6 +62,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
 
   const spool = createSpool({
     dir: config.SPOOL_DIR,
+    owner: ownerOf(config.redis, config),
     maxBytes: config.SPOOL_MAX_BYTES,
     quarantineMaxBytes: config.QUARANTINE_MAX_BYTES,
     quarantineRetainMs: config.QUARANTINE_RETAIN,
@@ -100,6 +103,8 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     log,
   });
   for (const connection of intakeConnections) connection.on('ready', () => drain.wake());
+  void gate.whenOpen.then(() => drain.wake());
+  identifySpool(operateRedis, config, spool);
   await spool.ready();
   drain.start();
   quarantine.start();
@@ -148,6 +153,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     ? createReconciliation({ config, log, metrics, redis: connect('reconcile'), intake, lookup })
     : undefined;
   const begin = async () => {
+    if (isStopping) return;
     await delivery?.start();
     await reconciliation?.start();
   };
@@ -159,13 +165,13 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       const endsAtMs = performance.now() + config.SHUTDOWN_TIMEOUT - stopMarginMs;
       const leftMs = () => Math.max(endsAtMs - performance.now(), 0);
       isStopping = true;
-      gate.stop();
       receiver?.drain();
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close(config.SHUTDOWN_TIMEOUT * closeShare);
       await reconciliation?.stop(Math.min(reconcileStopMs, leftMs() / 4));
       // What is not drained is left to the next process; deliveries in flight have nobody else.
       await drain.stop(leftMs() / 2);
+      gate.stop(); // until now it may have let the drain through
       quarantine.stop();
       await delivery?.stop(Math.round(leftMs()));
       await operator.close();

@@ -1,7 +1,11 @@
 // `spool`: what lies in SPOOL_DIR, and emptying what no running process holds.
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { drainSpoolByHand, listSpool, type SpoolListing } from '../intake/spool-by-hand.ts';
+import { drainSpoolByHand, listSpool, type DrainedByHand, type SpoolListing } from '../intake/spool-by-hand.ts';
+import { describeOwner, ownerOf, type Owner } from '../intake/spool-owner.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import { readDeploymentId } from '../queue/deployment-id.ts';
+import type { Config } from '../runtime/config.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes } from './exit-codes.ts';
 import { operatorSession } from './operator-session.ts';
@@ -9,17 +13,23 @@ import type { Output } from './output.ts';
 import { runSession } from './session.ts';
 
 const examples = `
-A running process drains its own subfolder, and adopts those whose owner is gone. By hand is for when none runs.
+A running process drains its own subfolder, and adopts those of its deployment whose process is gone. By hand is for when
+none runs. A deployment is known by REDIS_URL, QUEUE_PREFIX and QUEUE_NAME, and by an id that it keeps in Redis.
 
 Examples:
   payalo-receiver spool
   payalo-receiver spool drain
   payalo-receiver spool drain --dir /mnt/rescued/spool
+  payalo-receiver spool drain --dir /mnt/rescued/spool --any-owner
 
 Exit codes: 0 done, 1 something is left in it, 2 there is no such folder.`;
 
 interface DirOption {
   readonly dir?: string;
+}
+
+interface DrainOption extends DirOption {
+  readonly anyOwner?: true;
 }
 
 export function addSpool(program: Command): void {
@@ -45,7 +55,8 @@ export function addSpool(program: Command): void {
     .command('drain')
     .description('hand what no running process holds to Redis')
     .option('--dir <folder>', 'another folder than SPOOL_DIR')
-    .action(({ dir }: DirOption, command: Command) =>
+    .option('--any-owner', 'also what another deployment left, or one whose mark is missing, into this Redis')
+    .action(({ dir, anyOwner }: DrainOption, command: Command) =>
       runSession(command, async (session) => {
         const { config, output, log } = session;
         if (isMissing(dir, output)) return exitCodes.usage;
@@ -54,6 +65,7 @@ export function addSpool(program: Command): void {
         const intake = createDirectIntake(config, redis, log);
         const drained = await drainSpoolByHand({
           dir: dir ?? config.SPOOL_DIR,
+          owner: anyOwner ? undefined : await identifiedOwner(config, redis),
           log,
           submit: (entries) => intake.resubmit(entries),
           confirm: (entries) => intake.confirm(entries),
@@ -61,15 +73,24 @@ export function addSpool(program: Command): void {
           setAside: (entry, reason) => quarantine.setAside(entry, reason),
           taken: (brand) => intake.taken(brand),
         });
-        const { drained: count, left, untouched } = drained ?? { drained: 0, left: 0, untouched: 0 };
-        output.result({ drained: count, left, untouched }, () =>
-          output.line(
-            `${count} drained, ${left} left, ${untouched} subfolders in use by running processes or damaged.`,
-          ),
-        );
-        return left === 0 ? exitCodes.done : exitCodes.no;
+        const result: DrainedByHand = drained ?? { drained: 0, left: 0, untouched: 0 };
+        output.result({ ...result }, () => printDrained(output, result));
+        return result.left + (result.foreign ?? 0) === 0 ? exitCodes.done : exitCodes.no;
       }),
     );
+}
+
+async function identifiedOwner(config: Config, redis: RedisConnection): Promise<Owner> {
+  const id = await readDeploymentId(redis, config);
+  return { ...ownerOf(config.redis, config), ...(id !== undefined && { id }) };
+}
+
+function printDrained(output: Output, { drained, left, untouched, foreign = 0 }: DrainedByHand): void {
+  output.line(`${drained} drained, ${left} left, ${untouched} subfolders in use by running processes or damaged.`);
+  if (foreign === 0) return;
+  output.line(
+    `${foreign} subfolders belong to another deployment; \`spool list\` names it, --any-owner takes them too.`,
+  );
 }
 
 /** SPOOL_DIR itself may not be there yet; a folder named by hand that is not there is mistyped. */
@@ -82,9 +103,10 @@ function isMissing(dir: string | undefined, output: Output): boolean {
 function printFolders(output: Output, folders: readonly SpoolListing[]): void {
   if (folders.length === 0) return output.line('The spool is empty.');
   output.table(
-    ['FOLDER', 'STATE', 'CALLBACKS', 'QUARANTINE', 'BYTES'],
-    folders.map(({ folder, state, entries, quarantineEntries, bytes }) => [
+    ['FOLDER', 'OWNER', 'STATE', 'CALLBACKS', 'QUARANTINE', 'BYTES'],
+    folders.map(({ folder, owner, state, entries, quarantineEntries, bytes }) => [
       folder,
+      describeOwner(owner),
       { text: state, style: state === 'damaged' ? 'bad' : 'dim' },
       String(entries),
       String(quarantineEntries),

@@ -1,17 +1,20 @@
 // The spool worked by an operator while no service does: what lies in it, and emptying it.
 //
-// Promises: only subfolders that no process holds are touched; those in use are counted and left alone. Nothing is
+// Promises: only subfolders that no process holds are touched, and only those of this deployment unless it is told to
+// take everybody's; the others are counted and left alone. Nothing is
 // deleted before Redis confirmed it, as in the service itself.
 import { existsSync } from 'node:fs';
 import { jobSchema } from '../queue/job.ts';
 import { createDrain, type DrainDependencies } from './drain.ts';
-import { listSpoolFolders } from './spool-folders.ts';
+import { listSpoolFolders } from './spool-folder.ts';
+import { foreignFolders, readOwner, type FolderOwner, type Owner } from './spool-owner.ts';
 import { createSpool } from './spool.ts';
 import { spoolCodeOf } from './spool-code.ts';
 import { openSpoolStore, type SpoolStore } from './spool-store.ts';
 
 export interface SpoolListing {
   readonly folder: string;
+  readonly owner: FolderOwner;
   /** `in use`: a running process holds it and drains it itself. */
   readonly state: 'free' | 'in use' | 'damaged';
   readonly entries: number;
@@ -32,6 +35,8 @@ export interface SpooledCallback {
 export interface DrainByHandOptions extends Omit<DrainDependencies, 'spool'> {
   /** SPOOL_DIR, or another process's. */
   readonly dir: string;
+  /** Whose subfolders are drained; everybody's without one. */
+  readonly owner?: Owner | undefined;
   readonly log: DrainDependencies['log'] & { error(fields: object): void };
   readonly deadlineMs?: number;
 }
@@ -42,15 +47,17 @@ export interface DrainedByHand {
   readonly left: number;
   /** Subfolders that running processes hold, or that are damaged. */
   readonly untouched: number;
+  /** Subfolders of other deployments, where there are any. */
+  readonly foreign?: number;
 }
 
 const allOfIt = Number.MAX_SAFE_INTEGER;
 
 /** Empties what nobody holds below `dir`. Undefined where there is no such folder. */
 export async function drainSpoolByHand(options: DrainByHandOptions): Promise<DrainedByHand | undefined> {
-  const { dir, log, deadlineMs = 600_000, ...way } = options;
+  const { dir, owner, log, deadlineMs = 600_000, ...way } = options;
   if (!existsSync(dir)) return undefined;
-  const spool = createSpool({ dir, maxBytes: allOfIt, quarantineMaxBytes: allOfIt, log });
+  const spool = createSpool({ dir, owner, maxBytes: allOfIt, quarantineMaxBytes: allOfIt, log });
   try {
     await spool.ready();
     await spool.adoptOrphans();
@@ -59,8 +66,10 @@ export async function drainSpoolByHand(options: DrainByHandOptions): Promise<Dra
     drain.start();
     const left = await drain.stop(deadlineMs);
     await spool.close();
-    const remaining = listSpoolFolders(dir).length;
-    return { drained: entries + quarantineEntries - left, left, untouched: left > 0 ? 0 : remaining };
+    const remaining = listSpoolFolders(dir);
+    const foreign = foreignFolders(remaining, owner).size;
+    const untouched = left > 0 ? 0 : remaining.length - foreign;
+    return { drained: entries + quarantineEntries - left, left, untouched, ...(foreign > 0 && { foreign }) };
   } finally {
     await spool.close();
   }
@@ -69,12 +78,21 @@ export async function drainSpoolByHand(options: DrainByHandOptions): Promise<Dra
 /** What lies below `dir`, at most `limit` callbacks a brand and subfolder. */
 export function listSpool(dir: string, limit = 100): SpoolListing[] {
   return listSpoolFolders(dir).map((folder) => {
-    const nothing = { folder, entries: 0, quarantineEntries: 0, bytes: 0, callbacks: [] };
+    const owner = readOwner(folder);
+    const nothing = { folder, owner, entries: 0, quarantineEntries: 0, bytes: 0, callbacks: [] };
     try {
-      const store = openSpoolStore(folder, { create: false });
+      const store = openSpoolStore(folder);
       try {
         const { entries, quarantineEntries, bytes } = store.totals();
-        return { folder, state: 'free', entries, quarantineEntries, bytes, callbacks: callbacksOf(store, limit) };
+        return {
+          folder,
+          owner,
+          state: 'free',
+          entries,
+          quarantineEntries,
+          bytes,
+          callbacks: callbacksOf(store, limit),
+        };
       } finally {
         store.close();
       }

@@ -1,21 +1,16 @@
 // The subfolders of SPOOL_DIR that this process holds: one of its own to write to, and orphans that it adopted.
 //
-// Promises: a subfolder whose owner is gone is adopted by whoever looks first (the lock decides); what was adopted is
-// older and is read first; an emptied subfolder is deleted, which also gives its space back to the disk. Where the own
+// Promises: a subfolder of this deployment whose process is gone is adopted by whoever looks first (the lock decides);
+// another deployment's is left alone; what was adopted is older and is read first; an emptied subfolder is deleted, which also gives its space back to the disk. Where the own
 // subfolder cannot be opened or fails, `own()` is undefined, `code()` says why, and `maintain` tries again.
-import { randomBytes } from 'node:crypto';
-import { accessSync, constants, readdirSync } from 'node:fs';
-import path from 'node:path';
+import { accessSync, constants } from 'node:fs';
 import { spoolCodeOf } from './spool-code.ts';
-import { hasSpoolFile, openSpoolStore, type SpoolStore } from './spool-store.ts';
+import { listSpoolFolders, newSpoolFolder, removeLeftovers } from './spool-folder.ts';
+import { foreignFolders, writeOwner, type FolderOwner, type Owner } from './spool-owner.ts';
+import { createSpoolStore, openSpoolStore, type SpoolStore } from './spool-store.ts';
 
 export type SpoolFolders = ReturnType<typeof createSpoolFolders>;
 
-/**
- * When it was made, in base 36 ms, by a clock that may have been wrong; never the process id, which is 1 in every
- * container.
- */
-const namePattern = /^(?<madeAt>[0-9a-z]{1,11})-[0-9a-f]{8}$/;
 const openTries = 3;
 const probeBytesMin = 32_768;
 /** An emptied file that grew beyond this is replaced, since SQLite's files do not shrink. */
@@ -26,7 +21,14 @@ export interface Adopted {
   readonly entries: number;
 }
 
-export function createSpoolFolders(root: string) {
+export interface AdoptListeners {
+  readonly onProblem: (folder: string, code: string) => void;
+  readonly onForeign: (folder: string, owner: FolderOwner) => void;
+}
+
+/** Without an owner it marks nothing and takes what anybody left. */
+export function createSpoolFolders(root: string, initialOwner: Owner | undefined) {
+  let owner = initialOwner;
   let own: SpoolStore | undefined;
   let problem: string | undefined;
   let written = 0;
@@ -34,9 +36,8 @@ export function createSpoolFolders(root: string) {
 
   function openOwn(): void {
     for (let tries = openTries; own === undefined && tries > 0; tries -= 1) {
-      const name = `${Math.max(Date.now(), 0).toString(36)}-${randomBytes(4).toString('hex')}`;
       try {
-        own = openSpoolStore(path.join(root, name), { create: true });
+        own = createSpoolStore(newSpoolFolder(root), owner);
         problem = undefined;
         written = 0;
       } catch (error) {
@@ -51,6 +52,11 @@ export function createSpoolFolders(root: string) {
   function retireOwn(): void {
     if (own !== undefined) adopted.push(own);
     own = undefined;
+  }
+
+  /** Until Redis has said this deployment's id, one that has another address may still turn out to be ours. */
+  function isDecided(whose: FolderOwner): boolean {
+    return owner?.id !== undefined || (whose !== 'unmarked' && whose.id === undefined);
   }
 
   return {
@@ -89,14 +95,24 @@ export function createSpoolFolders(root: string) {
       }
     },
 
-    /** Takes over every subfolder that nobody holds. */
-    adopt(onProblem: (folder: string, code: string) => void): Adopted[] {
-      const held = new Set([...adopted, ...(own === undefined ? [] : [own])].map(({ folder }) => folder));
+    /** Redis has said the deployment's id: from now on subfolders are known by it, too. */
+    identify(id: string): void {
+      if (owner === undefined) return;
+      owner = { ...owner, id };
+      for (const { folder } of this.all()) mark(folder, owner);
+    },
+
+    /** Takes over every subfolder of this deployment that nobody holds. */
+    adopt({ onProblem, onForeign }: AdoptListeners): Adopted[] {
+      const held = new Set(this.all().map(({ folder }) => folder));
+      const folders = listSpoolFolders(root);
+      const foreign = foreignFolders(folders, owner);
+      for (const [folder, whose] of foreign) if (isDecided(whose)) onForeign(folder, whose);
       const taken: Adopted[] = [];
-      for (const folder of listSpoolFolders(root)) {
-        if (held.has(folder)) continue;
+      for (const folder of folders) {
+        if (held.has(folder) || foreign.has(folder)) continue;
         try {
-          const store = openSpoolStore(folder, { create: false });
+          const store = openSpoolStore(folder);
           adopted.push(store);
           taken.push({ folder, entries: store.totals().entries });
         } catch (error) {
@@ -104,6 +120,7 @@ export function createSpoolFolders(root: string) {
           if (code !== 'SPOOL_LOCKED') onProblem(folder, code);
         }
       }
+      removeLeftovers(root);
       return taken;
     },
 
@@ -132,24 +149,15 @@ export function createSpoolFolders(root: string) {
   };
 }
 
-function isEmpty(store: SpoolStore): boolean {
-  const { entries, quarantineEntries } = store.totals();
-  return entries === 0 && quarantineEntries === 0;
-}
-
-/** The spool's subfolders below SPOOL_DIR, oldest first; none where it does not exist. */
-export function listSpoolFolders(root: string): string[] {
+function mark(folder: string, owner: Owner): void {
   try {
-    return readdirSync(root, { withFileTypes: true })
-      .filter((item) => item.isDirectory() && namePattern.test(item.name))
-      .toSorted((a, b) => madeAtMs(a.name) - madeAtMs(b.name))
-      .map((item) => path.join(root, item.name))
-      .filter(hasSpoolFile);
+    writeOwner(folder, owner);
   } catch {
-    return [];
+    // A full disk: the mark that it has stands.
   }
 }
 
-function madeAtMs(name: string): number {
-  return Number.parseInt(namePattern.exec(name)?.groups?.['madeAt'] ?? '', 36);
+function isEmpty(store: SpoolStore): boolean {
+  const { entries, quarantineEntries } = store.totals();
+  return entries === 0 && quarantineEntries === 0;
 }

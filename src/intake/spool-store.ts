@@ -4,12 +4,10 @@
 // the lock is SQLite's own exclusive one, which the kernel drops when the process dies, so a subfolder whose owner
 // was killed can be opened by another process at once and by two never. Runs in the spool's thread and in the CLI,
 // never on the main thread of the service. Fails by throwing; `spoolCodeOf` (spool-code.ts) names the reason.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmdirSync, rmSync, statSync } from 'node:fs';
-import path from 'node:path';
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
 import { spoolCodeOf } from './spool-code.ts';
-import { makeFolder } from '../runtime/make-folder.ts';
 import {
   quarantineBytesOf,
   spoolBytesOf,
@@ -18,10 +16,11 @@ import {
   type SpoolEntry,
   type SpoolQuarantineEntry,
 } from './spool-entry.ts';
+import { createSpoolFolder, removeSpoolFolder, spoolFile } from './spool-folder.ts';
+import type { Owner } from './spool-owner.ts';
 
 export type SpoolStore = ReturnType<typeof openSpoolStore>;
 
-const fileName = 'spool.db';
 const readBytesMax = 1024 * 1024;
 
 const schema = `
@@ -45,24 +44,24 @@ const largestRow = z.object({ bytes: z.number() });
 const brandRow = z.object({ brand: z.string() });
 const dataRow = z.object({ data: z.string() });
 
-/**
- * Opens a subfolder and locks it; creates it where `create` is set. Throws at once where another process (or thread)
- * holds it (code SPOOL_LOCKED), and where the folder cannot be written.
- */
-export function openSpoolStore(folder: string, { create }: { create: boolean }) {
-  if (!create) return useSpoolStore(folder);
+/** Makes a subfolder and opens it. Leaves nothing behind where that fails. */
+export function createSpoolStore(folder: string, owner: Owner | undefined): SpoolStore {
   try {
-    createFolder(folder);
-    return useSpoolStore(folder);
+    createSpoolFolder(folder, owner);
+    return openSpoolStore(folder);
   } catch (error) {
-    // Left behind, one folder for each try would pile up while the disk is full. Whoever locked it may have it.
-    if (spoolCodeOf(error) !== 'SPOOL_LOCKED') removeFolder(folder);
+    // An adopter that took the new folder for an orphan and locked it may have it.
+    if (spoolCodeOf(error) !== 'SPOOL_LOCKED') removeSpoolFolder(folder);
     throw error;
   }
 }
 
-function useSpoolStore(folder: string) {
-  const file = path.join(folder, fileName);
+/**
+ * Opens a subfolder and locks it. Throws at once where another process (or thread) holds it (code SPOOL_LOCKED), and
+ * where the folder cannot be written.
+ */
+export function openSpoolStore(folder: string) {
+  const file = spoolFile(folder);
   const db = new DatabaseSync(file, { timeout: 0 });
   try {
     // The order matters: set before the first access, the exclusive mode also keeps WAL's shared memory file away.
@@ -214,7 +213,7 @@ function useSpoolStore(folder: string) {
     /** Closes it and deletes the subfolder, nothing else in it. */
     destroy(): void {
       db.close();
-      removeFolder(folder);
+      removeSpoolFolder(folder);
     },
   };
 
@@ -248,39 +247,4 @@ function takeBytes<Row>(rows: Iterable<unknown>, parse: (row: unknown) => Row, b
 export interface QuarantineBounds {
   readonly maxBytes: number;
   readonly notBeforeMs: number;
-}
-
-/** SQLite gives a file the mode that it finds, and a journal its file's: so the file is made here, 0600 in 0700. */
-function createFolder(folder: string): void {
-  const root = path.dirname(folder);
-  const isNew = !existsSync(root);
-  makeFolder(root);
-  mkdirSync(folder, { mode: 0o700 });
-  closeSync(openSync(path.join(folder, fileName), 'wx', 0o600));
-  // An entry is as durable as the names on the way to it; SQLite syncs its own folder only.
-  syncFolder(root);
-  if (isNew) syncFolder(path.dirname(root));
-}
-
-function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function removeFolder(folder: string): void {
-  try {
-    for (const suffix of ['', '-wal', '-shm', '-journal'])
-      rmSync(path.join(folder, fileName + suffix), { force: true });
-    rmdirSync(folder);
-  } catch {
-    // Somebody put something there, or deleted it already: not ours to touch.
-  }
-}
-
-export function hasSpoolFile(folder: string): boolean {
-  return existsSync(path.join(folder, fileName));
 }

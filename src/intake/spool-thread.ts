@@ -15,6 +15,7 @@ import {
   type SpoolEntry,
   type SpoolQuarantineEntry,
 } from './spool-entry.ts';
+import { describeOwner, ownerSchema } from './spool-owner.ts';
 import { createRoom } from './spool-room.ts';
 import type { SpoolStore } from './spool-store.ts';
 
@@ -34,6 +35,7 @@ export type SpoolRequest =
   | { readonly op: 'removeQuarantine'; readonly folder: string; readonly ids: SpoolRange }
   | { readonly op: 'find'; readonly brand: string; readonly gatewayReference: string; readonly limit: number }
   | { readonly op: 'adopt' }
+  | { readonly op: 'identify'; readonly id: string }
   | { readonly op: 'close' };
 
 export type SpoolWrite =
@@ -61,6 +63,7 @@ export interface SpoolState {
 export type SpoolNotice =
   | { readonly event: 'spool.adopted'; readonly folder: string; readonly entries: number }
   | { readonly event: 'spool.not-adopted'; readonly folder: string; readonly code: string }
+  | { readonly event: 'spool.foreign'; readonly folder: string; readonly owner: string }
   | { readonly event: 'spool.not-deleted'; readonly code: string }
   | { readonly event: 'spool.quarantine-dropped'; readonly dropped: number };
 
@@ -75,6 +78,7 @@ export const spoolThreadOptions = z.object({
   maxBytes: z.number(),
   quarantineMaxBytes: z.number(),
   quarantineRetainMs: z.number(),
+  owner: ownerSchema.optional(),
 });
 
 /** How soon a spool that failed is tried again, and how soon an orphan is found (the contract allows half a minute). */
@@ -85,7 +89,7 @@ if (parentPort !== null && z.object({ spool: z.literal(true) }).safeParse(worker
 
 function serve(port: NonNullable<typeof parentPort>): void {
   const options = spoolThreadOptions.parse(workerData);
-  const folders = createSpoolFolders(options.dir);
+  const folders = createSpoolFolders(options.dir, options.owner);
   const room = createRoom(options);
   let notices: SpoolNotice[] = [];
   let toldProblems = new Set<string>();
@@ -141,6 +145,10 @@ function serve(port: NonNullable<typeof parentPort>): void {
         return remove(request.folder, (store) => store.removeQuarantine(...request.ids));
       case 'find':
         return { op: 'find', found: find(request.brand, request.gatewayReference, request.limit) };
+      case 'identify':
+        folders.identify(request.id);
+        adopt();
+        return { op: 'done' };
       case 'adopt':
         adopt();
         return { op: 'done' };
@@ -225,9 +233,13 @@ function serve(port: NonNullable<typeof parentPort>): void {
 
   function adopt(): void {
     const problems = new Set<string>();
-    const taken = folders.adopt((folder, code) => {
-      problems.add(`${folder} ${code}`);
-      if (!toldProblems.has(`${folder} ${code}`)) notices.push({ event: 'spool.not-adopted', folder, code });
+    const tell = (problem: string, notice: SpoolNotice) => {
+      problems.add(problem);
+      if (!toldProblems.has(problem)) notices.push(notice);
+    };
+    const taken = folders.adopt({
+      onProblem: (folder, code) => tell(`${folder} ${code}`, { event: 'spool.not-adopted', folder, code }),
+      onForeign: (folder, owner) => tell(folder, { event: 'spool.foreign', folder, owner: describeOwner(owner) }),
     });
     toldProblems = problems;
     for (const { folder, entries } of taken) notices.push({ event: 'spool.adopted', folder, entries });

@@ -9,6 +9,7 @@ import type { Worker } from 'node:worker_threads';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { createSpoolLink } from './spool-link.ts';
+import type { Owner } from './spool-owner.ts';
 import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
 import type {
   SpoolMessage,
@@ -27,6 +28,8 @@ export type { SpoolWrite } from './spool-thread.ts';
 export interface SpoolOptions {
   /** SPOOL_DIR. */
   readonly dir: string;
+  /** Whose callbacks these are; without one nothing is marked, and what anybody left is taken. */
+  readonly owner?: Owner | undefined;
   readonly maxBytes: number;
   readonly quarantineMaxBytes?: number;
   readonly quarantineRetainMs?: number;
@@ -70,8 +73,10 @@ export function createSpool(options: SpoolOptions) {
   let told: 'usable' | 'full' | 'unusable' | undefined;
   const ready = Promise.withResolvers<void>();
   setTimeout(ready.resolve, readyDeadlineMs).unref(); // a disk that hangs holds no start
+  // Read again where a thread is replaced.
+  const threadOptions = { spool: true, dir, maxBytes, quarantineMaxBytes, quarantineRetainMs, owner: options.owner };
   const link = createSpoolLink({
-    threadOptions: { spool: true, dir, maxBytes, quarantineMaxBytes, quarantineRetainMs },
+    threadOptions,
     startThread: options.startThread,
     hungMs: threadHungMs,
     log,
@@ -233,6 +238,12 @@ export function createSpool(options: SpoolOptions) {
     async removeQuarantine({ folder, entries }: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {
       const ids = rangeOf(entries);
       if (ids !== undefined) await link.call({ op: 'removeQuarantine', folder, ids });
+    },
+
+    /** Redis has said the id of this deployment (deployment-id.ts). */
+    async identify(id: string): Promise<void> {
+      if (threadOptions.owner !== undefined) threadOptions.owner = { ...threadOptions.owner, id };
+      await link.call({ op: 'identify', id });
     },
 
     /** Looks for orphans now rather than within the next seconds. */

@@ -1,7 +1,13 @@
-// The doctor's look at the spool's folder: can it be written, does what is written there survive, is there room.
+// The doctor's look at the spool's folder: can it be written, does what is written there survive, is there room, and does
+// something lie in it that nobody drains.
 import { randomBytes } from 'node:crypto';
 import { open, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
+import { listSpoolFolders } from '../intake/spool-folder.ts';
+import { describeOwner, foreignFolders, ownerOf, type FolderOwner } from '../intake/spool-owner.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import { readDeploymentId } from '../queue/deployment-id.ts';
+import type { Config } from '../runtime/config.ts';
 import type { Check } from './doctor.ts';
 import { makeFolder } from '../runtime/make-folder.ts';
 
@@ -11,6 +17,13 @@ export interface SpoolCheckOptions {
   readonly production: boolean;
 }
 
+export interface SpoolContentsOptions {
+  readonly config: Config;
+  /** Connected or not: without it a moved Redis is not recognized. */
+  readonly redis: RedisConnection;
+}
+
+const namedMax = 5;
 const freeBytesMin = 64 * 1_048_576;
 
 /** What statfs(2) calls them on Linux; elsewhere the numbers mean nothing, and other ones come. */
@@ -42,6 +55,27 @@ export async function checkSpoolFolder({ dir, maxBytes, production }: SpoolCheck
     checkFileSystem(dir, type, production),
     checkFreeSpace(bavail * bsize, maxBytes),
   ];
+}
+
+/** What lies below SPOOL_DIR and stays there. */
+export async function checkSpoolContents({ config, redis }: SpoolContentsOptions): Promise<Check[]> {
+  const id = await readDeploymentId(redis, config);
+  const owner = { ...ownerOf(config.redis, config), ...(id !== undefined && { id }) };
+  return [checkOwners(foreignFolders(listSpoolFolders(config.SPOOL_DIR), owner))];
+}
+
+function checkOwners(foreign: ReadonlyMap<string, FolderOwner>): Check {
+  const name = 'spool owners';
+  if (foreign.size === 0) return { name, status: 'ok', detail: 'No subfolder belongs to another deployment.', fix: '' };
+  const some = [...foreign]
+    .slice(0, namedMax)
+    .map(([folder, whose]) => `${path.basename(folder)} (${describeOwner(whose)})`);
+  return {
+    name,
+    status: 'warning',
+    detail: `${foreign.size} subfolders belong to another deployment and are not drained here: ${some.join('; ')}.`,
+    fix: 'Give each deployment a SPOOL_DIR of its own. What is yours all the same: `spool drain --any-owner`.',
+  };
 }
 
 /** As the spool does it: a file in there, down on the disk. */

@@ -8,7 +8,7 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import { checkMerchant, checkPublicWay } from './doctor-http.ts';
 import { checkRedis } from './doctor-redis.ts';
-import { checkSpoolFolder } from './doctor-spool.ts';
+import { checkSpoolContents, checkSpoolFolder } from './doctor-spool.ts';
 
 export interface Check {
   readonly name: string;
@@ -39,9 +39,11 @@ export interface DoctorOptions {
 export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
   const { config, queues, redis, publicUrl, now = Date.now } = options;
   const brands = [...config.brands.values()];
+  const redisChecks = checkRedis({ redis, queues: [...queues], now });
   const checks = await Promise.all([
-    checkRedis({ redis, queues: [...queues], now }),
+    redisChecks,
     checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production }),
+    redisChecks.then(() => checkSpoolContents({ config, redis })), // it is connected by then, if it can be
     ...brands.map(async (brand) => [await checkMerchant(brand, config)]),
     ...brands.map(async ({ name }) => [await checkGatewayKey(name, options.checkGatewayKey)]),
     ...(publicUrl === undefined ? [] : [checkPublicWay(publicUrl, brands[0]?.apiKeys[0], config)]),
