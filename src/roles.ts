@@ -170,8 +170,9 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       await receiver?.close(config.SHUTDOWN_TIMEOUT * closeShare);
       await reconciliation?.stop(Math.min(reconcileStopMs, leftMs() / 4));
       // What is not drained is left to the next process; deliveries in flight have nobody else.
+      await Promise.race([gate.tryOpen(), delay(leftMs() / 4, undefined, { ref: false })]); // Redis may be back since a moment
       await drain.stop(leftMs() / 2);
-      gate.stop(); // until now it may have let the drain through
+      gate.stop();
       quarantine.stop();
       await delivery?.stop(Math.round(leftMs()));
       await operator.close();

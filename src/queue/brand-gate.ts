@@ -47,13 +47,18 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
     opened.resolve();
   }
 
+  async function tryOpen(): Promise<void> {
+    const problems = isOpen || stopping.signal.aborted ? undefined : await ask();
+    if (problems === undefined) return;
+    if (problems.length === 0) open();
+    else say(problems);
+  }
+
   async function askOn(): Promise<void> {
-    while (!stopping.signal.aborted) {
+    redis.on('ready', () => void tryOpen());
+    while (!isOpen && !stopping.signal.aborted) {
       await delay(askEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-      const problems = stopping.signal.aborted ? undefined : await ask();
-      if (problems === undefined) continue;
-      if (problems.length === 0) return open();
-      say(problems);
+      await tryOpen();
     }
   }
 
@@ -76,6 +81,9 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
       if (problems.length > 0) throw new ConfigError('BRAND_NOT_CONFIGURED', problems.join('\n'));
       open();
     },
+
+    /** Asks now rather than within a second. */
+    tryOpen,
 
     stop: () => stopping.abort(),
 
