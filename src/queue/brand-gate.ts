@@ -56,9 +56,10 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
 
   async function askOn(): Promise<void> {
     redis.on('ready', () => void tryOpen());
-    while (!isOpen && !stopping.signal.aborted) {
+    while (!stopping.signal.aborted) {
       await delay(askEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       await tryOpen();
+      if (isOpen) return;
     }
   }
 
