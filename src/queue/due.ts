@@ -12,14 +12,16 @@ export interface DueBy {
 /** Clocks of different machines may differ by so much. */
 const skewMs = 600_000;
 
-/** The longest due first. */
+/** The longest due first. Of more than `limit` those in the middle are left out, so that a backlog hides nothing new. */
 export async function dueMembers(
   redis: RedisConnection,
   key: string,
   { nowMs, aheadMaxMs, limit }: DueBy,
 ): Promise<string[]> {
-  const due = await redis.zrangebyscore(key, '-inf', nowMs, 'LIMIT', 0, limit);
+  const half = Math.ceil(limit / 2);
   const latestMs = nowMs + aheadMaxMs + skewMs;
-  const strays = await redis.zrangebyscore(key, `(${latestMs}`, '+inf', 'LIMIT', 0, limit);
-  return [...due, ...strays].slice(0, limit);
+  const latest = await redis.zrevrangebyscore(key, nowMs, '-inf', 'LIMIT', 0, half);
+  const longest = await redis.zrangebyscore(key, '-inf', nowMs, 'LIMIT', 0, half);
+  const strays = await redis.zrangebyscore(key, `(${latestMs}`, '+inf', 'LIMIT', 0, half);
+  return [...new Set([...strays, ...longest, ...latest.toReversed()])];
 }

@@ -22,7 +22,7 @@ export async function registerExpectation(
   await redis.zadd(keysOf.expectations(queue), 'NX', dueMs, gatewayReference);
 }
 
-/** References whose time has come, the longest due first. */
+/** References whose time has come. */
 export function dueExpectations(redis: RedisConnection, queue: BrandQueue, by: DueBy): Promise<string[]> {
   return dueMembers(redis, keysOf.expectations(queue), by);
 }

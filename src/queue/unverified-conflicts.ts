@@ -13,7 +13,7 @@ export interface UnverifiedConflict {
   readonly body: string;
 }
 
-/** Conflicts whose look-up is due, the longest due first. One that left the quarantine is dropped here. */
+/** Conflicts whose look-up is due. One that left the quarantine is dropped here. */
 export async function dueConflicts(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -48,7 +48,7 @@ export async function unwatch(redis: RedisConnection, queue: BrandQueue, referen
   await multi.exec();
 }
 
-/** Those whose next look-up is due, the longest due first. */
+/** Those whose next look-up is due. */
 export async function dueWatched(redis: RedisConnection, queue: BrandQueue, by: DueBy): Promise<Watched[]> {
   const references = await dueMembers(redis, keysOf.watchedDue(queue), by);
   if (references.length === 0) return [];

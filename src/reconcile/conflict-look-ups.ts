@@ -11,7 +11,7 @@ import {
   type UnverifiedConflict,
 } from '../queue/unverified-conflicts.ts';
 import type { BrandScope } from './brand-scope.ts';
-import type { LookUps } from './look-up-lane.ts';
+import type { LookedUp, LookUps } from './look-up-lane.ts';
 import { putIn } from './put-in.ts';
 
 /** The gateway's manners: one transaction at most every two minutes. */
@@ -26,7 +26,7 @@ export function conflictLookUps(scope: BrandScope): LookUps<UnverifiedConflict> 
     // Two conflicts of one transaction must not be decided on one claim at once.
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (conflict, requestId, signal) => verify(scope, conflict, requestId, signal),
-    putOff: ({ id }) => postponeConflict(redis, queue, id, clock.now() + politeMs),
+    putOff: ({ id }, waitMs) => postponeConflict(redis, queue, id, clock.now() + waitMs),
   };
 }
 
@@ -35,38 +35,52 @@ async function verify(
   conflict: UnverifiedConflict,
   requestId: string,
   signal: AbortSignal,
-): Promise<void> {
-  const { redis, queue, gateway, clock, log, brand } = scope;
-  const { id, gatewayReference } = conflict;
+): Promise<LookedUp> {
+  const { gateway, clock, log, brand } = scope;
+  const { gatewayReference } = conflict;
   const answer = await gateway.status(gatewayReference, 'conflicts', signal);
   const truth = answer.kind === 'found' ? answer.transaction.callback : undefined;
   const claim = truth === undefined ? undefined : await claimOf(scope, truth);
   const decision = decide(conflict, truth, claim);
   log.info({ event: 'reconcile.conflict_verified', brand, gatewayReference, requestId, decision });
+  const isFresh = clock.now() - conflict.receivedAtMs < dayMs;
+  if (isFresh && (answer.kind === 'unavailable' || answer.kind === 'unauthorized')) return 'unanswered';
+  if (decision === 'unverifiable' && isFresh) await askLater(scope, conflict);
+  else await act(scope, conflict, decision, { truth, claim, requestId });
+  return 'done';
+}
+
+async function act(
+  scope: BrandScope,
+  conflict: UnverifiedConflict,
+  decision: Decision,
+  found: { truth: Callback | undefined; claim: Claim | undefined; requestId: string },
+): Promise<void> {
+  const { redis, queue } = scope;
+  const { id } = conflict;
   switch (decision) {
-    case 'unverifiable': {
-      const nowMs = clock.now();
-      if (nowMs - conflict.receivedAtMs < dayMs) return postponeConflict(redis, queue, id, nowMs + politeMs);
+    case 'unverifiable':
       return keepConflict(redis, queue, id, 'The gateway could not be asked whether this or the first callback holds.');
-    }
     case 'refuted':
       return keepConflict(redis, queue, id, 'The gateway says otherwise: what was delivered holds, this does not.');
     case 'confirmed':
-      if (await isCorrected(scope, truth, claim, requestId)) return removeConflict(redis, queue, id);
-      return postponeConflict(redis, queue, id, clock.now() + politeMs);
+      if (await isCorrected(scope, found)) return removeConflict(redis, queue, id);
+      return askLater(scope, conflict);
     case 'superseded':
-      if (await isCorrected(scope, truth, claim, requestId))
+      if (await isCorrected(scope, found))
         return keepConflict(redis, queue, id, 'The gateway says a third thing: its word was delivered, not this.');
-      return postponeConflict(redis, queue, id, clock.now() + politeMs);
+      return askLater(scope, conflict);
   }
+}
+
+function askLater({ redis, queue, clock }: BrandScope, { id }: UnverifiedConflict): Promise<void> {
+  return postponeConflict(redis, queue, id, clock.now() + politeMs);
 }
 
 /** Delivers the gateway's word; true where it is stored, now or before. */
 async function isCorrected(
   scope: BrandScope,
-  truth: Callback | undefined,
-  claim: Claim | undefined,
-  requestId: string,
+  { truth, claim, requestId }: { truth: Callback | undefined; claim: Claim | undefined; requestId: string },
 ): Promise<boolean> {
   if (truth === undefined || claim === undefined) return false;
   const result = await putIn(scope, { callback: truth, source: 'correction', replaces: claim, requestId });

@@ -12,7 +12,7 @@ import { watch } from '../queue/watched.ts';
 import type { BrandScope } from './brand-scope.ts';
 import { describeFailure, type StatusAnswer } from './gateway-client.ts';
 import { isTooOld } from './judge.ts';
-import type { LookUps } from './look-up-lane.ts';
+import type { LookedUp, LookUps } from './look-up-lane.ts';
 import { putIn } from './put-in.ts';
 import { terminalClaims } from './terminal-claims.ts';
 import type { Transaction } from './transaction.ts';
@@ -39,30 +39,42 @@ export function expectationLookUps(scope: BrandScope): LookUps<string> {
     },
     keyOf: (reference) => reference,
     lookUp: (reference, requestId, signal) => lookUp(scope, reference, requestId, signal),
-    putOff: (reference) => putOff(scope, reference, askAgainMs(limits)),
+    putOff: (reference, waitMs) => putOff(scope, reference, waitMs),
   };
 }
 
-async function lookUp(scope: BrandScope, reference: string, requestId: string, signal: AbortSignal): Promise<void> {
-  const { redis, queue, gateway, log, brand, limits } = scope;
+async function lookUp(scope: BrandScope, reference: string, requestId: string, signal: AbortSignal): Promise<LookedUp> {
+  const { gateway, log } = scope;
   const answer = await gateway.status(reference, lane, signal);
   switch (answer.kind) {
     case 'found':
-      return takeFound(scope, reference, answer.transaction, requestId);
-    case 'not-found': {
-      const known = await referenceByMerchant(scope, reference, signal);
-      if (known === undefined) return putOffUnknown(scope, reference, answer, requestId);
-      log.warn({ event: 'reconcile.expectation_renamed', brand, gatewayReference: reference, known, requestId });
-      await registerExpectation(redis, queue, { gatewayReference: known }, scope.clock.now());
-      return settleExpectations(redis, queue, [reference]);
-    }
+      await takeFound(scope, reference, answer.transaction, requestId);
+      return 'done';
+    case 'not-found':
+      await takeUnknown(scope, reference, requestId, signal);
+      return 'done';
     case 'refused':
-      return putOffUnknown(scope, reference, answer, requestId);
+      await putOffUnknown(scope, reference, answer, requestId);
+      return 'done';
     case 'unauthorized':
     case 'unavailable':
       log.warn({ ...failedLine(scope, reference, requestId), reason: describeFailure(answer) });
-      return putOff(scope, reference, askAgainMs(limits));
+      return 'unanswered';
   }
+}
+
+async function takeUnknown(
+  scope: BrandScope,
+  reference: string,
+  requestId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { redis, queue, log, brand, clock } = scope;
+  const known = await referenceByMerchant(scope, reference, signal);
+  if (known === undefined) return putOffUnknown(scope, reference, { kind: 'not-found' }, requestId);
+  log.warn({ event: 'reconcile.expectation_renamed', brand, gatewayReference: reference, known, requestId });
+  await registerExpectation(redis, queue, { gatewayReference: known }, clock.now());
+  return settleExpectations(redis, queue, [reference]);
 }
 
 async function takeFound(

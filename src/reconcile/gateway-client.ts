@@ -57,7 +57,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
   const { brand, baseUrl, log, metrics, clock = systemClock, random = Math.random, timeoutMs } = options;
   const { pageBytesMax = pageBytesMaxDefault } = options;
   let authorized: boolean | undefined;
-  const asked = createRecentCalls(clock);
+  const answered = createRecentCalls(clock);
 
   const http = createGatewayCall({
     baseUrl,
@@ -105,15 +105,15 @@ export function createGatewayClient(options: GatewayClientOptions) {
 
   return {
     async status(gatewayReference: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> {
-      asked.note(gatewayReference);
       const answer = await getTransaction(`/status/${encodeReference(gatewayReference)}`, lane, signal);
+      if (answer.kind !== 'unavailable' && answer.kind !== 'unauthorized') answered.note(gatewayReference);
       // Another transaction's result under this reference must not reach the merchant.
       const strange = answer.kind === 'found' && answer.transaction.callback.gatewayReference !== gatewayReference;
       return strange ? { kind: 'unavailable', reason: 'another-reference' } : answer;
     },
 
-    /** Whether its status was asked for a moment ago, by anybody in this process. */
-    askedWithin: (gatewayReference: string, ms: number): boolean => asked.isWithin(gatewayReference, ms),
+    /** Whether somebody in this process was told its status a moment ago. */
+    answeredWithin: (gatewayReference: string, ms: number): boolean => answered.isWithin(gatewayReference, ms),
 
     statusByMerchantReference: (reference: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> =>
       getTransaction(`/status/mref/${encodeReference(reference)}`, lane, signal),

@@ -1,4 +1,4 @@
-// When each transaction's status was last asked for: the gateway wants one transaction asked for at most every two minutes.
+// When each transaction's status was last told: the gateway wants one transaction asked for at most every two minutes.
 // Bounded by the pace of the calls.
 import type { Clock } from './clock.ts';
 

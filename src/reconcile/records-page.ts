@@ -69,6 +69,8 @@ function readCursor(bytes: Buffer | undefined): { readonly next: string | undefi
 }
 
 const byteOrderMark = Buffer.from('\uFEFF');
+/** A page has at most 5,000 records. */
+const itemsMax = 100_000;
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 const [quote, backslash, colon, comma] = [0x22, 0x5c, 0x3a, 0x2c];
 
@@ -98,7 +100,7 @@ function cutList(bytes: Buffer): Buffer[] | undefined {
   if (bytes[at] === closeBracket) return items;
   for (;;) {
     const end = endOfValue(bytes, at);
-    if (end === undefined || bytes[end] === closeBrace) return undefined;
+    if (end === undefined || bytes[end] === closeBrace || items.length >= itemsMax) return undefined;
     items.push(bytes.subarray(at, end));
     if (bytes[end] === closeBracket) return items;
     at = skipBlanks(bytes, end + 1);

@@ -31,11 +31,14 @@ export type SweptWindow =
 
 /** Enough to fill the batches of intake; status calls keep their own pace. */
 const atOnceMax = 64;
+const linesMax = 20;
 
 interface PageWork {
   readonly window: Window;
   readonly mode: SweepMode;
   readonly ask: AskStatus;
+  /** Lines of the log that may still name a record that cannot be read; all are counted. */
+  readonly lines: { left: number };
   readonly signal: AbortSignal;
 }
 
@@ -45,7 +48,7 @@ export async function sweepWindow(
   mode: SweepMode,
   signal: AbortSignal,
 ): Promise<SweptWindow> {
-  const work = { window, mode, signal, ask: createSweepAsk(scope, signal) };
+  const work = { window, mode, signal, ask: createSweepAsk(scope, signal), lines: { left: linesMax } };
   const taken = noCounts(); // of the parts that were read to their ends
   const earlier = noCounts(); // of what comes again
   let counts = noCounts();
@@ -110,7 +113,7 @@ async function settleAll(scope: BrandScope, page: readonly Judged[], work: PageW
     signal.throwIfAborted();
     const { gatewayReference } = judged.transaction.callback;
     // It is watched, then, and asked for again in its turn.
-    if (scope.gateway.askedWithin(gatewayReference, askAgainMs(scope.limits))) return;
+    if (scope.gateway.answeredWithin(gatewayReference, askAgainMs(scope.limits))) return;
     try {
       settledOf.set(judged, await settle(scope, judged, { ask, requestId: mode.requestId }));
     } catch (error) {
@@ -164,8 +167,13 @@ function countSettled(counts: SweepCounts, settled: Settled | undefined): void {
 }
 
 /** Said and counted at every sweep that meets it, so that an alert on the count lasts for as long as the trouble. */
-function tellUnreadable({ log, brand, metrics }: BrandScope, { mode }: PageWork, what: Record<string, unknown>): void {
-  log.warn({ event: 'reconcile.record_unreadable', brand, requestId: mode.requestId, ...what });
+function tellUnreadable(
+  { log, brand, metrics }: BrandScope,
+  { mode, lines }: PageWork,
+  what: Record<string, unknown>,
+): void {
+  lines.left -= 1;
+  if (lines.left >= 0) log.warn({ event: 'reconcile.record_unreadable', brand, requestId: mode.requestId, ...what });
   if (mode.putIn) metrics?.reconciliationUnreadable.inc();
 }
 

@@ -5,7 +5,7 @@ import type { BrandScope } from './brand-scope.ts';
 import { describeFailure } from './gateway-client.ts';
 import { isTooOld } from './judge.ts';
 import { judgeTwice } from './judge-page.ts';
-import type { LookUps } from './look-up-lane.ts';
+import type { LookedUp, LookUps } from './look-up-lane.ts';
 import { putInTruth } from './settle.ts';
 import type { Transaction } from './transaction.ts';
 import { askAgainMs, watchIntervalMaxMs, watchIntervalMs } from './watch-unfinished.ts';
@@ -18,22 +18,24 @@ export function watchLookUps(scope: BrandScope): LookUps<Watched> {
     due: (limit) => dueWatched(redis, queue, { nowMs: clock.now(), aheadMaxMs, limit }),
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (watched, requestId, signal) => lookUp(scope, watched, requestId, signal),
-    putOff: ({ gatewayReference }) => putOff(scope, gatewayReference, askAgainMs(limits)),
+    putOff: ({ gatewayReference }, waitMs) => putOff(scope, gatewayReference, waitMs),
   };
 }
 
-async function lookUp(scope: BrandScope, watched: Watched, requestId: string, signal: AbortSignal): Promise<void> {
+async function lookUp(scope: BrandScope, watched: Watched, requestId: string, signal: AbortSignal): Promise<LookedUp> {
   const { redis, queue, gateway, clock, log, brand, limits } = scope;
   const { gatewayReference, createdAtMs } = watched;
   if (await isGivenUp(scope, createdAtMs)) {
     log.warn({ event: 'reconcile.pending_given_up', brand, gatewayReference, requestId });
-    return unwatch(redis, queue, [gatewayReference]);
+    await unwatch(redis, queue, [gatewayReference]);
+    return 'done';
   }
-  const rarelyMs = Math.max(watchIntervalMs(clock.now() - createdAtMs), askAgainMs(limits));
+  const rarelyMs = watchIntervalMs(clock.now() - createdAtMs, askAgainMs(limits));
   const answer = await gateway.status(gatewayReference, 'watch', signal);
   switch (answer.kind) {
     case 'found':
-      return takeFound(scope, watched, answer.transaction, { rarelyMs, requestId, signal });
+      await takeFound(scope, watched, answer.transaction, { rarelyMs, requestId, signal });
+      return 'done';
     case 'unavailable':
     case 'unauthorized':
     case 'not-found':
@@ -45,8 +47,9 @@ async function lookUp(scope: BrandScope, watched: Watched, requestId: string, si
         requestId,
         reason: describeFailure(answer),
       });
-      const soon = answer.kind === 'unavailable' || answer.kind === 'unauthorized';
-      return putOff(scope, gatewayReference, soon ? askAgainMs(limits) : rarelyMs);
+      if (answer.kind === 'unavailable' || answer.kind === 'unauthorized') return 'unanswered';
+      await putOff(scope, gatewayReference, rarelyMs);
+      return 'done';
     }
   }
 }

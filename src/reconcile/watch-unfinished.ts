@@ -11,6 +11,7 @@ import { terminalClaims } from './terminal-claims.ts';
 /** The gateway's manners: one transaction at most every two minutes. */
 const politeMs = 120_000;
 const leastMs = 1_000;
+const unansweredMs = 5_000;
 /** Before this age sweeps look often enough. */
 const watchAfterMaxMs = 1_800_000;
 /** Nothing that is watched is left alone for longer. */
@@ -22,8 +23,8 @@ export function askAgainMs({ graceMs }: JudgeLimits): number {
 }
 
 /** The older it is, the rarer: about forty look-ups in its first day. */
-export function watchIntervalMs(ageMs: number): number {
-  return Math.min(Math.max(politeMs, ageMs / 10), watchIntervalMaxMs);
+export function watchIntervalMs(ageMs: number, leastMs = politeMs): number {
+  return Math.min(Math.max(leastMs, ageMs / 10), watchIntervalMaxMs);
 }
 
 /** Half a lookback at most: at its edge a sweep has seen each one at an age at which it is watched. */
@@ -76,8 +77,14 @@ function decide(
     case 'missing':
     case 'differs':
       if (settled === undefined) return 'left';
-      return isOpen(settled) ? { ...watched, dueMs: nowMs + askAgainMs(limits), over: 'no-sooner' } : 'ended';
+      if (!isOpen(settled)) return 'ended';
+      return { ...watched, dueMs: nowMs + waitAfter(settled, limits), over: 'no-sooner' };
   }
+}
+
+/** What had no answer was not asked too often. */
+function waitAfter(settled: Settled, limits: JudgeLimits): number {
+  return settled === 'unanswered' ? Math.min(unansweredMs, askAgainMs(limits)) : askAgainMs(limits);
 }
 
 function isOpen(settled: Settled): boolean {
