@@ -7,6 +7,7 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Attempt } from './attempt.ts';
+import { keepTimesClamped } from './clamp-times.ts';
 import { createBreaker, type BreakerSettings } from './breaker.ts';
 import { createProcessor, type Returned } from './process-job.ts';
 import { QueueWorker } from './queue-worker.ts';
@@ -78,6 +79,12 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
   worker.on('stalled', (jobId) => log.warn({ event: 'delivery.stalled', brand, jobId }));
   if (breaker === undefined) leaveNoBreaker(redis, queue, log);
   breaker?.start();
+  const stopClamping = keepTimesClamped({
+    queue,
+    redis,
+    stalledIntervalMs,
+    lockMs: config.FORWARD_TIMEOUT + lockMarginMs,
+  });
   records.start();
 
   return {
@@ -85,6 +92,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
     async close(): Promise<void> {
       await worker.close();
       breaker?.stop();
+      stopClamping();
       await records.stop();
     },
   };

@@ -154,7 +154,8 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const outcome = verdict.kind === 'done' ? 'delivered' : verdict.kind === 'retry' || held ? 'retried' : 'failed';
     metrics.deliveries.inc({ outcome });
     metrics.deliverySeconds.observe(ms / 1_000);
-    if (verdict.kind === 'done') metrics.endToEndSeconds.observe((now() - Date.parse(job.receivedAt)) / 1_000);
+    if (verdict.kind === 'done')
+      metrics.endToEndSeconds.observe(Math.max(now() - Date.parse(job.receivedAt), 0) / 1_000);
     const { answer: _, ...outcomeFields } = outcomeOf(result);
     log[outcome === 'failed' ? 'error' : 'info']({
       event: 'delivery.attempted',

@@ -1,4 +1,4 @@
-// BullMQ's worker, mended in three places:
+// BullMQ's worker, mended in four places:
 //
 // - A job whose data is no JSON at all reaches its processor too. Left alone, BullMQ throws while it makes the job from
 //   its hash, before any code of ours: the job stays active until its lock lapses, comes back, and so on for ever. Here
@@ -6,11 +6,13 @@
 //   hash keeps what it holds.
 // - It asks for no INFO. BullMQ reads the server's version once, and a worker that is refused INFO (managed servers do
 //   that) would fail for good, in a loop that never lets the event loop go on.
+// - Times are Redis's, not this machine's (redis-clock.ts).
 // - A Redis that refuses to hand out a job is asked again after a pause. BullMQ asks at once, as fast as Redis answers.
 //
 // A class, against the habit of this house, since overriding is the only door that BullMQ leaves.
 import { setTimeout as delay } from 'node:timers/promises';
 import { RedisConnection, Worker, type Job, type JobJson, type Processor, type WorkerOptions } from 'bullmq';
+import { useRedisClock } from './redis-clock.ts';
 
 const refusedPauseMs = 1_000;
 /** What the oldest server that is supported can do (Redis 6.2). Without INFO BullMQ would assume a worse one. */
@@ -24,6 +26,7 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
   /** BullMQ would round each wait for a delayed job up to whole seconds. */
   protected override createBackend(): void {
     super.createBackend();
+    useRedisClock(this.backend);
     const blocking: unknown = Reflect.get(this.backend, 'blockingConnection');
     if (!(blocking instanceof RedisConnection)) throw new TypeError("BullMQ's backend has no blocking connection");
     blocking.client.then(
@@ -42,6 +45,12 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
   }
 
   protected override createJob(json: JobJson, jobId: string): Job<unknown, Result> {
+    const job = this.toJob(json, jobId);
+    job.processedOn = Date.now(); // the lock's renewal counts from it, by this machine's clock
+    return job;
+  }
+
+  private toJob(json: JobJson, jobId: string): Job<unknown, Result> {
     try {
       return super.createJob(json, jobId);
     } catch (error) {

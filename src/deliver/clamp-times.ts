@@ -1,0 +1,45 @@
+// Looks again and again for times in a brand's queue that lie too far ahead, and cuts them. See clamp-times.lua.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import type { BrandQueue } from '../queue/brand-queue.ts';
+import type { RedisConnection } from '../queue/connections.ts';
+import { defineScript } from '../queue/script.ts';
+
+export interface ClampTimesOptions {
+  readonly queue: BrandQueue;
+  readonly redis: RedisConnection;
+  readonly stalledIntervalMs: number;
+  readonly lockMs: number;
+}
+
+const everyMs = 3_000;
+const jobsPerLook = 500;
+/** Workers of the merchant's own may lock for longer than ours; a lock beyond this is a clock's fault. */
+const lockMsMin = 600_000;
+
+const rankSchema = z.number();
+const lua = readFileSync(new URL('./clamp-times.lua', import.meta.url), 'utf8');
+
+/** Returns a function that ends it. Never throws: while Redis is away there is nothing to cut. */
+export function keepTimesClamped({ queue, redis, stalledIntervalMs, lockMs }: ClampTimesOptions): () => void {
+  const { base } = queue;
+  const run = defineScript(redis, 'payaloClampTimes', lua);
+  const keys = ['delayed', 'stalled-check', 'active', 'marker'].map((key) => `${base}:${key}`);
+  let rank = 0;
+  let timer: NodeJS.Timeout | undefined = setTimeout(() => void look(), 0);
+
+  async function look(): Promise<void> {
+    const args = [base, stalledIntervalMs, Math.max(lockMs, lockMsMin), rank, jobsPerLook];
+    try {
+      rank = rankSchema.parse(await run(keys, args));
+    } catch {
+      rank = 0;
+    }
+    if (timer !== undefined) timer = setTimeout(() => void look(), everyMs);
+  }
+
+  return () => {
+    clearTimeout(timer);
+    timer = undefined;
+  };
+}
