@@ -1,4 +1,5 @@
 // Stable names for what goes wrong with a spool.
+import * as z from 'zod';
 
 const sqliteCodes = new Map([
   [5, 'SPOOL_LOCKED'],
@@ -19,4 +20,13 @@ export function spoolCodeOf(error: unknown): string {
   if ('code' in error && typeof error.code === 'string')
     return error.code === 'ENOSPC' ? 'SPOOL_DISK_FULL' : error.code;
   return 'SPOOL_FAILED';
+}
+
+export class SpoolDamagedError extends Error {
+  readonly code = 'SPOOL_CORRUPT';
+}
+
+/** Whether the file itself is at fault, and what can be read of it is to be salvaged. */
+export function isDamage(error: unknown): boolean {
+  return spoolCodeOf(error) === 'SPOOL_CORRUPT' || error instanceof z.ZodError;
 }

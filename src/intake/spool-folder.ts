@@ -28,6 +28,11 @@ export function spoolFile(folder: string): string {
   return path.join(folder, fileName);
 }
 
+/** A damaged file's log, copied before SQLite deletes it. */
+export function keptWal(folder: string): string {
+  return `${spoolFile(folder)}-wal.kept`;
+}
+
 export function newSpoolFolder(root: string): string {
   return path.join(root, `${Math.max(Date.now(), 0).toString(36)}-${randomBytes(4).toString('hex')}`);
 }

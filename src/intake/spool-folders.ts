@@ -4,9 +4,10 @@
 // another deployment's is left alone; what was adopted is older and is read first; an emptied subfolder is deleted, which also gives its space back to the disk. Where the own
 // subfolder cannot be opened or fails, `own()` is undefined, `code()` says why, and `maintain` tries again.
 import { accessSync, constants } from 'node:fs';
-import { spoolCodeOf } from './spool-code.ts';
+import { isDamage, spoolCodeOf } from './spool-code.ts';
 import { listSpoolFolders, newSpoolFolder, removeLeftovers } from './spool-folder.ts';
 import { foreignFolders, writeOwner, type FolderOwner, type Owner } from './spool-owner.ts';
+import { isSpool, listUnfinishedSalvages, salvageSpool, type SalvageReport } from './spool-salvage.ts';
 import { createSpoolStore, openSpoolStore, type SpoolStore } from './spool-store.ts';
 
 export type SpoolFolders = ReturnType<typeof createSpoolFolders>;
@@ -27,7 +28,11 @@ export interface AdoptListeners {
 }
 
 /** Without an owner it marks nothing and takes what anybody left. */
-export function createSpoolFolders(root: string, initialOwner: Owner | undefined) {
+export function createSpoolFolders(
+  root: string,
+  initialOwner: Owner | undefined,
+  onSalvaged: (saved: SalvageReport) => void,
+) {
   let owner = initialOwner;
   let own: SpoolStore | undefined;
   let problem: string | undefined;
@@ -70,7 +75,7 @@ export function createSpoolFolders(root: string, initialOwner: Owner | undefined
     },
     code: () => problem,
     /** Oldest first. */
-    all: (): SpoolStore[] => (own === undefined ? adopted : [...adopted, own]),
+    all: (): SpoolStore[] => (own === undefined ? [...adopted] : [...adopted, own]),
 
     /** After a failed write. A full disk leaves the file sound; after anything else, fsync errors first, it is not trusted. */
     failed(code: string): void {
@@ -117,11 +122,35 @@ export function createSpoolFolders(root: string, initialOwner: Owner | undefined
           taken.push({ folder, entries: store.totals().entries });
         } catch (error) {
           const code = spoolCodeOf(error);
-          if (code !== 'SPOOL_LOCKED') onProblem(folder, code);
+          const isSaved = isDamage(error) && isSpool(folder) && this.salvage(folder);
+          if (code !== 'SPOOL_LOCKED' && !isSaved) onProblem(folder, code);
         }
       }
+      const unfinished = listUnfinishedSalvages(root);
+      const others = foreignFolders(unfinished, owner);
+      for (const folder of unfinished) if (!others.has(folder)) this.salvage(folder);
       removeLeftovers(root);
       return taken;
+    },
+
+    /** Saves what can be read of a damaged subfolder, held or not. False where the disk refuses. */
+    salvage(damaged: SpoolStore | string): boolean {
+      const folder = typeof damaged === 'string' ? damaged : damaged.folder;
+      if (typeof damaged !== 'string') {
+        if (damaged === own) own = undefined;
+        else adopted.splice(adopted.indexOf(damaged), 1);
+      }
+      try {
+        const [close, isHandedOver] = typeof damaged === 'string' ? [] : [damaged.close, damaged.isHandedOver];
+        const { store, ...saved } = salvageSpool(folder, close, isHandedOver);
+        if (store !== undefined) adopted.push(store);
+        onSalvaged({ folder, ...saved });
+        return true;
+      } catch {
+        return false; // tried again with the next look for orphans
+      } finally {
+        if (own === undefined) openOwn();
+      }
     },
 
     /** Deletes what was emptied. */

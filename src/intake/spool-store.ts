@@ -4,10 +4,10 @@
 // the lock is SQLite's own exclusive one, which the kernel drops when the process dies, so a subfolder whose owner
 // was killed can be opened by another process at once and by two never. Runs in the spool's thread and in the CLI,
 // never on the main thread of the service. Fails by throwing; `spoolCodeOf` (spool-code.ts) names the reason.
-import { statSync } from 'node:fs';
+import { copyFileSync, existsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
-import { spoolCodeOf } from './spool-code.ts';
+import { isDamage, spoolCodeOf, SpoolDamagedError } from './spool-code.ts';
 import {
   quarantineBytesOf,
   spoolBytesOf,
@@ -16,8 +16,9 @@ import {
   type SpoolEntry,
   type SpoolQuarantineEntry,
 } from './spool-entry.ts';
-import { createSpoolFolder, removeSpoolFolder, spoolFile } from './spool-folder.ts';
+import { createSpoolFolder, keptWal, removeSpoolFolder, spoolFile } from './spool-folder.ts';
 import type { Owner } from './spool-owner.ts';
+import { hidesFrames } from './spool-pages.ts';
 
 export type SpoolStore = ReturnType<typeof openSpoolStore>;
 
@@ -67,9 +68,11 @@ export function openSpoolStore(folder: string) {
     // The order matters: set before the first access, the exclusive mode also keeps WAL's shared memory file away.
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     db.exec('BEGIN EXCLUSIVE');
+    if (hidesFrames(`${file}-wal`)) throw new SpoolDamagedError('The log is damaged before its end.');
     db.exec(schema);
     db.exec('COMMIT');
   } catch (error) {
+    if (isDamage(error)) keepWal(folder);
     db.close();
     throw error;
   }
@@ -209,6 +212,8 @@ export function openSpoolStore(folder: string) {
     },
 
     close: (): void => db.close(),
+    /** Whether an entry was handed over, though it may still lie here. */
+    isHandedOver: (brand: string, id: number) => id <= floorOf(brand),
 
     /** Closes it and deletes the subfolder, nothing else in it. */
     destroy(): void {
@@ -229,6 +234,12 @@ export function openSpoolStore(folder: string) {
     }
     return oldest;
   }
+}
+
+/** SQLite reads no further than to the damage, and deletes its log when it closes. */
+function keepWal(folder: string): void {
+  const wal = `${spoolFile(folder)}-wal`;
+  if (existsSync(wal) && !existsSync(keptWal(folder))) copyFileSync(wal, keptWal(folder));
 }
 
 /** Rows until they hold as many bytes as may be in memory at once; at least one. */

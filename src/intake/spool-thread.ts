@@ -6,7 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { createSpoolFolders } from './spool-folders.ts';
-import { spoolCodeOf } from './spool-code.ts';
+import { isDamage, spoolCodeOf } from './spool-code.ts';
 import {
   quarantineBytesOf,
   spoolBytesOf,
@@ -17,6 +17,7 @@ import {
 } from './spool-entry.ts';
 import { describeOwner, ownerSchema } from './spool-owner.ts';
 import { createRoom } from './spool-room.ts';
+import type { SalvageReport } from './spool-salvage.ts';
 import type { SpoolStore } from './spool-store.ts';
 
 /** How far entries of a brand were read, as an id for each subfolder. */
@@ -64,6 +65,7 @@ export type SpoolNotice =
   | { readonly event: 'spool.adopted'; readonly folder: string; readonly entries: number }
   | { readonly event: 'spool.not-adopted'; readonly folder: string; readonly code: string }
   | { readonly event: 'spool.foreign'; readonly folder: string; readonly owner: string }
+  | ({ readonly event: 'spool.damaged' } & SalvageReport)
   | { readonly event: 'spool.not-deleted'; readonly code: string }
   | { readonly event: 'spool.quarantine-dropped'; readonly dropped: number };
 
@@ -89,9 +91,11 @@ if (parentPort !== null && z.object({ spool: z.literal(true) }).safeParse(worker
 
 function serve(port: NonNullable<typeof parentPort>): void {
   const options = spoolThreadOptions.parse(workerData);
-  const folders = createSpoolFolders(options.dir, options.owner);
-  const room = createRoom(options);
   let notices: SpoolNotice[] = [];
+  const folders = createSpoolFolders(options.dir, options.owner, (saved) =>
+    notices.push({ event: 'spool.damaged', ...saved }),
+  );
+  const room = createRoom(options);
   let toldProblems = new Set<string>();
   let lastSent = '';
 
@@ -128,7 +132,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
       case 'appendQuarantine':
         return { op: 'append', writes: [appendQuarantine(request.entry)] };
       case 'brands':
-        return { op: 'brands', brands: [...new Set(folders.all().flatMap((store) => store.brands()))] };
+        return { op: 'brands', brands: [...new Set(ofEach((store) => store.brands()).flat())] };
       case 'read':
         return {
           op: 'read',
@@ -206,17 +210,35 @@ function serve(port: NonNullable<typeof parentPort>): void {
 
   function readFirst<Entry>(read: (store: SpoolStore) => Entry[]): { folder: string; entries: Entry[] } {
     for (const store of folders.all()) {
-      const entries = read(store);
+      const entries = salvaging(store, () => read(store)) ?? [];
       if (entries.length > 0) return { folder: store.folder, entries };
     }
     return { folder: '', entries: [] };
+  }
+
+  /** Undefined for a store that turns out to be damaged: what can be read of it is in another one from now on. */
+  function salvaging<Result>(store: SpoolStore, action: () => Result): Result | undefined {
+    try {
+      return action();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      folders.salvage(store);
+      return undefined;
+    }
+  }
+
+  function ofEach<Result>(read: (store: SpoolStore) => Result): Result[] {
+    return folders.all().flatMap((store) => {
+      const result = salvaging(store, () => read(store));
+      return result === undefined ? [] : [result];
+    });
   }
 
   /** A disk that refuses the delete does not stop the drain: the store gives the entries out no more (spool-store). */
   function remove(folder: string, action: (store: SpoolStore) => void): SpoolReply {
     const store = folders.all().find((candidate) => candidate.folder === folder);
     try {
-      if (store !== undefined) action(store);
+      if (store !== undefined) salvaging(store, () => action(store));
     } catch (error) {
       notices.push({ event: 'spool.not-deleted', code: spoolCodeOf(error) });
     }
@@ -225,9 +247,8 @@ function serve(port: NonNullable<typeof parentPort>): void {
   }
 
   function find(brand: string, gatewayReference: string, limit: number): string[] {
-    return folders
-      .all()
-      .flatMap((store) => store.find(brand, gatewayReference, limit))
+    return ofEach((store) => store.find(brand, gatewayReference, limit))
+      .flat()
       .slice(0, limit);
   }
 
