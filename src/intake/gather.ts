@@ -9,6 +9,7 @@ import { lookSizeMax, type AcceptItem, type AcceptOutcome } from '../queue/accep
 import { isScriptError } from '../queue/script-error.ts';
 import { LateError, within } from '../runtime/deadline.ts';
 import type { Log } from '../runtime/log.ts';
+import { createDueTimes } from './due-times.ts';
 import type { SpoolDoor, Store } from './intake.ts';
 import { callsInFlightMax, createPace } from './pace.ts';
 
@@ -16,7 +17,8 @@ export type GatherOutcome =
   | { readonly kind: AcceptOutcome }
   /** Redis has it, but fewer replicas than asked for. */
   | { readonly kind: 'unconfirmed'; readonly outcome: AcceptOutcome }
-  | { readonly kind: 'out'; readonly reason: string };
+  /** `late`: of the call that has it still, if one does. */
+  | { readonly kind: 'out'; readonly reason: string; readonly late?: Promise<GatherOutcome> };
 
 /**
  * `stored`: Redis has them all, and as many replicas as asked for. `unconfirmed`: Redis has them all, too few replicas
@@ -46,7 +48,8 @@ const waitingCharactersMax = 67_108_864;
 interface Waiting {
   readonly item: AcceptItem;
   readonly dueAtMs: number;
-  readonly resolve: (outcome: GatherOutcome) => void;
+  resolve: (outcome: GatherOutcome) => void;
+  isSent: boolean;
 }
 
 export interface GathererDependencies {
@@ -60,13 +63,12 @@ export interface GathererDependencies {
 }
 
 export function createGatherer({ store, spool, budgetMs, log, now }: GathererDependencies) {
-  /** Without an outcome, the oldest first: those that wait for a batch and those in a call. */
-  const pending = new Set<Waiting>();
+  /** Those that wait for a batch and those in a call. */
+  const dueTimes = createDueTimes<Waiting>({ now, onOverdue: giveUp });
   const calls = new Set<{ readonly startedAtMs: number }>();
   const pace = createPace(log, now);
   let waiting: Waiting[] = [];
   let waitingCharacters = 0;
-  let dueTimer: NodeJS.Timeout | undefined;
   let callsInFlight = 0;
   let failuresInARow = 0;
   let triedAtMs = -probeEveryWithSpoolMs;
@@ -75,23 +77,20 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
   const isOpen = () => failuresInARow >= failuresToOpen;
 
   function settle(one: Waiting, outcome: GatherOutcome): void {
-    if (pending.delete(one)) one.resolve(outcome);
-  }
-
-  function armDueTimer(): void {
-    const [oldest] = pending;
-    dueTimer = oldest && setTimeout(settleOverdue, Math.max(oldest.dueAtMs - now(), 1)).unref();
+    dueTimes.delete(one);
+    one.resolve(outcome);
   }
 
   /** Who waits for a batch is taken out; who is in a call carries a nonce, so that being spooled as well is harmless. */
-  function settleOverdue(): void {
-    for (const one of pending) {
-      if (one.dueAtMs > now()) break;
+  function giveUp(overdue: readonly Waiting[]): void {
+    const waitsNoLonger = new Set(overdue);
+    replaceWaiting(waiting.filter((one) => !waitsNoLonger.has(one)));
+    for (const one of overdue) {
       pace.turnAway();
-      settle(one, { kind: 'out', reason: 'Redis is too slow' });
+      const { promise: late, resolve } = Promise.withResolvers<GatherOutcome>();
+      settle(one, { kind: 'out', reason: 'Redis is too slow', ...(one.isSent && { late }) });
+      one.resolve = resolve;
     }
-    replaceWaiting(waiting.filter((one) => pending.has(one)));
-    armDueTimer();
   }
 
   function replaceWaiting(next: Waiting[]): void {
@@ -120,7 +119,9 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
       characters += item.data.length;
     }
     waitingCharacters -= characters;
-    return waiting.splice(0, size);
+    const batch = waiting.splice(0, size);
+    for (const one of batch) one.isSent = true;
+    return batch;
   }
 
   async function send(batch: readonly Waiting[]): Promise<void> {
@@ -160,22 +161,24 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     calls.add(current);
     try {
       const result = await within(budgetMs, ask());
+      pace.measured(now() - current.startedAtMs);
       succeeded();
       return result;
     } catch (error) {
+      pace.measured(now() - current.startedAtMs);
       if (isScriptError(error)) log.warn({ event: 'intake.refused', callbacks, reason: reasonOf(error) });
       if (callbacks === 1 || !isScriptError(error)) failed(reasonOf(error));
       if (error instanceof LateError) store.reset();
       throw error;
     } finally {
       calls.delete(current);
-      pace.measured(now() - current.startedAtMs);
     }
   }
 
   function succeeded(): void {
     if (isOpen()) log.info({ event: 'intake.redis_back' });
     failuresInARow = 0;
+    pace.succeeded();
   }
 
   function failed(reason: string): void {
@@ -202,10 +205,10 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     return true;
   }
 
-  /** Why a callback that comes now does not wait for Redis. Where the spool takes nothing, any chance is better. */
-  function refusal(dueAtMs: number): string | undefined {
+  /** Why a callback that comes now does not wait for Redis. */
+  function refusal(dueAtMs: number, insists: boolean): string | undefined {
     if (waiting.length >= waitingMax || waitingCharacters >= waitingCharactersMax) return 'too many callbacks wait';
-    if (!spool.canStore()) return undefined;
+    if (insists || !spool.canStore()) return undefined;
     if (!mayTry()) return 'the breaker is open';
     if (callsInFlight < callsInFlightMax) return undefined;
     const nowMs = now();
@@ -217,16 +220,18 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
   }
 
   return {
-    /** @param dueAtMs until when Redis may take it; then the outcome is `out`. */
-    add(item: AcceptItem, dueAtMs: number): Promise<GatherOutcome> {
-      const reason = refusal(dueAtMs);
+    /**
+     * @param dueAtMs until when Redis may take it; then the outcome is `out`
+     * @param insists where the spool takes nothing: then any chance is better than none
+     */
+    add(item: AcceptItem, dueAtMs: number, { insists = false } = {}): Promise<GatherOutcome> {
+      const reason = refusal(dueAtMs, insists);
       if (reason !== undefined) return Promise.resolve({ kind: 'out', reason });
       const { promise, resolve } = Promise.withResolvers<GatherOutcome>();
-      const one = { item, dueAtMs, resolve };
-      pending.add(one);
+      const one = { item, dueAtMs, resolve, isSent: false };
+      dueTimes.add(one);
       waiting.push(one);
       waitingCharacters += item.data.length;
-      if (dueTimer === undefined) armDueTimer();
       pump();
       return promise;
     },

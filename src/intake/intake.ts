@@ -7,8 +7,9 @@ import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
 import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
 import { createNonce, isFormerNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
+import { within } from '../runtime/deadline.ts';
 import type { Log } from '../runtime/log.ts';
-import { createGatherer, type Gatherer, type Looked, type ResubmitOutcome } from './gather.ts';
+import { createGatherer, type GatherOutcome, type Gatherer, type Looked, type ResubmitOutcome } from './gather.ts';
 
 export interface IntakeItem {
   readonly callback: Callback;
@@ -101,6 +102,13 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
     return made;
   }
 
+  /** Redis, where the spool did not take it: a late outcome is one, and whatever time is left may bring another. */
+  async function lastChance(item: AcceptItem, brand: string, stored: Out, byMs: number): Promise<GatherOutcome> {
+    const leftMs = byMs - now();
+    if (stored.late !== undefined) return within(leftMs, stored.late).catch(() => stored);
+    return leftMs <= 0 ? stored : gathererOf(brand).add(item, byMs, { insists: true });
+  }
+
   return {
     /** @param receivedMs when the callback's last byte was there, by `performance.now()` */
     async accept({ callback, origin, insteadOf }: IntakeItem, receivedMs = now()): Promise<IntakeOutcome> {
@@ -118,21 +126,24 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
         replaces: origin.replaces,
       };
       const dueMs = receivedMs + settings.budgetMs;
-      const stored = await gathererOf(origin.brand).add(item, dueMs);
+      const answerMs = dueMs + afterBudgetMs;
+      const stored = await gathererOf(origin.brand).add(item, spool.canStore() ? dueMs : answerMs);
       if (stored.kind === 'unconfirmed' && spool.stats().bytes > settings.spoolBytesMax / 2) {
         // Refusing would lose what the primary holds already.
         log.error({ event: 'intake.confirmation_waived', reason: 'the spool is half full' });
         return { kind: stored.outcome };
       }
       if (stored.kind !== 'out' && stored.kind !== 'unconfirmed') return stored;
-      const spooled = await spool.append({ brand: origin.brand, nonce: item.nonce, data }, dueMs + afterBudgetMs);
+      const spooled = await spool.append({ brand: origin.brand, nonce: item.nonce, data }, answerMs);
       if (spooled.kind === 'stored') return { kind: 'spooled' };
-      if (stored.kind === 'unconfirmed') {
+      const last = stored.kind === 'out' ? await lastChance(item, origin.brand, stored, answerMs) : stored;
+      if (last.kind === 'unconfirmed') {
         log.error({ event: 'intake.confirmation_waived', reason: 'the spool cannot take it' });
-        return { kind: stored.outcome };
+        return { kind: last.outcome };
       }
+      if (last.kind !== 'out') return last;
       const why = spooled.kind === 'full' ? 'it is full' : spooled.code;
-      return { kind: 'unavailable', reason: `Redis: ${stored.reason}; spool: ${why}` };
+      return { kind: 'unavailable', reason: `Redis: ${last.reason}; spool: ${why}` };
     },
 
     /**
@@ -166,6 +177,8 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
     },
   };
 }
+
+type Out = Extract<GatherOutcome, { kind: 'out' }>;
 
 function monotonicMs(): number {
   return performance.now();

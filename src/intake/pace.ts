@@ -38,8 +38,12 @@ export function createPace(log: Pick<Log, 'info' | 'warn'>, now: () => number) {
     /** A call has ended, well or not. */
     measured(callMs: number): void {
       lastCallMs = callMs;
+    },
+
+    /** A call has ended well. */
+    succeeded(): void {
       if (turnedAway === 0 || now() - turnedAwayAtMs < calmMs) return;
-      log.info({ event: 'intake.redis_keeps_up', callMs: Math.round(callMs), turnedAway });
+      log.info({ event: 'intake.redis_keeps_up', callMs: Math.round(lastCallMs), turnedAway });
       turnedAway = 0;
     },
 

@@ -137,6 +137,56 @@ test('does not give Redis what ran out of time while it waited for a batch', asy
   expect(spooled).toEqual(['first', 'second', 'third']);
 });
 
+test('takes callbacks into Redis, however slow it is, while the spool is full', { timeout: 60_000 }, async () => {
+  const { server, proxy, service } = await start({ ACK_BUDGET: '3s', SPOOL_MAX_BYTES: '65536' });
+  proxy.set({ kind: 'slow', oneWayMs: 1_000 });
+  const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 40, seconds: 10 });
+  expectInTime(answers, 3_000);
+  expectAll200(answers);
+  proxy.set({ kind: 'pass' });
+  await expectQueuedOnce(server, answers);
+});
+
+test('believes a late answer of Redis where the spool fails', async () => {
+  const call = Promise.withResolvers<{ outcomes: ['queued']; confirmed: boolean }>();
+  const store: Store = {
+    batch: () => call.promise,
+    look: () => call.promise.then(() => ({ gone: [], confirmed: true })),
+    reset: () => undefined,
+  };
+  const spool: SpoolDoor = {
+    async append() {
+      setTimeout(() => call.resolve({ outcomes: ['queued'], confirmed: true }), 50);
+      return { kind: 'failed', code: 'SPOOL_DISK_FULL' };
+    },
+    canStore: () => true,
+    stats: () => ({ entries: 0, bytes: 0 }),
+  };
+  const settings = { budgetMs: 60_000, spoolBytesMax: 1e6 };
+  const intake = createIntake({ storeFor: () => store, spool, settings, log: createLog({ level: 'silent' }) });
+  const origin = {
+    brand: 'default',
+    source: 'callback',
+    receivedAt: new Date().toISOString(),
+    requestId: 'r',
+  } as const;
+  expect(await intake.accept({ callback: callbackOf(), origin }, performance.now() - 59_950)).toEqual({
+    kind: 'queued',
+  });
+});
+
+test('says that Redis keeps up again only once it does', async () => {
+  const { server, service } = await start({ ACK_BUDGET: '500ms' });
+  await server.kill('SIGSTOP');
+  const url = callbackUrl(service);
+  await steadyLoad({ url, perSecond: 20, seconds: 8 });
+  const events = () => service.logs.map(({ event }) => String(event)).filter((event) => event.startsWith('intake.'));
+  expect(events()).toContain('intake.redis_out');
+  expect(events()).not.toContain('intake.redis_keeps_up');
+  await server.kill('SIGCONT');
+  await until(() => events().includes('intake.redis_back'));
+});
+
 interface Started {
   readonly server: TestRedis;
   readonly proxy: TcpProxy;
