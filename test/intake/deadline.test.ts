@@ -54,7 +54,6 @@ test(
     const events = () => service.logs.map(({ event }) => event).filter((event) => String(event).startsWith('intake.'));
     expect(events()).toContain('intake.redis_slow');
     expect(events()).not.toContain('intake.redis_keeps_up');
-    expect(await redisUp(service)).toBe('0');
 
     proxy.set({ kind: 'pass' });
     await until(
