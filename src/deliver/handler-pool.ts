@@ -102,6 +102,7 @@ export function createHandlerPool(options: HandlerPoolOptions) {
     },
     async close(): Promise<void> {
       clearInterval(watch);
+      for (const child of idle.splice(0)) child.onWord(() => undefined); // its end is no news
       await Promise.all([...all].map(async (child) => child.close()));
     },
   };
