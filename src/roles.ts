@@ -76,7 +76,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       createStore({
         connections: intakeConnections,
         queue: brandQueue(brand, config),
-        gate,
+        gate: gate.forBrand(brand),
         times: config,
         waitReplicas: config.REDIS_WAIT_REPLICAS,
         waitTimeoutMs: Math.ceil(config.ACK_BUDGET / 2),

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { kindOf } from '../callback/identity.ts';
 import { parseCallback, type Callback } from '../callback/parse-callback.ts';
+import { currentQueue } from '../queue/brand-lineage.ts';
 import { brandQueue, type QueueNaming } from '../queue/brand-queue.ts';
 import { replacedBy } from '../queue/claims.ts';
 import type { RedisConnection } from '../queue/connections.ts';
@@ -76,9 +77,11 @@ export function createQuarantine({
 
   /** Throws where Redis does not take it. */
   async function store(id: string, refused: Kept): Promise<void> {
-    // A brand that was taken out of the configuration while its entry lay in the spool still has its keys.
-    const target = stores.get(refused.brand) ?? createQuarantineStore(redis, brandQueue(refused.brand, config));
-    const { brand, reason, detail, requestId, receivedAtMs, raw, isJob = false, keptAtMs = receivedAtMs } = refused;
+    // A brand that was taken out of the configuration while its entry lay in the spool still has its keys, or another name.
+    const queue = await currentQueue(redis, brandQueue(refused.brand, config));
+    const { brand } = queue;
+    const target = stores.get(brand) ?? createQuarantineStore(redis, queue);
+    const { reason, detail, requestId, receivedAtMs, raw, isJob = false, keptAtMs = receivedAtMs } = refused;
     const headers = JSON.stringify(withoutSecrets(refused.headers));
     const gatewayReference = referenceOf(raw) ?? '';
     const fields = { brand, reason, detail, requestId, receivedAt: receivedAtMs, headers, gatewayReference };

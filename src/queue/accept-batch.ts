@@ -106,13 +106,16 @@ interface Batch<Outcome> {
   readonly confirmed: boolean;
 }
 
+type Call<Outcome> = (items: readonly AcceptItem[], hops?: number) => Promise<Batch<Outcome>>;
+
 /** Calls the script under the names that the brand has and had, or under the one that took it over. */
-function createCall<Outcome>(options: CallOptions<Outcome>) {
+function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
   const { redis, queue, times, wait, mode } = options;
   redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
   const argumentsOf = acceptArguments(queue, times, mode);
   const callConfirmed = createConfirmedCall(redis, { lua: acceptScript, numberOfKeys: acceptKeyCount }, wait);
   const replySchema = z.union([z.array(options.outcome), lineageSchema]);
+  const elsewhere = new Map<string, Call<Outcome>>();
   let lineage: Lineage = noLineage;
   let lineageText = '';
 
@@ -138,7 +141,8 @@ function createCall<Outcome>(options: CallOptions<Outcome>) {
   /** To the brand that took this one over. */
   async function handOver(brand: string, items: readonly AcceptItem[], hops: number): Promise<Batch<Outcome>> {
     if (hops === hopsMax) throw new Error(`${queue.brand} was moved in a circle.`);
-    const acceptThere = createCall({ ...options, queue: brandQueue(brand, queue.naming) });
+    const acceptThere = elsewhere.get(brand) ?? createCall({ ...options, queue: brandQueue(brand, queue.naming) });
+    elsewhere.set(brand, acceptThere);
     return acceptThere(
       items.map((item) => ({ ...item, data: toBrand(item.data, brand) })),
       hops + 1,

@@ -6,6 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from '../runtime/config-error.ts';
 import type { Log } from '../runtime/log.ts';
+import { registerBrands } from './brand-registry.ts';
 import { findBrandProblems, noteServedBrands, type BrandCheck } from './unowned-brands.ts';
 
 export interface BrandGateDependencies extends BrandCheck {
@@ -88,9 +89,22 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
 
     stop: () => stopping.abort(),
 
-    /** Before anything is enqueued. */
-    check(): void {
-      if (!isOpen) throw new BrandsUncheckedError('It is not known yet whether every brand in Redis is configured.');
+    /**
+     * `check` is called before anything is enqueued for a brand; throws while it may not be. A brand that is not
+     * configured (of the spool of another process) is noted, so that the next start sees that nobody serves it.
+     */
+    forBrand(brand: string): { check(): void } {
+      let isNoted = config.brands.has(brand);
+      return {
+        check() {
+          if (!isOpen)
+            throw new BrandsUncheckedError('It is not known yet whether every brand in Redis is configured.');
+          if (isNoted) return;
+          isNoted = true;
+          log.warn({ event: 'brands.not_configured', brand });
+          registerBrands(redis, config, [brand]).catch(() => (isNoted = false));
+        },
+      };
     },
   };
 }

@@ -4,7 +4,7 @@
 // the callback over, so that name must look under the former ones as well. accept.lua compares the lineage with what its
 // caller knows, in the same step as the claim: no process can go on with an old one.
 import * as z from 'zod';
-import { keysOf, type BrandQueue } from './brand-queue.ts';
+import { brandQueue, keysOf, type BrandQueue } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 
 const lineageSchema = z.object({
@@ -14,11 +14,13 @@ const lineageSchema = z.object({
   movedTo: z.string().optional(),
   /** Of the move that wrote it, so that each one is seen. */
   move: z.string().optional(),
+  /** Whether everything is there by now: nothing is remembered under the old name any more. */
+  isComplete: z.boolean().default(false),
 });
 
 export type Lineage = z.infer<typeof lineageSchema>;
 
-export const noLineage: Lineage = { formerly: [] };
+export const noLineage: Lineage = { formerly: [], isComplete: false };
 
 /** Nobody is called again that often; a longer chain is a circle. */
 export const hopsMax = 8;
@@ -35,4 +37,15 @@ export async function readLineage(redis: RedisConnection, queue: BrandQueue): Pr
 /** Every name under which callbacks of the brand may be known, its own first. */
 export function namesOf({ brand }: BrandQueue, { formerly }: Lineage): string[] {
   return [brand, ...formerly.filter((name) => name !== brand)];
+}
+
+/** Where what comes for a brand goes now. */
+export async function currentQueue(redis: RedisConnection, queue: BrandQueue): Promise<BrandQueue> {
+  let current = queue;
+  for (let hops = 0; hops < hopsMax; hops += 1) {
+    const { movedTo } = await readLineage(redis, current);
+    if (movedTo === undefined) return current;
+    current = brandQueue(movedTo, queue.naming);
+  }
+  throw new Error(`${queue.brand} was moved in a circle.`);
 }

@@ -6,10 +6,10 @@
 // the old one knew. What processes of an earlier version still put into the old queue, another run takes.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { hopsMax, namesOf, readLineage, type Lineage } from './brand-lineage.ts';
+import { currentQueue, namesOf, readLineage, type Lineage } from './brand-lineage.ts';
 import { moveJobs, type MoveJobsDependencies } from './brand-move-jobs.ts';
 import { carryState, removeLeftovers } from './brand-move-state.ts';
-import { brandQueue, keysOf, type BrandQueue } from './brand-queue.ts';
+import { keysOf } from './brand-queue.ts';
 import { forgetBrand, isNothing, readHoldings, registerBrands, type Holdings } from './brand-registry.ts';
 import { carryMemory } from './carry-claims.ts';
 import { followDeliveries } from './delivery-records.ts';
@@ -40,20 +40,25 @@ export type MoveResult =
   /** The target is no brand of its own any more. */
   | { readonly kind: 'target-moved'; readonly to: string };
 
+const tokenStart = 'move-';
 const leaseMs = 15_000;
 /** A reconciler that lost its lock has noticed by then (leadership.ts). */
 const reconcilerStopMs = 3_000;
 const lookEveryMs = 250;
+/** As many as BullMQ keeps. */
+const eventsMax = 10_000;
+/** Well within the lease. */
+const renewEveryMs = 1_000;
 const roundsMax = 5;
 
 export async function moveBrand(dependencies: MoveDependencies): Promise<MoveResult> {
   const { redis, from, to, claimTtlMs } = dependencies;
-  const target = await endOfChain(dependencies, to);
+  const { brand: target } = await currentQueue(redis, to);
   if (target !== to.brand && target !== from.brand) return { kind: 'target-moved', to: target };
   const lineage = await readLineage(redis, from);
   const isKnown = lineage.movedTo !== undefined || !isNothing(await readHoldings(redis, from, claimTtlMs));
   if (!isKnown) return { kind: 'nothing' };
-  const token = randomUUID();
+  const token = tokenStart + randomUUID();
   if ((await redis.set(keysOf.mover(from), token, 'PX', leaseMs, 'NX')) !== 'OK') return { kind: 'busy' };
   try {
     await registerBrands(redis, to.naming, [to.brand]);
@@ -76,15 +81,13 @@ async function renew({ redis, from }: MoveDependencies, token: string): Promise<
   if (held !== 1) throw new MoverLostError('Another `brand move` of this brand runs now.');
 }
 
-/** Where what comes for a brand ends up. */
-async function endOfChain({ redis }: MoveDependencies, { brand, naming }: BrandQueue): Promise<string> {
-  let name = brand;
-  for (let hops = 0; hops < hopsMax; hops += 1) {
-    const { movedTo } = await readLineage(redis, brandQueue(name, naming));
-    if (movedTo === undefined) return name;
-    name = movedTo;
-  }
-  return name;
+function nowAndThen(act: () => Promise<void>): () => Promise<void> {
+  let actedAtMs = -Infinity;
+  return async () => {
+    if (performance.now() < actedAtMs + renewEveryMs) return;
+    actedAtMs = performance.now();
+    await act();
+  };
 }
 
 /**
@@ -100,12 +103,16 @@ async function announce(dependencies: MoveDependencies, token: string, old: Line
   await redis.set(holdKey, token, 'PX', leaseMs);
   await redis.set(keysOf.lineage(to), JSON.stringify({ formerly: [...formerly], move: token }), 'PX', rememberedMs);
   await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token }));
+  // What is remembered leaves no other trace by which a start would see that there is something (brand-registry.ts).
+  await redis.xadd(`${to.base}:events`, 'MAXLEN', '~', eventsMax, '*', 'event', 'brand-moved', 'from', from.brand);
   const heldByOthers = await Promise.all([from, to].map((queue) => redis.getset(keysOf.reconciler(queue), token)));
-  if (heldByOthers.some((holder) => holder !== null)) await delay(reconcilerStopMs);
-  await carryMemory(dependencies, { keep: true }, async () => {
+  // One that was killed in the middle of a move reconciles nothing.
+  if (heldByOthers.some((holder) => holder?.startsWith(tokenStart) === false)) await delay(reconcilerStopMs);
+  const keepHold = nowAndThen(async () => {
     await renew(dependencies, token);
     await redis.pexpire(holdKey, leaseMs);
   });
+  await carryMemory(dependencies, { keep: true }, keepHold);
   await redis.del(holdKey);
   await redis.eval(releaseScript, 1, keysOf.reconciler(to), token);
 }
@@ -119,13 +126,15 @@ async function moveAll(dependencies: MoveDependencies, token: string): Promise<M
     await moveAllJobs(dependencies, token, moved);
     await followDeliveries(redis, from, { all: true }); // or what a worker removed on completion would be delivered again
     moved.quarantined += await carryState(dependencies, token);
-    moved.claims += await carryMemory(dependencies, { keep: false }, () => renew(dependencies, token));
+    const keepLock = nowAndThen(() => renew(dependencies, token));
+    moved.claims += await carryMemory(dependencies, { keep: false }, keepLock);
     onProgress(moved);
     await removeLeftovers(dependencies);
     const left = await readHoldings(redis, from, claimTtlMs);
     if (isNothing({ ...left, remembers: false })) break;
     if (round === roundsMax) return { kind: 'left', moved, paused, left };
   }
+  await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token, isComplete: true }));
   await forgetBrand(redis, from.naming, from.brand);
   await redis.del(keysOf.taken(to, from.brand));
   return { kind: 'moved', moved, paused };

@@ -5,6 +5,7 @@
 // are read through for a bounded time. Fails as Redis does (throws).
 import { Cluster } from 'ioredis';
 import { defaultBrand } from '../runtime/brand-values.ts';
+import { readLineage } from './brand-lineage.ts';
 import { brandQueue, keysOf, ledgerParts, type BrandQueue, type QueueNaming } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 
@@ -85,7 +86,7 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
   const { base } = queue;
   const lists = ['wait', 'paused', 'active'].map((list) => redis.llen(`${base}:${list}`));
   const sets = ['delayed', 'prioritized'].map((set) => redis.zcard(`${base}:${set}`));
-  const [undelivered, failed, delivered, quarantined, expected, ledger, [lastEvent], isMoving] = await Promise.all([
+  const [undelivered, failed, delivered, quarantined, expected, ledger, [lastEvent], lineage] = await Promise.all([
     Promise.all([...lists, ...sets, redis.hlen(keysOf.moving(queue))]),
     redis.zcard(`${base}:failed`),
     redis.zcard(`${base}:completed`),
@@ -93,9 +94,10 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
     redis.zcard(keysOf.expectations(queue)),
     Promise.all(ledgerParts.map((part) => redis.zcard(keysOf.ledger(queue, part)))),
     redis.xrevrange(`${base}:events`, '+', '-', 'COUNT', 1),
-    redis.exists(keysOf.mover(queue)),
+    readLineage(redis, queue),
   ]);
-  // Whatever is accepted leaves an event, whose id is its time; what it claims is forgotten DEDUP_TTL later.
+  // Whatever is accepted leaves an event, whose id is its time; what it claims is forgotten DEDUP_TTL later. Once a brand
+  // was moved away its events tell nothing: an idle worker of an old process leaves some, too.
   const lastAtMs = Number(lastEvent?.[0].split('-')[0] ?? 0);
   const holdings: Holdings = {
     undelivered: sum(undelivered),
@@ -103,7 +105,7 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
     delivered,
     quarantined,
     expected,
-    remembers: sum(ledger) > 0 || lastAtMs > Date.now() - rememberedMs || isMoving === 1,
+    remembers: sum(ledger) > 0 || (!lineage.isComplete && lastAtMs > Date.now() - rememberedMs),
   };
   return holdings;
 }

@@ -86,7 +86,7 @@ export async function* scan(redis: RedisConnection, pattern: string): AsyncGener
     do {
       const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', scanCount);
       cursor = next;
-      if (keys.length > 0) yield keys;
+      yield keys; // none, too: it is a sign of life
     } while (cursor !== '0');
   }
 }
