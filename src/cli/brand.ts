@@ -157,7 +157,7 @@ function tell(result: MoveResult, from: string, to: string): string {
     case 'nothing':
       return `There is nothing of a brand ${from} here.`;
     case 'busy':
-      return `Another \`brand move\` of ${from} runs, or was killed less than 15 s ago. Run this again then.`;
+      return `Another \`brand move\` of ${from} runs. Wait for its end.`;
     case 'target-moved':
       return `Not moved: ${to} was itself moved to ${result.to}. Move ${from} to ${result.to}, or reopen ${to} first.`;
   }

@@ -41,7 +41,8 @@ export type MoveResult =
   | { readonly kind: 'target-moved'; readonly to: string };
 
 const tokenStart = 'move-';
-const leaseMs = 15_000;
+/** Renewed every second; who was killed keeps the next run waiting for so long. */
+const leaseMs = 5_000;
 /** A reconciler that lost its lock has noticed by then (leadership.ts). */
 const reconcilerStopMs = 3_000;
 const lookEveryMs = 250;
@@ -59,7 +60,7 @@ export async function moveBrand(dependencies: MoveDependencies): Promise<MoveRes
   const isKnown = lineage.movedTo !== undefined || !isNothing(await readHoldings(redis, from, claimTtlMs));
   if (!isKnown) return { kind: 'nothing' };
   const token = tokenStart + randomUUID();
-  if ((await redis.set(keysOf.mover(from), token, 'PX', leaseMs, 'NX')) !== 'OK') return { kind: 'busy' };
+  if (!(await takeLock(dependencies, token))) return { kind: 'busy' };
   try {
     await registerBrands(redis, to.naming, [to.brand]);
     await announce(dependencies, token, lineage);
@@ -71,6 +72,16 @@ export async function moveBrand(dependencies: MoveDependencies): Promise<MoveRes
 
 const releaseScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0`;
 const renewScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0`;
+
+/** One that was killed holds it for a while yet. */
+async function takeLock({ redis, from }: MoveDependencies, token: string): Promise<boolean> {
+  const endsAtMs = performance.now() + 2 * leaseMs;
+  while (performance.now() < endsAtMs) {
+    if ((await redis.set(keysOf.mover(from), token, 'PX', leaseMs, 'NX')) === 'OK') return true;
+    await delay(lookEveryMs);
+  }
+  return false;
+}
 
 class MoverLostError extends Error {
   readonly code = 'BRAND_MOVE_LOST';

@@ -56,9 +56,10 @@ export async function findBrandProblems({ redis, config }: BrandCheck): Promise<
   }
 }
 
-/** Only for those that were checked: from now on their absence is noticed. */
+/** Of brands that were found in order: from now on their absence is noticed. */
 export async function noteServedBrands({ redis, config }: BrandCheck): Promise<void> {
-  await registerBrands(redis, config, [...config.brands.keys()]);
+  const found = await findBrands(redis, config); // those of other processes, too
+  await registerBrands(redis, config, [...new Set([...config.brands.keys(), ...found])]);
   await completeRegistry(redis, config);
 }
 

@@ -1,10 +1,12 @@
 // A brand gets another name: the service as processes, a real Redis, the gateway's and the merchant's simulators.
+import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../src/simulator/gateway.ts';
 import { answer } from '../../src/simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
 import { callbackBody, newReference } from '../support/callbacks.ts';
-import { runCli } from '../support/cli.ts';
+import { runCli, startCli } from '../support/cli.ts';
+import { failuresOf, startLoad } from '../support/load.ts';
 import { startRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -136,3 +138,145 @@ describe('naming a brand that had no name', () => {
     expect((await again.stop()).code).toBe(0);
   }, 60_000);
 });
+
+describe('brand move while processes receive for both names', () => {
+  test('loses and doubles nothing, though it is killed again and again', async () => {
+    const { redis, merchant, before, start } = await world({ GATEWAY_BASE_URL: '' });
+    const both = { ...before, PAYALO_API_KEYS: `${simulatorKey},acme=${otherKey}` };
+    const service = await start(both);
+    const url = `${service.url}/webhooks/payalo`;
+    const client = new Redis(redis.url);
+    closers.push(async () => client.disconnect());
+    merchant.always(answer(200, { delayMs: 5 }));
+    const earlier = Array.from({ length: 400 }, () => newReference());
+    for (const reference of earlier) await send(service, callbackBody({ reference }));
+    await until(() => merchant.uniqueIds().size === earlier.length, { timeoutMs: 30_000 });
+
+    const loads = [simulatorKey, otherKey].map((key) => startLoad({ url, key, senders: 1 }));
+    const acme = '{payalo.acme}:payalo-callbacks.acme';
+    const moments = [
+      async () => (await client.exists(`${acme}/lineage`)) === 1,
+      async () => (await client.keys(`${acme}/c:*`)).length > 50,
+      async () => (await client.exists('{payalo}:payalo-callbacks/moving')) === 1,
+    ];
+    for (const isThere of moments) {
+      const killed = startCli(['brand', 'move', 'default', 'acme'], both);
+      await Promise.race([until(isThere, { timeoutMs: 30_000, everyMs: 1 }), killed.ended]);
+      killed.kill('SIGKILL');
+      await killed.ended;
+    }
+    expect(await runCli(['brand', 'move', 'default', 'acme'], both)).toMatchObject({ code: 0 });
+    const counts = loads.map(({ sent }) => sent.length);
+    await until(() => loads.every(({ sent }, index) => sent.length > (counts[index] ?? 0) + 20));
+    const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
+    expect(failuresOf(sent)).toEqual([]);
+    await until(() => sent.every(({ reference }) => merchant.deliveriesOf(reference).length > 0), {
+      timeoutMs: 30_000,
+      describe: 'every callback to be delivered',
+    });
+    for (const reference of [...earlier, ...sent.map(({ reference }) => reference)])
+      expect(merchant.deliveriesOf(reference).map(({ firstTime }) => firstTime)).toEqual([true]);
+
+    // The old key's callbacks go to the new name, where the old ones are known.
+    const [known = ''] = earlier;
+    await until(async () => (await send(service, callbackBody({ reference: known }))).includes('duplicate'));
+    expect(merchant.deliveriesOf(known)).toHaveLength(1);
+    expect((await runCli(['brand', 'move', 'default', 'acme'], both)).code).toBe(0);
+    await service.stop();
+    const refused = startService({ env: both });
+    await expect(refused).rejects.toMatchObject({
+      exitCode: 78,
+      output: expect.stringMatching(/^PAYALO_API_KEYS: .*default was moved to acme.*brand reopen default/m),
+    });
+  }, 180_000);
+});
+
+describe('a start without Redis', () => {
+  test('takes callbacks, and neither enqueues, delivers nor sweeps until the brands are in order', async () => {
+    const { redis, merchant, before, after, start } = await world();
+    const old = await start(before, 'receive');
+    const waiting = newReference();
+    expect(await send(old, callbackBody({ reference: waiting }))).toBe('200 {"status":"ok"}');
+    await old.stop();
+    await redis.kill('SIGKILL');
+
+    const named = await start({ ...after, ACK_BUDGET: '500ms' });
+    const fresh = newReference();
+    expect(await send(named, callbackBody({ reference: fresh }))).toBe('200 {"status":"ok"}');
+    expect((await fetch(`${named.url}/readyz`)).status).toBe(200);
+    await redis.restart();
+    await until(() => named.logs.some(({ event }) => event === 'brands.not_configured'), { timeoutMs: 20_000 });
+    expect(await send(named, callbackBody({ reference: waiting }))).toBe('200 {"status":"ok"}'); // a duplicate, spooled
+    expect(swept(named)).toBe(0);
+    expect(merchant.deliveries()).toEqual([]);
+
+    expect((await runCli(['brand', 'move', 'default', 'acme'], after)).code).toBe(0);
+    await until(() => merchant.uniqueIds().size === 2, { timeoutMs: 20_000 });
+    await until(() => swept(named) >= 1);
+    await until(async () => (await ask(named, `callbacks/${waiting}`)).json.duplicates === 1);
+    for (const reference of [waiting, fresh]) {
+      expect(merchant.deliveriesOf(reference)).toHaveLength(1);
+      expect(merchant.deliveriesOf(reference)[0]?.headers['payalo-brand']).toBe('acme');
+    }
+  }, 60_000);
+});
+
+test('what lies in the spool under the old name goes to the new one', async () => {
+  const { redis, merchant, before, after, start } = await world();
+  const old = await start({ ...before, ACK_BUDGET: '500ms' });
+  const sent = newReference();
+  expect(await send(old, callbackBody({ reference: sent }))).toContain('200');
+  await until(async () => (await ask(old, `callbacks/${sent}`)).json.state === 'delivered');
+  await redis.kill('SIGKILL');
+  const spooled = newReference();
+  for (const reference of [spooled, sent]) expect(await send(old, callbackBody({ reference }))).toContain('200');
+  expect(await send(old, 'no JSON')).toContain('400');
+  old.kill('SIGKILL');
+  await old.exited;
+  await redis.restart();
+  expect((await runCli(['brand', 'move', 'default', 'acme'], after)).code).toBe(0);
+  const named = await start({ ...after, SPOOL_DIR: `${old.dir}/spool` });
+  await until(() => merchant.deliveriesOf(spooled).length === 1, { timeoutMs: 30_000 });
+  expect(merchant.deliveriesOf(spooled)[0]?.headers['payalo-brand']).toBe('acme');
+  await until(async () => (await ask(named, `callbacks/${sent}`)).json.duplicates === 1);
+  await until(async () => (await ask(named, 'quarantine')).json.data.length === 1);
+  expect(merchant.deliveriesOf(sent)).toHaveLength(1);
+  await named.stop();
+  const again = await start(after);
+  expect((await again.stop()).code).toBe(0);
+}, 60_000);
+
+test('a brand that left is retired, and one that other processes serve is named, before the others start', async () => {
+  const { redis, after, start } = await world();
+  const old = await start({ ...after, FORWARD_URL: '' });
+  const reference = newReference();
+  await send(old, callbackBody({ reference }), otherKey);
+  await old.stop();
+  const acme = { ...after, PAYALO_API_KEYS: `acme=${simulatorKey}` };
+  const refused = async (text: RegExp) =>
+    expect(startService({ env: acme })).rejects.toMatchObject({ exitCode: 78, output: expect.stringMatching(text) });
+  await refused(/^PAYALO_API_KEYS: .*beta \(1 undelivered\).*`payalo-receiver brand move beta acme`;/m);
+  // As an installation of an earlier version has it.
+  const client = new Redis(redis.url);
+  closers.push(async () => client.disconnect());
+  await client.del('{payalo}:payalo-callbacks/brands');
+  await refused(/^PAYALO_API_KEYS: .*beta/m);
+  expect((await (await start({ ...acme, BRANDS_ELSEWHERE: 'beta' })).stop()).code).toBe(0);
+  expect(await runCli(['brand', 'retire', 'beta'], acme)).toMatchObject({
+    code: 1,
+    out: expect.stringContaining('1 callbacks of beta are not delivered'),
+  });
+  const list = await runCli(['brand', 'list', '--json'], acme);
+  expect(JSON.parse(list.out).brands).toMatchObject([
+    { brand: 'acme', configured: true },
+    { brand: 'beta', configured: false, undelivered: 1 },
+  ]);
+  const delivering = await start(after);
+  await until(async () => (await ask(delivering, `callbacks/${reference}`)).json.state === 'delivered');
+  await delivering.stop();
+  expect((await runCli(['brand', 'retire', 'beta'], acme)).code).toBe(0);
+  expect((await (await start(acme)).stop()).code).toBe(0);
+  expect((await runCli(['brand', 'move', 'acme', 'acme'], acme)).code).toBe(2);
+  expect((await runCli(['brand', 'move', 'Acme!', 'beta'], acme)).code).toBe(2);
+  expect((await runCli(['brand', 'move', 'nobody', 'acme'], acme)).code).toBe(1);
+}, 90_000);
