@@ -177,6 +177,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       await delivery?.stop(Math.round(leftMs()));
       await operator.close();
       await spool.close();
+      await gate.leave();
       for (const connection of connections) connection.disconnect();
       names.close();
       await tracing?.stop(Math.max(leftMs(), stopMarginMs / 2));

@@ -8,8 +8,8 @@ import {
   describeHoldings,
   findBrands,
   isNothing,
+  noteBrand,
   readHoldings,
-  registerBrands,
   retireBrand,
   type Holdings,
 } from '../queue/brand-registry.ts';
@@ -79,7 +79,7 @@ function named(text: string): string {
 async function list({ config, redis: connect, output }: Session): Promise<ExitCode> {
   const redis = await connect();
   const brands: ({ brand: string; configured: boolean; movedTo: string | null } & Holdings)[] = [];
-  for (const brand of await findBrands(redis, config)) {
+  for (const brand of (await findBrands(redis, config)).keys()) {
     const holdings = await readHoldings(redis, brandQueue(brand, config), config.DEDUP_TTL);
     const { movedTo = null } = await readLineage(redis, brandQueue(brand, config));
     if (!isNothing(holdings) || config.brands.has(brand))
@@ -189,7 +189,7 @@ async function reopen({ config, redis: connect, output, actor, log }: Session, n
   if (movedTo !== undefined) {
     await redis.del(keysOf.reconciler(queue));
     await redis.del(keysOf.lineage(queue));
-    await registerBrands(redis, config, [name]);
+    await noteBrand(redis, config, name);
   }
   const outcome = movedTo === undefined ? 'not-moved' : 'reopened';
   const audit = createAudit({ redis, queue: brandQueue([...config.brands.keys()][0] ?? name, config), log });

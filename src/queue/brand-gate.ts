@@ -3,10 +3,12 @@
 // At start a brand that is not stops the process (ConfigError). Where Redis is out at start the process takes callbacks
 // into its spool, and asks as soon as Redis is there; until the answer is good nothing is enqueued, delivered or swept, and
 // the log says why. It asks on: `brand move` puts the matter right without a restart.
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from '../runtime/config-error.ts';
 import type { Log } from '../runtime/log.ts';
-import { registerBrands } from './brand-registry.ts';
+import { noteBrand } from './brand-registry.ts';
+import { beatEveryMs, endServing, noteServing } from './brand-serving.ts';
 import { findBrandProblems, noteServedBrands, type BrandCheck } from './unowned-brands.ts';
 
 export interface BrandGateDependencies extends BrandCheck {
@@ -25,6 +27,8 @@ export type BrandGate = ReturnType<typeof createBrandGate>;
 export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
   const opened = Promise.withResolvers<void>();
   const stopping = new AbortController();
+  const processId = randomUUID();
+  let timer: NodeJS.Timeout | undefined;
   let isOpen = false;
   let said = '';
   let saidAtMs = -Infinity;
@@ -44,8 +48,17 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
   }
 
   function open(): void {
+    if (isOpen || stopping.signal.aborted) return; // asked twice at once
     isOpen = true;
     opened.resolve();
+    timer = setInterval(beat, beatEveryMs);
+    timer.unref();
+    beat();
+  }
+
+  /** Tells other starts that these brands have an owner. */
+  function beat(): void {
+    if (redis.status === 'ready') noteServing(redis, config, processId, config.brands).catch(() => undefined);
   }
 
   async function tryOpen(): Promise<void> {
@@ -87,7 +100,15 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
     /** Asks now rather than within a second. */
     tryOpen,
 
+    /** Opens no more. */
     stop: () => stopping.abort(),
+
+    /** Tells other starts that this process serves its brands no longer. */
+    async leave(): Promise<void> {
+      clearInterval(timer);
+      if (isOpen && redis.status === 'ready')
+        await endServing(redis, config, processId, config.brands).catch(() => undefined); // it runs out by itself
+    },
 
     /**
      * `check` is called before anything is enqueued for a brand; throws while it may not be. A brand that is not
@@ -102,7 +123,7 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
           if (isNoted) return;
           isNoted = true;
           log.warn({ event: 'brands.not_configured', brand });
-          registerBrands(redis, config, [brand]).catch(() => (isNoted = false));
+          noteBrand(redis, config, brand).catch(() => (isNoted = false));
         },
       };
     },

@@ -10,7 +10,7 @@ import { currentQueue, namesOf, readLineage, type Lineage } from './brand-lineag
 import { moveJobs, type MoveJobsDependencies } from './brand-move-jobs.ts';
 import { carryState, removeLeftovers } from './brand-move-state.ts';
 import { keysOf } from './brand-queue.ts';
-import { forgetBrand, isNothing, readHoldings, registerBrands, type Holdings } from './brand-registry.ts';
+import { forgetBrand, isNothing, readHoldings, noteBrand, type Holdings } from './brand-registry.ts';
 import { carryMemory } from './carry-claims.ts';
 import { followDeliveries } from './delivery-records.ts';
 import { pauseForwarding } from './forwarding.ts';
@@ -62,7 +62,7 @@ export async function moveBrand(dependencies: MoveDependencies): Promise<MoveRes
   const token = tokenStart + randomUUID();
   if (!(await takeLock(dependencies, token))) return { kind: 'busy' };
   try {
-    await registerBrands(redis, to.naming, [to.brand]);
+    await noteBrand(redis, to.naming, to.brand);
     await announce(dependencies, token, lineage);
     return await moveAll(dependencies, token);
   } finally {

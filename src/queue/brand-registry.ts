@@ -7,6 +7,7 @@ import { Cluster } from 'ioredis';
 import { defaultBrand } from '../runtime/brand-values.ts';
 import { readLineage } from './brand-lineage.ts';
 import { brandQueue, keysOf, ledgerParts, type BrandQueue, type QueueNaming } from './brand-queue.ts';
+import { fingerprintsOf, type Keys } from './brand-serving.ts';
 import type { RedisConnection } from './connections.ts';
 
 /** What Redis holds of a brand. */
@@ -30,19 +31,28 @@ const scanCount = 1_000;
 
 const registryKey = (naming: QueueNaming) => `${brandQueue(defaultBrand, naming).base}/brands`;
 
-/** Notes that the brands are served. A retired one that is configured again is retired no more. */
+/**
+ * Notes that the brands are served, with the fingerprints of their keys. A retired one that is configured again is retired
+ * no more.
+ */
 export async function registerBrands(
   redis: RedisConnection,
   naming: QueueNaming,
-  brands: readonly string[],
+  brands: ReadonlyMap<string, Keys>,
 ): Promise<void> {
   const now = new Date().toISOString();
-  await redis.hset(registryKey(naming), ...brands.flatMap((brand) => [brand, now]));
+  const notes = [...brands].flatMap(([brand, keys]) => [brand, `${now} ${fingerprintsOf(keys).join(',')}`]);
+  if (notes.length > 0) await redis.hset(registryKey(naming), ...notes);
+}
+
+/** Notes a brand of which nothing else is known, unless it is noted already. */
+export async function noteBrand(redis: RedisConnection, naming: QueueNaming, brand: string): Promise<void> {
+  await redis.hsetnx(registryKey(naming), brand, new Date().toISOString());
 }
 
 /** From now on the registry alone tells which brands there are. */
 export async function completeRegistry(redis: RedisConnection, naming: QueueNaming): Promise<void> {
-  await registerBrands(redis, naming, [complete]);
+  await noteBrand(redis, naming, complete);
 }
 
 export async function forgetBrand(redis: RedisConnection, naming: QueueNaming, brand: string): Promise<void> {
@@ -54,13 +64,14 @@ export async function retireBrand(redis: RedisConnection, naming: QueueNaming, b
   await redis.hset(registryKey(naming), brand, retired);
 }
 
-/** Brands that may have something here, and were not retired. */
-export async function findBrands(redis: RedisConnection, naming: QueueNaming): Promise<string[]> {
+/** Brands that may have something here and were not retired, each with the fingerprints of its last known keys. */
+export async function findBrands(redis: RedisConnection, naming: QueueNaming): Promise<Map<string, string[]>> {
   const noted = await redis.hgetall(registryKey(naming));
   const { [complete]: isComplete, ...known } = noted;
   const found = isComplete === undefined ? await scanForBrands(redis, naming) : [];
-  const brands = new Set([defaultBrand, ...Object.keys(known), ...found]);
-  return [...brands].filter((brand) => noted[brand] !== retired).toSorted();
+  const brands = [...new Set([defaultBrand, ...Object.keys(known), ...found])].toSorted();
+  const kept = brands.filter((brand) => known[brand] !== retired);
+  return new Map(kept.map((brand) => [brand, (known[brand]?.split(' ')[1] ?? '').split(',')]));
 }
 
 /** By the key that every queue has. */

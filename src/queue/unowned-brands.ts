@@ -9,9 +9,11 @@ import {
   describeHoldings,
   findBrands,
   isNothing,
+  noteBrand,
   readHoldings,
   registerBrands,
 } from './brand-registry.ts';
+import { fingerprintsOf, readServing, type Keys } from './brand-serving.ts';
 import type { RedisConnection } from './connections.ts';
 
 export interface BrandCheck {
@@ -19,7 +21,7 @@ export interface BrandCheck {
   readonly config: QueueNaming & {
     readonly DEDUP_TTL: number;
     readonly BRANDS_ELSEWHERE: readonly string[];
-    readonly brands: ReadonlyMap<string, unknown>;
+    readonly brands: ReadonlyMap<string, Keys>;
   };
 }
 
@@ -27,21 +29,24 @@ export interface BrandCheck {
 export async function findBrandProblems({ redis, config }: BrandCheck): Promise<string[]> {
   const configured = [...config.brands.keys()];
   const known = new Set([...configured, ...config.BRANDS_ELSEWHERE]);
-  const others = (await findBrands(redis, config)).filter((brand) => !known.has(brand));
+  const others = [...(await findBrands(redis, config))].filter(([brand]) => !known.has(brand));
+  const serving = await readServing(redis, config);
   const problems = [
-    ...(await Promise.all(others.map((brand) => problemOfUnowned(brand)))),
+    ...(await Promise.all(others.map(([brand, fingerprints]) => problemOfUnowned(brand, new Set(fingerprints))))),
     ...(await Promise.all(configured.map((brand) => problemOfMoved(brand)))),
   ];
   return problems.filter((problem) => problem !== undefined);
 
-  async function problemOfUnowned(brand: string): Promise<string | undefined> {
+  async function problemOfUnowned(brand: string, fingerprints: ReadonlySet<string>): Promise<string | undefined> {
     const holdings = await readHoldings(redis, brandQueue(brand, config), config.DEDUP_TTL);
     if (isNothing(holdings)) return undefined;
+    const servedWith = serving.get(brand);
+    const heirs = heirsOf(config.brands, fingerprints.union(servedWith ?? new Set()));
+    if (servedWith !== undefined && heirs.length === 0) return undefined; // another process is its owner
     return (
       `PAYALO_API_KEYS: Redis holds callbacks of the brand ${brand} (${describeHoldings(holdings)}), which is not ` +
-      `configured. If it has another name now, run \`payalo-receiver brand move ${brand} ${configured[0] ?? ''}\`` +
-      `${whichOne(configured)}; if its merchant left, \`payalo-receiver brand retire ${brand}\`; if other processes ` +
-      'serve it, name it in BRANDS_ELSEWHERE'
+      `configured. ${whatToRun(brand, heirs, configured)}; if its merchant left, \`payalo-receiver brand retire ` +
+      `${brand}\`; if other processes serve it, name it in BRANDS_ELSEWHERE`
     );
   }
 
@@ -58,12 +63,22 @@ export async function findBrandProblems({ redis, config }: BrandCheck): Promise<
 
 /** Of brands that were found in order: from now on their absence is noticed. */
 export async function noteServedBrands({ redis, config }: BrandCheck): Promise<void> {
-  const found = await findBrands(redis, config); // those of other processes, too
-  await registerBrands(redis, config, [...new Set([...config.brands.keys(), ...found])]);
+  for (const brand of (await findBrands(redis, config)).keys()) await noteBrand(redis, config, brand); // others', too
+  await registerBrands(redis, config, config.brands);
   await completeRegistry(redis, config);
 }
 
-function whichOne(configured: readonly string[]): string {
-  const [, ...others] = configured;
-  return others.length === 0 ? '' : ` (or ${others.join(', ')} instead: whichever of them took its place)`;
+/** The brands that have one of its keys now. */
+function heirsOf(brands: ReadonlyMap<string, Keys>, fingerprints: ReadonlySet<string>): string[] {
+  return [...brands]
+    .filter(([, keys]) => fingerprintsOf(keys).some((one) => fingerprints.has(one)))
+    .map(([name]) => name);
+}
+
+function whatToRun(brand: string, heirs: readonly string[], configured: readonly string[]): string {
+  const [first = '', ...others] = heirs.length > 0 ? heirs : configured;
+  const move = `\`payalo-receiver brand move ${brand} ${first}\``;
+  if (heirs.length === 1) return `Its key belongs to ${first} now: run ${move}`;
+  const which = others.length === 0 ? '' : ` (or ${others.join(', ')} instead: whichever of them took its place)`;
+  return `If it has another name now, run ${move}${which}`;
 }

@@ -89,7 +89,7 @@ describe('naming a brand that had no name', () => {
     await expect(early).rejects.toMatchObject({
       exitCode: 78,
       output: expect.stringMatching(
-        /^PAYALO_API_KEYS: .*default.*`payalo-receiver brand move default acme` \(or beta .*$/m,
+        /^PAYALO_API_KEYS: .*default.*belongs to acme now: run `payalo-receiver brand move default acme`;.*$/m,
       ),
     });
 
@@ -246,13 +246,30 @@ test('what lies in the spool under the old name goes to the new one', async () =
   expect((await again.stop()).code).toBe(0);
 }, 60_000);
 
+test('a renamed brand is refused although a process with the old name still runs', async () => {
+  const { redis, before, after, start } = await world();
+  const old = await start(before, 'receive');
+  await send(old, callbackBody());
+  const refused = (text: RegExp) =>
+    expect(startService({ env: after })).rejects.toMatchObject({ exitCode: 78, output: expect.stringMatching(text) });
+  await refused(/`payalo-receiver brand move default acme`;/);
+  await old.stop();
+  // An earlier version leaves nothing from which the heir could be known.
+  const client = new Redis(redis.url);
+  closers.push(async () => client.disconnect());
+  await client.del('{payalo}:payalo-callbacks/brands', '{payalo}:payalo-callbacks/serving');
+  await refused(/`payalo-receiver brand move default acme` \(or beta instead: whichever of them took its place\);/);
+}, 60_000);
+
 test('a brand that left is retired, and one that other processes serve is named, before the others start', async () => {
   const { redis, after, start } = await world();
   const old = await start({ ...after, FORWARD_URL: '' });
   const reference = newReference();
   await send(old, callbackBody({ reference }), otherKey);
-  await old.stop();
   const acme = { ...after, PAYALO_API_KEYS: `acme=${simulatorKey}` };
+  // While another process serves it, it has an owner.
+  expect((await (await start(acme)).stop()).code).toBe(0);
+  await old.stop();
   const refused = async (text: RegExp) =>
     expect(startService({ env: acme })).rejects.toMatchObject({ exitCode: 78, output: expect.stringMatching(text) });
   await refused(/^PAYALO_API_KEYS: .*beta \(1 undelivered\).*`payalo-receiver brand move beta acme`;/m);
