@@ -34,6 +34,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   moving: 'apart',
   mover: 'apart',
   taken: 'apart',
+  incoming: 'apart',
   followed: 'apart',
   claimKeeper: 'apart',
   oldestUndelivered: 'apart',
@@ -114,6 +115,7 @@ return 1`;
 export async function removeLeftovers({ redis, from }: MoveEnds): Promise<void> {
   const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.moving(from)];
   const rest = [...leftovers, ...metrics].map((key) => `${from.base}:${key}`);
-  const keys = [...jobs, ...rest, keysOf.retention(from), keysOf.followed(from), keysOf.inHand(from)];
+  const own = [keysOf.retention, keysOf.claimKeeper, keysOf.followed, keysOf.inHand].map((key) => key(from));
+  const keys = [...jobs, ...rest, ...own];
   await redis.eval(removeIfEmpty, keys.length, ...keys, jobs.length);
 }

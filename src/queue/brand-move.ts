@@ -111,6 +111,7 @@ async function announce(dependencies: MoveDependencies, token: string, old: Line
   const formerly = new Set([...namesOf(from, old), ...mine.formerly]);
   formerly.delete(to.brand);
   const holdKey = keysOf.lineageHold(to);
+  await redis.sadd(keysOf.incoming(to), from.brand);
   await redis.set(holdKey, token, 'PX', leaseMs);
   await redis.set(keysOf.lineage(to), JSON.stringify({ formerly: [...formerly], move: token }), 'PX', rememberedMs);
   await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token }));
@@ -148,6 +149,7 @@ async function moveAll(dependencies: MoveDependencies, token: string): Promise<M
   await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token, isComplete: true }));
   await forgetBrand(redis, from.naming, from.brand);
   await redis.del(keysOf.taken(to, from.brand));
+  await redis.srem(keysOf.incoming(to), from.brand);
   return { kind: 'moved', moved, paused };
 }
 

@@ -92,6 +92,8 @@ export const keysOf = {
   taken: ({ base }: BrandQueue, from: string) => `${base}/taken:${from}`,
   /** JSON: since when the oldest undelivered callback waits, and when that was found (oldest-undelivered.ts). */
   oldestUndelivered: ({ base }: BrandQueue) => `${base}/oldest`,
+  /** Set: brands that are being moved here: a claim may be here before its job. */
+  incoming: ({ base }: BrandQueue) => `${base}/incoming`,
   /** Text: the process that keeps claims now (claim-keeper.ts). */
   claimKeeper: ({ base }: BrandQueue) => `${base}/keeper`,
   /** Hash: `event`, how far BullMQ's stream of events was read for deliveries; `at`, when the last one was, in ms. */

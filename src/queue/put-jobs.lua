@@ -22,7 +22,8 @@ local function holderOf(digest, claim, ttl)
   if digest == '' then return nil end
   local key = base .. '/c:' .. digest
   if claim ~= '' and tonumber(ttl) > 0 then redis.call('SET', key, claim, 'NX', 'PX', ttl) end
-  return string.match(redis.call('GET', key) or '', '^([^,]*),')
+  local text = redis.pcall('GET', key) -- somebody may have given it another type
+  return string.match(type(text) == 'string' and text or '', '^([^,]*),')
 end
 
 -- Whether the job that holds the claim is a correction of this one.

@@ -5,9 +5,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { moveBrand, type MoveDependencies } from '../../src/queue/brand-move.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/queue/brand-queue.ts';
 import { isNothing, readHoldings } from '../../src/queue/brand-registry.ts';
+import { followDeliveries } from '../../src/queue/delivery-records.ts';
 import { erase } from '../../src/queue/erase.ts';
 import { registerExpectation } from '../../src/queue/expectations.ts';
 import { pauseForwarding, readForwarding } from '../../src/queue/forwarding.ts';
+import { findClaims } from '../../src/queue/find-claims.ts';
 import { createLedger } from '../../src/queue/ledger.ts';
 import { createQuarantineStore } from '../../src/queue/quarantine-store.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -60,6 +62,7 @@ async function fill(stored: StoredCallbacks): Promise<void> {
   await stored.store({ reference: delivered, merchantReference: 'order-1', status: 'failed' });
   await stored.store();
   await redis.del(...(await redis.keys(`${queue.base}:*.*:lock`)), `${queue.base}/none`);
+  await followDeliveries(redis, queue, { all: true }); // as the service does every few seconds
   await registerExpectation(redis, queue, { gatewayReference: 'expected', merchantReference: 'order-9' }, 1_000);
   const bounds = { maxBytes: 1_000_000, notBeforeMs: 0 };
   const fields = { brand: queue.brand, reason: 'not-json', body: Buffer.from([0xff, 0x00, 0x7b]) };
@@ -82,7 +85,7 @@ async function contentsOf(queue: BrandQueue): Promise<Record<string, unknown>> {
 }
 
 /** Locks, the lineage, what BullMQ keeps for its own events; the sets of merchants' references are made anew. */
-const ofTheMove = /^(\/(lineage|reconciler|mover|retention|m:|brands|mark)|:(events|marker|meta|id|stalled))/;
+const ofTheMove = /^(\/(lineage|reconciler|mover|retention|m:|brands|mark|followed)|:(events|marker|meta|id|stalled))/;
 
 async function read(key: string): Promise<unknown> {
   switch (await redis.type(key)) {
@@ -111,19 +114,26 @@ function withoutBrand(text: string): unknown {
   return rest;
 }
 
-/** Fails from a command on, as the process does that is killed there. */
-function breakingAfter(commands: number): Redis {
-  let left = commands;
+/** Fails for good from where it is told to, as a process does that is killed there. */
+function breaking(isReached: (args: readonly unknown[]) => boolean): Redis {
+  let isBroken = false;
   return new Proxy(redis, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]) => {
-        left -= 1;
-        if (left < 0) return Promise.reject(new Error('killed'));
-        return Reflect.apply(value, target, args);
+        isBroken ||= isReached(args);
+        return isBroken ? Promise.reject(new Error('killed')) : Reflect.apply(value, target, args);
       };
     },
+  });
+}
+
+function breakingAfter(commands: number): Redis {
+  let left = commands;
+  return breaking(() => {
+    left -= 1;
+    return left < 0;
   });
 }
 
@@ -177,6 +187,36 @@ describe('brand move', () => {
       expect(await ledger.find(reference)).toBeDefined();
       break;
     }
+  });
+
+  test('takes no callback for removed whose claim is there before its job', async () => {
+    await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    const reference = await stored.store();
+    await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
+    const acme = there.queue;
+    const atJobs = breaking(([script]) => String(script).includes('puts jobs of another brand'));
+    await expect(moveBrand(moveOf(stored.queue, acme, atJobs))).rejects.toThrow('killed');
+    expect(await redis.keys(`${acme.base}/c:*`)).toHaveLength(1);
+    expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
+    const [claim] = await findClaims(redis, acme, [{ gatewayReference: reference, kind: 'terminal' }]);
+    await there.store({ reference, source: 'records', insteadOf: claim?.nonce });
+    expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
+    await redis.del(keysOf.mover(stored.queue));
+    expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+    expect(await redis.llen(`${acme.base}:wait`)).toBe(1);
+    expect(await redis.exists(keysOf.incoming(acme))).toBe(0);
+  });
+
+  test('remembers deliveries of which only the old queue’s events tell', async () => {
+    await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    const reference = await stored.store();
+    const job = await stored.take();
+    await job.moveToCompleted('done', 'token', false);
+    await job.remove(); // a worker with removeOnComplete
+    await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
+    expect(await moveBrand(moveOf(stored.queue, there.queue))).toMatchObject({ kind: 'moved' });
+    const ledger = createLedger({ redis, queues: there.queues });
+    expect((await ledger.find(reference))?.callback.state).toBe('delivered');
   });
 
   test('waits for a delivery that is under way, and says that it is left where that takes too long', async () => {
