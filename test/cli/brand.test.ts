@@ -261,24 +261,39 @@ test('a renamed brand is refused although a process with the old name still runs
   await refused(/`payalo-receiver brand move default acme` \(or beta instead: whichever of them took its place\);/);
 }, 60_000);
 
-test('a brand that left is retired, and one that other processes serve is named, before the others start', async () => {
-  const { redis, after, start } = await world();
-  const old = await start({ ...after, FORWARD_URL: '' });
+/** A callback of beta that nobody delivered, and a configuration without beta. */
+async function undelivered({ after, start }: Awaited<ReturnType<typeof world>>) {
+  const old = await start({ ...after, FORWARD_URL: '' }, 'receive');
   const reference = newReference();
   await send(old, callbackBody({ reference }), otherKey);
   const acme = { ...after, PAYALO_API_KEYS: `acme=${simulatorKey}` };
-  // While another process serves it, it has an owner.
-  expect((await (await start(acme)).stop()).code).toBe(0);
-  await old.stop();
   const refused = async (text: RegExp) =>
-    expect(startService({ env: acme })).rejects.toMatchObject({ exitCode: 78, output: expect.stringMatching(text) });
+    expect(startService({ roles: ['receive'], env: acme })).rejects.toMatchObject({
+      exitCode: 78,
+      output: expect.stringMatching(text),
+    });
+  return { old, acme, reference, refused };
+}
+
+test('a brand that other processes serve has an owner while they run, and where it is named', async () => {
+  const here = await world();
+  const { old, acme, refused } = await undelivered(here);
+  expect((await (await here.start(acme, 'receive')).stop()).code).toBe(0);
+  await old.stop();
   await refused(/^PAYALO_API_KEYS: .*beta \(1 undelivered\).*`payalo-receiver brand move beta acme`;/m);
   // As an installation of an earlier version has it.
-  const client = new Redis(redis.url);
+  const client = new Redis(here.redis.url);
   closers.push(async () => client.disconnect());
   await client.del('{payalo}:payalo-callbacks/brands');
   await refused(/^PAYALO_API_KEYS: .*beta/m);
-  expect((await (await start({ ...acme, BRANDS_ELSEWHERE: 'beta' })).stop()).code).toBe(0);
+  const elsewhere = await here.start({ ...acme, BRANDS_ELSEWHERE: 'beta' }, 'receive');
+  expect((await elsewhere.stop()).code).toBe(0);
+}, 120_000);
+
+test('a brand that left is retired once nothing of it is undelivered', async () => {
+  const here = await world({ GATEWAY_BASE_URL: '' });
+  const { old, acme, reference } = await undelivered(here);
+  await old.stop();
   expect(await runCli(['brand', 'retire', 'beta'], acme)).toMatchObject({
     code: 1,
     out: expect.stringContaining('1 callbacks of beta are not delivered'),
@@ -288,12 +303,18 @@ test('a brand that left is retired, and one that other processes serve is named,
     { brand: 'acme', configured: true },
     { brand: 'beta', configured: false, undelivered: 1 },
   ]);
-  const delivering = await start(after);
+  const delivering = await here.start(here.after, 'work');
   await until(async () => (await ask(delivering, `callbacks/${reference}`)).json.state === 'delivered');
   await delivering.stop();
   expect((await runCli(['brand', 'retire', 'beta'], acme)).code).toBe(0);
-  expect((await (await start(acme)).stop()).code).toBe(0);
-  expect((await runCli(['brand', 'move', 'acme', 'acme'], acme)).code).toBe(2);
-  expect((await runCli(['brand', 'move', 'Acme!', 'beta'], acme)).code).toBe(2);
-  expect((await runCli(['brand', 'move', 'nobody', 'acme'], acme)).code).toBe(1);
-}, 90_000);
+  expect((await (await here.start(acme, 'receive')).stop()).code).toBe(0);
+}, 120_000);
+
+test.for([
+  ['FROM and TO are the same', ['acme', 'acme'], 2],
+  ['a name can be no brand', ['Acme!', 'beta'], 2],
+  ['nothing of a brand is here', ['nobody', 'acme'], 1],
+] as const)('brand move says no where %s', async ([, names, code]) => {
+  const { after } = await world({ GATEWAY_BASE_URL: '' });
+  expect((await runCli(['brand', 'move', ...names], after)).code).toBe(code);
+});
