@@ -156,9 +156,14 @@ export function createSpoolFolders(
     /** Deletes what was emptied. */
     sweep(): void {
       for (const store of [...adopted].filter(isEmpty)) {
+        if (hidesRows(store)) {
+          this.salvage(store);
+          continue;
+        }
         adopted.splice(adopted.indexOf(store), 1);
         store.destroy();
       }
+      if (own !== undefined && isEmpty(own) && hidesRows(own)) this.salvage(own);
       if (own !== undefined && isEmpty(own) && (written > rotateBytes || problem !== undefined)) {
         own.destroy();
         own = undefined;
@@ -168,7 +173,7 @@ export function createSpoolFolders(
 
     close(): void {
       for (const store of this.all()) {
-        if (isEmpty(store)) store.destroy();
+        if (isEmpty(store) && !hidesRows(store)) store.destroy();
         else store.close();
       }
       own = undefined;
@@ -183,6 +188,15 @@ function mark(folder: string, owner: Owner): void {
     writeOwner(folder, owner);
   } catch {
     // A full disk: the mark that it has stands.
+  }
+}
+
+/** One that cannot be read is damaged, too. */
+function hidesRows(store: SpoolStore): boolean {
+  try {
+    return store.hidesRows();
+  } catch {
+    return true;
   }
 }
 

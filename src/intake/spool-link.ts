@@ -4,7 +4,7 @@
 // reported and another one started. A thread in the background keeps no process alive unless an answer is owed.
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../runtime/log.ts';
-import type { SpoolMessage, SpoolReply, SpoolRequest } from './spool-thread.ts';
+import type { SpoolMessage, SpoolReply, SpoolRequest } from './spool-protocol.ts';
 
 export interface SpoolLinkOptions {
   readonly threadOptions: object;

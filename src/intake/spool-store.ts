@@ -81,6 +81,7 @@ export function openSpoolStore(folder: string) {
   const insertQuarantine = db.prepare('INSERT INTO quarantine (at, bytes, meta, body) VALUES (?, ?, ?, ?)');
   // What was handed over but could not be deleted (a full disk refuses deletes too): not given out again.
   const handedOver = new Map<string, number>();
+  let deletesRefused = false;
   const floorOf = (brand: string) => handedOver.get(brand) ?? 0;
   const quarantineFloor = '\u0000quarantine';
   const callbacks = totalRow.parse(
@@ -149,6 +150,7 @@ export function openSpoolStore(folder: string) {
 
     /** Forgets a brand's entries of a range of ids. Throws where the disk refuses, yet never gives them out again. */
     remove(brand: string, fromId: number, upToId: number): void {
+      const wereRefused = deletesRefused;
       const removed = totalRow.parse(
         db
           .prepare(
@@ -159,9 +161,11 @@ export function openSpoolStore(folder: string) {
       handedOver.set(brand, Math.max(floorOf(brand), upToId));
       callbacks.entries -= removed.entries;
       callbacks.bytes -= removed.bytes;
+      deletesRefused = true;
       transaction(() =>
         db.prepare('DELETE FROM callbacks WHERE brand = ? AND id BETWEEN ? AND ?').run(brand, fromId, upToId),
       );
+      deletesRefused = wereRefused;
     },
 
     readQuarantine: (limit: number, behindId = 0): SpooledQuarantineEntry[] =>
@@ -213,7 +217,11 @@ export function openSpoolStore(folder: string) {
 
     close: (): void => db.close(),
     /** Whether an entry was handed over, though it may still lie here. */
-    isHandedOver: (brand: string, id: number) => id <= floorOf(brand),
+    isHandedOver: (brand: string, id: number) => deletesRefused && id <= floorOf(brand),
+
+    /** Whether the table has rows where the index knows of none: part of the index is gone, in silence. */
+    hidesRows: (): boolean =>
+      !deletesRefused && db.prepare('SELECT id FROM callbacks NOT INDEXED LIMIT 1').get() !== undefined,
 
     /** Closes it and deletes the subfolder, nothing else in it. */
     destroy(): void {

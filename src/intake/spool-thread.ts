@@ -7,81 +7,20 @@ import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { createSpoolFolders } from './spool-folders.ts';
 import { isDamage, spoolCodeOf } from './spool-code.ts';
+import { quarantineBytesOf, spoolBytesOf, type SpoolEntry, type SpoolQuarantineEntry } from './spool-entry.ts';
+import { describeOwner } from './spool-owner.ts';
 import {
-  quarantineBytesOf,
-  spoolBytesOf,
-  type SpooledEntry,
-  type SpooledQuarantineEntry,
-  type SpoolEntry,
-  type SpoolQuarantineEntry,
-} from './spool-entry.ts';
-import { describeOwner, ownerSchema } from './spool-owner.ts';
+  spoolThreadOptions,
+  type SpoolMessage,
+  type SpoolNotice,
+  type SpoolReply,
+  type SpoolRequest,
+  type SpoolState,
+  type SpoolWrite,
+} from './spool-protocol.ts';
 import { createRoom } from './spool-room.ts';
-import type { SalvageReport } from './spool-salvage.ts';
+import { listDamaged } from './spool-salvage.ts';
 import type { SpoolStore } from './spool-store.ts';
-
-/** How far entries of a brand were read, as an id for each subfolder. */
-export type SpoolPosition = ReadonlyMap<string, number>;
-
-/** The ids of a batch. */
-export type SpoolRange = readonly [first: number, last: number];
-
-export type SpoolRequest =
-  | { readonly op: 'append'; readonly entries: readonly SpoolEntry[] }
-  | { readonly op: 'appendQuarantine'; readonly entry: SpoolQuarantineEntry }
-  | { readonly op: 'brands' }
-  | { readonly op: 'read'; readonly brand: string; readonly limit: number; readonly behind: SpoolPosition }
-  | { readonly op: 'remove'; readonly brand: string; readonly folder: string; readonly ids: SpoolRange }
-  | { readonly op: 'readQuarantine'; readonly limit: number; readonly behind: SpoolPosition }
-  | { readonly op: 'removeQuarantine'; readonly folder: string; readonly ids: SpoolRange }
-  | { readonly op: 'find'; readonly brand: string; readonly gatewayReference: string; readonly limit: number }
-  | { readonly op: 'adopt' }
-  | { readonly op: 'identify'; readonly id: string }
-  | { readonly op: 'close' };
-
-export type SpoolWrite =
-  { readonly kind: 'stored' } | { readonly kind: 'full' } | { readonly kind: 'failed'; readonly code: string };
-
-export type SpoolReply =
-  | { readonly op: 'append'; readonly writes: readonly SpoolWrite[] }
-  | { readonly op: 'brands'; readonly brands: readonly string[] }
-  | { readonly op: 'read'; readonly folder: string; readonly entries: readonly SpooledEntry[] }
-  | { readonly op: 'readQuarantine'; readonly folder: string; readonly entries: readonly SpooledQuarantineEntry[] }
-  | { readonly op: 'find'; readonly found: readonly string[] }
-  | { readonly op: 'done' }
-  | { readonly op: 'failed'; readonly code: string };
-
-export interface SpoolState {
-  /** Undefined while entries can be written. */
-  readonly problem: string | undefined;
-  /** An ordinary callback would not fit. */
-  readonly isShort: boolean;
-  readonly entries: number;
-  readonly bytes: number;
-  readonly quarantineEntries: number;
-}
-
-export type SpoolNotice =
-  | { readonly event: 'spool.adopted'; readonly folder: string; readonly entries: number }
-  | { readonly event: 'spool.not-adopted'; readonly folder: string; readonly code: string }
-  | { readonly event: 'spool.foreign'; readonly folder: string; readonly owner: string }
-  | ({ readonly event: 'spool.damaged' } & SalvageReport)
-  | { readonly event: 'spool.not-deleted'; readonly code: string }
-  | { readonly event: 'spool.quarantine-dropped'; readonly dropped: number };
-
-export interface SpoolMessage {
-  readonly state: SpoolState;
-  readonly reply?: { readonly id: number; readonly value: SpoolReply };
-  readonly notices: readonly SpoolNotice[];
-}
-
-export const spoolThreadOptions = z.object({
-  dir: z.string(),
-  maxBytes: z.number(),
-  quarantineMaxBytes: z.number(),
-  quarantineRetainMs: z.number(),
-  owner: ownerSchema.optional(),
-});
 
 /** How soon a spool that failed is tried again, and how soon an orphan is found (the contract allows half a minute). */
 const maintainEveryMs = 500;
@@ -98,6 +37,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
   const room = createRoom(options);
   let toldProblems = new Set<string>();
   let lastSent = '';
+  let damaged = 0;
 
   const maintainTimer = setInterval(() => {
     folders.maintain(room.ordinaryBytes());
@@ -264,6 +204,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     });
     toldProblems = problems;
     for (const { folder, entries } of taken) notices.push({ event: 'spool.adopted', folder, entries });
+    damaged = listDamaged(options.dir).length;
     folders.sweep();
   }
 
@@ -281,7 +222,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
 
   function state(): SpoolState {
     const { largestBytes, ...sums } = totals();
-    return { problem: folders.code(), isShort: room.isShort({ bytes: sums.bytes, largestBytes }), ...sums };
+    return { problem: folders.code(), isShort: room.isShort({ bytes: sums.bytes, largestBytes }), damaged, ...sums };
   }
 
   function send(reply?: { id: number; value: SpoolReply }): void {

@@ -19,11 +19,11 @@ import type {
   SpoolRequest,
   SpoolState,
   SpoolWrite,
-} from './spool-thread.ts';
+} from './spool-protocol.ts';
 
 export type Spool = ReturnType<typeof createSpool>;
 export type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
-export type { SpoolWrite } from './spool-thread.ts';
+export type { SpoolWrite } from './spool-protocol.ts';
 
 export interface SpoolOptions {
   /** SPOOL_DIR. */
@@ -34,7 +34,7 @@ export interface SpoolOptions {
   readonly quarantineMaxBytes?: number;
   readonly quarantineRetainMs?: number;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
-  readonly metrics?: Pick<Metrics, 'spoolEntries' | 'spoolBytes'>;
+  readonly metrics?: Pick<Metrics, 'spoolEntries' | 'spoolBytes' | 'spoolDamaged'>;
   /** A write that takes longer counts as stalled. Also the time for an answer where a caller names none. */
   readonly writeDeadlineMs?: number;
   /** After this long without an answer the thread counts as hung. */
@@ -69,7 +69,14 @@ export function createSpool(options: SpoolOptions) {
   let waitingBytes = 0;
   let isWriting = false;
   let writingSinceMs = Number.POSITIVE_INFINITY;
-  let state: SpoolState = { problem: 'SPOOL_STARTING', isShort: false, entries: 0, bytes: 0, quarantineEntries: 0 };
+  let state: SpoolState = {
+    problem: 'SPOOL_STARTING',
+    isShort: false,
+    damaged: 0,
+    entries: 0,
+    bytes: 0,
+    quarantineEntries: 0,
+  };
   let told: 'usable' | 'full' | 'unusable' | undefined;
   const ready = Promise.withResolvers<void>();
   setTimeout(ready.resolve, readyDeadlineMs).unref(); // a disk that hangs holds no start
@@ -93,6 +100,7 @@ export function createSpool(options: SpoolOptions) {
     state = next;
     metrics?.spoolEntries.set(next.entries);
     metrics?.spoolBytes.set(next.bytes);
+    metrics?.spoolDamaged.set(next.damaged);
     for (const notice of notices) {
       if (notice.event === 'spool.adopted') log.info(notice);
       else log.warn(notice);

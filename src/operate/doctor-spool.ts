@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { open, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { listSpoolFolders } from '../intake/spool-folder.ts';
+import { listDamaged } from '../intake/spool-salvage.ts';
 import { describeOwner, foreignFolders, ownerOf, type FolderOwner } from '../intake/spool-owner.ts';
 import type { RedisConnection } from '../queue/connections.ts';
 import { readDeploymentId } from '../queue/deployment-id.ts';
@@ -61,7 +62,23 @@ export async function checkSpoolFolder({ dir, maxBytes, production }: SpoolCheck
 export async function checkSpoolContents({ config, redis }: SpoolContentsOptions): Promise<Check[]> {
   const id = await readDeploymentId(redis, config);
   const owner = { ...ownerOf(config.redis, config), ...(id !== undefined && { id }) };
-  return [checkOwners(foreignFolders(listSpoolFolders(config.SPOOL_DIR), owner))];
+  return [
+    checkDamage(listDamaged(config.SPOOL_DIR)),
+    checkOwners(foreignFolders(listSpoolFolders(config.SPOOL_DIR), owner)),
+  ];
+}
+
+/** @param damaged the subfolders that were set aside */
+export function checkDamage(damaged: readonly string[]): Check {
+  const name = 'spool damage';
+  if (damaged.length === 0) return { name, status: 'ok', detail: 'No subfolder was damaged.', fix: '' };
+  const some = damaged.slice(0, namedMax).map((folder) => path.basename(folder));
+  return {
+    name,
+    status: 'warning',
+    detail: `${damaged.length} damaged subfolders were set aside after what was readable was saved: ${some.join(', ')}.`,
+    fix: 'Check the disk, run `verify` for the time that they cover, then delete them.',
+  };
 }
 
 function checkOwners(foreign: ReadonlyMap<string, FolderOwner>): Check {

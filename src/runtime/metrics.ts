@@ -64,6 +64,7 @@ export function createMetrics() {
       'Age of the oldest callback that waits, is retried or held, all brands (from Redis).',
     ),
     spoolEntries: gauge('payalo_spool_entries', 'Callbacks in the spool of this process.'),
+    spoolDamaged: gauge('payalo_spool_damaged', 'Damaged subfolders of the spool that were set aside.'),
     spoolBytes: gauge('payalo_spool_bytes', 'Bytes in the spool of this process.'),
     redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),
     redisMemoryFullSeconds: gauge('payalo_redis_memory_full_seconds', 'Until maxmemory, at the last hour’s rate.'),

@@ -1,9 +1,14 @@
 // A page of the spool is overwritten: what lies on the other pages is drained, and the damaged file is kept.
-import { closeSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createSpool, type Spool } from '../../src/intake/spool.ts';
+import { listDamaged } from '../../src/intake/spool-salvage.ts';
+import { createSpoolStore } from '../../src/intake/spool-store.ts';
+import { checkDamage } from '../../src/operate/doctor-spool.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { until } from '../support/until.ts';
 import { spoolEntry } from './spool-entry.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -44,8 +49,56 @@ test.for([
   expect(drained.length).toBeGreaterThan(entries - 20);
   expect(drained).toContain('later');
   expect(second.stats().entries).toBe(0);
+  expect(log.warn).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.damaged' }));
+  expect(checkDamage(listDamaged(dir))).toMatchObject({ status: 'warning' });
   await second.close();
   expect(readdirSync(dir).filter((name) => !name.endsWith('.damaged'))).toEqual([]);
+});
+
+test('frames behind a damaged one in the log of a killed process are drained, too', async () => {
+  const folder = path.join(dir, 'mfx3k2q1-0a1b2c3d');
+  const store = createSpoolStore(folder, undefined);
+  for (let number = 0; number < entries; number += 1) store.append([spoolEntry(`r${number}`)]);
+  cpSync(folder, `${dir}.copy`, { recursive: true }); // as it lies there when the process is killed
+  store.close();
+  rmSync(folder, { recursive: true });
+  cpSync(`${dir}.copy`, folder, { recursive: true });
+  const wal = path.join(folder, 'spool.db-wal');
+  overwrite(wal, Math.floor(statSync(wal).size / 8_192) * 4_096);
+
+  const second = await open();
+  const drained = await readAll(second);
+  expect(new Set(drained).size).toBe(entries); // each append writes its page anew: nothing stood on one image only
+  await second.close();
+});
+
+test('an entry that the index has lost is drained from its row', async () => {
+  const first = await open();
+  for (let number = 0; number < entries; number += 1) await first.append(spoolEntry(`r${number}`));
+  await first.close();
+  const file = path.join(dir, readdirSync(dir)[0] ?? '', 'spool.db');
+  const database = new DatabaseSync(file);
+  database.enableDefensive(false);
+  database.exec('PRAGMA writable_schema = ON');
+  // As a page of the index from an earlier time would have it: sound, and without these rows.
+  database.exec("UPDATE sqlite_schema SET sql = sql || ' WHERE id < 100' WHERE name = 'by_brand'");
+  database.close();
+  const reindexed = new DatabaseSync(file);
+  reindexed.exec('REINDEX by_brand');
+  reindexed.enableDefensive(false);
+  reindexed.exec('PRAGMA writable_schema = ON');
+  reindexed.exec("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE id < 100', '') WHERE name = 'by_brand'");
+  reindexed.close();
+
+  const second = await open();
+  const drained: string[] = [];
+  await until(async () => {
+    await second.brands();
+    drained.push(...(await readAll(second)));
+    return second.stats().entries === 0;
+  });
+  expect(new Set(drained).size).toBe(entries);
+  await second.close();
 });
 
 function overwrite(file: string, at: number): void {

@@ -1,0 +1,70 @@
+// What the two sides of the spool say to each other: requests to its thread, replies, its state, and news.
+import * as z from 'zod';
+import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
+import { ownerSchema } from './spool-owner.ts';
+import type { SalvageReport } from './spool-salvage.ts';
+
+/** How far entries of a brand were read, as an id for each subfolder. */
+export type SpoolPosition = ReadonlyMap<string, number>;
+
+/** The ids of a batch. */
+export type SpoolRange = readonly [first: number, last: number];
+
+export type SpoolRequest =
+  | { readonly op: 'append'; readonly entries: readonly SpoolEntry[] }
+  | { readonly op: 'appendQuarantine'; readonly entry: SpoolQuarantineEntry }
+  | { readonly op: 'brands' }
+  | { readonly op: 'read'; readonly brand: string; readonly limit: number; readonly behind: SpoolPosition }
+  | { readonly op: 'remove'; readonly brand: string; readonly folder: string; readonly ids: SpoolRange }
+  | { readonly op: 'readQuarantine'; readonly limit: number; readonly behind: SpoolPosition }
+  | { readonly op: 'removeQuarantine'; readonly folder: string; readonly ids: SpoolRange }
+  | { readonly op: 'find'; readonly brand: string; readonly gatewayReference: string; readonly limit: number }
+  | { readonly op: 'adopt' }
+  | { readonly op: 'identify'; readonly id: string }
+  | { readonly op: 'close' };
+
+export type SpoolWrite =
+  { readonly kind: 'stored' } | { readonly kind: 'full' } | { readonly kind: 'failed'; readonly code: string };
+
+export type SpoolReply =
+  | { readonly op: 'append'; readonly writes: readonly SpoolWrite[] }
+  | { readonly op: 'brands'; readonly brands: readonly string[] }
+  | { readonly op: 'read'; readonly folder: string; readonly entries: readonly SpooledEntry[] }
+  | { readonly op: 'readQuarantine'; readonly folder: string; readonly entries: readonly SpooledQuarantineEntry[] }
+  | { readonly op: 'find'; readonly found: readonly string[] }
+  | { readonly op: 'done' }
+  | { readonly op: 'failed'; readonly code: string };
+
+export interface SpoolState {
+  /** Undefined while entries can be written. */
+  readonly problem: string | undefined;
+  /** An ordinary callback would not fit. */
+  readonly isShort: boolean;
+  /** Damaged subfolders that were set aside below SPOOL_DIR. */
+  readonly damaged: number;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly quarantineEntries: number;
+}
+
+export type SpoolNotice =
+  | { readonly event: 'spool.adopted'; readonly folder: string; readonly entries: number }
+  | { readonly event: 'spool.not-adopted'; readonly folder: string; readonly code: string }
+  | { readonly event: 'spool.foreign'; readonly folder: string; readonly owner: string }
+  | ({ readonly event: 'spool.damaged' } & SalvageReport)
+  | { readonly event: 'spool.not-deleted'; readonly code: string }
+  | { readonly event: 'spool.quarantine-dropped'; readonly dropped: number };
+
+export interface SpoolMessage {
+  readonly state: SpoolState;
+  readonly reply?: { readonly id: number; readonly value: SpoolReply };
+  readonly notices: readonly SpoolNotice[];
+}
+
+export const spoolThreadOptions = z.object({
+  dir: z.string(),
+  maxBytes: z.number(),
+  quarantineMaxBytes: z.number(),
+  quarantineRetainMs: z.number(),
+  owner: ownerSchema.optional(),
+});
