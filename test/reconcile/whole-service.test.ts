@@ -60,7 +60,7 @@ async function world(
 
 test(
   'with 30 % of callbacks lost and the breaker open, 1,000 transactions all arrive once, though the reconciler is killed',
-  { timeout: 60_000 },
+  { timeout: 180_000 },
   async () => {
     const { gateway, merchant, start } = await world({
       lossProbability: 0.3,
