@@ -4,6 +4,7 @@
 // much is ended. Nothing here throws, whatever the process does.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { childReply, type ChildReply, type ChildRequest } from './handler-process.ts';
@@ -37,7 +38,8 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
   const child = spawn(process.execPath, [...flags, heap, script, '--handler-module', moduleUrl], {
     // A group of its own: a Ctrl-C in the terminal must not end it before its callback is finished.
     detached: true,
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'],
+    // What a handler prints goes through this process: a reader of the log that stalls must not hold up the handler.
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
   });
   child.unref();
   const { promise: gone, resolve: goneNow } = Promise.withResolvers<void>();
@@ -69,7 +71,9 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
     end(failure ?? (signal === null ? `exited with ${code}` : `ended by ${signal}`));
     goneNow();
   });
-  const [, , , channel, lifeline] = child.stdio;
+  const [, output, errors, channel, lifeline] = child.stdio;
+  passOn(output, process.stdout);
+  passOn(errors, process.stderr);
   for (const pipe of [channel, lifeline]) pipe?.on('error', () => undefined);
   if (channel instanceof Duplex) readLines(channel, take);
 
@@ -88,6 +92,13 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
       await gone;
     },
   };
+}
+
+function passOn(from: unknown, to: NodeJS.WritableStream): void {
+  if (!(from instanceof Socket)) return;
+  from.on('data', (chunk) => to.write(chunk));
+  from.on('error', () => undefined);
+  from.unref(); // as the child itself: it keeps no process alive
 }
 
 function readLines(channel: Duplex, take: (line: string) => void): void {
