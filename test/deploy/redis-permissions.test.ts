@@ -99,7 +99,7 @@ async function walkTheMainPath({ merchant, gateway }: Awaited<ReturnType<typeof 
   const other = newReference();
   expect(await send(service, callbackBody({ reference: other }), otherKey)).toBe('200 {"status":"ok"}');
   await until(() => merchant.deliveriesOf(other).length === 1, { describe: 'the delivery of the other brand' });
-  await until(() => merchant.deliveriesOf(reference).length === 3, { describe: 'the delivery' });
+  await until(() => merchant.deliveriesOf(reference).length === 3, { timeoutMs: 25_000, describe: 'the delivery' });
   const path = `/v1/callbacks/${reference}`;
   await until(async () => (await operate(service, `POST ${path}/replay`)) === 202, { describe: 'the replay' });
   await until(() => merchant.deliveriesOf(reference).length === 4, { describe: 'the delivery again' });
