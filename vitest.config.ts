@@ -11,8 +11,6 @@ export default defineConfig(({ mode }) => ({
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: Math.min(8, Math.max(4, 2 * availableParallelism())),
-    // On a busy machine a process may start late. One that needed a second try is named at the end (scripts/test.ts).
-    retry: process.env['CI'] === undefined ? 0 : 1,
     testTimeout: mode === 'system' ? 120_000 : 30_000,
     hookTimeout: mode === 'system' ? 300_000 : 60_000,
   },

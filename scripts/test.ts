@@ -22,12 +22,10 @@ const modules = vitest.state.getTestModules();
 const cases = modules.flatMap((module) => [...module.children.allTests()]);
 const inState = (state: string) => cases.filter((test) => test.result().state === state);
 const skipped = inState('skipped');
-const retried = inState('passed').filter((test) => (test.diagnostic()?.retryCount ?? 0) > 0);
 const brokenFiles = modules.filter((module) => module.state() === 'failed' && !hasFailedTest(module));
 const failures = inState('failed').length + brokenFiles.length + vitest.state.getUnhandledErrors().length;
 await vitest.close();
 
-for (const test of retried) console.log(`passed at the second try: ${nameOf(test)}`);
 for (const test of skipped) console.log(`skipped: ${nameOf(test)}${reasonOf(test)}`);
 console.log(
   `${inState('passed').length} passed, ${failures} failed${skipped.length === 0 ? '' : `, ${skipped.length} skipped`}`,
