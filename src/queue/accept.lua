@@ -274,7 +274,11 @@ if queued > 0 then
   local isHeld = attributes[1] or (attributes[2] and redis.call('LLEN', active) >= tonumber(attributes[2]))
   if not isHeld then redis.call('ZADD', marker, 0, '0') end
 end
-if not went then error(reason) end
+-- Raised anew it would begin with `ERR`, and a Redis that is read-only or full would look like a callback at fault.
+if not went then
+  local text = type(reason) == 'table' and reason['err'] or tostring(reason)
+  return { err = string.find(text, '^%u+ ') and text or 'ERR ' .. text }
+end
 
 -- Since Redis 7.2 WAIT waits for the connection's last write, not for its last command. What this call found was written
 -- earlier, perhaps by another connection, and may be on no replica yet: a write behind it all makes WAIT cover it.

@@ -161,6 +161,8 @@ async function expectSpooled(service: TestService, redis: Redis, relent: () => P
     { timeoutMs: 20_000, everyMs: 50, describe: 'the spooled callbacks in the queue' },
   );
   expect(queued.filter((reference) => references.includes(reference))).toEqual(references);
+  // Redis refuses everything then: no callback is taken for the culprit.
+  expect(service.logs.map(({ event }) => event)).not.toContain('intake.refused');
 }
 
 /** In the order in which they were queued. */
