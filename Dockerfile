@@ -2,7 +2,7 @@
 #
 #   docker build -t payalo-receiver .
 #   docker run --env-file .env -v payalo-spool:/data -p 3000:3000 payalo-receiver                    the service, all roles
-#   docker run ... payalo-receiver node dist/main.js receive                                         one role
+#   docker run ... payalo-receiver node dist/src/main.js receive                                         one role
 #   docker run ... payalo-receiver payalo-receiver doctor                                            an operator command
 #
 # Writes below /data only, so the root file system may be read-only (--read-only). Runs as uid 1000. The same commit gives
@@ -21,11 +21,12 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts/build.ts scripts/
 COPY src src
+COPY simulator simulator
 COPY deploy/image/healthcheck.mjs LICENSE CHANGELOG.md ./
 # Readable for every user whatever umask the checkout had; the command is executable.
 RUN node scripts/build.ts \
  && mkdir /out && mv dist package.json healthcheck.mjs LICENSE CHANGELOG.md /out/ \
- && chmod -R u=rwX,go=rX /out && chmod 755 /out/dist/cli.js
+ && chmod -R u=rwX,go=rX /out && chmod 755 /out/dist/src/cli.js
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
@@ -34,7 +35,7 @@ ENV NODE_ENV=production \
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /out ./
-RUN ln -s /app/dist/cli.js /usr/local/bin/payalo-receiver \
+RUN ln -s /app/dist/src/cli.js /usr/local/bin/payalo-receiver \
  && mkdir -p /data/spool && chown -R 1000:1000 /data
 USER 1000:1000
 # The spool outlives the container. Name the volume (-v payalo-spool:/data), or nobody drains it after this container.
@@ -42,4 +43,4 @@ VOLUME /data
 EXPOSE 3000
 HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 CMD ["node", "/app/healthcheck.mjs"]
 # The base image's entrypoint replaces itself with this command, so signals reach Node itself.
-CMD ["node", "/app/dist/main.js"]
+CMD ["node", "/app/dist/src/main.js"]

@@ -1,13 +1,13 @@
 // Puts many callbacks into a queue in the way that the service itself does, and many remembered references beside them.
-import { createNonce, toJobData } from '../src/queue/job.ts';
+import { createNonce, toJobData } from '../src/callback/job.ts';
 import {
   acceptArguments,
   acceptKeyCount,
   batchSizeMax,
   createAcceptBatch,
   type AcceptItem,
-} from '../src/queue/accept-batch.ts';
-import { brandQueue, keysOf } from '../src/queue/brand-queue.ts';
+} from '../src/store/accept/accept-batch.ts';
+import { brandQueue, keysOf } from '../src/redis/brand-queue.ts';
 import { parseCallbackText } from '../src/callback/parse-callback.ts';
 import { callbackText, referenceOf } from './callback-text.ts';
 import type { BenchRedis } from './rig.ts';

@@ -1,7 +1,7 @@
-// Writes src/queue/job.schema.json, the public JSON Schema of the job, from the zod schema. A test holds the two in step.
+// Writes src/callback/job.schema.json, the public JSON Schema of the job, from the zod schema. A test holds the two in step.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { jobJsonSchema } from '../src/queue/job-json-schema.ts';
+import { jobJsonSchema } from '../src/callback/job-json-schema.ts';
 
 const file = path.join(path.dirname(import.meta.dirname), 'src', 'queue', 'job.schema.json');
 writeFileSync(file, `${JSON.stringify(jobJsonSchema(), null, 2)}\n`);

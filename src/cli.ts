@@ -21,7 +21,7 @@ import { addSend } from './cli/send.ts';
 import { addSimulate } from './cli/simulate.ts';
 import { addSpool } from './cli/spool.ts';
 import { addVerify } from './cli/verify.ts';
-import { packageVersion } from './runtime/metrics.ts';
+import { packageVersion } from './telemetry/metrics.ts';
 
 export function createProgram(): Command {
   const program = new Command('payalo-receiver')

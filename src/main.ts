@@ -5,12 +5,12 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startRoles, type Service } from './roles.ts';
-import { ConfigError } from './runtime/config-error.ts';
-import { loadConfig, readEnvironment } from './runtime/config.ts';
-import { ListenError } from './runtime/listen-error.ts';
-import { createLog, type Log } from './runtime/log.ts';
-import { createMetrics } from './runtime/metrics.ts';
-import { takeOverStandardStreams } from './runtime/standard-streams.ts';
+import { ConfigError } from './config/config-error.ts';
+import { loadConfig, readEnvironment } from './config/config.ts';
+import { ListenError } from './http/listen-error.ts';
+import { createLog, type Log } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { takeOverStandardStreams } from './telemetry/standard-streams.ts';
 
 const exitConfig = 78;
 /** npm passes on a signal that its whole process group got already; that echo is not a second signal of a user. */

@@ -5,24 +5,24 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDelivery } from './deliver/delivery.ts';
 import { createDrain } from './intake/drain.ts';
-import { identifySpool } from './intake/identify-spool.ts';
+import { identifySpool } from './intake/spool/identify-spool.ts';
 import { createIntake } from './intake/intake.ts';
-import { createQuarantine } from './intake/quarantine.ts';
-import { ownerOf } from './intake/spool-owner.ts';
-import { createSpool } from './intake/spool.ts';
-import { createStore } from './intake/store.ts';
-import { runStartChecks } from './operate/doctor.ts';
-import { createOperator } from './operate/operator.ts';
-import { createBrandGate } from './queue/brand-gate.ts';
-import { brandQueue } from './queue/brand-queue.ts';
-import { createRedis, type RedisConnection } from './queue/connections.ts';
+import { createQuarantine } from './intake/quarantine/quarantine.ts';
+import { ownerOf } from './intake/spool/spool-owner.ts';
+import { createSpool } from './intake/spool/spool.ts';
+import { createStore } from './intake/redis-store.ts';
+import { runStartChecks } from './ops/doctor/doctor.ts';
+import { createOperator } from './ops/operator.ts';
+import { createBrandGate } from './store/brands/brand-gate.ts';
+import { brandQueue } from './redis/brand-queue.ts';
+import { createRedis, type RedisConnection } from './redis/connections.ts';
 import { createReceiver } from './receive/receiver.ts';
 import { createReconciliation } from './reconcile/reconciliation.ts';
-import type { Config } from './runtime/config.ts';
-import type { Log } from './runtime/log.ts';
-import type { Metrics } from './runtime/metrics.ts';
-import { createNameLookups } from './runtime/name-lookups.ts';
-import { createTracing } from './runtime/tracing.ts';
+import type { Config } from './config/config.ts';
+import type { Log } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+import { createNameLookups } from './http/name-lookups.ts';
+import { createTracing } from './telemetry/tracing.ts';
 
 export interface Service {
   /** Ends everything in order, within SHUTDOWN_TIMEOUT. */

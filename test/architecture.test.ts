@@ -3,39 +3,42 @@ import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 
+/** Rooms at the bottom: they import nothing of ours but what stands before them in this list. */
+const ground = ['callback', 'time', 'async', 'config', 'telemetry', 'http'];
+const store = ['store', 'redis', ...ground];
+
 /** For each part of src, what it may import beside itself. Anything else runs the wrong way. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
-  'main.ts': ['roles.ts', 'runtime'],
-  'cli.ts': ['cli', 'runtime'],
-  cli: [
-    'main.ts',
-    'roles.ts',
-    'deliver',
-    'operate',
-    'reconcile',
-    'intake',
-    'queue',
-    'callback',
-    'runtime',
-    'simulator',
-  ],
-  'roles.ts': ['receive', 'deliver', 'reconcile', 'operate', 'intake', 'queue', 'callback', 'runtime'],
-  'index.ts': ['deliver', 'queue', 'callback'],
-  receive: ['intake', 'callback', 'runtime'],
-  deliver: ['queue', 'callback', 'runtime'],
-  reconcile: ['intake', 'queue', 'callback', 'runtime'],
-  operate: ['intake', 'queue', 'callback', 'runtime'],
-  intake: ['queue', 'callback', 'runtime'],
-  queue: ['callback', 'runtime'],
-  callback: [],
-  runtime: [],
+  'main.ts': ['roles.ts', ...ground],
+  'cli.ts': ['cli', ...ground],
+  cli: ['main.ts', 'roles.ts', 'simulator', 'deliver', 'reconcile', 'ops', 'intake', ...store],
+  'roles.ts': ['receive', 'deliver', 'reconcile', 'ops', 'intake', ...store],
+  'index.ts': ['deliver', 'callback'],
+  receive: ['intake', ...ground],
+  deliver: store,
+  reconcile: ['intake', ...store],
+  ops: ['intake', ...store],
+  intake: store,
+  store: ['redis', ...ground],
+  redis: ground,
+  ...Object.fromEntries(ground.map((room, at) => [room, ground.slice(0, at)])),
   simulator: [],
+};
+
+/** The concepts of the store, and what each may import of the others. */
+const allowedInStore: Readonly<Record<string, readonly string[]>> = {
+  accept: ['quarantine'],
+  quarantine: [],
+  reconciliation: ['quarantine'],
+  callbacks: ['accept'],
+  lifecycle: ['accept', 'callbacks', 'quarantine', 'reconciliation'],
+  brands: ['accept', 'callbacks', 'lifecycle', 'quarantine', 'reconciliation'],
 };
 
 // A file beyond about 300 lines is two files.
 const linesMax = 300;
 
-const files = globSync('src/**/*.ts').map((file) => file.split(path.sep).join('/'));
+const files = globSync(['src/**/*.ts', 'simulator/**/*.ts']).map((file) => file.split(path.sep).join('/'));
 
 function partOf(file: string): string {
   return file.replace(/^src\//, '').split('/')[0] ?? '';
@@ -48,18 +51,58 @@ function importsOf(file: string): string[] {
   );
 }
 
-/** Every import that the table does not allow, as `file -> target`. */
-function wrongImports(list: readonly string[], importsIn: (file: string) => readonly string[]): string[] {
+/** Every import between the parts of a folder that its table does not allow, as `file -> target`. */
+function wrongImports(
+  list: readonly string[],
+  importsIn: (file: string) => readonly string[],
+  table: Readonly<Record<string, readonly string[]>> = allowed,
+  partIn: (file: string) => string = partOf,
+): string[] {
   return list.flatMap((file) =>
     importsIn(file)
-      .filter((target) => target.startsWith('src/'))
-      .filter((target) => partOf(target) !== partOf(file) && !(allowed[partOf(file)] ?? []).includes(partOf(target)))
+      .filter((target) => /^(?:src|simulator)\//.test(target) && partIn(target) !== '')
+      .filter((target) => partIn(target) !== partIn(file) && !(table[partIn(file)] ?? []).includes(partIn(target)))
       .map((target) => `${file} -> ${target}`),
   );
 }
 
+function partOfStore(file: string): string {
+  return /^src\/store\/([^/]+)\//.exec(file)?.[1] ?? '';
+}
+
+/** Files that import each other in a circle, imports of types included. */
+function circles(list: readonly string[], importsIn: (file: string) => readonly string[]): string[] {
+  const found = new Set<string>();
+  const done = new Set<string>();
+  const visit = (file: string, way: readonly string[]): void => {
+    const at = way.indexOf(file);
+    if (at >= 0) found.add(way.slice(at).toSorted().join(' <-> '));
+    if (at >= 0 || done.has(file)) return;
+    for (const target of importsIn(file)) visit(target, [...way, file]);
+    done.add(file);
+  };
+  for (const file of list) visit(file, []);
+  return [...found];
+}
+
 test('lets imports run in one direction only', () => {
   expect(wrongImports(files, importsOf)).toEqual([]);
+});
+
+test('lets the concepts of the store depend on each other in one direction only', () => {
+  const inStore = files.filter((file) => partOfStore(file) !== '');
+  expect(wrongImports(inStore, importsOf, allowedInStore, partOfStore)).toEqual([]);
+  expect(new Set(inStore.map(partOfStore))).toEqual(new Set(Object.keys(allowedInStore)));
+});
+
+test('has no files that import each other in a circle', () => {
+  const isSource = (file: string) => file.endsWith('.ts');
+  expect(circles(files, (file) => importsOf(file).filter(isSource))).toEqual([]);
+});
+
+test('would see a circle', () => {
+  const planted: Readonly<Record<string, string[]>> = { a: ['b'], b: ['c'], c: ['a', 'd'], d: [] };
+  expect(circles(['d', 'a'], (file) => planted[file] ?? [])).toEqual(['a <-> b <-> c']);
 });
 
 test('would see an import that runs the wrong way', () => {
@@ -73,7 +116,7 @@ test('knows every part of src', () => {
 
 test('reads the environment in one place only', () => {
   const readers = files.filter((file) => readFileSync(file, 'utf8').includes('process.env'));
-  expect(readers).toEqual(['src/runtime/config.ts']);
+  expect(readers).toEqual(['src/config/config.ts']);
 });
 
 test(`keeps every file within ${linesMax} lines, and opens each with what it owns`, () => {

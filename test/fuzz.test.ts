@@ -4,7 +4,7 @@ import { Queue } from 'bullmq';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { brandQueue } from '../src/queue/brand-queue.ts';
+import { brandQueue } from '../src/redis/brand-queue.ts';
 import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { startMerchant, type Merchant } from './support/merchant.ts';
 import { rawHttp, requestText } from './support/raw-http.ts';

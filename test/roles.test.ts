@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { answer } from '../src/simulator/merchant-behaviour.ts';
-import { createMerchantSimulator } from '../src/simulator/merchant.ts';
+import { answer } from '../simulator/merchant-behaviour.ts';
+import { createMerchantSimulator } from '../simulator/merchant.ts';
 import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { openRaw, requestText } from './support/raw-http.ts';
 import { startRedis } from './support/redis.ts';

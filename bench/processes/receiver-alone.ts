@@ -1,12 +1,12 @@
 // This service's own way with everything on (key, parsing, identity, job, log line, metrics), but nothing stored: what
 // of a callback's cost is not Redis's and the way there. It answers as soon as a turn of the event loop is over.
 import { createIntake } from '../../src/intake/intake.ts';
-import { acceptArguments } from '../../src/queue/accept-batch.ts';
-import { brandQueue } from '../../src/queue/brand-queue.ts';
+import { acceptArguments } from '../../src/store/accept/accept-batch.ts';
+import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { createReceiver } from '../../src/receive/receiver.ts';
-import { loadConfig } from '../../src/runtime/config.ts';
-import { createLog } from '../../src/runtime/log.ts';
-import { createMetrics } from '../../src/runtime/metrics.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { benchKey } from '../callback-text.ts';
 
 const loaded = loadConfig({ HOST: '127.0.0.1', PORT: process.argv[2], PAYALO_API_KEYS: benchKey }, ['receive']);

@@ -1,7 +1,7 @@
 // One, two and four receivers on one Redis, and what that Redis could take of the same script: redis-benchmark sends it
 // full batches, as receivers under load do. On a machine with few processors the receivers contend for them; the
 // processor time per callback is what carries over to a larger one.
-import { acceptScript } from '../../src/queue/accept-batch.ts';
+import { acceptScript } from '../../src/store/accept/accept-batch.ts';
 import { batchArguments, defaultQueue } from '../backlog.ts';
 import { withCpu } from '../cpu-time.ts';
 import { besideServer, outputOf, type BenchRedis, type Rig, type Running } from '../rig.ts';

@@ -5,8 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { createGatewaySimulator, type GatewayEvent, type GatewaySimulator } from '../../src/simulator/gateway.ts';
-import { createMerchantSimulator, type Delivery, type MerchantSimulator } from '../../src/simulator/merchant.ts';
+import { createGatewaySimulator, type GatewayEvent, type GatewaySimulator } from '../../simulator/gateway.ts';
+import { createMerchantSimulator, type Delivery, type MerchantSimulator } from '../../simulator/merchant.ts';
 import { freePort, isFree, startPrivateRedis } from '../private-redis.ts';
 import { ensureRedisServer } from '../redis-server.ts';
 import { startServiceProcess, type LogLine } from '../service-process.ts';

@@ -1,7 +1,7 @@
 // Parsers of option values; what is wrong is said by commander with the option's name.
 import { InvalidArgumentError } from 'commander';
-import { parseDurationMs } from '../runtime/duration.ts';
-import { parseTimeMs } from '../runtime/parse-time.ts';
+import { parseDurationMs } from '../time/duration.ts';
+import { parseTimeMs } from '../time/parse-time.ts';
 
 /** An ISO 8601 time (UTC where it names no offset), or a duration before now (`2h`), in ms. */
 export function parseTime(text: string): number {

@@ -1,9 +1,9 @@
 // `brand`: a brand's callbacks under another name, and names that nobody serves any more.
 import type { Command } from 'commander';
-import { createAudit } from '../operate/audit.ts';
-import { readLineage } from '../queue/brand-lineage.ts';
-import { moveBrand, type MoveResult } from '../queue/brand-move.ts';
-import { brandQueue, keysOf } from '../queue/brand-queue.ts';
+import { createAudit } from '../ops/audit.ts';
+import { readLineage } from '../redis/brand-lineage.ts';
+import { moveBrand, type MoveResult } from '../store/brands/brand-move.ts';
+import { brandQueue, keysOf } from '../redis/brand-queue.ts';
 import {
   describeHoldings,
   findBrands,
@@ -12,10 +12,10 @@ import {
   readHoldings,
   retireBrand,
   type Holdings,
-} from '../queue/brand-registry.ts';
-import { confirmation } from '../queue/confirmation.ts';
-import { isBrandName } from '../runtime/brand-values.ts';
-import type { Config } from '../runtime/config.ts';
+} from '../store/brands/brand-registry.ts';
+import { confirmation } from '../redis/confirmation.ts';
+import { isBrandName } from '../config/brand-values.ts';
+import type { Config } from '../config/config.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';

@@ -1,11 +1,11 @@
 // The intake door for commands: straight into Redis. There is no spool behind it, since a command can simply be run
 // again, and the service's spool belongs to the service.
 import { createIntake } from '../intake/intake.ts';
-import { createStore } from '../intake/store.ts';
-import { brandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
-import type { Config } from '../runtime/config.ts';
-import type { Log } from '../runtime/log.ts';
+import { createStore } from '../intake/redis-store.ts';
+import { brandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import type { Config } from '../config/config.ts';
+import type { Log } from '../telemetry/log.ts';
 
 const budgetMs = 10_000;
 

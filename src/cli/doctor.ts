@@ -1,10 +1,11 @@
 // `doctor`: whether this deployment can keep the product's promises.
 import type { Command } from 'commander';
-import { runDoctor, type Check } from '../operate/doctor.ts';
-import { createRedis } from '../queue/connections.ts';
-import { checkGateway } from '../reconcile/check-gateway.ts';
-import { createGatewayClient } from '../reconcile/gateway-client.ts';
-import type { Config } from '../runtime/config.ts';
+import type { Check } from '../ops/doctor/check.ts';
+import { runDoctor } from '../ops/doctor/doctor.ts';
+import { createRedis } from '../redis/connections.ts';
+import { checkGateway } from '../reconcile/gateway/check-gateway.ts';
+import { createGatewayClient } from '../reconcile/gateway/gateway-client.ts';
+import type { Config } from '../config/config.ts';
 import { parseHttpUrl } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 import type { Output, Style } from './output.ts';

@@ -1,6 +1,6 @@
 // `erase`: removes the personal data of one callback.
 import type { Command } from 'commander';
-import type { EraseOutcome } from '../queue/erase.ts';
+import type { EraseOutcome } from '../store/lifecycle/erase.ts';
 import { exitCodes } from './exit-codes.ts';
 import { operatorSession } from './operator-session.ts';
 import { runSession } from './session.ts';

@@ -1,7 +1,12 @@
 // `inspect`: everything known of a callback, or a list of callbacks.
 import { Option, type Command } from 'commander';
-import { createLedger, type Finding } from '../queue/ledger.ts';
-import { callbackStates, type CallbackRow, type CallbackState, type CallbackView } from '../queue/ledger-view.ts';
+import { createLedger, type Finding } from '../store/callbacks/callbacks.ts';
+import {
+  callbackStates,
+  type CallbackRow,
+  type CallbackState,
+  type CallbackView,
+} from '../store/callbacks/callback-view.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable, type Output, type Style } from './output.ts';
 import { runSession, type Session } from './session.ts';

@@ -1,9 +1,9 @@
 // What commands need that act as an operator does: the same actions as the API and the console, on Redis directly.
-import { createQuarantine, type Quarantine } from '../intake/quarantine.ts';
-import { createLedger, type Ledger } from '../queue/ledger.ts';
-import { createActions, type Actions } from '../operate/actions.ts';
-import { createAudit } from '../operate/audit.ts';
-import { brandQueue } from '../queue/brand-queue.ts';
+import { createQuarantine, type Quarantine } from '../intake/quarantine/quarantine.ts';
+import { createLedger, type Ledger } from '../store/callbacks/callbacks.ts';
+import { createActions, type Actions } from '../ops/actions.ts';
+import { createAudit } from '../ops/audit.ts';
+import { brandQueue } from '../redis/brand-queue.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import type { Session } from './session.ts';
 

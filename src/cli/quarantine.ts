@@ -1,6 +1,6 @@
 // `quarantine`: what was refused though it carried a genuine key: listed, shown, released, deleted.
 import type { Command } from 'commander';
-import type { QuarantineEntry, QuarantineSummary } from '../intake/quarantine.ts';
+import type { QuarantineEntry, QuarantineSummary } from '../intake/quarantine/quarantine.ts';
 import { parseCount } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 import { operatorSession } from './operator-session.ts';

@@ -1,8 +1,8 @@
 // `reconcile`: a sweep by hand over a period, printed as a table.
 import type { Command } from 'commander';
 import { reconcileByHand } from '../reconcile/reconcile-by-hand.ts';
-import { addCounts, noCounts } from '../reconcile/sweep-counts.ts';
-import type { SweepCounts } from '../queue/reconciliation-report.ts';
+import { addCounts, noCounts } from '../reconcile/sweep/sweep-counts.ts';
+import type { SweepCounts } from '../store/reconciliation/reconciliation-report.ts';
 import { parseTime } from './arguments.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';

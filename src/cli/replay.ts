@@ -1,7 +1,7 @@
 // `replay`: delivers one callback again, or all of a state.
 import { Option, type Command } from 'commander';
-import { replayableStates, type ReplayableState } from '../operate/actions.ts';
-import type { ReplayOutcome } from '../queue/replay.ts';
+import { replayableStates, type ReplayableState } from '../ops/actions.ts';
+import type { ReplayOutcome } from '../store/lifecycle/replay.ts';
 import { parseTime } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { operatorSession } from './operator-session.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
 import { request } from 'undici';
 import { canonicalDecimal } from '../callback/decimal.ts';
-import { createHttpPool } from '../runtime/http-pool.ts';
+import { createHttpPool } from '../http/http-pool.ts';
 import { parseHttpUrl } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';

@@ -5,11 +5,11 @@
 import { userInfo } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { brandQueue, type BrandQueue } from '../queue/brand-queue.ts';
-import { createRedis, type RedisConnection } from '../queue/connections.ts';
-import { defaultBrand } from '../runtime/brand-values.ts';
-import { loadConfig, readEnvironment, type Config } from '../runtime/config.ts';
-import { createLog, type Log } from '../runtime/log.ts';
+import { brandQueue, type BrandQueue } from '../redis/brand-queue.ts';
+import { createRedis, type RedisConnection } from '../redis/connections.ts';
+import { defaultBrand } from '../config/brand-values.ts';
+import { loadConfig, readEnvironment, type Config } from '../config/config.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { createOutput, printable, type Output } from './output.ts';
 

@@ -1,6 +1,6 @@
 // `simulate`: a gateway and a sample merchant to develop against.
 import type { Command } from 'commander';
-import { gatewayPortDefault, merchantPortDefault, runSimulator, simulatorHelp } from '../simulator/run-simulator.ts';
+import { gatewayPortDefault, merchantPortDefault, runSimulator, simulatorHelp } from '../../simulator/run-simulator.ts';
 import { parseNumber, parsePort } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 import { createOutput } from './output.ts';

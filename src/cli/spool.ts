@@ -1,11 +1,11 @@
 // `spool`: what lies in SPOOL_DIR, and emptying what no running process holds.
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import { drainSpoolByHand, listSpool, type DrainedByHand, type SpoolListing } from '../intake/spool-by-hand.ts';
-import { describeOwner, ownerOf, type Owner } from '../intake/spool-owner.ts';
-import type { RedisConnection } from '../queue/connections.ts';
-import { readDeploymentId } from '../queue/deployment-id.ts';
-import type { Config } from '../runtime/config.ts';
+import { drainSpoolByHand, listSpool, type DrainedByHand, type SpoolListing } from '../intake/spool/spool-by-hand.ts';
+import { describeOwner, ownerOf, type Owner } from '../intake/spool/spool-owner.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import { readDeploymentId } from '../redis/deployment-id.ts';
+import type { Config } from '../config/config.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes } from './exit-codes.ts';
 import { operatorSession } from './operator-session.ts';

@@ -1,7 +1,7 @@
 // One attempt: a callback handed to the merchant once. The ways to do it (HTTP, a handler module) share these shapes.
 //
 // Whatever happens to an attempt is a result, and verdict.ts decides what it means. One throws only where none was made.
-import type { JobData } from '../queue/job.ts';
+import type { JobData } from '../callback/job.ts';
 
 export interface Delivery {
   readonly job: JobData;

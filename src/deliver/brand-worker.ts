@@ -1,14 +1,14 @@
 // The worker of one brand: BullMQ's, with the options on which the promises of delivery rest, and the brand's breaker.
-import type { BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
-import { createDeliveryRecords } from '../queue/delivery-records.ts';
-import { clearBreaker } from '../queue/forwarding.ts';
-import type { Config } from '../runtime/config.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Metrics } from '../runtime/metrics.ts';
+import type { BrandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import { createDeliveryRecords } from '../store/callbacks/delivery-records.ts';
+import { clearBreaker } from '../store/lifecycle/forwarding.ts';
+import type { Config } from '../config/config.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt } from './attempt.ts';
 import { keepTimesClamped } from './clamp-times.ts';
-import { createBreaker, type BreakerSettings } from './breaker.ts';
+import { createBreaker, type BreakerSettings } from './breaker/breaker.ts';
 import { createProcessor, type Returned } from './process-job.ts';
 import { QueueWorker } from './queue-worker.ts';
 import type { Slots } from './slots.ts';

@@ -3,11 +3,11 @@
 // It is a plain worker of the public job: BullMQ retries what throws by the job's own options. Data that is no callback,
 // and a PermanentError, are failed at once and kept. A worker that crashes or stalls spends no attempt.
 import { UnrecoverableError, type ConnectionOptions } from 'bullmq';
-import { jobSchema } from '../queue/job.ts';
-import { brandQueue } from '../queue/brand-queue.ts';
+import { jobSchema } from '../callback/job.ts';
+import { brandQueue } from '../redis/brand-queue.ts';
 import { toDelivery } from './delivery-identity.ts';
-import { toHandledCallback, type CallbackHandler } from './handled-callback.ts';
-import { isPermanent } from './permanent-error.ts';
+import { toHandledCallback, type CallbackHandler } from './handler/handled-callback.ts';
+import { isPermanent } from './handler/permanent-error.ts';
 import { QueueWorker } from './queue-worker.ts';
 
 export interface CallbackWorkerOptions {

@@ -1,9 +1,9 @@
 // Looks again and again for times in a brand's queue that lie too far ahead, and cuts them. See clamp-times.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import type { BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
-import { defineScript } from '../queue/script.ts';
+import type { BrandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import { defineScript } from '../redis/script.ts';
 
 export interface ClampTimesOptions {
   readonly queue: BrandQueue;

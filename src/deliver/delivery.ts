@@ -4,16 +4,16 @@
 // counted. `stop` lets attempts in flight finish; those that cannot within the deadline go back to the queue, uncounted.
 // Retention is not BullMQ's here: no job is ever removed by finishing.
 import { setTimeout as delay } from 'node:timers/promises';
-import { brandQueue } from '../queue/brand-queue.ts';
-import { createRedis, type RedisConnection } from '../queue/connections.ts';
-import type { Config } from '../runtime/config.ts';
-import type { Egress } from '../runtime/http-pool.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Metrics } from '../runtime/metrics.ts';
-import type { Tracing } from '../runtime/tracing.ts';
+import { brandQueue } from '../redis/brand-queue.ts';
+import { createRedis, type RedisConnection } from '../redis/connections.ts';
+import type { Config } from '../config/config.ts';
+import type { Egress } from '../http/http-pool.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import { startBrandWorker } from './brand-worker.ts';
-import { defaultBreakerSettings, type BreakerSettings } from './breaker.ts';
-import { reservedNames } from './delivery-headers.ts';
+import { defaultBreakerSettings, type BreakerSettings } from './breaker/breaker.ts';
+import { reservedNames } from './http/delivery-headers.ts';
 import { createDestinations } from './destinations.ts';
 import { createSlots } from './slots.ts';
 import { tracedAttempt } from './traced-attempt.ts';

@@ -1,10 +1,10 @@
 // Where callbacks are delivered: each brand's FORWARD_URL, or HANDLER_MODULE for all of them.
-import type { Config } from '../runtime/config.ts';
-import type { Egress } from '../runtime/http-pool.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Config } from '../config/config.ts';
+import type { Egress } from '../http/http-pool.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Attempt } from './attempt.ts';
-import { createHandlerPool, handlerProcessesMax } from './handler-pool.ts';
-import { createHttpAttempt } from './http-attempt.ts';
+import { createHandlerPool, handlerProcessesMax } from './handler/handler-pool.ts';
+import { createHttpAttempt } from './http/http-attempt.ts';
 
 export interface Destinations {
   /** By brand. A brand without one is not delivered: its callbacks wait for a worker of the merchant's own. */

@@ -5,14 +5,14 @@
 // A first attempt that succeeds takes no round trip of ours. A job whose data is no callback is failed, data and all.
 import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import * as z from 'zod';
-import { keysOf, type BrandQueue } from '../queue/brand-queue.ts';
-import { createWriteGathering, type RedisConnection } from '../queue/connections.ts';
-import type { DeliveryRecords } from '../queue/delivery-records.ts';
-import { jobSchema, type JobData } from '../queue/job.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Metrics } from '../runtime/metrics.ts';
+import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
+import { createWriteGathering, type RedisConnection } from '../redis/connections.ts';
+import type { DeliveryRecords } from '../store/callbacks/delivery-records.ts';
+import { jobSchema, type JobData } from '../callback/job.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
-import { isOutage, type Breaker, type FailureVerdict } from './breaker.ts';
+import { isOutage, type Breaker, type FailureVerdict } from './breaker/breaker.ts';
 import type { Slots } from './slots.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';

@@ -1,6 +1,6 @@
 // An attempt with a span of its own, in the trace of the request that brought the callback; the merchant is given the
 // span as `traceparent`, so that its own trace hangs below it. A retry and a replay are further spans of that trace.
-import type { Tracing } from '../runtime/tracing.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import type { Attempt, AttemptResult } from './attempt.ts';
 
 export function tracedAttempt(attempt: Attempt, { begin }: Tracing): Attempt {

@@ -6,11 +6,11 @@
 // are asked after, and only what Redis has lost meanwhile is handed in again. What cannot be read as a job, or is refused
 // by a Redis that takes others, is set aside in quarantine, so that it stops nothing: a batch that is refused is halved
 // until those at fault stand alone. Never throws; it backs off and tries again.
-import type { Log } from '../runtime/log.ts';
-import type { Looked, ResubmitOutcome } from './gather.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Looked, ResubmitOutcome } from './batcher.ts';
 import { toAcceptItem } from './intake.ts';
-import type { SetAsideReason, SubmitQuarantineOutcome } from './quarantine-from-spool.ts';
-import type { Spool, SpoolBatch, SpooledEntry, SpooledQuarantineEntry, SpoolEntry } from './spool.ts';
+import type { SetAsideReason, SubmitQuarantineOutcome } from './quarantine/quarantine-from-spool.ts';
+import type { Spool, SpoolBatch, SpooledEntry, SpooledQuarantineEntry, SpoolEntry } from './spool/spool.ts';
 
 export interface DrainDependencies {
   readonly spool: Pick<Spool, 'brands' | 'readBatch' | 'remove' | 'readQuarantine' | 'removeQuarantine' | 'stats'>;

@@ -5,11 +5,13 @@
 // of the two seconds that the contract adds. It never throws.
 import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
-import type { AcceptItem, AcceptOutcome } from '../queue/accept-batch.ts';
-import { createNonce, isFormerNonce, jobSchema, toJobData, type JobOrigin } from '../queue/job.ts';
-import { within } from '../runtime/deadline.ts';
-import type { Log } from '../runtime/log.ts';
-import { createGatherer, type GatherOutcome, type Gatherer, type Looked, type ResubmitOutcome } from './gather.ts';
+import type { AcceptItem } from '../store/accept/accept-batch.ts';
+import { createNonce, isFormerNonce, jobSchema, toJobData, type JobOrigin } from '../callback/job.ts';
+import { within } from '../async/deadline.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Store } from './redis-store.ts';
+import type { SpoolDoor, SpoolEntry } from './spool/spool-door.ts';
+import { createGatherer, type GatherOutcome, type Gatherer, type Looked, type ResubmitOutcome } from './batcher.ts';
 
 export interface IntakeItem {
   readonly callback: Callback;
@@ -30,40 +32,7 @@ export type IntakeOutcome =
   /** Neither Redis nor the spool could take it. */
   | { readonly kind: 'unavailable'; readonly reason: string };
 
-/** A callback as the spool holds it: enough to hand it in again as if it had just come. */
-export interface SpoolEntry {
-  readonly brand: string;
-  readonly nonce: string;
-  /** The job's JSON text. */
-  readonly data: string;
-}
-
-/** What intake needs of the spool. */
-export interface SpoolDoor {
-  /** Answers by `byMs` (monotonic), with `failed` where it is not on the disk then. */
-  append(
-    entry: SpoolEntry,
-    byMs: number,
-  ): Promise<{ kind: 'stored' } | { kind: 'full' } | { kind: 'failed'; code: string }>;
-  canStore(): boolean;
-  stats(): { readonly entries: number; readonly bytes: number };
-}
-
 export type Intake = ReturnType<typeof createIntake>;
-
-/** The way into Redis for the callbacks of one brand. */
-export interface Store {
-  /** Throws where Redis refuses, is late or away: then it is not known what was stored. */
-  batch(items: readonly AcceptItem[]): Promise<{
-    readonly outcomes: readonly AcceptOutcome[];
-    /** False where fewer replicas than REDIS_WAIT_REPLICAS confirmed in time. */
-    readonly confirmed: boolean;
-  }>;
-  /** Which of those that were handed in before are not there, and whether the others are confirmed. Throws as `batch`. */
-  look(items: readonly AcceptItem[]): Promise<{ readonly gone: readonly AcceptItem[]; readonly confirmed: boolean }>;
-  /** Gives the connections up and makes new ones. */
-  reset(): void;
-}
 
 export interface IntakeSettings {
   /** ACK_BUDGET: the longest that a callback waits for Redis. */

@@ -2,8 +2,8 @@
 //
 // A slow Redis gets larger batches, so that a long round trip alone turns nobody away. One that still cannot keep up is
 // said once (`intake.redis_slow`), and once more when it keeps up again (`intake.redis_keeps_up`).
-import { batchSizeMax } from '../queue/accept-batch.ts';
-import type { Log } from '../runtime/log.ts';
+import { batchSizeMax } from '../store/accept/accept-batch.ts';
+import type { Log } from '../telemetry/log.ts';
 
 /** Two calls of at most 16 were measured best (docs/performance.md). */
 export const callsInFlightMax = 2;

@@ -1,11 +1,11 @@
 // What becomes of one authenticated request: parse, hand to intake, and say the answer. No HTTP in here.
 import { parseCallback } from '../callback/parse-callback.ts';
 import type { Intake } from '../intake/intake.ts';
-import { createIsoTime } from '../runtime/iso-time.ts';
-import type { Log } from '../runtime/log.ts';
-import type { CallbackOutcome, Metrics } from '../runtime/metrics.ts';
-import { problem, type Problem } from '../runtime/problem.ts';
-import type { TraceSpan, Tracing } from '../runtime/tracing.ts';
+import { createIsoTime } from '../time/iso-time.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { CallbackOutcome, Metrics } from '../telemetry/metrics.ts';
+import { problem, type Problem } from '../http/problem.ts';
+import type { TraceSpan, Tracing } from '../telemetry/tracing.ts';
 
 export interface ReceivedRequest {
   readonly brand: string;

@@ -5,12 +5,12 @@
 import rateLimit from '@fastify/rate-limit';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { AddressInfo } from 'node:net';
-import type { Config } from '../runtime/config.ts';
-import { createHttpConnections, lingerAfterAnswer, listenerTimes } from '../runtime/http-connections.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Metrics } from '../runtime/metrics.ts';
-import { problem, problemContentType, type Problem } from '../runtime/problem.ts';
-import { cannotListen } from '../runtime/listen-error.ts';
+import type { Config } from '../config/config.ts';
+import { createHttpConnections, lingerAfterAnswer, listenerTimes } from '../http/http-connections.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { problem, problemContentType, type Problem } from '../http/problem.ts';
+import { cannotListen } from '../http/listen-error.ts';
 import { createApiKeys } from './api-keys.ts';
 import { decodeBody } from './decode-body.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';

@@ -3,9 +3,9 @@
 // The file is polled by its path: container platforms replace secrets by swapping links, which watching the file
 // itself would miss. A file that became unreadable or invalid changes nothing, and is complained about.
 import { unwatchFile, watchFile } from 'node:fs';
-import { parseApiKeys } from '../runtime/brands.ts';
-import type { Log } from '../runtime/log.ts';
-import { readTextFile } from '../runtime/read-text-file.ts';
+import { parseApiKeys } from '../config/brands.ts';
+import type { Log } from '../telemetry/log.ts';
+import { readTextFile } from '../config/read-text-file.ts';
 import type { ApiKeys } from './api-keys.ts';
 
 const pollMs = 1_000;

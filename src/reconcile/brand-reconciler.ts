@@ -3,12 +3,12 @@
 //
 // Survives an outage of the gateway or of Redis: what failed is logged and tried again from where it stopped.
 import type { BrandScope } from './brand-scope.ts';
-import { conflictLookUps } from './conflict-look-ups.ts';
-import { expectationLookUps } from './expectation-look-ups.ts';
+import { conflictLookUps } from './lookup/conflict-look-ups.ts';
+import { expectationLookUps } from './lookup/expectation-look-ups.ts';
 import { lead } from './leadership.ts';
-import { createLookUpLane, type LookUpLane } from './look-up-lane.ts';
-import { LockLostError, sweepForEver, type ReconcilerSettings } from './sweep-loop.ts';
-import { watchLookUps } from './watch-look-ups.ts';
+import { createLookUpLane, type LookUpLane } from './lookup/look-up-lane.ts';
+import { LockLostError, sweepForEver, type ReconcilerSettings } from './sweep/sweep-loop.ts';
+import { watchLookUps } from './lookup/watch-look-ups.ts';
 
 /** How often the lock is tried for, and what failed is tried over. */
 const standbyMs = 1_000;

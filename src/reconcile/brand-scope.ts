@@ -1,17 +1,17 @@
 // What everything that reconciles one brand needs: who it is, what it may ask, and through which door results go in.
 import type { Intake } from '../intake/intake.ts';
-import { brandQueue, type BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
-import type { Brand } from '../runtime/brands.ts';
-import type { Config } from '../runtime/config.ts';
-import type { Egress } from '../runtime/http-pool.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Metrics } from '../runtime/metrics.ts';
+import { brandQueue, type BrandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import type { Brand } from '../config/brands.ts';
+import type { Config } from '../config/config.ts';
+import type { Egress } from '../http/http-pool.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { systemClock, type Clock } from './clock.ts';
-import { createGatewayClient, type GatewayClient } from './gateway-client.ts';
-import { createGatewayKeys } from './gateway-keys.ts';
-import type { JudgeLimits } from './judge.ts';
-import { lookbackOf } from './schedule.ts';
+import { createGatewayClient, type GatewayClient } from './gateway/gateway-client.ts';
+import { createGatewayKeys } from './gateway/gateway-keys.ts';
+import type { JudgeLimits } from './sweep/classify.ts';
+import { lookbackOf } from './sweep/schedule.ts';
 
 export interface BrandScope {
   readonly brand: string;

@@ -3,9 +3,13 @@
 // Fails safe: where the lock cannot be renewed in time the action is aborted before another process can have the lock;
 // the next round competes for it anew. Counted on a clock that nobody sets.
 import { randomUUID } from 'node:crypto';
-import type { BrandQueue } from '../queue/brand-queue.ts';
-import type { RedisConnection } from '../queue/connections.ts';
-import { releaseReconcilerLock, renewReconcilerLock, takeReconcilerLock } from '../queue/reconciler-lock.ts';
+import type { BrandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import {
+  releaseReconcilerLock,
+  renewReconcilerLock,
+  takeReconcilerLock,
+} from '../store/reconciliation/reconciler-lock.ts';
 import type { Clock } from './clock.ts';
 
 export interface LeadershipOptions {

@@ -1,10 +1,10 @@
 // `reconcile --from --to`: one sweep by hand, over any time. Works beside a running service: it takes no lock and moves
 // no checkpoint, and intake delivers nothing twice.
-import type { SweepCounts } from '../queue/reconciliation-report.ts';
+import type { SweepCounts } from '../store/reconciliation/reconciliation-report.ts';
 import { createBrandScopes, type ReconcileDependencies } from './brand-scope.ts';
-import { narrowWindows, windowMsDefault } from './schedule.ts';
-import { sweepWindow } from './sweep-window.ts';
-import { pageSizeDefault, type Window } from './window-pages.ts';
+import { narrowWindows, windowMsDefault } from './sweep/schedule.ts';
+import { sweepWindow } from './sweep/sweep-window.ts';
+import { pageSizeDefault, type Window } from './sweep/window-pages.ts';
 
 /** The gateway is out, then. */
 const failuresInARowMax = 3;

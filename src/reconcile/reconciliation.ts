@@ -2,14 +2,14 @@
 //
 // Promises: a terminal transaction whose callback never came reaches the merchant, once; a difference is corrected,
 // once. Fails softly: an outage of the gateway or of Redis delays it, and it goes on from its checkpoint.
-import { readReconciliationReport } from '../queue/reconciliation-report.ts';
+import { readReconciliationReport } from '../store/reconciliation/reconciliation-report.ts';
 import { createBrandScope, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
 import { reconcileBrand } from './brand-reconciler.ts';
-import { checkGateway } from './check-gateway.ts';
+import { checkGateway } from './gateway/check-gateway.ts';
 import { systemClock } from './clock.ts';
-import { fullEveryMsDefault, windowMsDefault } from './schedule.ts';
-import type { ReconcilerSettings } from './sweep-loop.ts';
-import { pageSizeDefault } from './window-pages.ts';
+import { fullEveryMsDefault, windowMsDefault } from './sweep/schedule.ts';
+import type { ReconcilerSettings } from './sweep/sweep-loop.ts';
+import { pageSizeDefault } from './sweep/window-pages.ts';
 
 export type Reconciliation = ReturnType<typeof createReconciliation>;
 

@@ -3,14 +3,14 @@
 //
 // The answer is exact for what is remembered here, DEDUP_TTL; an older period is refused rather than answered wrongly.
 import { isTerminal } from '../callback/identity.ts';
-import { createJobReader, type JobReader, type JobRecord } from '../queue/ledger-read.ts';
-import { stateOf } from '../queue/ledger-view.ts';
+import { createJobReader, type JobReader, type JobRecord } from '../store/callbacks/read-callbacks.ts';
+import { stateOf } from '../store/callbacks/callback-view.ts';
 import { createBrandScopes, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
-import { oldestInjectedMs } from './judge.ts';
-import { judgePage, type Judged } from './judge-page.ts';
-import { narrowWindows, windowMsDefault } from './schedule.ts';
-import { isoWindow } from './sweep-window.ts';
-import { pageSizeDefault, windowPages, type Window } from './window-pages.ts';
+import { oldestInjectedMs } from './sweep/classify.ts';
+import { judgePage, type Judged } from './sweep/classify-page.ts';
+import { narrowWindows, windowMsDefault } from './sweep/schedule.ts';
+import { isoWindow } from './sweep/sweep-window.ts';
+import { pageSizeDefault, windowPages, type Window } from './sweep/window-pages.ts';
 
 export interface Difference {
   readonly brand: string;

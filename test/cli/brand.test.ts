@@ -1,9 +1,9 @@
 // A brand gets another name: the service as processes, a real Redis, the gateway's and the merchant's simulators.
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createGatewaySimulator, simulatorKey } from '../../src/simulator/gateway.ts';
-import { answer } from '../../src/simulator/merchant-behaviour.ts';
-import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { callbackBody, newReference } from '../support/callbacks.ts';
 import { runCli, startCli } from '../support/cli.ts';
 import { failuresOf, startLoad } from '../support/load.ts';

@@ -1,5 +1,5 @@
 // Attempts at a merchant over HTTP, without a queue around them.
-import { createHttpAttempt, type HttpAttemptOptions } from '../../src/deliver/http-attempt.ts';
+import { createHttpAttempt, type HttpAttemptOptions } from '../../src/deliver/http/http-attempt.ts';
 import { toDelivery } from '../../src/deliver/delivery-identity.ts';
 import { jobData } from './rig.ts';
 

@@ -1,9 +1,9 @@
 // The breaker holds back what cannot be delivered, and nothing else: no good callback, no limit of an operator's.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { defaultBreakerSettings } from '../../src/deliver/breaker.ts';
-import { keysOf } from '../../src/queue/brand-queue.ts';
-import { readForwarding, resumeForwarding } from '../../src/queue/forwarding.ts';
-import { answer } from '../../src/simulator/merchant-behaviour.ts';
+import { defaultBreakerSettings } from '../../src/deliver/breaker/breaker.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { readForwarding, resumeForwarding } from '../../src/store/lifecycle/forwarding.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, type Rig } from './rig.ts';

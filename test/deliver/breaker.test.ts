@@ -1,10 +1,10 @@
 // A merchant that is down: no attempts spent, one probe at a time, and a backlog that flows again at a growing rate.
 import { Queue } from 'bullmq';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { brandQueue } from '../../src/queue/brand-queue.ts';
-import { pauseForwarding, readForwarding, resumeForwarding } from '../../src/queue/forwarding.ts';
-import { answer } from '../../src/simulator/merchant-behaviour.ts';
-import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { brandQueue } from '../../src/redis/brand-queue.ts';
+import { pauseForwarding, readForwarding, resumeForwarding } from '../../src/store/lifecycle/forwarding.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { addCallback, createRig, fastBreaker, type Rig } from './rig.ts';

@@ -2,7 +2,7 @@
 import { Worker } from 'bullmq';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createCallbackWorker, PermanentError, type HandledCallback } from '../../src/index.ts';
-import { keysOf } from '../../src/queue/brand-queue.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, terminalWebhookId } from './rig.ts';

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { keysOf } from '../../src/queue/brand-queue.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';

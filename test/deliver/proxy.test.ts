@@ -1,9 +1,9 @@
 // HTTP_PROXY, HTTPS_PROXY and NO_PROXY: deliveries, calls to the gateway and the CLI, through a real forward proxy.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { checkMerchant } from '../../src/operate/doctor-http.ts';
-import { createGatewayClient } from '../../src/reconcile/gateway-client.ts';
-import { createLog } from '../../src/runtime/log.ts';
-import { createGatewaySimulator } from '../../src/simulator/gateway.ts';
+import { checkMerchant } from '../../src/ops/doctor/doctor-http.ts';
+import { createGatewayClient } from '../../src/reconcile/gateway/gateway-client.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createGatewaySimulator } from '../../simulator/gateway.ts';
 import { startForwardProxy } from '../support/forward-proxy.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { attemptAt } from './attempt-at.ts';

@@ -2,15 +2,15 @@
 // command. Every rig has a queue name of its own, so that the tests of a file share one Redis.
 import { Queue, type Job } from 'bullmq';
 import { webhookIdOf } from '../../src/callback/identity.ts';
-import type { BreakerSettings } from '../../src/deliver/breaker.ts';
+import type { BreakerSettings } from '../../src/deliver/breaker/breaker.ts';
 import { createDelivery } from '../../src/deliver/delivery.ts';
-import { brandQueue } from '../../src/queue/brand-queue.ts';
-import { createRedis } from '../../src/queue/connections.ts';
-import { createNonce, jobIdOf, jobName, jobOptions, type JobData } from '../../src/queue/job.ts';
-import { loadConfig, type Config, type Environment } from '../../src/runtime/config.ts';
-import { createLog } from '../../src/runtime/log.ts';
-import { createMetrics } from '../../src/runtime/metrics.ts';
-import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { brandQueue } from '../../src/redis/brand-queue.ts';
+import { createRedis } from '../../src/redis/connections.ts';
+import { createNonce, jobIdOf, jobName, jobOptions, type JobData } from '../../src/callback/job.ts';
+import { loadConfig, type Config, type Environment } from '../../src/config/config.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { digestOf } from '../../src/callback/identity.ts';
 import type { TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';

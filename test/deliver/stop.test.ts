@@ -1,7 +1,7 @@
 // Deliveries that are cut short, by us or by a crash: none is lost, and none counts.
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { answer } from '../../src/simulator/merchant-behaviour.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';

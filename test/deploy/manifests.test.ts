@@ -5,7 +5,7 @@ import { parseEnv } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import * as z from 'zod';
-import { loadConfig, variableNames } from '../../src/runtime/config.ts';
+import { loadConfig, variableNames } from '../../src/config/config.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');

@@ -1,9 +1,9 @@
 // The bytes on which the arithmetic of docs/scaling.md rests, measured on the gateway's own example.
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
-import { createAcceptBatch, batchSizeMax } from '../../src/queue/accept-batch.ts';
-import { brandQueue } from '../../src/queue/brand-queue.ts';
-import { createNonce, toJobData } from '../../src/queue/job.ts';
+import { createAcceptBatch, batchSizeMax } from '../../src/store/accept/accept-batch.ts';
+import { brandQueue } from '../../src/redis/brand-queue.ts';
+import { createNonce, toJobData } from '../../src/callback/job.ts';
 import { callbackOf } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
 

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
-import { replay } from '../../src/queue/replay.ts';
+import { replay } from '../../src/store/lifecycle/replay.ts';
 import { createRig, type Rig } from '../deliver/rig.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';

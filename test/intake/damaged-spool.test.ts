@@ -3,10 +3,10 @@ import { closeSync, cpSync, openSync, readdirSync, rmSync, statSync, writeSync }
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createSpool, type Spool } from '../../src/intake/spool.ts';
-import { listDamaged } from '../../src/intake/spool-salvage.ts';
-import { createSpoolStore } from '../../src/intake/spool-store.ts';
-import { checkDamage } from '../../src/operate/doctor-spool.ts';
+import { createSpool, type Spool } from '../../src/intake/spool/spool.ts';
+import { listDamaged } from '../../src/intake/spool/spool-salvage.ts';
+import { createSpoolStore } from '../../src/intake/spool/spool-store.ts';
+import { checkDamage } from '../../src/ops/doctor/doctor-spool.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { spoolEntry } from './spool-entry.ts';

@@ -2,8 +2,10 @@
 // a proxy that slows it, and commits of the spool that take as long as on a slow disk.
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
-import { createIntake, type SpoolDoor, type Store } from '../../src/intake/intake.ts';
-import { createLog } from '../../src/runtime/log.ts';
+import { createIntake } from '../../src/intake/intake.ts';
+import type { Store } from '../../src/intake/redis-store.ts';
+import type { SpoolDoor } from '../../src/intake/spool/spool-door.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, testKey } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createDrain, type DrainDependencies } from '../../src/intake/drain.ts';
-import { createSpool, type Spool, type SpoolEntry } from '../../src/intake/spool.ts';
+import { createSpool, type Spool, type SpoolEntry } from '../../src/intake/spool/spool.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { spoolEntry } from './spool-entry.ts';

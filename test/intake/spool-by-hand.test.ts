@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { drainSpoolByHand, listSpool } from '../../src/intake/spool-by-hand.ts';
-import { createSpool, type SpoolEntry } from '../../src/intake/spool.ts';
+import { drainSpoolByHand, listSpool } from '../../src/intake/spool/spool-by-hand.ts';
+import { createSpool, type SpoolEntry } from '../../src/intake/spool/spool.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { spoolEntry } from './spool-entry.ts';
 

@@ -1,5 +1,5 @@
 // Entries for the spool's tests.
-import type { SpoolEntry } from '../../src/intake/spool.ts';
+import type { SpoolEntry } from '../../src/intake/spool/spool.ts';
 
 export function spoolEntry(gatewayReference: string, brand = 'default', bodyBytes = 300): SpoolEntry {
   const body = JSON.stringify({ status: 'success', gatewayReference, note: 'x'.repeat(bodyBytes) });

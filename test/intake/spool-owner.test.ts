@@ -4,8 +4,8 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, utimesSync, writ
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { freePort } from '../../scripts/private-redis.ts';
-import { ownerOf, isSameOwner } from '../../src/intake/spool-owner.ts';
-import { parseRedisUrl } from '../../src/runtime/redis-url.ts';
+import { ownerOf, isSameOwner } from '../../src/intake/spool/spool-owner.ts';
+import { parseRedisUrl } from '../../src/config/redis-url.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';

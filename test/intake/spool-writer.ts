@@ -1,7 +1,7 @@
 // A process that spools numbered entries as fast as they are acknowledged and prints each number once it is: what the
 // crash tests kill. Arguments: the spool's folder, the count (0: for ever, until killed).
-import { createSpool } from '../../src/intake/spool.ts';
-import { createLog } from '../../src/runtime/log.ts';
+import { createSpool } from '../../src/intake/spool/spool.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { spoolEntry } from './spool-entry.ts';
 
 const [dir = '', count = '0'] = process.argv.slice(2);

@@ -6,9 +6,9 @@ import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createSpool, type Spool, type SpoolOptions } from '../../src/intake/spool.ts';
-import { listSpool } from '../../src/intake/spool-by-hand.ts';
-import { createListSpooled } from '../../src/operate/list-spooled.ts';
+import { createSpool, type Spool, type SpoolOptions } from '../../src/intake/spool/spool.ts';
+import { listSpool } from '../../src/intake/spool/spool-by-hand.ts';
+import { createListSpooled } from '../../src/ops/list-spooled.ts';
 import { canFillDisk, makeSmallDisk } from '../support/small-disk.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { spoolEntry } from './spool-entry.ts';
@@ -361,7 +361,7 @@ function hangingThread(word: 'hang' | 'exit'): (options: object) => Worker {
   let started = 0;
   return (options) => {
     started += 1;
-    const thread = new URL('../../src/intake/spool-thread.ts', import.meta.url);
+    const thread = new URL('../../src/intake/spool/spool-thread.ts', import.meta.url);
     const act = word === 'hang' ? 'for (;;);' : 'process.exit(1)';
     const trap = `require('node:worker_threads').parentPort.on('message', ({ request }) => {
       if (request.op === 'append' && request.entries[0].nonce === '.${word}') { ${act} }
@@ -373,7 +373,9 @@ function hangingThread(word: 'hang' | 'exit'): (options: object) => Worker {
 
 function countingThread(posted: unknown[]): (options: object) => Worker {
   return (options) => {
-    const worker = new Worker(new URL('../../src/intake/spool-thread.ts', import.meta.url), { workerData: options });
+    const worker = new Worker(new URL('../../src/intake/spool/spool-thread.ts', import.meta.url), {
+      workerData: options,
+    });
     const post = worker.postMessage.bind(worker);
     worker.postMessage = (message: unknown) => {
       posted.push(message);

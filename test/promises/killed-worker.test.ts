@@ -1,6 +1,6 @@
 // A worker that dies with a callback in its hands, again and again.
 import { expect, test } from 'vitest';
-import { answer } from '../../src/simulator/merchant-behaviour.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
 import { until } from '../support/until.ts';
 import { violations } from './auditor.ts';
 import { startLoad } from './load.ts';

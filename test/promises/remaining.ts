@@ -1,7 +1,7 @@
 // What is left when the load is over: what the operator API says was delivered, and what lies in queue and spool.
 import type { Redis } from 'ioredis';
 import * as z from 'zod';
-import { listSpool } from '../../src/intake/spool-by-hand.ts';
+import { listSpool } from '../../src/intake/spool/spool-by-hand.ts';
 import type { Remaining } from './auditor.ts';
 import type { KeptProcess } from './kept-process.ts';
 

@@ -3,7 +3,7 @@
 // Every third is pending at first. Every fifth ends as failed and is success some seconds later, which must reach the
 // merchant as one correction.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { GatewaySimulator } from '../../src/simulator/gateway.ts';
+import type { GatewaySimulator } from '../../simulator/gateway.ts';
 import type { Truth } from './auditor.ts';
 
 export type Truths = ReturnType<typeof startTruths>;

@@ -4,8 +4,8 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
-import { createGatewaySimulator } from '../../src/simulator/gateway.ts';
-import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { createGatewaySimulator } from '../../simulator/gateway.ts';
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { testKey } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
 import { canSlowFsync } from '../support/slow-fsync.ts';

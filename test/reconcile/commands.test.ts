@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { countExpectations } from '../../src/queue/expectations.ts';
-import { simulatorKey } from '../../src/simulator/gateway.ts';
-import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { countExpectations } from '../../src/store/reconciliation/expectations.ts';
+import { simulatorKey } from '../../simulator/gateway.ts';
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
 import { makeTempDir } from '../support/temp-dir.ts';

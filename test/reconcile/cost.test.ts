@@ -7,10 +7,10 @@ import {
   fullEveryMsDefault,
   narrowWindows,
   windowMsDefault,
-} from '../../src/reconcile/schedule.ts';
-import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
-import { pageSizeDefault } from '../../src/reconcile/window-pages.ts';
-import type { SweepState } from '../../src/queue/sweep-state.ts';
+} from '../../src/reconcile/sweep/schedule.ts';
+import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
+import { pageSizeDefault } from '../../src/reconcile/sweep/window-pages.ts';
+import type { SweepState } from '../../src/store/reconciliation/sweep-state.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig, isoAgo, sweepMode } from './reconcile-rig.ts';
 

@@ -1,9 +1,9 @@
 // One damaged record, or one hour that fails, and everything else that arrives all the same.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readReconciliationReport } from '../../src/queue/reconciliation-report.ts';
-import { parseRecordsPage } from '../../src/reconcile/records-page.ts';
-import { createJobReader } from '../../src/queue/ledger-read.ts';
-import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
+import { parseRecordsPage } from '../../src/reconcile/gateway/records-page.ts';
+import { createJobReader } from '../../src/store/callbacks/read-callbacks.ts';
+import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { verifyWindow, type VerifyEvent } from '../../src/reconcile/verify.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readReconciliationReport } from '../../src/queue/reconciliation-report.ts';
+import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo } from './reconcile-rig.ts';

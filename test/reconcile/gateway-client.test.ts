@@ -1,14 +1,14 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/reconcile/clock.ts';
-import { createGatewayClient, type GatewayClient } from '../../src/reconcile/gateway-client.ts';
-import { createLog } from '../../src/runtime/log.ts';
-import { createMetrics } from '../../src/runtime/metrics.ts';
+import { createGatewayClient, type GatewayClient } from '../../src/reconcile/gateway/gateway-client.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import {
   createGatewaySimulator,
   type GatewaySimulator,
   type GatewaySimulatorOptions,
-} from '../../src/simulator/gateway.ts';
+} from '../../simulator/gateway.ts';
 import { isoAgo } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { createGatewayKeys } from '../../src/reconcile/gateway-keys.ts';
+import { createGatewayKeys } from '../../src/reconcile/gateway/gateway-keys.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const [old, next] = ['old-key-0123456789', 'next-key-0123456789'];

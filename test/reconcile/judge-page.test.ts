@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { judgePage } from '../../src/reconcile/judge-page.ts';
-import { parseTransaction } from '../../src/reconcile/transaction.ts';
+import { judgePage } from '../../src/reconcile/sweep/classify-page.ts';
+import { parseTransaction } from '../../src/reconcile/gateway/transaction.ts';
 import { callbackBody } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig } from './reconcile-rig.ts';

@@ -1,8 +1,8 @@
 // Whatever was seen unfinished is watched until it ends, however late that is.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { keysOf } from '../../src/queue/brand-queue.ts';
-import { countPendingSince } from '../../src/queue/watched.ts';
-import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { countPendingSince } from '../../src/store/reconciliation/watched.ts';
+import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
@@ -113,7 +113,7 @@ test('one that an expectation found in_review is watched from there', async () =
   await using rig = await rigOf();
   const [one] = rig.gateway.addTransactions({ status: 'in_review' });
   const reference = one?.gatewayReference ?? '';
-  const { registerExpectation } = await import('../../src/queue/expectations.ts');
+  const { registerExpectation } = await import('../../src/store/reconciliation/expectations.ts');
   await registerExpectation(rig.redis, rig.queue, { gatewayReference: reference }, rig.clock.now());
   await lookUp(rig);
   await rig.gateway.correct(reference, { status: 'success' });

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { countExpectations, listExpectations, registerExpectation } from '../../src/queue/expectations.ts';
-import { keysOf } from '../../src/queue/brand-queue.ts';
-import { countPendingSince } from '../../src/queue/watched.ts';
-import { watchIntervalMs } from '../../src/reconcile/watch-unfinished.ts';
-import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import {
+  countExpectations,
+  listExpectations,
+  registerExpectation,
+} from '../../src/store/reconciliation/expectations.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { countPendingSince } from '../../src/store/reconciliation/watched.ts';
+import { watchIntervalMs } from '../../src/reconcile/sweep/watch-unfinished.ts';
+import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
 

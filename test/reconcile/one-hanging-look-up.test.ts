@@ -1,7 +1,7 @@
 // A gateway that hangs, refuses or breaks on one transaction, and all others that feel nothing of it.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { keysOf } from '../../src/queue/brand-queue.ts';
-import { countExpectations, registerExpectation } from '../../src/queue/expectations.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { countExpectations, registerExpectation } from '../../src/store/reconciliation/expectations.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, type Rig } from './reconcile-rig.ts';

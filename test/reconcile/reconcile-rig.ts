@@ -1,26 +1,26 @@
 // What the tests of reconciliation stand on: a real Redis, the gateway's simulator over real HTTP, the real intake, and
 // a clock that can be set ahead. No deliveries: what reaches the queue is looked at there.
 import { createIntake } from '../../src/intake/intake.ts';
-import { createStore } from '../../src/intake/store.ts';
+import { createStore } from '../../src/intake/redis-store.ts';
 import { parseCallbackText, type Callback } from '../../src/callback/parse-callback.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/queue/brand-queue.ts';
-import { createRedis, type RedisConnection } from '../../src/queue/connections.ts';
-import { jobSchema, type JobData, type Source } from '../../src/queue/job.ts';
+import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { createRedis, type RedisConnection } from '../../src/redis/connections.ts';
+import { jobSchema, type JobData, type Source } from '../../src/callback/job.ts';
 import { createBrandScopes, type BrandScope, type ReconcileDependencies } from '../../src/reconcile/brand-scope.ts';
 import { createLookUps } from '../../src/reconcile/brand-reconciler.ts';
 import type { Clock } from '../../src/reconcile/clock.ts';
 import { createReconciliation } from '../../src/reconcile/reconciliation.ts';
-import type { SweepMode } from '../../src/reconcile/sweep-window.ts';
-import { pageSizeDefault } from '../../src/reconcile/window-pages.ts';
-import { loadConfig, type Config } from '../../src/runtime/config.ts';
-import { createLog } from '../../src/runtime/log.ts';
-import { createMetrics } from '../../src/runtime/metrics.ts';
+import type { SweepMode } from '../../src/reconcile/sweep/sweep-window.ts';
+import { pageSizeDefault } from '../../src/reconcile/sweep/window-pages.ts';
+import { loadConfig, type Config } from '../../src/config/config.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import {
   createGatewaySimulator,
   simulatorKey,
   type GatewaySimulator,
   type GatewaySimulatorOptions,
-} from '../../src/simulator/gateway.ts';
+} from '../../simulator/gateway.ts';
 import { systemClock } from '../../src/reconcile/clock.ts';
 
 export interface RigOptions {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { keysOf } from '../../src/queue/brand-queue.ts';
-import { readReconciliationReport } from '../../src/queue/reconciliation-report.ts';
-import { readSweepState, writeSweepState } from '../../src/queue/sweep-state.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
+import { readSweepState, writeSweepState } from '../../src/store/reconciliation/sweep-state.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, type Rig, type RigOptions } from './reconcile-rig.ts';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { SweepState } from '../../src/queue/sweep-state.ts';
-import { checkpointAfter, narrowWindows, nextStep, type ScheduleSettings } from '../../src/reconcile/schedule.ts';
+import type { SweepState } from '../../src/store/reconciliation/sweep-state.ts';
+import { checkpointAfter, narrowWindows, nextStep, type ScheduleSettings } from '../../src/reconcile/sweep/schedule.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;

@@ -1,8 +1,8 @@
 // The list says success; what the status call says, or that it says nothing, decides what reaches the merchant.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { keysOf } from '../../src/queue/brand-queue.ts';
-import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
-import type { GatewaySimulator } from '../../src/simulator/gateway.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
+import type { GatewaySimulator } from '../../simulator/gateway.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createJobReader } from '../../src/queue/ledger-read.ts';
-import { createGatewayClient } from '../../src/reconcile/gateway-client.ts';
-import { sweepWindow } from '../../src/reconcile/sweep-window.ts';
+import { createJobReader } from '../../src/store/callbacks/read-callbacks.ts';
+import { createGatewayClient } from '../../src/reconcile/gateway/gateway-client.ts';
+import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { verifyWindow, type VerifyEvent } from '../../src/reconcile/verify.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig, isoAgo, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';

@@ -1,7 +1,7 @@
 // How a window of records is read to its end, whatever cursors the gateway gives.
 import { expect, test } from 'vitest';
-import type { RecordsAnswer } from '../../src/reconcile/gateway-client.ts';
-import { windowPages } from '../../src/reconcile/window-pages.ts';
+import type { RecordsAnswer } from '../../src/reconcile/gateway/gateway-client.ts';
+import { windowPages } from '../../src/reconcile/sweep/window-pages.ts';
 
 const window = { fromMs: 0, toMs: 3_600_000 };
 const { signal } = new AbortController();

@@ -1,12 +1,12 @@
 // Clocks that were wrong once: what lies in the future is not believed, and nobody waits for it.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { keysOf } from '../../src/queue/brand-queue.ts';
-import { registerExpectation } from '../../src/queue/expectations.ts';
-import { firstSeen } from '../../src/queue/first-seen.ts';
-import { takeReconcilerLock } from '../../src/queue/reconciler-lock.ts';
-import { readReconciliationReport } from '../../src/queue/reconciliation-report.ts';
-import { readSweepState, writeSweepState, type SweepState } from '../../src/queue/sweep-state.ts';
-import { createCallPace } from '../../src/reconcile/call-pace.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { registerExpectation } from '../../src/store/reconciliation/expectations.ts';
+import { firstSeen } from '../../src/store/reconciliation/first-seen.ts';
+import { takeReconcilerLock } from '../../src/store/reconciliation/reconciler-lock.ts';
+import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
+import { readSweepState, writeSweepState, type SweepState } from '../../src/store/reconciliation/sweep-state.ts';
+import { createCallPace } from '../../src/reconcile/gateway/call-pace.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, type Rig } from './reconcile-rig.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { answer } from '../../src/simulator/merchant-behaviour.ts';
-import { transactionText } from '../../src/simulator/transaction-text.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
+import { transactionText } from '../../simulator/transaction-text.ts';
 import { call, referenceOfPayin, startGateway, startMerchant } from './simulators.ts';
 
 describe('a callback', () => {

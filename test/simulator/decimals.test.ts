@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isPlainDecimal, percentOf, withTwoDecimals } from '../../src/simulator/decimals.ts';
+import { isPlainDecimal, percentOf, withTwoDecimals } from '../../simulator/decimals.ts';
 
 const decimal = fc
   .tuple(fc.bigInt({ min: 0n, max: 10n ** 40n }), fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 8 }))

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
-import { answer } from '../../src/simulator/merchant-behaviour.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
 import { startMerchant } from './simulators.ts';
 
 const secret = `whsec_${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}`;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseOutcome, failureMessages, msisdnOf, outcomes, outcomesHelp } from '../../src/simulator/outcomes.ts';
+import { chooseOutcome, failureMessages, msisdnOf, outcomes, outcomesHelp } from '../../simulator/outcomes.ts';
 import { call, parseObject, referenceOfPayin, startGateway, startMerchant } from './simulators.ts';
 
 const failureCodes = Object.keys(failureMessages);

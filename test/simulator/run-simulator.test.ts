@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { runSimulator, simulatorHelp } from '../../src/simulator/run-simulator.ts';
+import { runSimulator, simulatorHelp } from '../../simulator/run-simulator.ts';
 import { startPayin } from './simulators.ts';
 
 /** The first address in a line that starts so. */

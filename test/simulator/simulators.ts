@@ -1,8 +1,8 @@
 // What the simulator's tests share: a gateway and a merchant on free ports that end with the test, and the call that
 // starts a transaction, written as text so that amounts keep their decimals.
 import { onTestFinished } from 'vitest';
-import { createGatewaySimulator, simulatorKey, type GatewaySimulatorOptions } from '../../src/simulator/gateway.ts';
-import { createMerchantSimulator, type MerchantSimulatorOptions } from '../../src/simulator/merchant.ts';
+import { createGatewaySimulator, simulatorKey, type GatewaySimulatorOptions } from '../../simulator/gateway.ts';
+import { createMerchantSimulator, type MerchantSimulatorOptions } from '../../simulator/merchant.ts';
 
 export async function startGateway(options: GatewaySimulatorOptions = {}) {
   const gateway = createGatewaySimulator({ callbackDelayMs: 5, ...options });

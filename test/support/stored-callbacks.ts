@@ -2,9 +2,9 @@
 import { UnrecoverableError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { createAcceptBatch } from '../../src/queue/accept-batch.ts';
-import { brandQueue } from '../../src/queue/brand-queue.ts';
-import { createNonce, toJobData, type Source } from '../../src/queue/job.ts';
+import { createAcceptBatch } from '../../src/store/accept/accept-batch.ts';
+import { brandQueue } from '../../src/redis/brand-queue.ts';
+import { createNonce, toJobData, type Source } from '../../src/callback/job.ts';
 import { callbackOf, newReference, type CallbackFields } from './callbacks.ts';
 
 export interface StoredFields extends CallbackFields {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
-import { createMetrics } from '../../src/runtime/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 
 const packages = await ensureDebianPackages(['prometheus']);
 const root = path.resolve(import.meta.dirname, '../..');

@@ -1,7 +1,7 @@
 // `brand move` on a Redis Cluster: the two brands lie on different primaries, and replicas must confirm the copies.
 import { expect, test } from 'vitest';
-import { brandQueue, keysOf } from '../../src/queue/brand-queue.ts';
-import { createMerchantSimulator } from '../../src/simulator/merchant.ts';
+import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { callbackBody, newReference } from '../support/callbacks.ts';
 import { runCli } from '../support/cli.ts';
 import { startCluster } from '../support/cluster.ts';

@@ -2,7 +2,7 @@
 // costs no acknowledged callback.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { keysOf, brandQueue } from '../../src/queue/brand-queue.ts';
+import { keysOf, brandQueue } from '../../src/redis/brand-queue.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { startCluster, type RedisCluster } from '../support/cluster.ts';
 import { failuresOf, startLoad } from '../support/load.ts';

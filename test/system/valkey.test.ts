@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { ensureValkey, hasPip } from '../support/valkey.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
-const files = ['test/queue/confirmed-call.test.ts', 'test/queue/accept-batch.test.ts', 'test/intake/replicas.test.ts'];
+const files = ['test/redis/confirmed-call.test.ts', 'test/store/accept-batch.test.ts', 'test/intake/replicas.test.ts'];
 
 test('the tests of the accept script and of confirmation by replicas pass against a current Valkey', async (context) => {
   context.skip(!hasPip, 'there is no Python 3 with pip');

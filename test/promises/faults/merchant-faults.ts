@@ -1,6 +1,6 @@
 // The merchant is down, slow, wrong, or hard to reach.
 import { setTimeout as delay } from 'node:timers/promises';
-import { answer, type MerchantBehaviour } from '../../../src/simulator/merchant-behaviour.ts';
+import { answer, type MerchantBehaviour } from '../../../simulator/merchant-behaviour.ts';
 import type { ProxyMode } from '../../support/tcp-proxy.ts';
 import { misbehave, type Fault } from './fault.ts';
 

@@ -1,6 +1,6 @@
 // Processes of the service die, have nobody to read their log, or have a wrong clock.
 import { setTimeout as delay } from 'node:timers/promises';
-import { answer } from '../../../src/simulator/merchant-behaviour.ts';
+import { answer } from '../../../simulator/merchant-behaviour.ts';
 import { until } from '../../support/until.ts';
 import type { KeptProcess } from '../kept-process.ts';
 import type { World } from '../world.ts';

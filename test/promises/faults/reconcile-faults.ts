@@ -1,6 +1,6 @@
 // The reconciler dies or has a wrong clock; the gateway's API is out, slow, or refuses.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Outage } from '../../../src/simulator/outage.ts';
+import type { Outage } from '../../../simulator/outage.ts';
 import type { ProxyMode } from '../../support/tcp-proxy.ts';
 import { until } from '../../support/until.ts';
 import { misbehave, pick, type Fault } from './fault.ts';

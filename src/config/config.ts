@@ -1,0 +1,287 @@
+// The configuration: the only reader of the environment and of `.env`.
+//
+// Promises: every problem is found at once, each as one line that names its variable and never repeats a secret;
+// what comes out is complete and valid, so that no other module checks it again. A test holds `.env.example` to the list.
+import { statSync } from 'node:fs';
+import { isIP } from 'node:net';
+import path from 'node:path';
+import { parseEnv } from 'node:util';
+import * as z from 'zod';
+import { addressesVariable } from './addresses.ts';
+import { brandNotices } from './brand-notices.ts';
+import { buildBrands, type Brand } from './brands.ts';
+import { brandNames } from './brand-values.ts';
+import { parseDurationMs } from '../time/duration.ts';
+import { otelValues, otelVariables, type OtelValues } from './otel-variables.ts';
+import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
+import { parseTimeMs } from '../time/parse-time.ts';
+import { readTextFile } from './read-text-file.ts';
+import { proxyVariable } from './proxy.ts';
+import { checkRedisVariables, type RedisTarget } from './redis-url.ts';
+
+export const roleNames = ['receive', 'work', 'reconcile'] as const;
+export type Role = (typeof roleNames)[number];
+
+export type Config = z.infer<typeof variables> & {
+  readonly roles: ReadonlySet<Role>;
+  readonly production: boolean;
+  readonly redis: RedisTarget;
+  /** By name. A brand exists because one of the five per-brand variables names it. */
+  readonly brands: ReadonlyMap<string, Brand>;
+  /** Where the accepted keys are read from again when the file changes. */
+  readonly apiKeysFile: string | undefined;
+  readonly opsTokens: readonly OpsToken[];
+  readonly otel: OtelValues;
+  /** True where `all` was asked for: then what is not configured is left out with a notice instead of refused. */
+  readonly lenientRoles: boolean;
+  /** What is most likely a mistake, yet stops no start; one sentence each. */
+  readonly notices: readonly string[];
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const maxTimerMs = 2_147_483_647; // what setTimeout takes; a longer one would fire at once
+const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s, and an answer may leave ACK_BUDGET + 2 s after the body
+
+const text = z.string().optional();
+const duration = (fallback: string, { min = 1, max = Number.MAX_SAFE_INTEGER } = {}) =>
+  z.string().default(fallback).transform(toDuration(min, max));
+const timer = (fallback: string, min = 1) => duration(fallback, { min, max: maxTimerMs });
+const integer = (fallback: number, { min = 0, max = Number.MAX_SAFE_INTEGER } = {}) =>
+  z
+    .string()
+    .default(String(fallback))
+    .transform((value, context) => {
+      const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+      if (number >= min && number <= max) return number;
+      return refuse(
+        context,
+        `must be a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}`,
+      );
+    });
+
+const variables = z.object({
+  NODE_ENV: text,
+  PAYALO_API_KEYS: text,
+  HOST: z.string().default('0.0.0.0'),
+  PORT: integer(3000, { max: 65_535 }),
+  CALLBACK_PATH: z
+    .string()
+    .default('/webhooks/payalo')
+    .refine((value) => /^\/[\w\-.~/]*$/.test(value), 'must be a plain path that starts with /')
+    .transform((value) => (value === '/' ? value : value.replace(/\/+$/, ''))),
+  TRUST_PROXY: addressesVariable,
+  BODY_LIMIT: integer(262_144, { min: 1_024, max: 16_777_216 }),
+  KEEP_ALIVE_TIMEOUT: timer('72s', 15_000), // longer than a request may take to arrive
+  AUTH_FAILURES_PER_MINUTE: integer(60, { min: 1 }),
+  REDIS_URL: text,
+  SENTINEL_USERNAME: text,
+  SENTINEL_PASSWORD: text,
+  REDIS_WAIT_REPLICAS: integer(0, { max: 16 }),
+  QUEUE_NAME: z
+    .string()
+    .default('payalo-callbacks')
+    .refine((value) => /^[\w.-]{1,64}$/.test(value), 'must be 1 to 64 letters, digits, `_`, `-` or `.`'),
+  QUEUE_PREFIX: z
+    .string()
+    .default('{payalo}')
+    .refine(
+      (value) => /^[\w.-]*\{?[\w.-]+\}?[\w.-]*$/.test(value),
+      'must be letters and digits, part of it in { } for a Cluster',
+    ),
+  BRANDS_ELSEWHERE: brandNames,
+  DEDUP_TTL: duration('14d'),
+  RETAIN_COMPLETED: duration('3d'),
+  RETAIN_COMPLETED_MAX: integer(1_000_000),
+  RETAIN_FAILED: duration('90d'),
+  QUARANTINE_RETAIN: duration('30d'),
+  QUARANTINE_MAX_BYTES: integer(67_108_864, { min: 1_024 }),
+  SHUTDOWN_TIMEOUT: timer('25s'),
+  ACK_BUDGET: duration('3s', { max: maxAckBudgetMs }),
+  SPOOL_DIR: z
+    .string()
+    .default('data/spool')
+    .transform((value) => path.resolve(value)),
+  SPOOL_MAX_BYTES: integer(1_073_741_824, { min: 65_536 }),
+  FORWARD_URL: text,
+  FORWARD_HEADERS_FILE: text,
+  FORWARD_SECRET: text,
+  FORWARD_TIMEOUT: timer('15s'),
+  FORWARD_CONCURRENCY: integer(50, { min: 1, max: 10_000 }),
+  FORWARD_RETRIES: z.string().default('5s,30s,2m,10m,30m,1h,3h,6h,12h,24h').transform(toSchedule),
+  HANDLER_MODULE: text,
+  HTTP_PROXY: proxyVariable,
+  HTTPS_PROXY: proxyVariable,
+  NO_PROXY: text,
+  GATEWAY_BASE_URL: text,
+  GATEWAY_API_KEY: text,
+  RECONCILE_EVERY: timer('10m', 100),
+  RECONCILE_LOOKBACK: duration('24h'),
+  RECONCILE_GRACE: duration('5m', { min: 0 }),
+  RECONCILE_SINCE: z.string().optional().transform(toTime),
+  OPS_HOST: z.string().default('127.0.0.1'),
+  OPS_PORT: integer(3001, { max: 65_535 }),
+  OPS_TOKEN: text,
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level, such as info')
+    .default('info'),
+  ...otelVariables,
+});
+
+export const variableNames: readonly string[] = Object.keys(variables.shape);
+
+/** The process's environment over an optional `.env` of the working folder. */
+export function readEnvironment(envFile = '.env'): Environment {
+  const fromFile = statSync(envFile, { throwIfNoEntry: false })?.isFile() ? parseEnv(readTextFile(envFile)) : {};
+  return { ...fromFile, ...process.env };
+}
+
+/** For packages that read the process's environment themselves, and know neither `.env` nor X_FILE. */
+export function putIntoEnvironment(values: Readonly<Record<string, string>>): void {
+  Object.assign(process.env, values);
+}
+
+/** For a child process: what this one has, and more. */
+export function childEnvironment(more: Environment): Environment {
+  return { ...process.env, ...more };
+}
+
+/** Validates the environment for the roles named on the command line (none: `all`). */
+export function loadConfig(
+  environment: Environment,
+  roleArguments: readonly string[] = [],
+): { config: Config } | { problems: string[] } {
+  const problems: string[] = [];
+  const values = resolveValues(environment, problems);
+  const roles = toRoles(roleArguments, problems);
+  const parsed = variables.safeParse(values);
+  if (!parsed.success) {
+    // One bad value must not hide the others: what failed is left out, and the rest is still checked below.
+    for (const issue of parsed.error.issues) problems.push(`${issue.path.join('.')}: ${issue.message}`);
+    for (const issue of parsed.error.issues) delete values[String(issue.path[0])];
+  }
+  const checked = parsed.success ? parsed.data : variables.parse(values);
+  const production = checked.NODE_ENV === 'production';
+  const lenientRoles = roleArguments.length === 0 || roleArguments.includes('all');
+  const redis = checkRedisVariables(checked, production, problems);
+  const brands = buildBrands(checked, production, problems);
+  const opsTokens = parseOpsTokens(checked.OPS_TOKEN ?? '', problems);
+  checkTogether({ checked, roles, lenientRoles, brands: [...brands.values()], opsTokens, problems });
+  if (problems.length > 0) return { problems: problems.map((problem) => problem.replaceAll(/\s+/g, ' ')) };
+  const apiKeysFile =
+    values['PAYALO_API_KEYS'] === undefined ? undefined : environment['PAYALO_API_KEYS_FILE'] || undefined;
+  const otel = otelValues(environment, checked);
+  const notices = brandNotices(checked, brands);
+  return {
+    config: { ...checked, roles, production, redis, brands, apiKeysFile, opsTokens, otel, lenientRoles, notices },
+  };
+}
+
+/** Applies `X_FILE` and takes an empty string for unset. */
+function resolveValues(environment: Environment, problems: string[]): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const name of variableNames) {
+    const direct = readDirect(environment, name)?.trim() || undefined;
+    const file = environment[`${name}_FILE`]?.trim() || undefined;
+    if (direct !== undefined && file !== undefined)
+      problems.push(`${name}: both ${name} and ${name}_FILE are set; keep one`);
+    const value = direct ?? (file === undefined ? undefined : readValueFile(name, file, problems));
+    if (value !== undefined) values[name] = value;
+  }
+  return values;
+}
+
+/** Proxies are known under lower-case names, too; where both are set, those win, as for curl. */
+function readDirect(environment: Environment, name: string): string | undefined {
+  return (name.endsWith('_PROXY') && environment[name.toLowerCase()]) || environment[name];
+}
+
+function readValueFile(name: string, file: string, problems: string[]): string | undefined {
+  try {
+    return readTextFile(file).trim() || undefined;
+  } catch (error) {
+    problems.push(
+      `${name}_FILE: ${file} cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'})`,
+    );
+    return undefined;
+  }
+}
+
+function toRoles(roleArguments: readonly string[], problems: string[]): ReadonlySet<Role> {
+  const asked = roleArguments.length === 0 ? ['all'] : roleArguments;
+  const roles = asked.flatMap((name) => (name === 'all' ? roleNames : roleNames.filter((role) => role === name)));
+  const unknown = asked.filter((name) => name !== 'all' && !roleNames.some((role) => role === name));
+  for (const name of unknown)
+    problems.push(`role: ${JSON.stringify(name.slice(0, 40))} is none; use all, ${roleNames.join(', ')}`);
+  return new Set(roles);
+}
+
+interface Together {
+  readonly checked: z.infer<typeof variables>;
+  readonly roles: ReadonlySet<Role>;
+  readonly lenientRoles: boolean;
+  readonly brands: readonly Brand[];
+  readonly opsTokens: readonly OpsToken[];
+  readonly problems: string[];
+}
+
+/** What no variable shows alone. */
+function checkTogether({ checked, roles, lenientRoles, brands, opsTokens, problems }: Together): void {
+  if (
+    roles.has('receive') &&
+    brands.every(({ apiKeys }) => apiKeys.length === 0) &&
+    !problems.some((line) => line.startsWith('PAYALO_API_KEYS'))
+  ) {
+    problems.push(
+      'PAYALO_API_KEYS: is required for the role receive (the API key that the gateway sends as X-API-KEY)',
+    );
+  }
+  if (
+    roles.has('work') &&
+    !lenientRoles &&
+    brands.every(({ forwardUrl }) => forwardUrl === undefined) &&
+    checked.HANDLER_MODULE === undefined
+  ) {
+    problems.push('FORWARD_URL: the role work needs FORWARD_URL or HANDLER_MODULE, else it has nothing to deliver to');
+  }
+  if (checked.FORWARD_URL !== undefined && checked.HANDLER_MODULE !== undefined) {
+    problems.push('HANDLER_MODULE: is used instead of FORWARD_URL; keep one of the two');
+  }
+  if (checked.DEDUP_TTL <= checked.RECONCILE_LOOKBACK) {
+    problems.push('DEDUP_TTL: must exceed RECONCILE_LOOKBACK, else a sweep would deliver forgotten callbacks again');
+  }
+  if (!isLoopback(checked.OPS_HOST) && opsTokens.length === 0) {
+    problems.push(`OPS_TOKEN: is required because OPS_HOST (${checked.OPS_HOST}) is not loopback`);
+  }
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function refuse(context: z.RefinementCtx, message: string): never {
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+}
+
+function toDuration(minMs: number, maxMs: number) {
+  return (value: string, context: z.RefinementCtx): number => {
+    const durationMs = parseDurationMs(value);
+    if (durationMs === undefined) return refuse(context, 'must be a duration such as 500ms, 15s, 10m, 24h or 30d');
+    if (durationMs < minMs || durationMs > maxMs) return refuse(context, `must be from ${minMs}ms to ${maxMs}ms`);
+    return durationMs;
+  };
+}
+
+function toSchedule(value: string, context: z.RefinementCtx): number[] {
+  const waits = value.split(',').map((item) => parseDurationMs(item) ?? Number.NaN);
+  if (waits.length > 100) return refuse(context, 'must have at most 100 waits');
+  if (waits.some((waitMs) => Number.isNaN(waitMs)))
+    return refuse(context, 'must be durations separated by commas, such as 5s,30s,2m');
+  return waits;
+}
+
+function toTime(value: string | undefined, context: z.RefinementCtx): number | undefined {
+  if (value === undefined) return undefined;
+  return parseTimeMs(value) ?? refuse(context, 'must be an ISO 8601 time, such as 2026-01-31T00:00:00Z');
+}

@@ -1,0 +1,183 @@
+--[[
+  The merchant's breaker, one per brand, in Redis, so that it holds for all workers together and over restarts.
+
+  It holds deliveries back by BullMQ's own global rate limit (`max` and `duration` of the queue's meta, counted in the
+  limiter key whenever a job is taken): no job is fetched only to be put back, and no attempt is used up.
+
+    closed   no limit of ours. Failures of several different jobs, without a success between them, open it.
+    open     one job may be taken (the probe), and no other until its outcome is known: the limiter key holds the queue
+             for `wait` ms; the probe's own count then holds it for the probe window. A failed probe doubles the wait.
+    ramp     the probe succeeded: 2 jobs in the first second, 4 in the next, and so on up to the concurrency.
+
+  Callbacks that fail must not hold up good ones of the same destination. So while it is open:
+    - What has failed rests, and comes back for one probe at a time, in turn. What has not been tried goes first.
+    - A merchant that answers is there, only not well: the wait stays, and each round of untried jobs is twice the last.
+    - After a success, what rested comes back at once. Its failures are then its own: counted, and no sign of an outage.
+
+  Whose limit: what an operator has set is noted down, bounds ours meanwhile, and is put back.
+  Which clock: Redis's. A time or an expiry that lies too far ahead (the clock was set back) is cut when it is read.
+
+  Danger: a queue left with max = 1 crawls. Whoever may leave it so (another kind of worker takes over) must clear it
+  (store/lifecycle/forwarding.ts clearBreaker).
+
+  KEYS[1] breaker  [2] failures  [3] meta  [4] limiter  [5] resting  [6] own failures  [7] delayed  [8] marker
+  ARGV[1] 'observe', 'failure' or 'success'  [2] concurrency  [3] failures that open  [4] first wait, ms
+       [5] longest wait, ms  [6] probe window, ms  [7] failures are remembered for, ms
+       [8] job id  [9] ms since it was taken  [10] '1' where the merchant answered
+  Returns { phase, failures, verdict, rest, resting }: for a failure `counted`, or `straggler` or `probe` and for how many
+  ms the job rests.
+]]
+local breaker, failures, meta, limiter, resting, own = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local delayed, marker = KEYS[7], KEYS[8]
+local operation, concurrency, opening = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local firstWaitMs, longestWaitMs, windowMs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local stepMs, promotedMax, scoreFactor = 1000, 200, 0x1000
+local manualLimit = 9e15 -- what BullMQ's queue.rateLimit() writes into the limiter key
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function stored(field) return redis.call('HGET', breaker, field) end
+local phase = stored('phase') or 'closed'
+local heldAt, waitMs = math.min(tonumber(stored('heldAt') or 0), now), tonumber(stored('waitMs') or firstWaitMs)
+local round = tonumber(stored('round') or 1)
+local verdict, restMs = '', 0
+
+-- The operator's limit: what stands in the meta and was not written here.
+local found = redis.call('HMGET', meta, 'max', 'duration')
+local wrote = redis.call('HMGET', breaker, 'setMax', 'setDuration') -- absent where an earlier version opened it
+local ours = phase ~= 'closed' and (not wrote[1] or (found[1] == wrote[1] and found[2] == wrote[2]))
+local theirMax = ours and stored('theirMax') or (not ours and found[1])
+local theirDuration = ours and stored('theirDuration') or (not ours and found[2])
+local hasTheirs = theirMax and theirDuration and tonumber(theirMax) and tonumber(theirDuration) and true or false
+if not ours and phase ~= 'closed' then redis.call('HDEL', breaker, 'theirMax', 'theirDuration') end
+
+local function limit(max, durationMs)
+  if hasTheirs then redis.call('HSET', breaker, 'theirMax', theirMax, 'theirDuration', theirDuration) end
+  redis.call('HSET', meta, 'max', max, 'duration', durationMs)
+  redis.call('HSET', breaker, 'setMax', max, 'setDuration', durationMs)
+end
+
+local function isManual()
+  return (tonumber(redis.call('GET', limiter) or 0) or 0) >= manualLimit
+end
+
+local function holdFor(count, forMs)
+  if isManual() and redis.call('PTTL', limiter) > forMs then return end
+  redis.call('SET', limiter, count, 'PX', math.ceil(forMs))
+end
+
+local function hold(forMs, size)
+  phase, waitMs, round = 'open', forMs, size
+  if hasTheirs then
+    waitMs = math.max(waitMs, theirDuration / theirMax)
+    round = math.max(math.min(round, tonumber(theirMax)), 1)
+  end
+  redis.call('HSET', breaker, 'phase', phase, 'heldAt', now, 'waitMs', waitMs, 'round', round)
+  limit(round, ARGV[6])
+  holdFor(round, waitMs)
+end
+
+local function close()
+  phase = 'closed'
+  if not isManual() then redis.call('DEL', limiter) end
+  if hasTheirs then
+    redis.call('HSET', meta, 'max', theirMax, 'duration', theirDuration)
+    holdFor(1, tonumber(theirDuration)) -- the probe counts as one of theirs
+  else
+    redis.call('HDEL', meta, 'max', 'duration')
+  end
+  redis.call('DEL', breaker)
+end
+
+local function flow(max)
+  if max >= concurrency or (hasTheirs and max / stepMs >= theirMax / theirDuration) then return close() end
+  phase = 'ramp'
+  if not isManual() then redis.call('DEL', limiter) end
+  redis.call('HSET', breaker, 'phase', phase, 'max', max, 'nextAt', now + stepMs)
+  limit(max, stepMs * 3) -- the next step begins its count anew; longer, in case it is late
+end
+
+-- What began before the queue was last held says nothing about the merchant since. No probe can have begun in the first
+-- half of the wait, which leaves room for an outcome that is late in getting here.
+local function isStraggler()
+  return now - tonumber(ARGV[9]) < heldAt + waitMs / 2
+end
+
+-- Those that rest come back one after the other, so that there is hardly ever more than one ahead of an untried job.
+local function rest()
+  local spacingMs = tonumber(stored('turnMs') or firstWaitMs)
+  local turnAt = math.max(tonumber(stored('turnAt') or 0), now)
+  if turnAt > now + (redis.call('SCARD', failures) + 1) * longestWaitMs then turnAt = now end
+  turnAt = turnAt + spacingMs
+  redis.call('HSET', breaker, 'turnAt', turnAt)
+  redis.call('SADD', resting, ARGV[8])
+  restMs = turnAt - now
+end
+
+local function failedProbe(isUntried, hasAnswered)
+  if isUntried and hasAnswered then return hold(waitMs, math.min(round * 2, concurrency)) end
+  redis.call('HSET', breaker, 'turnMs', math.min((stored('turnMs') or firstWaitMs) * 2, longestWaitMs))
+  if hasAnswered then return hold(waitMs, round) end
+  hold(math.min(waitMs * 2, longestWaitMs), 1)
+end
+
+local function failed()
+  local isOwn = redis.call('SISMEMBER', own, ARGV[8]) == 1
+  redis.call('SREM', resting, ARGV[8])
+  if phase ~= 'open' and isOwn then
+    verdict = 'counted'
+    return
+  end
+  local isUntried = redis.call('SADD', failures, ARGV[8]) == 1 and not isOwn
+  redis.call('PEXPIRE', failures, ARGV[7])
+  if phase == 'open' then
+    verdict = isStraggler() and 'straggler' or 'probe'
+    if verdict == 'probe' then failedProbe(isUntried, ARGV[10] == '1') end
+    return rest()
+  end
+  verdict = 'counted'
+  if redis.call('SCARD', failures) < opening then return end
+  verdict = 'straggler'
+  if phase == 'closed' then redis.call('HSET', breaker, 'openedAt', now) end
+  hold(phase == 'ramp' and waitMs or firstWaitMs, 1)
+  rest()
+end
+
+local function succeeded()
+  if redis.call('EXISTS', failures) == 1 then
+    redis.call('SUNIONSTORE', own, own, failures)
+    redis.call('PEXPIRE', own, ARGV[7])
+    redis.call('DEL', failures)
+  end
+  if phase == 'open' and not isStraggler() then flow(2) end
+end
+
+-- Brings back what rested, a few at a time.
+local function promote()
+  local jobs = redis.call('SPOP', resting, promotedMax)
+  for _, id in ipairs(jobs) do redis.call('ZADD', delayed, 'XX', now * scoreFactor, id) end
+  if #jobs > 0 then redis.call('ZADD', marker, now, '1') end
+end
+
+-- An expiry is a moment by Redis's clock: where that was set back, the moment is too far away.
+local function cutExpiry()
+  if isManual() then return end
+  local most = phase == 'open' and math.max(waitMs, windowMs) or phase == 'ramp' and stepMs * 3
+  if not most and hasTheirs then most = tonumber(theirDuration) end
+  if most and redis.call('PTTL', limiter) > most then redis.call('PEXPIRE', limiter, math.ceil(most)) end
+end
+
+cutExpiry()
+if phase ~= 'closed' and not ours then
+  if phase == 'open' then limit(round, ARGV[6]) else flow(tonumber(stored('max'))) end
+end
+if operation == 'failure' then
+  failed()
+elseif operation == 'success' then
+  succeeded()
+elseif phase == 'ramp' then
+  local nextAt = tonumber(stored('nextAt'))
+  if now >= nextAt or nextAt > now + stepMs then flow(tonumber(stored('max')) * 2) end
+end
+if phase ~= 'open' then promote() end
+return { phase, redis.call('SCARD', failures), verdict, math.ceil(restMs), redis.call('SCARD', resting) }

@@ -1,0 +1,95 @@
+// The headers of a delivery, as the contract lists them, and the Standard Webhooks signature.
+//
+// Every value is made valid header text, so that no reference (Cyrillic, a line break, a lone surrogate) can fail an
+// attempt. Ours win over FORWARD_HEADERS; those that would break the request itself are never sent.
+import { createHmac } from 'node:crypto';
+import type { Delivery } from '../attempt.ts';
+
+export interface SignedContent {
+  readonly webhookId: string;
+  readonly timestampSeconds: number;
+  readonly body: string;
+}
+
+export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], nowMs: number): Record<string, string> {
+  const { job, webhookId, sequence, attempt } = delivery;
+  const timestampSeconds = Math.floor(nowMs / 1_000);
+  return {
+    'content-type': 'application/json',
+    'webhook-id': webhookId,
+    'webhook-timestamp': String(timestampSeconds),
+    ...(secrets.length > 0 && { 'webhook-signature': sign({ webhookId, timestampSeconds, body: job.body }, secrets) }),
+    'payalo-gateway-reference': encodeHeaderText(job.gatewayReference),
+    'payalo-brand': encodeHeaderText(job.brand),
+    'payalo-source': job.source,
+    'payalo-attempt': String(attempt),
+    'payalo-request-id': encodeHeaderText(job.requestId),
+    'payalo-sequence': String(sequence),
+    ...(job.traceparent !== undefined && { traceparent: encodeHeaderText(job.traceparent) }),
+  };
+}
+
+/** One `v1,<base64>` per secret: during a rotation the merchant may hold either. */
+export function sign({ webhookId, timestampSeconds, body }: SignedContent, secrets: readonly Buffer[]): string {
+  const content = `${webhookId}.${timestampSeconds}.${body}`;
+  return secrets.map((secret) => `v1,${createHmac('sha256', secret).update(content).digest('base64')}`).join(' ');
+}
+
+/** The key bytes of a `whsec_...` secret. */
+export function secretKey(secret: string): Buffer {
+  return Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+}
+
+/** Percent-encodes what is not visible ASCII, and `%` itself, so that decodeURIComponent gives the text back. */
+export function encodeHeaderText(text: string): string {
+  return text.toWellFormed().replace(/[^\x21-\x24\x26-\x7e]/gu, (character) => encodeURIComponent(character));
+}
+
+/**
+ * What the connection decides; a configured value would fail every request, or every one over HTTP/2 (RFC 9113, 8.2.2)
+ * or through a proxy. Never sent, whatever the protocol, since the merchant's server chooses that.
+ */
+const reserved = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** The names among these headers that are left out of every delivery, as they are written. */
+export function reservedNames(headers: Readonly<Record<string, string>>): string[] {
+  return Object.keys(headers).filter((name) => reserved.has(name.toLowerCase()));
+}
+
+/** The configured headers under lower-case names, plus the URL's user info as Basic credentials. */
+export function configuredHeaders(url: URL, headers: Readonly<Record<string, string>>): Record<string, string> {
+  // Spaces around a value mean nothing in HTTP/1.1 and are an error in HTTP/2.
+  const own = Object.entries(headers).map(([name, value]): [string, string] => [name.toLowerCase(), value.trim()]);
+  return {
+    ...basicCredentials(url),
+    ...Object.fromEntries(own.filter(([name]) => !reserved.has(name))),
+  };
+}
+
+function basicCredentials(url: URL): Record<string, string> {
+  if (url.username === '' && url.password === '') return {};
+  const text = `${decode(url.username)}:${decode(url.password)}`;
+  return { authorization: `Basic ${Buffer.from(text).toString('base64')}` };
+}
+
+/** URLs may hold a bare `%`. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,68 @@
+// Connections to one origin: kept alive, HTTP/2 where the server offers it, through the egress proxy where one is
+// configured, with names looked up apart from everybody else's (name-lookups.ts).
+//
+// Deliveries and calls to the gateway go through such a pool, so that all of them keep the same rules. Timeouts for
+// headers and bodies are the caller's: it knows what it waits for.
+import type { LookupFunction } from 'node:net';
+import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici';
+import * as z from 'zod';
+import { dropInterimAnswers } from './interim-answers.ts';
+import { proxyFor, type ProxySettings } from '../config/proxy.ts';
+
+/** How this process gets out to other hosts. */
+export interface Egress {
+  readonly proxies: ProxySettings;
+  /** Without it, names are looked up in this process's few threads. */
+  readonly lookup?: LookupFunction | undefined;
+}
+
+export interface HttpPoolOptions extends Egress {
+  readonly connectionsMax: number;
+  readonly connectTimeoutMs: number;
+}
+
+export interface HttpPool {
+  readonly origin: string;
+  readonly dispatcher: Dispatcher;
+}
+
+export function createHttpPool(url: string, options: HttpPoolOptions): HttpPool {
+  const { connectionsMax, connectTimeoutMs, proxies, lookup } = options;
+  const { origin } = new URL(url);
+  const proxy = proxyFor(url, proxies);
+  const limits = { connections: connectionsMax, headersTimeout: 0, bodyTimeout: 0 };
+  const connection = { timeout: connectTimeoutMs, ...(lookup !== undefined && { lookup }) };
+  if (proxy === undefined) {
+    return { origin, dispatcher: new Pool(origin, { ...limits, connect: tolerant(buildConnector(connection)) }) };
+  }
+  const dispatcher = new ProxyAgent({
+    uri: proxy,
+    proxyTls: connection,
+    requestTls: { timeout: connectTimeoutMs },
+    // To the proxy itself, for CONNECT: a proxy that never answers is not waited for longer than a connection.
+    clientFactory: (target, given) =>
+      new Pool(target, { ...limits, connect: connectorOf(given), headersTimeout: connectTimeoutMs }),
+    factory: (target, given) => new Pool(target, { ...limits, connect: tolerant(connectorOf(given)) }),
+  });
+  return { origin, dispatcher };
+}
+
+/** A connector whose HTTP/1.1 connections bear interim answers that nobody asked for. HTTP/2 has frames for them. */
+function tolerant(connect: buildConnector.connector): buildConnector.connector {
+  return (target, done) => {
+    connect(target, (...[error, socket]) => {
+      if (error !== null) return done(error, null);
+      if (!('alpnProtocol' in socket && socket.alpnProtocol === 'h2')) dropInterimAnswers(socket);
+      done(null, socket);
+    });
+  };
+}
+
+const withConnector = z.object({
+  connect: z.custom<buildConnector.connector>((value) => typeof value === 'function'),
+});
+
+/** ProxyAgent hands its factory the connector that goes through the proxy. */
+function connectorOf(given: object): buildConnector.connector {
+  return withConnector.parse(given).connect;
+}

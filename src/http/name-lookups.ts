@@ -1,0 +1,120 @@
+// Names of merchants' and gateways' hosts, looked up in a process of its own.
+//
+// The system's resolver (getaddrinfo: /etc/hosts, search domains, NSS, whatever docker and Kubernetes set up) blocks the
+// thread that asks it, and a process has four such threads, which files use as well. A name server that does not
+// answer holds each for ten seconds and more. So the question is asked in a process that does nothing else and has more
+// threads than there are names, one question for each name at a time: nothing of one destination is felt by another.
+//
+// The process is started at the first question and again when it has died. Where it cannot be, names are looked up here.
+import { fork, type ChildProcess } from 'node:child_process';
+import dns from 'node:dns';
+import type { LookupFunction } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { childEnvironment } from '../config/config.ts';
+import type { Log } from '../telemetry/log.ts';
+import { lookupReply, type LookupQuestion, type LookupReply } from './name-lookup-process.ts';
+
+export interface NameLookupsOptions {
+  /** How many different names there are. */
+  readonly namesMax: number;
+  readonly log: Log;
+}
+
+export type NameLookups = ReturnType<typeof createNameLookups>;
+
+/** For IPv4 and IPv6 asked apart, and for names that change. */
+const threadsPerName = 2;
+const threadsMin = 8;
+/** libuv's own limit. */
+const threadsMax = 1_024;
+
+type Question = Omit<LookupQuestion, 'id'>;
+type Answer = Pick<LookupReply, 'code' | 'addresses'>;
+
+export function createNameLookups({ namesMax, log }: NameLookupsOptions) {
+  const threads = Math.min(Math.max(namesMax * threadsPerName, threadsMin), threadsMax);
+  const pending = new Map<string, { readonly id: number; readonly waiting: ((answer: Answer) => void)[] }>();
+  let child: ChildProcess | undefined;
+  let isHelpful = true;
+  let nextId = 1;
+
+  function start(): ChildProcess {
+    const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    const script = fileURLToPath(new URL(`./name-lookup-process.${ending}`, import.meta.url));
+    const started = fork(script, ['--name-lookups'], {
+      env: childEnvironment({ UV_THREADPOOL_SIZE: String(threads) }),
+      execArgv: process.execArgv.filter((flag) => !flag.startsWith('--inspect')),
+      // A group of its own: it is needed until the last delivery is done, also after a Ctrl-C in the terminal.
+      detached: true,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    let hasAnswered = false;
+    const onEnd = (reason: string) => {
+      if (child !== started) return;
+      child = undefined;
+      isHelpful = hasAnswered;
+      log.warn({ event: 'lookups.process_ended', reason, lookedUpHere: !isHelpful });
+      for (const [key, { waiting }] of pending) settle(key, waiting, { code: dns.TIMEOUT, addresses: [] });
+    };
+    started.on('error', (error) => onEnd(error.message));
+    started.on('exit', (code, signal) => onEnd(String(signal ?? code)));
+    started.on('message', (message) => {
+      const { id, ...answer } = lookupReply.parse(message);
+      hasAnswered = true;
+      for (const [key, asked] of pending) if (asked.id === id) settle(key, asked.waiting, answer);
+    });
+    started.unref();
+    started.channel?.unref();
+    return started;
+  }
+
+  function settle(key: string, waiting: readonly ((answer: Answer) => void)[], answer: Answer): void {
+    pending.delete(key);
+    for (const tell of waiting) tell(answer);
+  }
+
+  /** One question for a name at a time; whoever else asks meanwhile gets the same answer. */
+  function ask(question: Question, tell: (answer: Answer) => void): void {
+    const key = `${question.name} ${question.family} ${question.hints}`;
+    const underWay = pending.get(key);
+    if (underWay !== undefined) return void underWay.waiting.push(tell);
+    const id = nextId;
+    nextId += 1;
+    pending.set(key, { id, waiting: [tell] });
+    child ??= start();
+    child.send({ id, ...question }, () => undefined); // an error shows as the end of the process
+  }
+
+  const lookup: LookupFunction = (hostname, options, callback) => {
+    // What is in /etc/hosts on every machine needs no process.
+    if (!isHelpful || /^localhost\.?$/i.test(hostname)) return dns.lookup(hostname, options, callback);
+    const { family = 0, hints = 0 } = options;
+    const question = { name: hostname, family: familyOf(family), hints };
+    ask(question, ({ code, addresses }) => {
+      const [first] = addresses;
+      if (first === undefined) callback(lookupError(hostname, code), []);
+      else if (options.all === true) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
+
+  return {
+    lookup,
+    close(): void {
+      const ending = child;
+      child = undefined;
+      ending?.kill('SIGKILL');
+    },
+  };
+}
+
+function familyOf(family: number | 'IPv4' | 'IPv6'): number {
+  if (family === 'IPv4') return 4;
+  return family === 'IPv6' ? 6 : family;
+}
+
+/** As `dns.lookup` makes it. */
+function lookupError(hostname: string, code = 'ENOTFOUND'): NodeJS.ErrnoException {
+  const error = new Error(`getaddrinfo ${code} ${hostname}`);
+  return Object.assign(error, { code, syscall: 'getaddrinfo', hostname });
+}

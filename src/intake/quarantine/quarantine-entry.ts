@@ -1,0 +1,75 @@
+// What a quarantined request looks like, and how it is read from Redis.
+import * as z from 'zod';
+import { parseReplaced } from '../../store/accept/claims.ts';
+import { jobSchema, type Replaced } from '../../callback/job.ts';
+import type { QuarantineRow } from '../../store/quarantine/quarantine-store.ts';
+
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+export interface RefusedRequest {
+  readonly brand: string;
+  readonly reason: string;
+  readonly detail: string;
+  readonly requestId: string;
+  readonly receivedAtMs: number;
+  readonly headers: Headers;
+  readonly raw: Buffer;
+}
+
+export interface QuarantineSummary {
+  readonly id: string;
+  readonly brand: string;
+  readonly reason: string;
+  readonly detail: string;
+  readonly receivedAt: string;
+  readonly requestId: string;
+  readonly headers: Headers;
+  /** Null where the body names none. */
+  readonly gatewayReference: string | null;
+  readonly bytes: number;
+}
+
+export interface QuarantineEntry extends QuarantineSummary {
+  readonly body: Buffer;
+  /** Of a conflict: what it contradicts, which DEDUP_TTL may have made this service forget. */
+  readonly contradicts?: Replaced | undefined;
+}
+
+export const headersSchema = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
+
+export function toEntry(brand: string, row: QuarantineRow): QuarantineEntry {
+  const body = row.fields.get('body') ?? bodyOfJob(row.fields.get('job'));
+  const contradicts = parseReplaced(row.fields.get('contradicts')?.toString('utf8') ?? '');
+  return { ...toSummary(brand, row), body, contradicts };
+}
+
+export function toSummary(brand: string, { id, atMs, fields }: QuarantineRow): QuarantineSummary {
+  const text = (name: string) => fields.get(name)?.toString('utf8');
+  const job = jobSchema.safeParse(parseJson(text('job')));
+  const headers = headersSchema.safeParse(parseJson(text('headers')));
+  return {
+    id,
+    brand,
+    reason: text('reason') ?? 'unknown',
+    detail: text('detail') ?? '',
+    receivedAt: new Date(Number(text('receivedAt') ?? atMs)).toISOString(),
+    requestId: text('requestId') ?? (job.success ? job.data.requestId : ''),
+    headers: headers.success ? headers.data : {},
+    gatewayReference: text('gatewayReference') || (job.success ? job.data.gatewayReference : null),
+    bytes: Number(text('bytes') ?? 0),
+  };
+}
+
+function bodyOfJob(text: Buffer | undefined): Buffer {
+  const job = jobSchema.safeParse(parseJson(text?.toString('utf8')));
+  return job.success ? Buffer.from(job.data.body) : (text ?? Buffer.alloc(0));
+}
+
+export function parseJson(text: string | undefined): unknown {
+  try {
+    if (text === undefined) return undefined;
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,127 @@
+// The spool worked by an operator while no service does: what lies in it, and emptying it.
+//
+// Promises: only subfolders that no process holds are touched, and only those of this deployment unless it is told to
+// take everybody's; the others are counted and left alone. Nothing is
+// deleted before Redis confirmed it, as in the service itself.
+import { existsSync } from 'node:fs';
+import { jobSchema } from '../../callback/job.ts';
+import { createDrain, type DrainDependencies } from '../drain.ts';
+import { listSpoolFolders } from './spool-folder.ts';
+import { foreignFolders, readOwner, type FolderOwner, type Owner } from './spool-owner.ts';
+import { createSpool } from './spool.ts';
+import { spoolCodeOf } from './spool-code.ts';
+import { openSpoolStore, type SpoolStore } from './spool-store.ts';
+
+export interface SpoolListing {
+  readonly folder: string;
+  readonly owner: FolderOwner;
+  /** `in use`: a running process holds it and drains it itself. */
+  readonly state: 'free' | 'in use' | 'damaged';
+  readonly entries: number;
+  readonly quarantineEntries: number;
+  readonly bytes: number;
+  /** The oldest ones of each brand. */
+  readonly callbacks: readonly SpooledCallback[];
+}
+
+export interface SpooledCallback {
+  readonly brand: string;
+  /** Null where the entry cannot be read as a job. */
+  readonly gatewayReference: string | null;
+  readonly status: string | null;
+  readonly receivedAt: string | null;
+}
+
+export interface DrainByHandOptions extends Omit<DrainDependencies, 'spool'> {
+  /** SPOOL_DIR, or another process's. */
+  readonly dir: string;
+  /** Whose subfolders are drained; everybody's without one. */
+  readonly owner?: Owner | undefined;
+  readonly log: DrainDependencies['log'] & { error(fields: object): void };
+  readonly deadlineMs?: number;
+}
+
+export interface DrainedByHand {
+  readonly drained: number;
+  /** Redis did not take these: they stay. */
+  readonly left: number;
+  /** Subfolders that running processes hold, or that are damaged. */
+  readonly untouched: number;
+  /** Subfolders of other deployments, where there are any. */
+  readonly foreign?: number;
+}
+
+const allOfIt = Number.MAX_SAFE_INTEGER;
+
+/** Empties what nobody holds below `dir`. Undefined where there is no such folder. */
+export async function drainSpoolByHand(options: DrainByHandOptions): Promise<DrainedByHand | undefined> {
+  const { dir, owner, log, deadlineMs = 600_000, ...way } = options;
+  if (!existsSync(dir)) return undefined;
+  const spool = createSpool({ dir, owner, maxBytes: allOfIt, quarantineMaxBytes: allOfIt, log });
+  try {
+    await spool.ready();
+    await spool.adoptOrphans();
+    const { entries, quarantineEntries } = spool.stats();
+    const drain = createDrain({ spool, log, ...way });
+    drain.start();
+    const left = await drain.stop(deadlineMs);
+    await spool.close();
+    const remaining = listSpoolFolders(dir);
+    const foreign = foreignFolders(remaining, owner).size;
+    const untouched = left > 0 ? 0 : remaining.length - foreign;
+    return { drained: entries + quarantineEntries - left, left, untouched, ...(foreign > 0 && { foreign }) };
+  } finally {
+    await spool.close();
+  }
+}
+
+/** What lies below `dir`, at most `limit` callbacks a brand and subfolder. */
+export function listSpool(dir: string, limit = 100): SpoolListing[] {
+  return listSpoolFolders(dir).map((folder) => {
+    const owner = readOwner(folder);
+    const nothing = { folder, owner, entries: 0, quarantineEntries: 0, bytes: 0, callbacks: [] };
+    try {
+      const store = openSpoolStore(folder);
+      try {
+        const { entries, quarantineEntries, bytes } = store.totals();
+        return {
+          folder,
+          owner,
+          state: 'free',
+          entries,
+          quarantineEntries,
+          bytes,
+          callbacks: callbacksOf(store, limit),
+        };
+      } finally {
+        store.close();
+      }
+    } catch (error) {
+      return { ...nothing, state: spoolCodeOf(error) === 'SPOOL_LOCKED' ? 'in use' : 'damaged' };
+    }
+  });
+}
+
+function callbacksOf(store: SpoolStore, limit: number): SpooledCallback[] {
+  return store.brands().flatMap((brand) => {
+    const found: SpooledCallback[] = [];
+    // Batch by batch, since a batch is bounded in bytes.
+    for (let behindId = 0; found.length < limit;) {
+      const entries = store.read(brand, limit - found.length, behindId);
+      const last = entries.at(-1);
+      if (last === undefined) break;
+      behindId = last.id;
+      found.push(...entries.map(({ data }) => describe(brand, data)));
+    }
+    return found;
+  });
+}
+
+function describe(brand: string, data: string): SpooledCallback {
+  try {
+    const { gatewayReference, status, receivedAt } = jobSchema.parse(JSON.parse(data));
+    return { brand, gatewayReference, status, receivedAt };
+  } catch {
+    return { brand, gatewayReference: null, status: null, receivedAt: null };
+  }
+}

@@ -1,0 +1,215 @@
+// What an operator can do, each action written once: the API, the console and the command line call these.
+//
+// Outcomes are tagged values; every change is audited with its outcome. Throws only where Redis cannot be asked.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Quarantine, ReleaseOutcome } from '../intake/quarantine/quarantine.ts';
+import type { BrandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import { erase, type EraseOutcome } from '../store/lifecycle/erase.ts';
+import { registerExpectation } from '../store/reconciliation/expectations.ts';
+import { pauseForwarding, resumeForwarding } from '../store/lifecycle/forwarding.ts';
+import type { CallbackState } from '../store/callbacks/callback-view.ts';
+import { ledgerPageMax } from '../store/callbacks/callback-pages.ts';
+import type { Ledger } from '../store/callbacks/callbacks.ts';
+import { replay, type ReplayOutcome } from '../store/lifecycle/replay.ts';
+import { defaultBrand } from '../config/brand-values.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Actor, Audit } from './audit.ts';
+
+export interface ActionsDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly ledger: Ledger;
+  readonly quarantine: Pick<Quarantine, 'get' | 'remove' | 'release'>;
+  readonly audit: Audit;
+  readonly graceMs: number;
+  readonly log: Log;
+  readonly now?: () => number;
+}
+
+/** One callback of one brand, as an operator names it. */
+export interface Target {
+  readonly gatewayReference: string;
+  readonly brand?: string | undefined;
+}
+
+export interface ManyTargets {
+  readonly state: ReplayableState;
+  readonly brand?: string | undefined;
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+}
+
+export const replayableStates = ['failed', 'retrying', 'delivered'] as const satisfies readonly CallbackState[];
+export type ReplayableState = (typeof replayableStates)[number];
+
+/** Of one bulk replay; more needs a narrower period. */
+export const replaysMax = 100_000;
+/** So that a bulk replay neither floods the merchant's queue at once nor holds up Redis. */
+const replaysAtOnce = 20;
+const replaysRestMs = 50;
+
+export interface Replaying {
+  readonly count: number;
+  /** Resolves once all are back in the queue, or it was cut short: by the end of the process, or a lost Redis. */
+  readonly done: Promise<{ readonly replayed: number; readonly remaining: number }>;
+}
+
+export function createActions(deps: ActionsDeps) {
+  const { redis, queues, ledger, quarantine, audit, graceMs, log, now = Date.now } = deps;
+  const stopping = new AbortController();
+  const underWay = new Set<Promise<unknown>>();
+
+  function queueOf(brand: string | undefined): BrandQueue | undefined {
+    if (brand !== undefined) return queues.get(brand);
+    const [first] = queues.values();
+    return queues.get(defaultBrand) ?? (queues.size === 1 ? first : undefined);
+  }
+
+  async function replayOne({ gatewayReference, brand }: Target): Promise<ReplayOutcome> {
+    const callback = (await ledger.find(gatewayReference, brand))?.callback;
+    if (callback === undefined) return { kind: 'not-found' };
+    const queue = queues.get(callback.brand);
+    if (queue === undefined || callback.jobId === null) return { kind: 'in-progress' }; // in the spool, on its way
+    return replay(redis, queue, callback.jobId);
+  }
+
+  /** Which callbacks those are, at this moment. */
+  async function collect({ state, brand, fromMs, toMs }: ManyTargets) {
+    const jobs: { queue: BrandQueue; jobId: string }[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await ledger.list({ state, brand, fromMs, toMs, limit: ledgerPageMax, cursor });
+      for (const { brand: ofBrand, jobId, gatewayReference } of page.data) {
+        const queue = queues.get(ofBrand);
+        // Without a reference it is no callback, and would only fail again.
+        if (queue !== undefined && jobId !== null && gatewayReference !== null) jobs.push({ queue, jobId });
+      }
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined && jobs.length < replaysMax);
+    return jobs.slice(0, replaysMax);
+  }
+
+  /**
+   * Begins to replay all of them, oldest first, throttled; ends with the process. What it did not reach stays in its
+   * state, so that the same call again goes on; only of `delivered` it would take those once more that it had reached.
+   */
+  async function replayMany(
+    actor: Actor,
+    targets: ManyTargets,
+    onProgress?: (done: number) => void,
+  ): Promise<Replaying> {
+    const jobs = (await collect(targets)).toReversed();
+    await audit.record(actor, 'callbacks.replay', describe(targets), `accepted ${jobs.length}`);
+    const done = replayAll(jobs, onProgress).then(async ({ replayed, reached, error }) => {
+      const remaining = jobs.length - reached;
+      const fields = { ...targets, count: jobs.length, replayed, remaining };
+      if (remaining === 0) log.info({ event: 'operator.replayed', ...fields });
+      else {
+        log.warn({ event: 'operator.replay_cut_short', ...fields, ...(error !== undefined && { err: error }) });
+        await audit.record(actor, 'callbacks.replay', describe(targets), `cut short, ${remaining} remain`);
+      }
+      return { replayed, remaining };
+    });
+    underWay.add(done);
+    void done.finally(() => underWay.delete(done));
+    return { count: jobs.length, done };
+  }
+
+  /** Never throws: nobody may be waiting for it, and an error would end the process. */
+  async function replayAll(jobs: readonly { queue: BrandQueue; jobId: string }[], onProgress?: (done: number) => void) {
+    let replayed = 0;
+    let reached = 0;
+    try {
+      while (reached < jobs.length && !stopping.signal.aborted) {
+        const batch = jobs.slice(reached, reached + replaysAtOnce);
+        const outcomes = await Promise.all(batch.map(({ queue, jobId }) => replay(redis, queue, jobId)));
+        replayed += outcomes.filter(({ kind }) => kind === 'replayed').length;
+        reached += batch.length;
+        onProgress?.(reached);
+        await delay(replaysRestMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      }
+      return { replayed, reached };
+    } catch (error) {
+      return { replayed, reached, error };
+    }
+  }
+
+  async function eraseOne({ gatewayReference, brand }: Target): Promise<EraseOutcome> {
+    const findings = await ledger.findAll(gatewayReference, brand);
+    if (findings.some(({ callback }) => callback.state === 'spooled')) return { kind: 'in-progress' };
+    let kind: EraseOutcome['kind'] = 'not-found';
+    // Every brand that is meant, not only those that know the callback: quarantine may hold what never became one.
+    for (const queue of queues.values()) {
+      if (brand !== undefined && queue.brand !== brand) continue;
+      const outcome = await erase(redis, queue, gatewayReference);
+      if (outcome.kind === 'in-progress') return outcome;
+      if (outcome.kind === 'erased') kind = 'erased';
+    }
+    return { kind };
+  }
+
+  type Switched = { readonly kind: 'paused' | 'resumed' | 'unknown-brand' };
+
+  async function switchForwarding(brand: string | undefined, to: 'paused' | 'resumed'): Promise<Switched> {
+    const chosen = [...queues.values()].filter((queue) => queue.brand === (brand ?? queue.brand));
+    if (chosen.length === 0) return { kind: 'unknown-brand' };
+    for (const queue of chosen) await (to === 'paused' ? pauseForwarding : resumeForwarding)(redis, queue);
+    return { kind: to };
+  }
+
+  return {
+    replay: (actor: Actor, target: Target): Promise<ReplayOutcome> =>
+      audit.audited(actor, 'callback.replay', target.gatewayReference, () => replayOne(target)),
+
+    replayMany,
+
+    erase: (actor: Actor, target: Target): Promise<EraseOutcome> =>
+      audit.audited(actor, 'callback.erase', target.gatewayReference, () => eraseOne(target)),
+
+    pause: (actor: Actor, brand: string | undefined): Promise<Switched> =>
+      audit.audited(actor, 'forwarding.pause', brand ?? 'all brands', () => switchForwarding(brand, 'paused')),
+
+    resume: (actor: Actor, brand: string | undefined): Promise<Switched> =>
+      audit.audited(actor, 'forwarding.resume', brand ?? 'all brands', () => switchForwarding(brand, 'resumed')),
+
+    release: (actor: Actor, id: string, gatewayReference: string | undefined): Promise<ReleaseOutcome> =>
+      audit.audited(actor, 'quarantine.release', id, () => quarantine.release(id, { gatewayReference })),
+
+    discard: (actor: Actor, id: string): Promise<{ readonly kind: 'discarded' | 'unknown' }> =>
+      audit.audited(actor, 'quarantine.delete', id, async () => ({
+        kind: (await quarantine.remove(id)) ? 'discarded' : 'unknown',
+      })),
+
+    /** Not audited: the merchant's system registers one per transaction, and that would bury what people did. */
+    async expect({
+      gatewayReference,
+      merchantReference,
+      brand,
+    }: Target & { merchantReference?: string | undefined }): Promise<{
+      readonly kind: 'registered' | 'unknown-brand';
+    }> {
+      const queue = queueOf(brand);
+      if (queue === undefined) return { kind: 'unknown-brand' };
+      await registerExpectation(redis, queue, { gatewayReference, merchantReference }, now() + graceMs);
+      return { kind: 'registered' };
+    },
+
+    /** Ends bulk replays after the batch at hand; what they did not reach stays as it was. */
+    async stop(): Promise<void> {
+      stopping.abort();
+      await Promise.all(underWay);
+    },
+  };
+}
+
+export type Actions = ReturnType<typeof createActions>;
+
+function describe({ state, brand, fromMs, toMs }: ManyTargets): string {
+  const period = fromMs === undefined && toMs === undefined ? '' : ` ${isoTime(fromMs)}..${isoTime(toMs)}`;
+  return `${state}${brand === undefined ? '' : ` of ${brand}`}${period}`;
+}
+
+function isoTime(ms: number | undefined): string {
+  return ms === undefined ? '' : new Date(ms).toISOString();
+}

@@ -1,0 +1,75 @@
+// `/v1/callbacks`: find one, list many.
+import * as z from 'zod';
+import { ledgerPageMax } from '../../store/callbacks/callback-pages.ts';
+import type { Finding, Ledger } from '../../store/callbacks/callbacks.ts';
+import { callbackRowSchema, callbackSchema, callbackStates } from '../../store/callbacks/callback-view.ts';
+import { problem } from '../../http/problem.ts';
+import { route, type Route } from './route.ts';
+
+const limitDefault = 50;
+
+export const brandQuery = z.object({ brand: z.string().optional().describe('Where there are several brands.') });
+
+export const referenceParams = z.object({ gatewayReference: z.string().min(1).describe('Percent-encoded.') });
+
+/** Refused without an offset: whoever asks a machine for a period should say which hours are meant. */
+export const time = z.iso
+  .datetime({ offset: true, error: 'must be an ISO 8601 time with an offset, such as 2026-01-31T00:00:00Z' })
+  .transform((text) => Date.parse(text))
+  .optional();
+
+export const listQuerySchema = brandQuery.extend({
+  state: z.enum(callbackStates).optional(),
+  status: z.string().optional().describe("The gateway's: success, failed, ..."),
+  merchantReference: z.string().optional(),
+  from: time.describe('Of receipt, inclusive; ISO 8601 with an offset.'),
+  to: time.describe('Of receipt, exclusive.'),
+  limit: z.coerce.number().int().min(1).max(ledgerPageMax).default(limitDefault),
+  cursor: z.string().optional().describe('`next` of the page before.'),
+});
+
+const findingSchema = callbackSchema.extend({
+  corrected: z.array(callbackSchema).describe('What this correction replaced, the latest first.'),
+  others: z.array(callbackSchema).describe('Callbacks with the same reference and another status, such as reversed.'),
+});
+
+const pageSchema = z.object({
+  data: z.array(callbackRowSchema),
+  next: z.string().nullable().describe('The cursor of the next page; a page may be short and still have one.'),
+});
+
+export const unknownCallback = {
+  status: 404,
+  problem: problem(404, 'unknown-callback', 'No callback with this gatewayReference is known here.'),
+} as const;
+
+export function callbackRoutes({ ledger }: { ledger: Ledger }): Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/callbacks/{gatewayReference}',
+      summary: 'Everything known of one callback',
+      input: z.object({ params: referenceParams, query: brandQuery }),
+      answers: { 200: { description: 'Found', schema: findingSchema }, 404: { description: 'Unknown' } },
+      async handle({ params, query }) {
+        const finding = await ledger.find(params.gatewayReference, query.brand);
+        return finding === undefined ? unknownCallback : { status: 200, body: toBody(finding) };
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/callbacks',
+      summary: 'Callbacks, newest first',
+      input: z.object({ query: listQuerySchema }),
+      answers: { 200: { description: 'A page', schema: pageSchema } },
+      async handle({ query }) {
+        const { from, to, ...rest } = query;
+        return { status: 200, body: await ledger.list({ ...rest, fromMs: from, toMs: to }) };
+      },
+    }),
+  ];
+}
+
+export function toBody({ callback, corrected, others }: Finding) {
+  return { ...callback, corrected, others };
+}

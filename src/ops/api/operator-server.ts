@@ -1,0 +1,215 @@
+// The operator's HTTP server: security headers, authorization, routes, and errors as problem documents without a secret
+// or a stack. Knows nothing of callbacks.
+import { fastifyHelmet } from '@fastify/helmet';
+import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
+import * as z from 'zod';
+import { createHttpConnections, listenerTimes } from '../../http/http-connections.ts';
+import type { Log } from '../../telemetry/log.ts';
+import type { OpsToken } from '../../config/ops-tokens.ts';
+import { problem, problemContentType, type Problem } from '../../http/problem.ts';
+import type { Actor } from '../audit.ts';
+import { createAuthorize } from './authorize.ts';
+import { openApi } from './openapi.ts';
+import { route, type Route } from './route.ts';
+
+/** A gatewayReference has up to 255 characters, each up to 12 when percent-encoded. */
+const paramLengthMax = 255 * 12;
+/** What an operator sends is small; a body it is not. */
+const bodyBytesMax = 65_536;
+
+export interface OperatorServerDeps {
+  readonly tokens: readonly OpsToken[];
+  /** KEEP_ALIVE_TIMEOUT. */
+  readonly idleMs: number;
+  readonly log: Log;
+}
+
+export type Permit = (request: FastifyRequest, wanted: { expecting: boolean }) => PermitAnswer;
+
+export type PermitAnswer = { readonly actor: Actor } | { readonly problem: Problem };
+
+export async function createOperatorServer({ tokens, idleMs, log }: OperatorServerDeps) {
+  const authorize = createAuthorize(tokens);
+  const connections = createHttpConnections();
+  const app = fastify({
+    ...listenerTimes(idleMs),
+    logger: false,
+    bodyLimit: bodyBytesMax,
+    routerOptions: { maxParamLength: paramLengthMax },
+    forceCloseConnections: true, // a console left open must not hold up the shutdown
+    frameworkErrors: (_error, _request, reply) =>
+      void sendProblem(reply, problem(400, 'bad-url', 'The URL is not valid.')),
+    clientErrorHandler: (error, socket) => connections.failed(error, socket),
+  });
+  connections.tend(app.server, idleMs);
+  app.addHook('onRequest', (request, _reply, done) => {
+    connections.headersRead(request.raw);
+    done();
+  });
+  app.addHook('preHandler', (request, _reply, done) => {
+    connections.bodyRead(request.raw);
+    done();
+  });
+  app.addHook('onResponse', (request, _reply, done) => {
+    connections.answered(request.raw);
+    done();
+  });
+  await app.register(fastifyHelmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: contentSecurityPolicy },
+    referrerPolicy: { policy: 'same-origin' }, // with no-referrer, browsers would send `Origin: null` with forms
+    strictTransportSecurity: false, // for whoever terminates TLS to decide
+  });
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    const parsed = parseJson(String(body));
+    if (parsed === undefined) done(Object.assign(new SyntaxError('The body is not JSON.'), { statusCode: 400 }));
+    else done(null, parsed.value);
+  });
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, problem(404, 'not-found', 'There is nothing here.')));
+
+  const permit: Permit = (request, { expecting }) => {
+    const { authorization, host, origin } = request.headers;
+    const site = request.headers['sec-fetch-site'];
+    const asking = { authorization, host, origin, fetchSite: typeof site === 'string' ? site : undefined };
+    const changes = request.method !== 'GET' && request.method !== 'HEAD';
+    const answer = authorize(asking, { changes, expecting });
+    switch (answer.kind) {
+      case 'allowed':
+        return { actor: { name: answer.principal.name, address: request.ip } };
+      case 'unauthorized':
+        if (authorization !== undefined) log.warn({ event: 'operator.unauthorized', address: request.ip });
+        return {
+          problem: problem(401, 'unauthorized', 'Send a token of OPS_TOKEN as Bearer token or as Basic password.'),
+        };
+      case 'forbidden':
+        log.warn({ event: 'operator.forbidden', address: request.ip, reason: answer.reason });
+        return { problem: problem(403, 'forbidden', forbidden[answer.reason]) };
+    }
+  };
+
+  function refuseOtherMethods(url: string, ofPath: readonly Route[]): void {
+    const taken = new Set<string>(ofPath.map(({ method }) => method));
+    if (taken.has('GET')) taken.add('HEAD');
+    const allow = [...taken].toSorted().join(', ');
+    app.route({
+      method: app.supportedMethods.filter((method) => !taken.has(method)),
+      url,
+      // Before the body is read, which may be none of ours.
+      async onRequest(request, reply) {
+        const permitted = permit(request, { expecting: true });
+        if ('problem' in permitted) return sendProblem(reply, permitted.problem);
+        void reply.header('allow', allow);
+        return sendProblem(reply, problem(405, 'method-not-allowed', `This path takes ${allow} only.`));
+      },
+      handler: () => undefined,
+    });
+  }
+
+  return {
+    app,
+    permit,
+
+    /** Serves the routes and, at /v1/openapi.json, their description; 405 for other methods on their paths. */
+    serve(served: readonly Route[]): void {
+      const routes = withDescription(served);
+      for (const one of routes) {
+        app.route({
+          method: one.method,
+          url: urlOf(one),
+          async handler(request, reply) {
+            const permitted = permit(request, { expecting: one.expecting ?? false });
+            if ('problem' in permitted) return sendProblem(reply, permitted.problem);
+            const { params, query, body } = request;
+            const answer = await one.run({ params, query, body: body ?? {} }, permitted.actor);
+            if ('problem' in answer) return sendProblem(reply, answer.problem);
+            return reply.code(answer.status).send(answer.body);
+          },
+        });
+      }
+      for (const [url, ofPath] of Map.groupBy(routes, urlOf)) refuseOtherMethods(url, ofPath);
+    },
+  };
+}
+
+export type OperatorServer = Awaited<ReturnType<typeof createOperatorServer>>;
+
+export function sendProblem(reply: FastifyReply, body: Problem) {
+  if (body.status === 401) void reply.header('www-authenticate', 'Basic realm="payalo-receiver", charset="UTF-8"');
+  return reply.code(body.status).type(problemContentType).send(body);
+}
+
+/** As Fastify writes it. */
+function urlOf({ path }: Route): string {
+  return path.replaceAll(/\{(\w+)\}/g, ':$1');
+}
+
+function withDescription(routes: readonly Route[]): Route[] {
+  const all: Route[] = [
+    ...routes,
+    route({
+      method: 'GET',
+      path: '/v1/openapi.json',
+      summary: 'This document',
+      input: z.object({}),
+      answers: { 200: { description: 'OpenAPI 3.1', schema: z.looseObject({ openapi: z.string() }) } },
+      expecting: true,
+      handle: async () => ({ status: 200, body: document }),
+    }),
+  ];
+  const document = openApi(all);
+  return all;
+}
+
+const contentSecurityPolicy = {
+  defaultSrc: ["'none'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'"],
+  imgSrc: ["'self'"],
+  connectSrc: ["'self'"],
+  formAction: ["'self'"],
+  frameAncestors: ["'none'"],
+  baseUri: ["'none'"],
+};
+
+const forbidden = {
+  token: 'This token may only register expectations.',
+  host: 'Without OPS_TOKEN this listener answers under a loopback name only, such as http://127.0.0.1:3001/.',
+  'cross-site': 'A request that changes something must not come from another site.',
+} as const;
+
+/** What went wrong, as a problem document; also for the console's pages. */
+export function problemOf(error: unknown): Problem {
+  const { code, statusCode } = errorFields(error);
+  if (code === 'BAD_CURSOR') return problem(400, 'bad-cursor', 'The cursor is not one that a page gave.');
+  if (statusCode !== undefined && statusCode < 500) {
+    return problem(statusCode, 'bad-request', 'The request is not valid.');
+  }
+  // Whatever is not a mistake of ours came from Redis, whose errors have no common type.
+  if (error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError) {
+    return problem(500, 'internal', 'An unexpected error; the log line has more.');
+  }
+  return problem(503, 'redis-unavailable', 'Redis cannot be read now. Intake goes on through the spool.');
+}
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log) {
+  const body = problemOf(error);
+  if (body.status >= 500) {
+    log.error({ event: 'operator.error', method: request.method, route: request.routeOptions.url, err: error });
+  }
+  return sendProblem(reply, body);
+}
+
+function errorFields(error: unknown): { code: unknown; statusCode: number | undefined } {
+  if (!(error instanceof Error)) return { code: undefined, statusCode: undefined };
+  const statusCode = 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined;
+  return { code: 'code' in error ? error.code : undefined, statusCode };
+}
+
+function parseJson(text: string): { value: unknown } | undefined {
+  try {
+    return { value: text.trim() === '' ? {} : JSON.parse(text) };
+  } catch {
+    return undefined;
+  }
+}

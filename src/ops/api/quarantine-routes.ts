@@ -1,0 +1,110 @@
+// `/v1/quarantine`: what was refused though it carried a genuine key.
+import * as z from 'zod';
+import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
+import { problem } from '../../http/problem.ts';
+import type { Actions } from '../actions.ts';
+import { route, type Answer, type Route } from './route.ts';
+
+const idParams = z.object({ id: z.string().min(1) });
+
+const summarySchema = z.object({
+  id: z.string(),
+  brand: z.string(),
+  reason: z.string().describe('not-json, bad-reference, conflict, ...'),
+  detail: z.string(),
+  receivedAt: z.iso.datetime(),
+  requestId: z.string(),
+  headers: z.record(z.string(), z.union([z.string(), z.array(z.string())])),
+  gatewayReference: z.string().nullable(),
+  bytes: z.int(),
+});
+
+const listQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().optional(),
+});
+
+const releaseBody = z.object({
+  gatewayReference: z.string().min(1).max(255).optional().describe('Where the body names no usable one.'),
+});
+
+const unknown = { status: 404, problem: problem(404, 'unknown-quarantine', 'There is no such entry in quarantine.') };
+
+export interface QuarantineRoutesDeps {
+  readonly quarantine: Pick<Quarantine, 'list' | 'get'>;
+  readonly actions: Actions;
+}
+
+export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps): Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/quarantine',
+      summary: 'What is in quarantine, newest first, without the bodies',
+      input: z.object({ query: listQuery }),
+      answers: {
+        200: { description: 'A page', schema: z.object({ data: z.array(summarySchema), next: z.string().nullable() }) },
+      },
+      async handle({ query }) {
+        const { entries, next } = await quarantine.list(query);
+        return { status: 200, body: { data: entries, next } };
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/quarantine/{id}',
+      summary: 'One entry with its body',
+      input: z.object({ params: idParams }),
+      answers: {
+        200: { description: 'Found', schema: summarySchema.extend({ body: z.string(), bodyBase64: z.string() }) },
+        404: { description: 'Unknown' },
+      },
+      async handle({ params }): Promise<Answer> {
+        const entry = await quarantine.get(params.id);
+        if (entry === undefined) return unknown;
+        const { body } = entry;
+        return { status: 200, body: { ...entry, body: body.toString('utf8'), bodyBase64: body.toString('base64') } };
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/quarantine/{id}/release',
+      summary: 'Hand an entry to intake as if it had just come',
+      input: z.object({ params: idParams, body: releaseBody }),
+      answers: {
+        200: { description: 'Released', schema: z.object({ id: z.string(), outcome: z.string() }) },
+        404: { description: 'Unknown' },
+        409: { description: 'Intake took nothing from it' },
+        422: { description: 'The body cannot become a callback' },
+      },
+      async handle({ params: { id }, body }, actor): Promise<Answer> {
+        const outcome = await actions.release(actor, id, body.gatewayReference);
+        switch (outcome.kind) {
+          case 'released':
+            return { status: 200, body: { id, outcome: outcome.outcome } };
+          case 'unknown':
+            return unknown;
+          case 'bad-reference':
+          case 'unreadable':
+            return { status: 422, problem: problem(422, outcome.kind, outcome.detail) };
+          case 'refused':
+            return { status: 409, problem: problem(409, 'refused', outcome.detail) };
+        }
+      },
+    }),
+    route({
+      method: 'DELETE',
+      path: '/v1/quarantine/{id}',
+      summary: 'Delete an entry',
+      input: z.object({ params: idParams }),
+      answers: {
+        200: { description: 'Deleted', schema: z.object({ id: z.string(), deleted: z.literal(true) }) },
+        404: { description: 'Unknown' },
+      },
+      async handle({ params: { id } }, actor): Promise<Answer> {
+        const { kind } = await actions.discard(actor, id);
+        return kind === 'unknown' ? unknown : { status: 200, body: { id, deleted: true } };
+      },
+    }),
+  ];
+}

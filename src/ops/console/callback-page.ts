@@ -1,0 +1,218 @@
+// One callback: what came, what became of it, what it said. Made to answer a dispute in ten seconds.
+import type { Finding } from '../../store/callbacks/callbacks.ts';
+import type { Attempt } from '../../store/callbacks/job-attempts.ts';
+import type { CallbackView, Conflict } from '../../store/callbacks/callback-view.ts';
+import { callbackTable } from './callback-table.ts';
+import { amountOf, exactTimeOf, relativeTo, spanOf } from './format.ts';
+import { html, type Content, type Html } from './html.ts';
+import { confirm, stateBadge } from './layout.ts';
+import { prettyJson } from './pretty-json.ts';
+
+export interface CallbackPageView {
+  readonly finding: Finding;
+  /** Other brands that know the same reference. */
+  readonly elsewhere: readonly CallbackView[];
+  readonly nowMs: number;
+}
+
+export function callbackPage({ finding, elsewhere, nowMs }: CallbackPageView): Content {
+  const { callback, corrected, others } = finding;
+  return html`<div class="title">
+      <h1>
+        <span class="hidden">Callback</span>
+        <span class="reference" data-copy>${callback.gatewayReference}</span>
+      </h1>
+      ${stateBadge(callback.state)}
+    </div>
+    <p class="lead">${sentence(callback, nowMs)}</p>
+    <div class="columns">
+      <div>
+        <section class="card">
+          <h2>What happened</h2>
+          ${timeline(callback, nowMs)}
+        </section>
+        ${callback.conflicts.length > 0 && conflictCards(callback.conflicts)}
+        <section class="card">
+          <h2>What it said</h2>
+          ${
+            callback.body === null
+              ? html`<p class="empty">
+                  ${callback.erased ? 'The body was erased.' : 'The body is no longer kept; only the memory is left.'}
+                </p>`
+              : prettyJson(callback.body)
+          }
+        </section>
+        ${related('What this correction replaced', corrected, nowMs)}
+        ${related('Other statuses of this reference', others, nowMs)} ${related('In other brands', elsewhere, nowMs)}
+      </div>
+      <aside>
+        <section class="card">
+          <h2>Facts</h2>
+          ${facts(callback)}
+        </section>
+        <section class="card">
+          <h2>Actions</h2>
+          ${actions(callback)}
+        </section>
+      </aside>
+    </div>`;
+}
+
+function sentence({ state, attempts, deliveredAt, nextAttemptAt, failedReason }: CallbackView, nowMs: number): string {
+  const tries = attempts.length === 1 ? 'one attempt' : `${attempts.length} attempts`;
+  switch (state) {
+    case 'spooled':
+      return 'Stored in the spool, because Redis could not take it. It follows by itself.';
+    case 'queued':
+      return attempts.length === 0
+        ? 'Stored, and waiting to be delivered.'
+        : `Waiting to be delivered again, after ${tries}.`;
+    case 'delivering':
+      return 'Being delivered right now.';
+    case 'retrying':
+      return `Not delivered yet, after ${tries}. The next one is ${nextAttemptAt === null ? 'due' : relativeTo(nextAttemptAt, nowMs)}.`;
+    case 'delivered':
+      return deliveredAt === null
+        ? 'Delivered.'
+        : `Delivered ${relativeTo(deliveredAt, nowMs)}${attempts.length > 0 ? `, after ${tries}` : ''}.`;
+    case 'failed':
+      return `Could not be delivered, after ${tries}${failedReason === null ? '' : `: ${failedReason}`}. It is kept; replay it once the cause is mended.`;
+    case 'superseded':
+      return 'A correction took its place before it was delivered.';
+    case 'removed':
+      return 'Not delivered: its job was removed from the queue by somebody else. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
+  }
+}
+
+function timeline(callback: CallbackView, nowMs: number): Html {
+  const { receivedAt, source, duplicates, attempts, nextAttemptAt } = callback;
+  return html`<ol class="timeline">
+    <li class="good">
+      ${exactTimeOf(receivedAt)} <small>${relativeTo(receivedAt, nowMs)}</small>
+      <p>${sourceTexts[source ?? 'unknown']}</p>
+    </li>
+    ${
+      duplicates > 0 &&
+      html`<li>
+        <p>${duplicates === 1 ? 'Came once more' : `Came ${duplicates} times more`}, and was recognised.</p>
+      </li>`
+    }
+    ${attempts.map((attempt, at) => attemptItem(attempt, at + 1))}
+    ${
+      nextAttemptAt !== null &&
+      html`<li class="next">
+        ${exactTimeOf(nextAttemptAt)} <small>${relativeTo(nextAttemptAt, nowMs)}</small>
+        <p>Next attempt</p>
+      </li>`
+    }
+  </ol>`;
+}
+
+const sourceTexts = {
+  callback: 'Received from the gateway',
+  status: 'Never came: looked up at the gateway',
+  records: 'Never came: found in the gateway’s records',
+  correction: 'Correction: the gateway’s truth differs from what was delivered before',
+  unknown: 'Received',
+} as const;
+
+function attemptItem({ at, status, error, ms, answer, attempt }: Attempt, position: number): Html {
+  const isGood = error === undefined && (status === undefined || (status >= 200 && status < 300));
+  return html`<li class="${isGood ? 'good' : 'bad'}">
+    ${exactTimeOf(at)} ${ms !== undefined && html`<small>took ${spanOf(ms)}</small>`}
+    <p>
+      Attempt ${attempt ?? position}: ${isGood ? html`<b>delivered</b>` : html`<b>${error ?? `answered ${status}`}</b>`}
+      ${isGood && status !== undefined && html` (${status})`}
+    </p>
+    ${
+      answer !== undefined &&
+      answer !== '' &&
+      html`<details>
+        <summary>What the merchant answered</summary>
+        <pre class="body" tabindex="0">${answer}</pre>
+      </details>`
+    }
+  </li>`;
+}
+
+function conflictCards(conflicts: readonly Conflict[]): Html {
+  return html`<section class="card warn">
+    <h2>Contradicted</h2>
+    <p>The gateway sent the same reference again with another status or amount. The first one stands.</p>
+    ${conflicts.map(
+      ({ quarantineId, status, amount, receivedAt, body }) =>
+        html`<details>
+          <summary>
+            ${status ?? 'no status'} ${amount ?? ''} ${receivedAt === null ? '' : html`– ${exactTimeOf(receivedAt)}`}
+          </summary>
+          ${body === null ? html`<p class="empty">Its body is no longer kept.</p>` : prettyJson(body)}
+          <p>
+            <a href="/quarantine/${encodeURIComponent(quarantineId)}">In quarantine</a>: release it as a correction.
+          </p>
+        </details>`,
+    )}
+  </section>`;
+}
+
+function related(title: string, views: readonly CallbackView[], nowMs: number): Html | undefined {
+  if (views.length === 0) return undefined;
+  return html`<section class="card">
+    <h2>${title}</h2>
+    ${callbackTable(views, nowMs)}
+  </section>`;
+}
+
+function facts(callback: CallbackView): Html {
+  const { amount, status, type, merchantReference, brand, sequence, webhookId, requestId } = callback;
+  const rows: [string, Content][] = [
+    ['Amount', amountOf(amount)],
+    ['Status', status],
+    ['Type', type],
+    [
+      'Merchant’s reference',
+      merchantReference !== null &&
+        html`<a class="reference" href="/callbacks?merchantReference=${encodeURIComponent(merchantReference)}"
+          >${merchantReference}</a
+        >`,
+    ],
+    ['Brand', brand],
+    ['Sequence', sequence > 0 && sequence],
+    ['webhook-id', html`<span class="reference" data-copy>${webhookId}</span>`],
+    ['Request', requestId !== null && html`<span class="reference">${requestId}</span>`],
+  ];
+  return html`<dl class="facts">
+    ${rows.map(
+      ([name, value]) =>
+        value !== null &&
+        value !== false &&
+        html`<dt>${name}</dt>
+          <dd>${value}</dd>`,
+    )}
+  </dl>`;
+}
+
+function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
+  const action = (verb: string) =>
+    `/callbacks/${encodeURIComponent(gatewayReference)}/${verb}?brand=${encodeURIComponent(brand)}`;
+  const settled = state === 'delivered' || state === 'failed';
+  if (state === 'removed') return html`<p>Reconciliation fetches it from the gateway; there is nothing to do here.</p>`;
+  if (body === null) return html`<p>Nothing can be done any more: its body is gone.</p>`;
+  return html`${
+    (settled || state === 'retrying') &&
+    confirm(
+      state === 'retrying' ? 'Try again now' : 'Replay',
+      'The merchant gets it again, under the same webhook-id, with the whole schedule of retries anew.',
+      html`<form method="post" action="${action('replay')}"><button class="primary">Deliver again</button></form>`,
+    )
+  }
+  ${
+    settled &&
+    confirm(
+      'Erase personal data',
+      'Body and answers are deleted for good, and it cannot be replayed any more. Reference, status and times stay.',
+      html`<form method="post" action="${action('erase')}"><button class="danger">Erase for good</button></form>`,
+      'danger',
+    )
+  }
+  ${!settled && state !== 'retrying' && html`<p>It is on its way; there is nothing to do.</p>`}`;
+}

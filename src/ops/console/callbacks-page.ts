@@ -1,0 +1,89 @@
+// The list of callbacks: filters, pages, and on the page Failed what can be done with many at once.
+import { callbackStates, type CallbackRow } from '../../store/callbacks/callback-view.ts';
+import { callbackTable } from './callback-table.ts';
+import { html, type Content, type Html } from './html.ts';
+import { confirm } from './layout.ts';
+
+export interface CallbacksView {
+  /** As they stand in the address. */
+  readonly filters: Filters;
+  readonly rows: readonly CallbackRow[];
+  readonly next: string | null;
+  readonly nowMs: number;
+}
+
+export interface Filters {
+  readonly state?: string | undefined;
+  readonly status?: string | undefined;
+  readonly merchantReference?: string | undefined;
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+  readonly cursor?: string | undefined;
+}
+
+export function callbacksPage({ filters, rows, next, nowMs }: CallbacksView): Content {
+  const isFailed = filters.state === 'failed';
+  return html`<h1>${isFailed ? 'Failed callbacks' : 'Callbacks'}</h1>
+    ${
+      isFailed &&
+      html`<p class="lead">
+        These used up their retries. They are kept, with their bodies, until you replay them or retention ends. Mend
+        what failed first, then replay.
+      </p>`
+    }
+    ${filterForm(filters)}
+    ${rows.length === 0 ? nothing(filters, next) : isFailed ? bulkForm(rows, nowMs) : callbackTable(rows, nowMs)}
+    <nav class="pages" aria-label="Pages">
+      ${filters.cursor !== undefined && html`<a href="${hrefOf({ ...filters, cursor: undefined })}">Newest</a>`}
+      ${next !== null && html`<a rel="next" href="${hrefOf({ ...filters, cursor: next })}">Older</a>`}
+    </nav>`;
+}
+
+function hrefOf(filters: Filters): string {
+  const query = new URLSearchParams(
+    Object.entries(filters).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+  return `/callbacks?${query.toString()}`;
+}
+
+function filterForm({ state, status, merchantReference, from, to }: Filters): Html {
+  return html`<form class="filters" action="/callbacks">
+    <label>
+      State
+      <select name="state">
+        <option value="">any</option>
+        ${callbackStates.map(
+          (name) => html`<option value="${name}" ${name === state ? html`selected` : ''}>${name}</option>`,
+        )}
+      </select>
+    </label>
+    <label>Status <input name="status" value="${status}" placeholder="success" spellcheck="false" /></label>
+    <label
+      >Merchant’s reference <input name="merchantReference" value="${merchantReference}" spellcheck="false"
+    /></label>
+    <label>From (UTC) <input name="from" type="datetime-local" value="${from}" /></label>
+    <label>To (UTC) <input name="to" type="datetime-local" value="${to}" /></label>
+    <button>Show</button>
+    <a class="button" href="/callbacks">Reset</a>
+  </form>`;
+}
+
+function nothing(filters: Filters, next: string | null): Html {
+  if (next !== null) return html`<p class="empty">Nothing on this page; older ones may match.</p>`;
+  if (filters.state === 'failed') return html`<p class="empty good">None failed. Nothing to do here.</p>`;
+  return html`<p class="empty">No callback matches.</p>`;
+}
+
+function bulkForm(rows: readonly CallbackRow[], nowMs: number): Html {
+  return html`<form method="post" action="/failed/replay" class="bulk">
+    <div class="actions">
+      <button name="which" value="selected" class="primary">Replay selected</button>
+      ${confirm(
+        'Replay all failed',
+        'Every failed callback of every page is delivered again, throttled, under its old webhook-id.',
+        html`<button name="which" value="all">Replay all</button>`,
+      )}
+    </div>
+    ${callbackTable(rows, nowMs, { selectable: true })}
+  </form>`;
+}

@@ -1,0 +1,208 @@
+// The console at /: pages made on the server from the same reads and actions as the API. Nothing is loaded from anywhere
+// else. Without Redis the first page still tells how things stand; the others say that they cannot be shown.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import * as z from 'zod';
+import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
+import type { Ledger } from '../../store/callbacks/callbacks.ts';
+import { callbackStates } from '../../store/callbacks/callback-view.ts';
+import { parseTimeMs } from '../../time/parse-time.ts';
+import type { Actions } from '../actions.ts';
+import type { Audit } from '../audit.ts';
+import { problemOf, sendProblem, type Permit } from '../api/operator-server.ts';
+import type { ReadOverview } from '../overview.ts';
+import type { ReadQueueState } from '../queue-state.ts';
+import type { RateKeeper } from '../rates.ts';
+import type { ReadReconciliation } from '../reconciliation-overview.ts';
+import { activityPage } from './activity-page.ts';
+import { serveAssets } from './assets.ts';
+import { callbackPage } from './callback-page.ts';
+import { callbackHref } from './callback-table.ts';
+import { callbacksPage } from './callbacks-page.ts';
+import { serveConsoleActions } from './console-actions.ts';
+import { html, type Content } from './html.ts';
+import { layout, type Page } from './layout.ts';
+import { noticeOf } from './notices.ts';
+import { overviewPage } from './overview-page.ts';
+import { quarantineEntryPage, quarantinePage } from './quarantine-page.ts';
+import { reconciliationPage } from './reconciliation-page.ts';
+
+export interface ConsoleDeps {
+  readonly permit: Permit;
+  readonly ledger: Ledger;
+  readonly quarantine: Pick<Quarantine, 'list' | 'get'>;
+  readonly actions: Actions;
+  readonly audit: Audit;
+  readonly overview: ReadOverview;
+  readonly queueState: ReadQueueState;
+  readonly rates: Pick<RateKeeper, 'read'>;
+  readonly reconciliation: ReadReconciliation;
+  readonly callbackUrl: string;
+  readonly now?: () => number;
+}
+
+const rowsPerPage = 50;
+const latestRows = 8;
+const overviewEverySeconds = 3;
+const pageEverySeconds = 5;
+const activityEntries = 200;
+
+const text = z.string().optional();
+/** Forms send every field, also the empty ones. */
+const filled = text.transform((value) => value?.trim() || undefined);
+const referenceParams = z.object({ gatewayReference: z.string() });
+const filtersSchema = z.object({
+  state: filled.pipe(z.enum(callbackStates).optional().catch(undefined)),
+  status: filled,
+  merchantReference: filled,
+  from: filled,
+  to: filled,
+  cursor: filled,
+});
+
+export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Promise<void> {
+  const { permit, ledger, quarantine, audit, overview, queueState, rates, reconciliation, now = Date.now } = deps;
+  serveAssets(app);
+
+  await app.register(async (scope) => {
+    scope.addHook('onRequest', async (request, reply) => {
+      const permitted = permit(request, { expecting: false });
+      return 'problem' in permitted ? sendProblem(reply, permitted.problem) : undefined;
+    });
+    scope.setErrorHandler((error, request, reply) => {
+      const { status, detail } = problemOf(error);
+      return show(
+        request,
+        reply,
+        { title: 'Not available', content: message('This cannot be shown now', detail) },
+        status,
+      );
+    });
+
+    scope.get('/', async (request, reply) => {
+      const [state, lastHour, latest] = await Promise.all([
+        overview(),
+        rates.read().catch(() => undefined),
+        ledger.list({ limit: latestRows }).catch(() => ({ data: [] })),
+      ]);
+      const { callbackUrl } = deps;
+      const view = { overview: state, rates: lastHour, latest: latest.data, callbackUrl, nowMs: now() };
+      const page = { title: 'Overview', tab: 'Overview', refreshSeconds: overviewEverySeconds } as const;
+      return show(request, reply, { ...page, content: overviewPage(view) });
+    });
+
+    scope.get('/callbacks', async (request, reply) => {
+      const filters = filtersSchema.parse(request.query);
+      const { state, status, merchantReference, cursor } = filters;
+      const period = { fromMs: utcMs(filters.from), toMs: utcMs(filters.to) };
+      const { data, next } = await ledger.list({
+        state,
+        status,
+        merchantReference,
+        cursor,
+        ...period,
+        limit: rowsPerPage,
+      });
+      const title = state === 'failed' ? 'Failed' : 'Callbacks';
+      return show(request, reply, {
+        title,
+        tab: title,
+        content: callbacksPage({ filters, rows: data, next, nowMs: now() }),
+      });
+    });
+
+    scope.get('/callbacks/:gatewayReference', async (request, reply) => {
+      const { gatewayReference } = referenceParams.parse(request.params);
+      const { brand } = z.object({ brand: text }).parse(request.query);
+      const findings = await ledger.findAll(gatewayReference);
+      const finding = findings.find(({ callback }) => callback.brand === brand) ?? findings[0];
+      if (finding === undefined) return unknown(request, reply, gatewayReference);
+      const elsewhere = findings.filter((one) => one !== finding).map(({ callback }) => callback);
+      const content = callbackPage({ finding, elsewhere, nowMs: now() });
+      const isMoving = ['queued', 'delivering', 'retrying', 'spooled', 'removed'].includes(finding.callback.state);
+      const refreshSeconds = isMoving ? pageEverySeconds : 0;
+      return show(request, reply, { title: gatewayReference, tab: 'Callbacks', content, refreshSeconds });
+    });
+
+    scope.get('/search', async (request, reply) => {
+      const { q } = z.object({ q: z.string().default('') }).parse(request.query);
+      const reference = q.trim();
+      const [found] = reference === '' ? [] : await ledger.findAll(reference);
+      if (found !== undefined) return reply.redirect(callbackHref(found.callback));
+      const { data } = await ledger.list({ limit: rowsPerPage, merchantReference: reference });
+      const [row] = data;
+      if (row === undefined) return unknown(request, reply, reference);
+      const list = `/callbacks?merchantReference=${encodeURIComponent(reference)}`;
+      const { gatewayReference, brand } = row;
+      const isOne = data.every((other) => other.gatewayReference === gatewayReference && other.brand === brand);
+      return reply.redirect(isOne && gatewayReference !== null ? callbackHref({ gatewayReference, brand }) : list);
+    });
+
+    scope.get('/quarantine', async (request, reply) => {
+      const { cursor } = z.object({ cursor: text }).parse(request.query);
+      const content = quarantinePage({ ...(await quarantine.list({ limit: rowsPerPage, cursor })), nowMs: now() });
+      return show(request, reply, { title: 'Quarantine', tab: 'Quarantine', content });
+    });
+
+    scope.get('/quarantine/:id', async (request, reply) => {
+      const { id } = z.object({ id: z.string() }).parse(request.params);
+      const entry = await quarantine.get(id);
+      if (entry === undefined) {
+        const content = message('Not in quarantine', 'It was released, deleted, or grew too old.');
+        return show(request, reply, { title: 'Quarantine', tab: 'Quarantine', content }, 404);
+      }
+      return show(request, reply, { title: entry.reason, tab: 'Quarantine', content: quarantineEntryPage(entry) });
+    });
+
+    scope.get('/reconciliation', async (request, reply) => {
+      const content = reconciliationPage(await reconciliation(), now());
+      return show(request, reply, {
+        title: 'Reconciliation',
+        tab: 'Reconciliation',
+        content,
+        refreshSeconds: pageEverySeconds,
+      });
+    });
+
+    scope.get('/activity', async (request, reply) => {
+      const content = activityPage(await audit.latest(activityEntries));
+      return show(request, reply, { title: 'Activity', tab: 'Activity', content });
+    });
+
+    serveConsoleActions(scope, deps);
+  });
+
+  async function show(request: FastifyRequest, reply: FastifyReply, page: Page, status = 200) {
+    const { notice, q } = z.object({ notice: text.catch(undefined), q: text.catch(undefined) }).parse(request.query);
+    const state = await queueState().catch(() => undefined);
+    const badges = { Failed: state?.jobs.failed ?? 0, Quarantine: state?.quarantineEntries ?? 0 };
+    void reply.code(status).type('text/html; charset=utf-8').header('cache-control', 'no-store');
+    return reply.send(layout({ badges, notice: noticeOf(notice), search: q, ...page }));
+  }
+
+  function unknown(request: FastifyRequest, reply: FastifyReply, reference: string) {
+    const content = html`<section class="headline warn">
+        <h1>Nothing is known here under this reference</h1>
+        <p><span class="reference">${reference}</span></p>
+      </section>
+      <section class="card">
+        <p>
+          No callback with it came, as the gateway’s or as the merchant’s reference, or it was forgotten after
+          <code>DEDUP_TTL</code>. Is it whole? Ask the gateway, too: <code>npm run cli -- reconcile</code> hands in what
+          never came.
+        </p>
+      </section>`;
+    return show(request, reply, { title: 'Not found', search: reference, content }, 404);
+  }
+}
+
+function message(title: string, detail: string): Content {
+  return html`<section class="headline bad" role="alert">
+    <h1>${title}</h1>
+    <p>${detail}</p>
+  </section>`;
+}
+
+/** `2026-01-31T12:00`, as a browser's field for date and time gives it, taken as UTC. */
+function utcMs(local: string | undefined): number | undefined {
+  return local === undefined ? undefined : parseTimeMs(local);
+}

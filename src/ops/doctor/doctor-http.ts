@@ -1,0 +1,140 @@
+// The doctor's calls over HTTP: is the merchant there, and does the public way in lead to this receiver.
+import * as z from 'zod';
+import { request } from 'undici';
+import type { Brand } from '../../config/brands.ts';
+import type { Config } from '../../config/config.ts';
+import { createHttpPool } from '../../http/http-pool.ts';
+import type { ProxySettings } from '../../config/proxy.ts';
+import type { Check } from './check.ts';
+
+const timeoutMs = 5_000;
+const bodyCharactersMax = 2_000;
+
+/** HEAD, which a merchant's endpoint does not take for a delivery; whatever it answers, it is there. */
+export async function checkMerchant(
+  { name: brand, forwardUrl }: Brand,
+  config: ProxySettings & Pick<Config, 'HANDLER_MODULE'>,
+): Promise<Check> {
+  const { HANDLER_MODULE: handlerModule } = config;
+  const name = `merchant of ${brand}`;
+  if (handlerModule !== undefined) {
+    return { name, status: 'ok', detail: `HANDLER_MODULE ${handlerModule} is called.`, fix: '' };
+  }
+  if (forwardUrl === undefined) {
+    const fix = 'Set FORWARD_URL, or run a BullMQ worker of your own.';
+    return { name, status: 'warning', detail: 'FORWARD_URL is not set: callbacks wait in the queue.', fix };
+  }
+  const shown = withoutUserInfo(forwardUrl);
+  const answer = await ask(forwardUrl, { method: 'HEAD', proxies: config });
+  if (answer.kind === 'failed') {
+    const fix = 'Start it, and check FORWARD_URL, DNS, certificate and firewall. Callbacks wait meanwhile.';
+    return { name, status: 'problem', detail: `${shown} cannot be reached: ${answer.reason}.`, fix };
+  }
+  const detail = `${shown} answers (${answer.status} to a HEAD).`;
+  if (answer.status < 500) return { name, status: 'ok', detail, fix: '' };
+  return { name, status: 'warning', detail, fix: 'Look at its log: it answers with a server error.' };
+}
+
+/** As the gateway comes: one request without a key, and one `pending`, which claims and forwards nothing. */
+export async function checkPublicWay(
+  url: string,
+  apiKey: string | undefined,
+  proxies: ProxySettings,
+): Promise<Check[]> {
+  return [await checkWithoutKey(url, proxies), await checkPending(url, apiKey, proxies)];
+}
+
+async function checkWithoutKey(url: string, proxies: ProxySettings): Promise<Check> {
+  const name = 'public way in, without a key';
+  const answer = await ask(url, { method: 'POST', body: '{}', proxies });
+  if (answer.kind === 'failed') return unreachable(name, url, answer.reason);
+  if (answer.status === 401) return { name, status: 'ok', detail: '401, as it should be.', fix: '' };
+  const fix =
+    answer.status === 200
+      ? 'This is not the receiver, or it lets strangers in: look at what answers there.'
+      : 'Something else answers there: check the path (CALLBACK_PATH), the balancer and its rules.';
+  return { name, status: 'problem', detail: `${answer.status} instead of 401.`, fix };
+}
+
+async function checkPending(url: string, apiKey: string | undefined, proxies: ProxySettings): Promise<Check> {
+  const name = 'public way in, a pending callback';
+  if (apiKey === undefined) {
+    const fix = 'Set PAYALO_API_KEYS as the receiver has it, and run the doctor again.';
+    return { name, status: 'warning', detail: 'Not tried: no key is configured here.', fix };
+  }
+  const body = JSON.stringify({ status: 'pending', gatewayReference: 'payalo-receiver-doctor' });
+  const answer = await ask(url, { method: 'POST', body, apiKey, proxies });
+  if (answer.kind === 'failed') return unreachable(name, url, answer.reason);
+  const ignored = z.object({ ignored: z.literal('pending') }).safeParse(parseJson(answer.body));
+  if (answer.status === 200 && ignored.success) {
+    return { name, status: 'ok', detail: '200 and ignored, as it should be.', fix: '' };
+  }
+  const detail = `${answer.status} instead of 200 with "ignored": "pending".`;
+  const fix =
+    answer.status === 401
+      ? 'The key did not arrive: the receiver has other keys, or a balancer drops the header X-API-KEY.'
+      : 'Something else answers there: check the path (CALLBACK_PATH), the balancer and its rules.';
+  return { name, status: 'problem', detail, fix };
+}
+
+function unreachable(name: string, url: string, reason: string): Check {
+  const fix = 'Check DNS, the certificate, the balancer and the firewall on the way from the internet.';
+  return { name, status: 'problem', detail: `${withoutUserInfo(url)} cannot be reached: ${reason}.`, fix };
+}
+
+interface Ask {
+  readonly method: 'HEAD' | 'POST';
+  readonly body?: string;
+  readonly apiKey?: string;
+  readonly proxies: ProxySettings;
+}
+
+type HttpAnswer =
+  | { readonly kind: 'answer'; readonly status: number; readonly body: string }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+async function ask(url: string, { method, body, apiKey, proxies }: Ask): Promise<HttpAnswer> {
+  const target = URL.parse(url);
+  if (target === null) return { kind: 'failed', reason: 'it is not a URL' };
+  target.username = '';
+  target.password = '';
+  const { dispatcher } = createHttpPool(url, { proxies, connectionsMax: 1, connectTimeoutMs: timeoutMs });
+  try {
+    const response = await request(target, {
+      method,
+      headers: {
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(apiKey !== undefined && { 'x-api-key': apiKey }),
+      },
+      ...(body !== undefined && { body }),
+      signal: AbortSignal.timeout(timeoutMs),
+      dispatcher,
+    });
+    const text = (await response.body.text()).slice(0, bodyCharactersMax);
+    return { kind: 'answer', status: response.statusCode, body: text };
+  } catch (error) {
+    return { kind: 'failed', reason: reasonOf(error) };
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === 'TimeoutError') return `no answer within ${timeoutMs} ms`;
+  return 'code' in error ? `${String(error.code)}, ${error.message}` : error.message;
+}
+
+/** A URL's password must not stand in what an operator pastes into a ticket. */
+function withoutUserInfo(url: string): string {
+  const target = URL.parse(url);
+  return target === null ? url : `${target.origin}${target.pathname}`;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,274 @@
+// The doctor's look at Redis: its version, what makes its writes durable, its memory, its clock.
+//
+// Every primary of a Cluster is asked. Settings are read by CONFIG, else (managed servers refuse it) by INFO as far as
+// that goes; what cannot be read is a warning that says so, and which permission is missing.
+import { Cluster } from 'ioredis';
+import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { isNotPermitted, type RedisConnection } from '../../redis/connections.ts';
+import type { Check } from './check.ts';
+
+export interface RedisCheckOptions {
+  readonly redis: RedisConnection;
+  readonly queues: readonly BrandQueue[];
+  readonly now: () => number;
+}
+
+const answerWithinMs = 4_000;
+const skewWarningMs = 2_000;
+/** Merchants refuse signatures that are older or younger than this (Standard Webhooks). */
+const skewProblemMs = 240_000;
+const memoryWarningSeconds = 7 * 86_400;
+const memoryProblemSeconds = 86_400;
+
+export async function checkRedis({ redis, queues, now }: RedisCheckOptions): Promise<Check[]> {
+  try {
+    await connected(redis);
+    await within(answerWithinMs, redis.time().catch(passRefusal));
+    const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
+    const lines: Check[] = [];
+    for (const node of nodes) lines.push(...(await checkServer(node, nodes.length > 1, now)));
+    return [...lines, ...(await within(answerWithinMs, checkMemory(redis, nodes, queues, now)))];
+  } catch (error) {
+    return [
+      {
+        name: 'Redis',
+        status: 'problem',
+        detail: `It does not answer: ${error instanceof Error ? error.message : String(error)}.`,
+        fix: 'Start it, and check REDIS_URL. Until then callbacks go to the spool.',
+      },
+    ];
+  }
+}
+
+type Server = Pick<RedisConnection, 'info' | 'config' | 'time'>;
+
+async function checkServer(server: Server, isOneOfSeveral: boolean, now: () => number): Promise<Check[]> {
+  const text = await within(answerWithinMs, server.info().catch(passRefusal));
+  const info = parseInfo(text ?? '');
+  const suffix = isOneOfSeveral ? ` (port ${info.get('tcp_port') ?? '?'})` : '';
+  const settings = await readSettings(server, info);
+  return [
+    ...(text === undefined ? [infoRefused] : [checkVersion(info), checkRole(info)]),
+    checkAppendOnly(settings),
+    checkAppendFsync(settings),
+    checkEviction(settings),
+    await checkClock(server, now),
+  ].map((check) => ({ ...check, name: check.name + suffix }));
+}
+
+const infoRefused: Check = {
+  name: 'Redis permissions',
+  status: 'warning',
+  detail: 'This Redis user may not run INFO, so the version, the role and the memory of the server are not known.',
+  fix: 'Allow it with `+info` where you can (docs/deployment.md); nothing else needs it.',
+};
+
+/** What is not permitted is undefined; every other error stays one. */
+function passRefusal(error: unknown): undefined {
+  if (!isNotPermitted(error)) throw error;
+}
+
+type Settings = ReadonlyMap<'appendonly' | 'appendfsync' | 'maxmemory-policy', string>;
+
+async function readSettings(server: Server, info: ReadonlyMap<string, string>): Promise<Settings> {
+  const settings = new Map<'appendonly' | 'appendfsync' | 'maxmemory-policy', string>();
+  const enabled = info.get('aof_enabled');
+  if (enabled !== undefined) settings.set('appendonly', enabled === '1' ? 'yes' : 'no');
+  const policy = info.get('maxmemory_policy');
+  if (policy !== undefined) settings.set('maxmemory-policy', policy);
+  for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy'] as const) {
+    try {
+      const reply = await within(answerWithinMs, server.config('GET', name));
+      const value = pairOf(reply, name);
+      if (value !== undefined) settings.set(name, value);
+    } catch {
+      // Refused: what INFO said stands, or nothing does.
+    }
+  }
+  return settings;
+}
+
+/** CONFIG GET answers a list in RESP2 and an object in RESP3. */
+function pairOf(reply: unknown, name: string): string | undefined {
+  if (Array.isArray(reply)) return reply[0] === name ? String(reply[1]) : undefined;
+  const value: unknown = typeof reply === 'object' && reply !== null ? Reflect.get(reply, name) : undefined;
+  return typeof value === 'string' ? value : undefined;
+}
+
+function checkVersion(info: ReadonlyMap<string, string>): Check {
+  const name = 'Redis version';
+  const valkey = info.get('valkey_version');
+  const version = info.get('redis_version') ?? '';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const detail = valkey === undefined ? `Redis ${version}` : `Valkey ${valkey} (compatible with Redis ${version})`;
+  if (major > 6 || (major === 6 && minor >= 2)) return { name, status: 'ok', detail, fix: '' };
+  return { name, status: 'problem', detail, fix: 'Upgrade to Redis 6.2 or Valkey 7.2, or newer: BullMQ needs it.' };
+}
+
+function checkRole(info: ReadonlyMap<string, string>): Check {
+  const name = 'Redis role';
+  const role = info.get('role') ?? 'unknown';
+  const detail = `${role}, ${info.get('connected_slaves') ?? '0'} replicas`;
+  if (role === 'master') return { name, status: 'ok', detail, fix: '' };
+  const fix = 'REDIS_URL names a replica, which takes no writes: name the primary, or use redis+sentinel://.';
+  return { name, status: 'problem', detail, fix };
+}
+
+function checkAppendOnly(settings: Settings): Check {
+  const name = 'Redis appendonly';
+  const value = settings.get('appendonly');
+  if (value === undefined) return unreadable(name, 'appendonly yes');
+  if (value === 'yes') return { name, status: 'ok', detail: 'yes', fix: '' };
+  return {
+    name,
+    status: 'problem',
+    detail: `${value}: a restart of Redis loses what it acknowledged since the last snapshot.`,
+    fix: 'Set `appendonly yes` (redis-cli CONFIG SET appendonly yes, then CONFIG REWRITE).',
+  };
+}
+
+function checkAppendFsync(settings: Settings): Check {
+  const name = 'Redis appendfsync';
+  const value = settings.get('appendfsync');
+  if (value === undefined) return unreadable(name, 'appendfsync always');
+  if (value === 'always') return { name, status: 'ok', detail: 'always', fix: '' };
+  return {
+    name,
+    status: value === 'everysec' ? 'warning' : 'problem',
+    detail: `${value}: power loss takes ${value === 'everysec' ? 'about a second of' : 'many'} acknowledged callbacks with it.`,
+    fix: 'Set `appendfsync always` (redis-cli CONFIG SET appendfsync always, then CONFIG REWRITE).',
+  };
+}
+
+function checkEviction(settings: Settings): Check {
+  const name = 'Redis maxmemory-policy';
+  const value = settings.get('maxmemory-policy');
+  if (value === undefined) return unreadable(name, 'maxmemory-policy noeviction');
+  if (value === 'noeviction') return { name, status: 'ok', detail: 'noeviction', fix: '' };
+  return {
+    name,
+    status: 'problem',
+    detail: `${value}: a full Redis deletes jobs and the memory of duplicates without a word.`,
+    fix: 'Set `maxmemory-policy noeviction` (redis-cli CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE).',
+  };
+}
+
+async function checkClock(server: Server, now: () => number): Promise<Check> {
+  const name = 'clock';
+  const before = now();
+  const time = await within(answerWithinMs, server.time().catch(passRefusal));
+  if (time === undefined) {
+    const detail = 'It cannot be compared: this Redis user may not run TIME.';
+    return {
+      name,
+      status: 'warning',
+      detail,
+      fix: 'Allow it with `+time`, and let both machines keep their time by NTP.',
+    };
+  }
+  const [seconds, microseconds] = time;
+  const here = (before + now()) / 2;
+  const skewMs = Math.round(here - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
+  const detail = `This machine is ${Math.abs(skewMs)} ms ${skewMs < 0 ? 'behind' : 'ahead of'} Redis.`;
+  if (Math.abs(skewMs) < skewWarningMs) return { name, status: 'ok', detail, fix: '' };
+  const fix = 'Let both machines keep their time by NTP: retries, sweeps and signatures depend on it.';
+  return { name, status: Math.abs(skewMs) < skewProblemMs ? 'warning' : 'problem', detail, fix };
+}
+
+/** At the rate of the last hour, as the ledger counts it, each callback at what one costs on the average now. */
+async function checkMemory(
+  redis: RedisConnection,
+  nodes: readonly Server[],
+  queues: readonly BrandQueue[],
+  now: () => number,
+): Promise<Check[]> {
+  const name = 'Redis memory';
+  let usedBytes = 0;
+  let maxBytes = 0;
+  let isLimited = true;
+  for (const node of nodes) {
+    const text = await node.info('memory').catch(passRefusal);
+    if (text === undefined) return []; // told already
+    const info = parseInfo(text);
+    usedBytes += Number(info.get('used_memory') ?? 0);
+    maxBytes += Number(info.get('maxmemory') ?? 0);
+    isLimited &&= Number(info.get('maxmemory') ?? 0) > 0;
+  }
+  const used = `${toMegabytes(usedBytes)} MB in use`;
+  if (!isLimited) {
+    const fix = 'Set maxmemory below the memory of the machine, so that a full Redis refuses instead of being killed.';
+    return [{ name, status: 'warning', detail: `${used}, maxmemory is not set.`, fix }];
+  }
+  const { lastHour, total } = await countCallbacks(redis, queues, now());
+  const detail = `${used} of ${toMegabytes(maxBytes)} MB, ${lastHour} callbacks in the last hour`;
+  const fix = 'Raise maxmemory, or lower RETAIN_COMPLETED and RETAIN_COMPLETED_MAX. A full Redis fills the spool next.';
+  const freeBytes = maxBytes - usedBytes;
+  if (freeBytes <= maxBytes * 0.05) return [{ name, status: 'problem', detail: `${detail}: it is full.`, fix }];
+  if (lastHour === 0) return [{ name, status: 'ok', detail: `${detail}.`, fix: '' }];
+  const bytesPerCallback = Math.max(usedBytes / Math.max(total, 1_000), 1_000);
+  const seconds = (freeBytes / (lastHour * bytesPerCallback)) * 3_600;
+  const reach = `${detail}: at this rate it is full in ${describeSeconds(seconds)}, if nothing expires.`;
+  if (seconds < memoryProblemSeconds) return [{ name, status: 'problem', detail: reach, fix }];
+  if (seconds < memoryWarningSeconds) return [{ name, status: 'warning', detail: reach, fix }];
+  return [{ name, status: 'ok', detail: reach, fix: '' }];
+}
+
+async function countCallbacks(redis: RedisConnection, queues: readonly BrandQueue[], nowMs: number) {
+  let lastHour = 0;
+  let total = 0;
+  for (const queue of queues) {
+    for (const part of ledgerParts) {
+      lastHour += await redis.zcount(keysOf.ledger(queue, part), nowMs - 3_600_000, '+inf');
+      total += await redis.zcard(keysOf.ledger(queue, part));
+    }
+  }
+  return { lastHour, total };
+}
+
+function unreadable(name: string, wanted: string): Check {
+  const detail = 'It cannot be read: the server refuses CONFIG GET.';
+  return { name, status: 'warning', detail, fix: `Make sure at your provider that it is \`${wanted}\`.` };
+}
+
+function parseInfo(text: string): ReadonlyMap<string, string> {
+  const lines = text.split(/\r?\n/).filter((line) => line.includes(':'));
+  return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
+}
+
+function toMegabytes(bytes: number): string {
+  return (bytes / 1_048_576).toFixed(1);
+}
+
+function describeSeconds(seconds: number): string {
+  if (seconds < 3_600) return `${Math.max(Math.round(seconds / 60), 1)} minutes`;
+  if (seconds < 2 * 86_400) return `${Math.round(seconds / 3_600)} hours`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
+
+/** A connection that fails fast refuses everything until it is ready. Throws why it does not get there. */
+async function connected(redis: RedisConnection): Promise<void> {
+  if (redis.status === 'ready') return;
+  const ready = Promise.withResolvers<void>();
+  let lastError: Error | undefined;
+  const onError = (error: Error) => (lastError = error);
+  redis.once('ready', ready.resolve);
+  redis.on('error', onError);
+  try {
+    await within(answerWithinMs, ready.promise);
+  } catch (error) {
+    throw lastError ?? error;
+  } finally {
+    redis.off('ready', ready.resolve);
+    redis.off('error', onError);
+  }
+}
+
+async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,94 @@
+// The doctor: whether this deployment can keep the product's promises, as lines of what is, and what to do about it.
+//
+// `runDoctor` asks everything, for the CLI; `runStartChecks` asks what concerns durability, for the log at start. Every
+// check has a deadline and none throws: what cannot be found out is a warning that says so.
+import type { RedisConnection } from '../../redis/connections.ts';
+import type { BrandQueue } from '../../redis/brand-queue.ts';
+import type { Config } from '../../config/config.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { checkMerchant, checkPublicWay } from './doctor-http.ts';
+import type { Check } from './check.ts';
+import { checkRedis } from './doctor-redis.ts';
+import { checkSpoolContents, checkSpoolFolder } from './doctor-spool.ts';
+
+export type GatewayKeyCheck =
+  | { readonly kind: 'ok' }
+  | { readonly kind: 'unauthorized' }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+export interface DoctorOptions {
+  readonly config: Config;
+  readonly queues: Iterable<BrandQueue>;
+  /** Connected or not: one that does not answer in time is a problem of its own. */
+  readonly redis: RedisConnection;
+  /** Whether the gateway takes a brand's key; undefined where there is nothing to ask. The client is the caller's. */
+  readonly checkGatewayKey: (brand: string) => Promise<GatewayKeyCheck | undefined>;
+  /** `--url`: the registered resultUrl, tried through DNS, TLS and balancer. */
+  readonly publicUrl?: string | undefined;
+  readonly now?: () => number;
+}
+
+export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
+  const { config, queues, redis, publicUrl, now = Date.now } = options;
+  const brands = [...config.brands.values()];
+  const redisChecks = checkRedis({ redis, queues: [...queues], now });
+  const checks = await Promise.all([
+    redisChecks,
+    checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production }),
+    redisChecks.then(() => checkSpoolContents({ config, redis })), // it is connected by then, if it can be
+    ...brands.map(async (brand) => [await checkMerchant(brand, config)]),
+    ...brands.map(async ({ name }) => [await checkGatewayKey(name, options.checkGatewayKey)]),
+    ...(publicUrl === undefined ? [] : [checkPublicWay(publicUrl, brands[0]?.apiKeys[0], config)]),
+  ]);
+  return [...config.notices.map(toCheck), ...checks.flat()];
+}
+
+function toCheck(notice: string): Check {
+  const fix = 'Most likely it is a typo. Where it is meant, nothing needs to be done.';
+  return { name: 'configuration', status: 'warning', detail: `${notice}.`, fix };
+}
+
+export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queues' | 'redis' | 'now'> {
+  readonly log: Pick<Log, 'warn' | 'info'>;
+}
+
+/** What is not well is logged as a warning each; the start goes on, since a callback refused is a callback lost. */
+export async function runStartChecks({ config, queues, redis, log, now = Date.now }: StartCheckOptions): Promise<void> {
+  const checks = await Promise.all([
+    checkRedis({ redis, queues: [...queues], now }),
+    // Who takes no callbacks needs no spool, and has said once already where there is none.
+    config.roles.has('receive')
+      ? checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production })
+      : [],
+  ]);
+  const unwell = checks.flat().filter(({ status }) => status !== 'ok');
+  for (const { name, ...rest } of unwell) log.warn({ event: 'doctor.finding', check: name, ...rest });
+  if (unwell.length === 0) log.info({ event: 'doctor.well', checks: checks.flat().length });
+}
+
+async function checkGatewayKey(brand: string, ask: DoctorOptions['checkGatewayKey']): Promise<Check> {
+  const name = `gateway key of ${brand}`;
+  const answer = await ask(brand).catch((error: unknown) => ({ kind: 'unavailable' as const, reason: String(error) }));
+  if (answer === undefined) {
+    const fix = 'Set GATEWAY_BASE_URL (and GATEWAY_API_KEY where it differs) so that lost callbacks are found.';
+    return { name, status: 'warning', detail: 'No gateway is configured: nothing is reconciled.', fix };
+  }
+  switch (answer.kind) {
+    case 'ok':
+      return { name, status: 'ok', detail: 'The gateway accepts it.', fix: '' };
+    case 'unauthorized':
+      return {
+        name,
+        status: 'problem',
+        detail: 'The gateway refuses every key of this brand.',
+        fix: 'Put the current key into GATEWAY_API_KEY or PAYALO_API_KEYS; callbacks may come with a new one, too.',
+      };
+    case 'unavailable':
+      return {
+        name,
+        status: 'warning',
+        detail: `The gateway could not be asked: ${answer.reason}.`,
+        fix: 'Check GATEWAY_BASE_URL and that this machine may connect to it.',
+      };
+  }
+}

@@ -1,0 +1,135 @@
+// The operator's side of the service: the listener with /metrics, /livez, /readyz, the API below /v1 and the console at
+// /, and what runs beside it (retention, the console's rates).
+//
+// Everything below /v1 and the console needs a token where OPS_TOKEN is set; probes and metrics never do. While Redis is
+// away the listener stays up, tells what it still knows, and says 503 for the rest.
+import type { AddressInfo } from 'node:net';
+import { createFindSpooled } from '../intake/spool/find-spooled.ts';
+import type { Quarantine } from '../intake/quarantine/quarantine.ts';
+import { brandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import { createClaimKeeper } from '../store/lifecycle/claim-keeper.ts';
+import { createDeliveryFollower } from '../store/callbacks/delivery-records.ts';
+import { createLedger } from '../store/callbacks/callbacks.ts';
+import { createRetention } from '../store/lifecycle/retention.ts';
+import type { Config } from '../config/config.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { problem } from '../http/problem.ts';
+import { cannotListen } from '../http/listen-error.ts';
+import { actionRoutes } from './api/action-routes.ts';
+import { createActions } from './actions.ts';
+import { createAudit } from './audit.ts';
+import { callbackRoutes } from './api/callback-routes.ts';
+import { serveConsole } from './console/console.ts';
+import { createOperatorServer, sendProblem } from './api/operator-server.ts';
+import { createOverview } from './overview.ts';
+import { quarantineRoutes } from './api/quarantine-routes.ts';
+import { createQueueGauges } from './queue-gauges.ts';
+import { createQueueState } from './queue-state.ts';
+import { createRates } from './rates.ts';
+import { createReconciliationOverview } from './reconciliation-overview.ts';
+import { createListSpooled, type SpoolReader } from './list-spooled.ts';
+import { stateRoutes } from './api/state-routes.ts';
+
+export interface OperatorDeps {
+  readonly config: Config;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Of the producer profile, with a command timeout of a few seconds. Its owner closes it. */
+  readonly redis: RedisConnection;
+  readonly quarantine: Quarantine;
+  readonly spool: SpoolReader;
+  /** Whether this process can do its work now; what /readyz answers. */
+  readonly isReady: () => boolean;
+  /** Whether Redis took the last callback that this process gave it. */
+  readonly isRedisUp: () => boolean;
+}
+
+export async function createOperator(deps: OperatorDeps) {
+  const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp } = deps;
+  const brands = [...config.brands.keys()];
+  const queues = new Map(brands.map((brand) => [brand, brandQueue(brand, config)]));
+  // What belongs to no brand (audit, rates) lies beside the first one's keys.
+  const shared = brandQueue(brands[0] ?? '', config);
+  const listSpooled = createListSpooled(spool, brands);
+  const ledger = createLedger({ redis, queues, findSpooled: createFindSpooled(spool, brands), listSpooled });
+  const queueState = createQueueState({ redis, queues });
+  const refreshGauges = createQueueGauges({ queueState, isRedisUp, metrics, log });
+  const audit = createAudit({ redis, queue: shared, log });
+  const actions = createActions({ redis, queues, ledger, quarantine, audit, graceMs: config.RECONCILE_GRACE, log });
+  const reconciliation = createReconciliationOverview({ redis, queues });
+  const overview = createOverview({
+    redis,
+    queues,
+    queueState,
+    reconciliation,
+    spool,
+    notices: config.notices,
+  });
+  const rates = createRates({ redis, queue: shared, queueState, metrics, log });
+  const retention = createRetention({ redis, queues, config, log });
+  const claimKeeper = createClaimKeeper({ redis, queues, config, log });
+  const follower = createDeliveryFollower({ redis, queues, log });
+
+  const server = await createOperatorServer({
+    tokens: config.opsTokens,
+    idleMs: config.KEEP_ALIVE_TIMEOUT,
+    log,
+  });
+  const { app } = server;
+  app.get('/livez', async () => ({ status: 'ok' }));
+  app.get('/readyz', async (_request, reply) =>
+    isReady()
+      ? { status: 'ok' }
+      : sendProblem(reply, problem(503, 'not-ready', 'The service cannot take callbacks now.')),
+  );
+  app.get('/metrics', async (_request, reply) => {
+    await refreshGauges();
+    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
+  server.serve([
+    ...callbackRoutes({ ledger }),
+    ...actionRoutes({ actions }),
+    ...quarantineRoutes({ quarantine, actions }),
+    ...stateRoutes({ overview, reconciliation, audit }),
+  ]);
+  await serveConsole(app, {
+    permit: server.permit,
+    ledger,
+    quarantine,
+    actions,
+    audit,
+    overview,
+    queueState,
+    rates,
+    reconciliation,
+    callbackUrl: `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}`,
+  });
+
+  return {
+    async listen(): Promise<{ host: string; port: number }> {
+      await app.listen({ host: config.OPS_HOST, port: config.OPS_PORT }).catch((error: unknown) => {
+        throw cannotListen('OPS_', config.OPS_HOST, config.OPS_PORT, error);
+      });
+      retention.start();
+      follower.start();
+      claimKeeper.start();
+      rates.start();
+      return { host: config.OPS_HOST, port: portOf(app.server.address()) };
+    },
+
+    async close(): Promise<void> {
+      await actions.stop();
+      await app.close();
+      await Promise.all([retention.stop(), follower.stop(), claimKeeper.stop(), rates.stop()]);
+    },
+  };
+}
+
+export type Operator = Awaited<ReturnType<typeof createOperator>>;
+
+/** The port that the system chose where OPS_PORT is 0. */
+function portOf(address: string | AddressInfo | null): number {
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

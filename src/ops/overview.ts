@@ -1,0 +1,122 @@
+// How the service is doing, in one look: what the console's first page and `GET /v1/overview` show.
+//
+// What cannot be read (Redis is away) is null; the rest is told all the same.
+import * as z from 'zod';
+import type { BrandQueue } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import { readForwarding } from '../store/lifecycle/forwarding.ts';
+import type { ReadQueueState } from './queue-state.ts';
+import { reconciliationSchema, type ReadReconciliation } from './reconciliation-overview.ts';
+import type { SpoolReader } from './list-spooled.ts';
+
+const time = z.iso.datetime();
+
+export const forwardingSchema = z.object({
+  brand: z.string(),
+  paused: z.boolean(),
+  breaker: z.enum(['closed', 'open', 'recovering']),
+  openSince: time.nullable(),
+  undelivered: z.int().describe('Callbacks that wait, are being delivered, retried or held.'),
+  oldestUndelivered: time.nullable().describe('When the oldest of them came, or was replayed.'),
+  lastDelivered: time.nullable().describe('When something was delivered last; null where that is not known.'),
+});
+
+export const overviewSchema = z.object({
+  redis: z.object({ up: z.boolean(), usedBytes: z.number().nullable(), maxBytes: z.number().nullable() }),
+  jobs: z
+    .object({
+      queued: z.int(),
+      delivering: z.int(),
+      retrying: z.int(),
+      delivered: z.int(),
+      failed: z.int(),
+      removed: z.int().describe('Taken out of the queue by somebody else before they were delivered.'),
+    })
+    .nullable(),
+  oldestWaitingSeconds: z.number().nullable(),
+  oldestUndeliveredSeconds: z.number().nullable(),
+  notices: z.array(z.string()).describe('What is most likely a mistake in the configuration.'),
+  quarantineEntries: z.int().nullable(),
+  spool: z.object({ entries: z.int(), bytes: z.int(), bytesMax: z.int() }),
+  forwarding: z.array(forwardingSchema).nullable(),
+  reconciliation: reconciliationSchema
+    .omit({ sweeps: true, brands: true })
+    .extend({ foundLastHour: z.int().describe('Callbacks that the sweeps of the last hour had to inject.') })
+    .nullable(),
+});
+
+export type Overview = z.infer<typeof overviewSchema>;
+
+export interface OverviewDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly queueState: ReadQueueState;
+  readonly reconciliation: ReadReconciliation;
+  readonly spool: SpoolReader;
+  readonly notices: readonly string[];
+  readonly now?: () => number;
+}
+
+const hourMs = 3_600_000;
+
+export function createOverview(deps: OverviewDeps) {
+  const { redis, queues, queueState, reconciliation, spool, notices, now = Date.now } = deps;
+
+  async function forwarding(): Promise<Overview['forwarding']> {
+    const { brands } = await queueState();
+    return Promise.all(
+      [...queues.values()].map(async (queue) => {
+        const { openSinceMs, ...rest } = await readForwarding(redis, queue);
+        const state = brands.find(({ brand }) => brand === queue.brand);
+        return {
+          brand: queue.brand,
+          ...rest,
+          openSince: toTime(openSinceMs),
+          undelivered: state?.undelivered ?? 0,
+          oldestUndelivered: toTime(state?.oldestUndeliveredMs),
+          lastDelivered: toTime(state?.lastDeliveredMs),
+        };
+      }),
+    );
+  }
+
+  return async function overview(): Promise<Overview> {
+    const [queue, flow, sweeps] = await Promise.all([
+      queueState().catch(() => undefined),
+      forwarding().catch(() => null),
+      reconciliation().catch(() => undefined),
+    ]);
+    const { entries, bytes, bytesMax } = spool.stats();
+    return {
+      redis: {
+        up: queue !== undefined,
+        usedBytes: queue?.memory?.usedBytes ?? null,
+        maxBytes: queue?.memory?.maxBytes ?? null,
+      },
+      jobs: queue?.jobs ?? null,
+      oldestWaitingSeconds: queue?.oldestWaitingSeconds ?? null,
+      oldestUndeliveredSeconds: queue?.oldestUndeliveredSeconds ?? null,
+      notices: [...notices],
+      quarantineEntries: queue?.quarantineEntries ?? null,
+      spool: { entries, bytes, bytesMax },
+      forwarding: flow,
+      reconciliation:
+        sweeps === undefined
+          ? null
+          : {
+              lastSuccess: sweeps.lastSuccess,
+              pendingTooLong: sweeps.pendingTooLong,
+              openExpectations: sweeps.openExpectations,
+              foundLastHour: sweeps.sweeps
+                .filter(({ startedAt }) => Date.parse(startedAt) > now() - hourMs)
+                .reduce((sum, { injected }) => sum + injected, 0),
+            },
+    };
+  };
+}
+
+export type ReadOverview = ReturnType<typeof createOverview>;
+
+function toTime(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString();
+}

@@ -1,0 +1,150 @@
+// What the queues look like now: jobs by state, the oldest one that waits, quarantine, pauses. Read for the metrics and
+// the console, at most once in `freshMs` however many ask. Fails as Redis does (rejects).
+import * as z from 'zod';
+import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
+import { isNotPermitted, type RedisConnection } from '../redis/connections.ts';
+import { oldestUndelivered } from '../store/callbacks/oldest-undelivered.ts';
+import { countRemoved } from '../store/callbacks/removed-jobs.ts';
+
+export interface QueueState {
+  readonly jobs: {
+    readonly queued: number;
+    readonly delivering: number;
+    readonly retrying: number;
+    /** Superseded ones among them. */
+    readonly delivered: number;
+    readonly failed: number;
+    /** Taken out of the queue by somebody else before they were delivered. */
+    readonly removed: number;
+  };
+  /** 0 where nothing waits. */
+  readonly oldestWaitingSeconds: number;
+  /** Of what waits, is being delivered, retried or held; 0 where there is none. */
+  readonly oldestUndeliveredSeconds: number;
+  readonly brands: readonly BrandState[];
+  readonly quarantineEntries: number;
+  readonly pausedBrands: readonly string[];
+  /** Undefined where the Redis user may not ask for it. */
+  readonly memory: { readonly usedBytes: number; /** 0: no limit. */ readonly maxBytes: number } | undefined;
+}
+
+export interface BrandState {
+  readonly brand: string;
+  /** Waiting, being delivered, retried or held. */
+  readonly undelivered: number;
+  readonly oldestUndeliveredMs: number | undefined;
+  /** As far as it is known. */
+  readonly lastDeliveredMs: number | undefined;
+}
+
+const freshMs = 1_500;
+
+export interface QueueStateDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly now?: () => number;
+}
+
+export function createQueueState({ redis, queues, now = Date.now }: QueueStateDeps) {
+  let cached: { readonly at: number; readonly state: Promise<QueueState> } | undefined;
+
+  async function read(): Promise<QueueState> {
+    const [memory, brands] = await Promise.all([
+      readMemory(redis),
+      Promise.all([...queues.values()].map(async (queue) => readBrand(redis, queue, now()))),
+    ]);
+    const sum = (name: keyof QueueState['jobs']) => brands.reduce((total, brand) => total + brand[name], 0);
+    return {
+      jobs: {
+        queued: sum('queued'),
+        delivering: sum('delivering'),
+        retrying: sum('retrying'),
+        delivered: sum('delivered'),
+        failed: sum('failed'),
+        removed: sum('removed'),
+      },
+      oldestWaitingSeconds: secondsSince(brands.map(({ oldestMs }) => oldestMs)),
+      oldestUndeliveredSeconds: secondsSince(brands.map(({ state }) => state.oldestUndeliveredMs ?? Infinity)),
+      brands: brands.map(({ state }) => state),
+      quarantineEntries: brands.reduce((total, { quarantined }) => total + quarantined, 0),
+      pausedBrands: brands.filter(({ isPaused }) => isPaused).map(({ brand }) => brand),
+      memory,
+    };
+  }
+
+  function secondsSince(times: readonly number[]): number {
+    const oldest = Math.min(...times);
+    return Number.isFinite(oldest) ? Math.max(0, (now() - oldest) / 1_000) : 0;
+  }
+
+  return async function queueState(): Promise<QueueState> {
+    if (cached === undefined || now() - cached.at > freshMs) cached = { at: now(), state: read() };
+    const { state } = cached;
+    try {
+      return await state;
+    } catch (error) {
+      cached = undefined; // the next one asks again
+      throw error;
+    }
+  };
+}
+
+export type ReadQueueState = ReturnType<typeof createQueueState>;
+
+const reply = z.tuple([
+  z.number(),
+  z.string().nullable(),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.number(),
+  z.string().nullable(),
+]);
+
+async function readBrand(redis: RedisConnection, queue: BrandQueue, nowMs: number) {
+  const { base, brand } = queue;
+  const results = await redis
+    .pipeline()
+    .llen(`${base}:wait`)
+    .lindex(`${base}:wait`, -1)
+    .llen(`${base}:active`)
+    .zcard(`${base}:delayed`)
+    .zcard(`${base}:completed`)
+    .zcard(`${base}:failed`)
+    .zcard(keysOf.quarantine(queue))
+    .hexists(`${base}:meta`, 'paused')
+    .hget(keysOf.followed(queue), 'at')
+    .exec();
+  const failure = results?.find(([error]) => error !== null)?.[0];
+  if (failure) throw failure;
+  const [queued, oldestId, delivering, retrying, delivered, failed, quarantined, paused, lastAt] = reply.parse(
+    results?.map(([, value]) => value),
+  );
+  const oldestAt = oldestId === null ? null : await redis.hget(keysOf.job(queue, oldestId), 'timestamp');
+  const oldestMs = oldestAt === null ? Infinity : Number(oldestAt);
+  const state: BrandState = {
+    brand,
+    undelivered: queued + delivering + retrying,
+    oldestUndeliveredMs: await oldestUndelivered(redis, queue, nowMs),
+    lastDeliveredMs: lastAt === null ? undefined : Number(lastAt),
+  };
+  const removed = await countRemoved(redis, queue);
+  const jobs = { queued, delivering, retrying, delivered, failed, removed };
+  return { brand, ...jobs, quarantined, isPaused: paused === 1, oldestMs, state };
+}
+
+async function readMemory(redis: RedisConnection): Promise<QueueState['memory']> {
+  try {
+    const info = await redis.info('memory');
+    return { usedBytes: infoNumber(info, 'used_memory'), maxBytes: infoNumber(info, 'maxmemory') };
+  } catch (error) {
+    if (isNotPermitted(error)) return undefined;
+    throw error;
+  }
+}
+
+function infoNumber(info: string, name: string): number {
+  return Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0);
+}

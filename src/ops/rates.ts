@@ -1,0 +1,135 @@
+// The last hour in minutes: what came, was delivered, was retried, failed, and how many waited. For the console's
+// charts, over all processes.
+//
+// Each process adds what its own counters gained, every few seconds, to one small hash in Redis; older minutes are taken
+// out. Costs one short pipeline per flush and nothing per callback. While Redis is away the gains wait here.
+import type { BrandQueue } from '../redis/brand-queue.ts';
+import { keysOf } from '../redis/brand-queue.ts';
+import type { RedisConnection } from '../redis/connections.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { ReadQueueState } from './queue-state.ts';
+
+export const rateNames = ['received', 'delivered', 'retried', 'failed'] as const;
+export type RateName = (typeof rateNames)[number];
+
+export interface Rates {
+  /** Minutes since the epoch, the oldest first; the last one is still running. */
+  readonly minutes: readonly number[];
+  readonly counts: Readonly<Record<RateName, readonly number[]>>;
+  /** At the end of each minute; undefined where nobody looked. */
+  readonly waiting: readonly (number | undefined)[];
+}
+
+export const rateMinutes = 60;
+const flushEveryMs = 5_000;
+const ttlMs = 2 * 3_600_000;
+const minuteMs = 60_000;
+
+export interface RatesDeps {
+  readonly redis: RedisConnection;
+  /** Holds the counts of all brands. */
+  readonly queue: BrandQueue;
+  readonly queueState: ReadQueueState;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly now?: () => number;
+}
+
+export function createRates({ redis, queue, queueState, metrics, log, now = Date.now }: RatesDeps) {
+  const key = keysOf.rates(queue);
+  let flushed: Record<RateName, number> = { received: 0, delivered: 0, retried: 0, failed: 0 };
+  let trimmedAt = 0;
+  let flushing: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function totals(): Promise<Record<RateName, number>> {
+    const [callbacks, deliveries] = await Promise.all([metrics.callbacks.get(), metrics.deliveries.get()]);
+    const delivery = (outcome: string) => sumOf(deliveries.values.filter(({ labels }) => labels.outcome === outcome));
+    return {
+      received: sumOf(callbacks.values.filter(({ labels }) => kept.has(String(labels.outcome)))),
+      delivered: delivery('delivered'),
+      retried: delivery('retried'),
+      failed: delivery('failed'),
+    };
+  }
+
+  async function flush(): Promise<void> {
+    const current = await totals();
+    const minute = Math.floor(now() / minuteMs);
+    const { jobs } = await queueState();
+    const pipeline = redis.pipeline();
+    for (const name of rateNames) {
+      const gained = current[name] - flushed[name];
+      if (gained > 0) pipeline.hincrby(key, `${minute}:${name}`, gained);
+    }
+    pipeline.hset(key, `${minute}:waiting`, jobs.queued + jobs.retrying);
+    pipeline.pexpire(key, ttlMs);
+    const results = await pipeline.exec();
+    const failure = results?.find(([error]) => error !== null)?.[0];
+    if (failure) throw failure;
+    flushed = current;
+    if (minute > trimmedAt) await trim(minute);
+    trimmedAt = minute;
+  }
+
+  /** Takes out what left the window. */
+  async function trim(minute: number): Promise<void> {
+    const fields = await redis.hkeys(key);
+    const old = fields.filter((field) => Number.parseInt(field, 10) <= minute - rateMinutes);
+    if (old.length > 0) await redis.hdel(key, ...old);
+  }
+
+  /** Adds what the counters gained since. Never throws. */
+  function tick(): Promise<void> {
+    flushing ??= flush()
+      .catch((error: unknown) => log.debug({ event: 'rates.not_flushed', err: error }))
+      .finally(() => {
+        flushing = undefined;
+      });
+    return flushing;
+  }
+
+  return {
+    start(): void {
+      timer = setInterval(() => void tick(), flushEveryMs);
+      timer.unref();
+    },
+
+    async stop(): Promise<void> {
+      clearInterval(timer);
+      await tick();
+    },
+
+    flush: tick,
+
+    /** What this process counted up to now is in it; what others did, up to their last flush. */
+    async read(): Promise<Rates> {
+      await tick();
+      const fields = await redis.hgetall(key);
+      const current = Math.floor(now() / minuteMs);
+      const minutes = Array.from({ length: rateMinutes }, (_, at) => current - rateMinutes + 1 + at);
+      const series = (name: string) => minutes.map((minute) => fields[`${minute}:${name}`]);
+      const counts = (name: RateName) => series(name).map((text) => Number(text ?? 0));
+      return {
+        minutes,
+        counts: {
+          received: counts('received'),
+          delivered: counts('delivered'),
+          retried: counts('retried'),
+          failed: counts('failed'),
+        },
+        waiting: series('waiting').map((text) => (text === undefined ? undefined : Number(text))),
+      };
+    },
+  };
+}
+
+export type RateKeeper = ReturnType<typeof createRates>;
+
+/** Of the callbacks' outcomes, those of genuine callbacks that were taken. */
+const kept: ReadonlySet<string> = new Set(['accepted', 'duplicate', 'conflict', 'spooled']);
+
+function sumOf(values: readonly { readonly value: number }[]): number {
+  return values.reduce((sum, { value }) => sum + value, 0);
+}

@@ -1,0 +1,25 @@
+// When each transaction's status was last told: the gateway wants one transaction asked for at most every two minutes.
+// Bounded by the pace of the calls.
+import type { Clock } from '../clock.ts';
+
+const keptMs = 120_000;
+
+export function createRecentCalls(clock: Clock) {
+  const at = new Map<string, number>();
+
+  return {
+    note(reference: string): void {
+      const nowMs = clock.elapsed();
+      at.delete(reference); // so that the map stays in the order of time
+      at.set(reference, nowMs);
+      for (const [oldest, atMs] of at) {
+        if (nowMs - atMs <= keptMs) break;
+        at.delete(oldest);
+      }
+    },
+    isWithin(reference: string, ms: number): boolean {
+      const atMs = at.get(reference);
+      return atMs !== undefined && clock.elapsed() - atMs < ms;
+    },
+  };
+}

@@ -1,0 +1,64 @@
+// Puts a transaction that reconciliation found through the intake door, and logs it. The one place where that happens.
+import type { Callback } from '../callback/parse-callback.ts';
+import { replacedBy, type Claim } from '../store/accept/claims.ts';
+import type { BrandScope } from './brand-scope.ts';
+
+export type FoundBy =
+  | { readonly source: 'records' | 'status' }
+  /** `replaces`: the claim that it was judged by. */
+  | { readonly source: 'correction'; readonly replaces: Claim };
+
+export type PutIn =
+  /** Durably stored: it will be delivered. */
+  | 'stored'
+  /** It had come meanwhile, or is no longer news. */
+  | 'known'
+  /** A correction of what no longer stands: to be judged anew. */
+  | 'overtaken'
+  /** Nothing could be stored now. */
+  | 'unavailable';
+
+export type Found = FoundBy & {
+  readonly callback: Callback;
+  readonly requestId: string;
+  /** The claim whose job was removed before it was delivered. */
+  readonly removed?: Claim | undefined;
+};
+
+export async function putIn(scope: BrandScope, found: Found): Promise<PutIn> {
+  const { callback, source, requestId, removed } = found;
+  const { brand, intake, clock, log, metrics } = scope;
+  const receivedAt = new Date(clock.now()).toISOString();
+  const replaces = found.source === 'correction' ? replacedBy(found.replaces) : undefined;
+  const outcome = await intake.accept({
+    callback,
+    origin: { brand, source, receivedAt, requestId, replaces },
+    insteadOf: removed?.nonce,
+  });
+  const { gatewayReference, status } = callback;
+  log.info({
+    event: 'reconcile.put_in',
+    brand,
+    gatewayReference,
+    status,
+    source,
+    requestId,
+    ...(removed !== undefined && { wasRemoved: true }),
+    outcome: outcome.kind,
+    ...(outcome.kind === 'unavailable' && { reason: outcome.reason }),
+  });
+  switch (outcome.kind) {
+    case 'queued':
+    case 'spooled':
+      if (source !== 'correction') metrics?.reconciliationMissing.inc();
+      return 'stored';
+    case 'duplicate':
+    case 'conflict':
+    case 'ignored':
+      return 'known';
+    case 'overtaken':
+      return 'overtaken';
+    case 'unavailable':
+      return 'unavailable';
+  }
+}

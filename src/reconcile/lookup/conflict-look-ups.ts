@@ -1,0 +1,118 @@
+// Conflicts verified: what contradicted a callback is asked for at the gateway, and delivered where it is the truth.
+import { kindOf } from '../../callback/identity.ts';
+import { parseCallbackText, type Callback } from '../../callback/parse-callback.ts';
+import { agrees, claimAmount, type Claim } from '../../store/accept/claims.ts';
+import { findClaims } from '../../store/callbacks/find-claims.ts';
+import {
+  dueConflicts,
+  keepConflict,
+  postponeConflict,
+  removeConflict,
+  type UnverifiedConflict,
+} from '../../store/reconciliation/unverified-conflicts.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import type { LookedUp, LookUps } from './look-up-lane.ts';
+import { putIn } from '../inject.ts';
+
+/** The gateway's manners: one transaction at most every two minutes. */
+const politeMs = 120_000;
+const dayMs = 86_400_000;
+
+export function conflictLookUps(scope: BrandScope): LookUps<UnverifiedConflict> {
+  const { redis, queue, clock } = scope;
+  return {
+    name: 'conflicts',
+    due: (limit) => dueConflicts(redis, queue, { nowMs: clock.now(), aheadMaxMs: politeMs, limit }),
+    // Two conflicts of one transaction must not be decided on one claim at once.
+    keyOf: ({ gatewayReference }) => gatewayReference,
+    lookUp: (conflict, requestId, signal) => verify(scope, conflict, requestId, signal),
+    putOff: ({ id }, waitMs) => postponeConflict(redis, queue, id, clock.now() + waitMs),
+  };
+}
+
+async function verify(
+  scope: BrandScope,
+  conflict: UnverifiedConflict,
+  requestId: string,
+  signal: AbortSignal,
+): Promise<LookedUp> {
+  const { gateway, clock, log, brand } = scope;
+  const { gatewayReference } = conflict;
+  const answer = await gateway.status(gatewayReference, 'conflicts', signal);
+  const truth = answer.kind === 'found' ? answer.transaction.callback : undefined;
+  const claim = truth === undefined ? undefined : await claimOf(scope, truth);
+  const decision = decide(conflict, truth, claim);
+  log.info({ event: 'reconcile.conflict_verified', brand, gatewayReference, requestId, decision });
+  const isFresh = clock.now() - conflict.receivedAtMs < dayMs;
+  if (isFresh && (answer.kind === 'unavailable' || answer.kind === 'unauthorized')) return 'unanswered';
+  if (decision === 'unverifiable' && isFresh) await askLater(scope, conflict);
+  else await act(scope, conflict, decision, { truth, claim, requestId });
+  return 'done';
+}
+
+async function act(
+  scope: BrandScope,
+  conflict: UnverifiedConflict,
+  decision: Decision,
+  found: { truth: Callback | undefined; claim: Claim | undefined; requestId: string },
+): Promise<void> {
+  const { redis, queue } = scope;
+  const { id } = conflict;
+  switch (decision) {
+    case 'unverifiable':
+      return keepConflict(redis, queue, id, 'The gateway could not be asked whether this or the first callback holds.');
+    case 'refuted':
+      return keepConflict(redis, queue, id, 'The gateway says otherwise: what was delivered holds, this does not.');
+    case 'confirmed':
+      if (await isCorrected(scope, found)) return removeConflict(redis, queue, id);
+      return askLater(scope, conflict);
+    case 'superseded':
+      if (await isCorrected(scope, found))
+        return keepConflict(redis, queue, id, 'The gateway says a third thing: its word was delivered, not this.');
+      return askLater(scope, conflict);
+  }
+}
+
+function askLater({ redis, queue, clock }: BrandScope, { id }: UnverifiedConflict): Promise<void> {
+  return postponeConflict(redis, queue, id, clock.now() + politeMs);
+}
+
+/** Delivers the gateway's word; true where it is stored, now or before. */
+async function isCorrected(
+  scope: BrandScope,
+  { truth, claim, requestId }: { truth: Callback | undefined; claim: Claim | undefined; requestId: string },
+): Promise<boolean> {
+  if (truth === undefined || claim === undefined) return false;
+  const result = await putIn(scope, { callback: truth, source: 'correction', replaces: claim, requestId });
+  return result === 'stored' || result === 'known';
+}
+
+async function claimOf({ redis, queue }: BrandScope, { gatewayReference, status }: Callback) {
+  const kind = kindOf(status);
+  return kind === undefined ? undefined : (await findClaims(redis, queue, [{ gatewayReference, kind }]))[0];
+}
+
+type Decision =
+  /** The gateway says what the conflict says. */
+  | 'confirmed'
+  /** The gateway says what was delivered. */
+  | 'refuted'
+  /** The gateway says a third thing. */
+  | 'superseded'
+  | 'unverifiable';
+
+function decide({ body }: UnverifiedConflict, truth: Callback | undefined, claim: Claim | undefined): Decision {
+  const parsed = parseCallbackText(body);
+  if (truth === undefined || parsed.kind !== 'callback') return 'unverifiable';
+  const kind = kindOf(truth.status);
+  if (kind === undefined || kind !== kindOf(parsed.callback.status)) return 'unverifiable';
+  if (claim === undefined) return 'unverifiable'; // forgotten: a correction would have nothing to correct
+  if (saysTheSame(parsed.callback, truth)) return 'confirmed';
+  return agrees(claim, truth.status, truth.finalAmount) ? 'refuted' : 'superseded';
+}
+
+/** As `agrees`: an amount that one of them does not name contradicts nothing. */
+function saysTheSame(a: Callback, b: Callback): boolean {
+  const [amountA, amountB] = [claimAmount(a.finalAmount), claimAmount(b.finalAmount)];
+  return a.status === b.status && (amountA === amountB || amountA === '' || amountB === '');
+}

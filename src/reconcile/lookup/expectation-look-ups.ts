@@ -1,0 +1,139 @@
+// Expectations looked up: transactions that the merchant said it started. What has come meanwhile costs no call.
+import { isTerminal } from '../../callback/identity.ts';
+import {
+  dueExpectations,
+  expectedMerchantReference,
+  noteUnknownExpectation,
+  postponeExpectation,
+  registerExpectation,
+  settleExpectations,
+} from '../../store/reconciliation/expectations.ts';
+import { watch } from '../../store/reconciliation/watched.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { describeFailure, type StatusAnswer } from '../gateway/gateway-client.ts';
+import { isTooOld } from '../sweep/classify.ts';
+import type { LookedUp, LookUps } from './look-up-lane.ts';
+import { putIn } from '../inject.ts';
+import { terminalClaims } from '../sweep/terminal-claims.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+import { askAgainMs, watchAfterMs } from '../sweep/watch-unfinished.ts';
+
+const dayMs = 86_400_000;
+const waitMaxMs = 3_600_000;
+const lane = 'expectations';
+
+export function expectationLookUps(scope: BrandScope): LookUps<string> {
+  const { redis, queue, clock, limits } = scope;
+  const aheadMaxMs = Math.max(limits.graceMs, waitMaxMs);
+  return {
+    name: lane,
+    async due(limit) {
+      const due = await dueExpectations(redis, queue, { nowMs: clock.now(), aheadMaxMs, limit });
+      const claims = await terminalClaims(scope, due);
+      await settleExpectations(
+        redis,
+        queue,
+        due.filter((_, index) => claims[index] !== undefined),
+      );
+      return due.filter((_, index) => claims[index] === undefined);
+    },
+    keyOf: (reference) => reference,
+    lookUp: (reference, requestId, signal) => lookUp(scope, reference, requestId, signal),
+    putOff: (reference, waitMs) => putOff(scope, reference, waitMs),
+  };
+}
+
+async function lookUp(scope: BrandScope, reference: string, requestId: string, signal: AbortSignal): Promise<LookedUp> {
+  const { gateway, log } = scope;
+  const answer = await gateway.status(reference, lane, signal);
+  switch (answer.kind) {
+    case 'found':
+      await takeFound(scope, reference, answer.transaction, requestId);
+      return 'done';
+    case 'not-found':
+      await takeUnknown(scope, reference, requestId, signal);
+      return 'done';
+    case 'refused':
+      await putOffUnknown(scope, reference, answer, requestId);
+      return 'done';
+    case 'unauthorized':
+    case 'unavailable':
+      log.warn({ ...failedLine(scope, reference, requestId), reason: describeFailure(answer) });
+      return 'unanswered';
+  }
+}
+
+async function takeUnknown(
+  scope: BrandScope,
+  reference: string,
+  requestId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { redis, queue, log, brand, clock } = scope;
+  const known = await referenceByMerchant(scope, reference, signal);
+  if (known === undefined) return putOffUnknown(scope, reference, { kind: 'not-found' }, requestId);
+  log.warn({ event: 'reconcile.expectation_renamed', brand, gatewayReference: reference, known, requestId });
+  await registerExpectation(redis, queue, { gatewayReference: known }, clock.now());
+  return settleExpectations(redis, queue, [reference]);
+}
+
+async function takeFound(
+  scope: BrandScope,
+  reference: string,
+  { callback, createdAtMs }: Transaction,
+  requestId: string,
+): Promise<void> {
+  const { redis, queue, clock, limits } = scope;
+  const nowMs = clock.now();
+  if (isTerminal(callback.status)) {
+    const result = await putIn(scope, { callback, source: 'status', requestId });
+    if (result === 'unavailable') return putOff(scope, reference, askAgainMs(limits));
+  } else if (!isTooOld(createdAtMs ?? nowMs, nowMs, limits)) {
+    // From here on the sweeps see it, and the watch once it has been unfinished for long.
+    const dueMs = Math.max((createdAtMs ?? nowMs) + watchAfterMs(limits), nowMs + askAgainMs(limits));
+    const isPending = callback.status === 'pending';
+    const one = { gatewayReference: reference, createdAtMs: createdAtMs ?? nowMs, dueMs, isPending } as const;
+    if ((await watch(redis, queue, [{ ...one, over: 'keep' }])) > 0) return putOff(scope, reference, waitMaxMs);
+  }
+  return settleExpectations(redis, queue, [reference]);
+}
+
+/** The gateway's own reference, where it knows the transaction only by the merchant's. */
+async function referenceByMerchant(
+  { redis, queue, gateway }: BrandScope,
+  reference: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const merchantReference = await expectedMerchantReference(redis, queue, reference);
+  if (merchantReference === null) return undefined;
+  const answer = await gateway.statusByMerchantReference(merchantReference, lane, signal);
+  if (answer.kind !== 'found') return undefined;
+  const { gatewayReference } = answer.transaction.callback;
+  return gatewayReference === reference ? undefined : gatewayReference;
+}
+
+/** Asking again changes little where the gateway does not know it, or refuses to say: ever more rarely, for a day. */
+async function putOffUnknown(
+  scope: BrandScope,
+  reference: string,
+  answer: Exclude<StatusAnswer, { kind: 'found' }>,
+  requestId: string,
+): Promise<void> {
+  const { redis, queue, clock, log, brand, limits } = scope;
+  const nowMs = clock.now();
+  const ageMs = nowMs - (await noteUnknownExpectation(redis, queue, reference, nowMs));
+  const givenUp = ageMs >= dayMs;
+  if (answer.kind === 'not-found')
+    log.warn({ event: 'reconcile.expectation_unknown', brand, gatewayReference: reference, requestId, givenUp });
+  else log.warn({ ...failedLine(scope, reference, requestId), reason: describeFailure(answer), givenUp });
+  if (givenUp) return settleExpectations(redis, queue, [reference]);
+  return putOff(scope, reference, Math.min(Math.max(ageMs, askAgainMs(limits)), waitMaxMs));
+}
+
+function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
+  return postponeExpectation(redis, queue, reference, clock.now() + waitMs);
+}
+
+function failedLine({ brand }: BrandScope, gatewayReference: string, requestId: string) {
+  return { event: 'reconcile.look_up_failed', brand, gatewayReference, requestId };
+}

@@ -1,0 +1,100 @@
+// The watch looked up: transactions that were seen unfinished, until each ends or is too old. What ended is delivered,
+// and corrected where it differs from what was delivered before.
+import { dueWatched, postponeWatched, unwatch, watch, type Watched } from '../../store/reconciliation/watched.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { describeFailure } from '../gateway/gateway-client.ts';
+import { isTooOld } from '../sweep/classify.ts';
+import { judgeTwice } from '../sweep/classify-page.ts';
+import type { LookedUp, LookUps } from './look-up-lane.ts';
+import { putInTruth } from '../sweep/settle.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+import { askAgainMs, watchIntervalMaxMs, watchIntervalMs } from '../sweep/watch-unfinished.ts';
+
+export function watchLookUps(scope: BrandScope): LookUps<Watched> {
+  const { redis, queue, clock, limits } = scope;
+  const aheadMaxMs = Math.max(limits.graceMs, watchIntervalMaxMs);
+  return {
+    name: 'watch',
+    due: (limit) => dueWatched(redis, queue, { nowMs: clock.now(), aheadMaxMs, limit }),
+    keyOf: ({ gatewayReference }) => gatewayReference,
+    lookUp: (watched, requestId, signal) => lookUp(scope, watched, requestId, signal),
+    putOff: ({ gatewayReference }, waitMs) => putOff(scope, gatewayReference, waitMs),
+  };
+}
+
+async function lookUp(scope: BrandScope, watched: Watched, requestId: string, signal: AbortSignal): Promise<LookedUp> {
+  const { redis, queue, gateway, clock, log, brand, limits } = scope;
+  const { gatewayReference, createdAtMs } = watched;
+  if (await isGivenUp(scope, createdAtMs)) {
+    log.warn({ event: 'reconcile.pending_given_up', brand, gatewayReference, requestId });
+    await unwatch(redis, queue, [gatewayReference]);
+    return 'done';
+  }
+  const rarelyMs = watchIntervalMs(clock.now() - createdAtMs, askAgainMs(limits));
+  const answer = await gateway.status(gatewayReference, 'watch', signal);
+  switch (answer.kind) {
+    case 'found':
+      await takeFound(scope, watched, answer.transaction, { rarelyMs, requestId, signal });
+      return 'done';
+    case 'unavailable':
+    case 'unauthorized':
+    case 'not-found':
+    case 'refused': {
+      log.warn({
+        event: 'reconcile.look_up_failed',
+        brand,
+        gatewayReference,
+        requestId,
+        reason: describeFailure(answer),
+      });
+      if (answer.kind === 'unavailable' || answer.kind === 'unauthorized') return 'unanswered';
+      await putOff(scope, gatewayReference, rarelyMs);
+      return 'done';
+    }
+  }
+}
+
+async function takeFound(
+  scope: BrandScope,
+  { gatewayReference, createdAtMs }: Watched,
+  transaction: Transaction,
+  { rarelyMs, requestId, signal }: { rarelyMs: number; requestId: string; signal: AbortSignal },
+): Promise<void> {
+  const { redis, queue, clock, limits } = scope;
+  const [judged] = await judgeTwice(scope, [transaction], signal);
+  if (judged === undefined) throw new TypeError('One transaction has one judgement.');
+  switch (judged.judgement) {
+    case 'pending':
+    case 'other': {
+      const dueMs = clock.now() + rarelyMs;
+      const isPending = judged.judgement === 'pending';
+      await watch(redis, queue, [{ gatewayReference, createdAtMs, dueMs, over: 'keep', isPending }]);
+      return postponeWatched(redis, queue, gatewayReference, dueMs);
+    }
+    case 'early':
+      return postponeWatched(redis, queue, gatewayReference, judged.terminalSinceMs + limits.graceMs);
+    case 'missing':
+    case 'differs': {
+      const settled = await putInTruth(scope, transaction, judged, { source: 'status', requestId });
+      if (settled === 'unstored' || settled === 'overtaken') return putOff(scope, gatewayReference, askAgainMs(limits));
+      return unwatch(redis, queue, [gatewayReference]);
+    }
+    case 'known':
+      return unwatch(redis, queue, [gatewayReference]);
+    case 'tooOld':
+      if (await isGivenUp(scope, transaction.createdAtMs ?? createdAtMs))
+        return unwatch(redis, queue, [gatewayReference]);
+      return putOff(scope, gatewayReference, rarelyMs);
+  }
+}
+
+/** Cannot be taken back: so Redis's clock has to agree that it is too old. */
+async function isGivenUp({ redis, clock, limits }: BrandScope, createdAtMs: number): Promise<boolean> {
+  if (!isTooOld(createdAtMs, clock.now(), limits)) return false;
+  const [seconds] = await redis.time();
+  return isTooOld(createdAtMs, Number(seconds) * 1_000, limits);
+}
+
+function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
+  return postponeWatched(redis, queue, reference, clock.now() + waitMs);
+}

@@ -1,0 +1,71 @@
+// Judges a page of the gateway's transactions against what is known here: one pipelined read for all of them.
+import { digestOf, isTerminal, terminalKind } from '../../callback/identity.ts';
+import type { Claim } from '../../store/accept/claims.ts';
+import { recordedWithinMs } from '../../store/callbacks/delivery-records.ts';
+import { findClaims } from '../../store/callbacks/find-claims.ts';
+import { firstSeen } from '../../store/reconciliation/first-seen.ts';
+import { findRemoved } from '../../store/callbacks/removed-jobs.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { judge, type Judgement } from './classify.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+
+const seenKeptMs = 86_400_000;
+
+export interface Judged {
+  readonly transaction: Transaction;
+  readonly claim: Claim | undefined;
+  /** The claim's job was taken out of the queue before it was delivered. */
+  readonly isRemoved: boolean;
+  readonly terminalSinceMs: number;
+  readonly judgement: Judgement;
+}
+
+export async function judgePage(scope: BrandScope, page: readonly Transaction[]): Promise<Judged[]> {
+  const { redis, queue, brand, clock, limits } = scope;
+  const sought = page.map(({ callback: { gatewayReference } }) => ({ gatewayReference, kind: terminalKind }));
+  const claims = await findClaims(redis, queue, sought);
+  const digests = sought.map((identity) => digestOf({ brand, ...identity }));
+  const removed = await findRemoved(
+    redis,
+    queue,
+    claims.filter((claim) => claim !== undefined),
+  );
+  const nowMs = clock.now();
+  const undated = page
+    .map((transaction, index) => ({ transaction, digest: digests[index] ?? '', claim: claims[index] }))
+    .filter(
+      ({ transaction: { callback, completedAtMs }, claim }) =>
+        claim === undefined && (completedAtMs ?? Infinity) > nowMs && isTerminal(callback.status),
+    )
+    .map(({ digest }) => digest);
+  const keptMs = Math.max(seenKeptMs, 2 * limits.graceMs);
+  const seen = await firstSeen(redis, queue, undated, { nowMs, keptMs });
+  const seenAt = new Map(undated.map((digest, index) => [digest, seen[index] ?? nowMs]));
+  return page.map((transaction, index) => {
+    const claim = claims[index];
+    const isRemoved = claim !== undefined && removed.has(claim.jobId);
+    const terminalSinceMs = seenAt.get(digests[index] ?? '') ?? Math.min(transaction.completedAtMs ?? nowMs, nowMs);
+    return {
+      transaction,
+      claim,
+      isRemoved,
+      terminalSinceMs,
+      judgement: judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, limits }),
+    };
+  });
+}
+
+/**
+ * As `judgePage`, for whoever acts on it. A job that is gone may be in the hands of a worker, whose lease or record takes a
+ * moment to show. So what seems removed is looked at again before anything is said or done about it.
+ */
+export async function judgeTwice(
+  scope: BrandScope,
+  page: readonly Transaction[],
+  signal: AbortSignal,
+): Promise<Judged[]> {
+  const judged = await judgePage(scope, page);
+  if (!judged.some(({ judgement, isRemoved }) => judgement === 'missing' && isRemoved)) return judged;
+  await scope.clock.sleep(recordedWithinMs, signal);
+  return judgePage(scope, page);
+}

@@ -1,0 +1,104 @@
+// One transaction that a list calls missing or different: the status call decides, and its reply is what is delivered.
+//
+// A list is believed only where no status reply could be had, and an hour after the completion: until then the status
+// call is tried again, since a wrong success sends goods that nobody paid for. A correction is never made on its word.
+import { isTerminal } from '../../callback/identity.ts';
+import { agrees } from '../../store/accept/claims.ts';
+import { createAtMost } from '../../async/semaphore.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { describeFailure, type StatusAnswer } from '../gateway/gateway-client.ts';
+import type { Judged } from './classify-page.ts';
+import { putIn } from '../inject.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+
+export type Settled =
+  | 'injected'
+  | 'corrected'
+  /** Here already, saying the same; or it came meanwhile. */
+  | 'known'
+  /** It has not ended, whatever the list says. */
+  | 'unfinished'
+  /** The status call knows no such transaction, whatever the list says. */
+  | 'denied'
+  /** No status reply could be had. */
+  | 'unanswered'
+  /** A correction of what no longer stands here: to be judged anew. */
+  | 'overtaken'
+  /** Nothing could be stored now. */
+  | 'unstored';
+
+export type AskStatus = (gatewayReference: string) => Promise<StatusAnswer>;
+
+export interface SettleOptions {
+  readonly ask: AskStatus;
+  readonly requestId: string;
+}
+
+/** Once it has been missing for this long, what the list says is delivered although no status reply could be had. */
+const listedWillDoAfterMs = 3_600_000;
+
+export async function settle(scope: BrandScope, judged: Judged, { ask, requestId }: SettleOptions): Promise<Settled> {
+  const { transaction: listed, judgement, terminalSinceMs } = judged;
+  const { log, brand, clock } = scope;
+  const { gatewayReference, status } = listed.callback;
+  const answer = await ask(gatewayReference);
+  const told = { brand, gatewayReference, requestId, listed: status };
+  switch (answer.kind) {
+    case 'found': {
+      const settled = await putInTruth(scope, answer.transaction, judged, { source: 'records', requestId });
+      const asked = answer.transaction.callback.status;
+      if (settled === 'unfinished') log.warn({ event: 'reconcile.list_contradicted', ...told, asked });
+      return settled;
+    }
+    case 'not-found':
+      log.warn({ event: 'reconcile.list_contradicted', ...told, asked: null });
+      return 'denied';
+    default: {
+      const willDo = judgement !== 'differs' && terminalSinceMs < clock.now() - listedWillDoAfterMs;
+      const reason = describeFailure(answer);
+      log.warn({ event: 'reconcile.status_unanswered', ...told, reason, listBelieved: willDo });
+      return willDo ? putInTruth(scope, listed, judged, { source: 'records', requestId }) : 'unanswered';
+    }
+  }
+}
+
+/** Puts in what the gateway says, as a correction where something else stands here. */
+export async function putInTruth(
+  scope: BrandScope,
+  { callback }: Transaction,
+  { claim, isRemoved }: Pick<Judged, 'claim' | 'isRemoved'>,
+  { source, requestId }: { source: 'records' | 'status'; requestId: string },
+): Promise<Settled> {
+  if (!isTerminal(callback.status)) return 'unfinished';
+  const isSaidHere = claim !== undefined && agrees(claim, callback.status, callback.finalAmount);
+  if (isSaidHere && !isRemoved) return 'known';
+  const isCorrection = claim !== undefined && !isSaidHere;
+  const found = isCorrection ? ({ source: 'correction', replaces: claim } as const) : { source, removed: claim };
+  const result = await putIn(scope, { callback, requestId, ...found });
+  switch (result) {
+    case 'stored':
+      return isCorrection ? 'corrected' : 'injected';
+    case 'unavailable':
+      return 'unstored';
+    case 'known':
+    case 'overtaken':
+      return result;
+  }
+}
+
+/** So many calls in a row without an answer, and no further one is made for this window: each would cost its time. */
+const silentMax = 8;
+const atOnceMax = 16;
+
+/** Asks for the status of what a sweep of one window calls for. */
+export function createSweepAsk({ gateway }: BrandScope, signal: AbortSignal): AskStatus {
+  const atMost = createAtMost(atOnceMax);
+  let silent = 0;
+  return (gatewayReference) =>
+    atMost(async () => {
+      if (silent >= silentMax) return { kind: 'unavailable', reason: 'status-calls-out' };
+      const answer = await gateway.status(gatewayReference, 'sweeps', signal);
+      silent = answer.kind === 'unavailable' ? silent + 1 : 0;
+      return answer;
+    });
+}

@@ -1,0 +1,271 @@
+// The sweeps of one brand, one after another: does what schedule.ts says is next, and keeps what was done in Redis.
+//
+// A window that fails is set aside (behind.ts) and tried again apart from the others; it holds up neither the next window
+// nor the checkpoint. The checkpoint moves over a window only in the same write that says what became of it.
+import {
+  storeSweepReport,
+  type SweepCounts,
+  type SweepReport,
+} from '../../store/reconciliation/reconciliation-report.ts';
+import { readSweepState, writeSweepState, type SweepState } from '../../store/reconciliation/sweep-state.ts';
+import { behindAfter, type Swept } from './behind.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { oldestInjectedMs } from './classify.ts';
+import { checkpointAfter, narrowWindows, nextStep, type ScheduleSettings, type Step } from './schedule.ts';
+import { soundState } from './sound-state.ts';
+import { addCounts, noCounts } from './sweep-counts.ts';
+import { isoWindow, sweepWindow, type SweepMode } from './sweep-window.ts';
+import type { Window } from './window-pages.ts';
+
+export interface ReconcilerSettings extends ScheduleSettings {
+  readonly pageSize: number;
+}
+
+/** A sweep over several windows, of which a longer one is interrupted by the recent ones. */
+interface Sweep {
+  readonly kind: 'recent' | 'full';
+  readonly window: Window;
+  readonly startedAtMs: number;
+  readonly counts: SweepCounts;
+  readonly mode: SweepMode;
+  /** Of the first window that failed. */
+  failure: string | undefined;
+  failed: number;
+}
+
+/** So many failures in a row, and the gateway is taken for out: no further window is tried for a while. */
+const failuresInARowMax = 3;
+
+export class LockLostError extends Error {
+  readonly code = 'RECONCILER_LOCK_LOST';
+
+  constructor() {
+    super('another process reconciles this brand');
+  }
+}
+
+/** Ends by rejection only: where the signal aborts, the lock is lost, or Redis cannot be read or written. */
+export async function sweepForEver(
+  scope: BrandScope,
+  settings: ReconcilerSettings,
+  token: string,
+  signal: AbortSignal,
+): Promise<never> {
+  const { redis, queue, clock, limits, log, brand } = scope;
+  const { everyMs } = settings;
+  let state = await readSweepState(redis, queue);
+  let recentDueMs = 0;
+  let planDueMs = 0;
+  let behindFirst = false;
+  let failuresInARow = 0;
+  let full: Sweep | undefined;
+
+  for (;;) {
+    signal.throwIfAborted();
+    const nowMs = clock.now();
+    const oldestMs = oldestInjectedMs(nowMs, limits.rememberedMs);
+    state = heed(nowMs, oldestMs);
+    const step = nextStep({ state, recentDueMs, planDueMs, behindFirst, oldestMs, nowMs, settings });
+    switch (step.kind) {
+      case 'first':
+        if (!(await sweepFirst(step.window))) await clock.sleep(everyMs, signal);
+        break;
+      case 'recent':
+        await sweepRecent(step.window);
+        // Slow ones take half of the time at most: the rest is the catch-up's.
+        recentDueMs = Math.max(nowMs + everyMs, 2 * clock.now() - nowMs);
+        break;
+      case 'plan':
+        tellGap(step.plan.fromMs);
+        await save({ ...state, plannedAtMs: nowMs, plan: step.plan });
+        break;
+      case 'window':
+        behindFirst = true;
+        await sweepPlanned(step);
+        break;
+      case 'behind':
+        behindFirst = false;
+        await sweepBehind(step.window);
+        break;
+      case 'wait':
+        // Never longer than from one sweep to the next, whatever the clock says by then.
+        await clock.sleep(Math.min(Math.max(step.untilMs - nowMs, 1), everyMs), signal);
+        break;
+    }
+  }
+
+  /** What this loop and Redis remember, as far as the clock of now allows. */
+  function heed(nowMs: number, oldestMs: number): SweepState {
+    recentDueMs = Math.min(recentDueMs, nowMs + everyMs);
+    planDueMs = Math.min(planDueMs, nowMs + everyMs);
+    const sound = soundState(state, nowMs, oldestMs);
+    if (state.checkpointMs !== undefined && state.checkpointMs - (sound.checkpointMs ?? 0) > everyMs)
+      log.warn({ event: 'reconcile.clock_was_ahead', brand, checkpoint: isoOf(state.checkpointMs) });
+    const givenUp = (state.behind?.length ?? 0) - (sound.behind?.length ?? 0);
+    if (givenUp > 0) log.warn({ event: 'reconcile.windows_given_up', brand, windows: givenUp });
+    return sound;
+  }
+
+  /** Whoever starts this for the first time learns what is about to reach the merchant before it does. */
+  async function sweepFirst(window: Window): Promise<boolean> {
+    const sweep = begin('full', window, false);
+    let swept = 0;
+    for (const narrow of narrowWindows(window, settings.windowMs)) {
+      if ((await sweepInto(sweep, narrow)).isSwept) swept += 1;
+      if (swept === 0 && sweep.failed >= failuresInARowMax) break;
+    }
+    if (swept === 0) {
+      await report(sweep);
+      return false;
+    }
+    const { seen, missing, tooOld } = sweep.counts;
+    log[missing > 0 || sweep.failed > 0 ? 'warn' : 'info']({
+      event: 'reconcile.first_sweep',
+      brand,
+      ...isoWindow(window),
+      seen,
+      aboutToDeliver: missing,
+      tooOld,
+      failedWindows: sweep.failed,
+    });
+    const { fromMs, toMs } = window;
+    const plan = { fromMs, toMs, atMs: fromMs };
+    await save({ ...state, beganMs: fromMs, checkpointMs: fromMs, plannedAtMs: toMs, plan });
+    return true;
+  }
+
+  async function sweepRecent(window: Window): Promise<void> {
+    const sweep = begin('recent', window, true);
+    let { behind = [] } = state;
+    for (const narrow of narrowWindows(window, settings.windowMs)) {
+      const swept = await sweepInto(sweep, narrow);
+      if (swept.isSwept && !swept.isOpen) behind = behindAfter(behind, narrow, swept, { nowMs: clock.now(), everyMs });
+    }
+    const isWhole = sweep.failed === 0;
+    await save(
+      endedWell(sweep, {
+        ...state,
+        behind,
+        checkpointMs: isWhole ? checkpointAfter(state.checkpointMs, window) : state.checkpointMs,
+      }),
+    );
+    await report(sweep);
+  }
+
+  async function sweepPlanned({ plan, window }: Extract<Step, { kind: 'window' }>): Promise<void> {
+    full ??= begin('full', { fromMs: plan.fromMs, toMs: plan.toMs }, true);
+    const isEmpty = window.toMs <= window.fromMs;
+    const swept = isEmpty ? { isSwept: true, isOpen: false } : await sweepInto(full, window);
+    const isLast = window.toMs >= plan.toMs;
+    const next = {
+      ...after(window, swept),
+      // From the plan's place: where the window begins later, what lies between has become too old to be injected.
+      checkpointMs: checkpointAfter(state.checkpointMs, { fromMs: plan.atMs, toMs: window.toMs }),
+      plan: isLast ? undefined : { ...plan, atMs: window.toMs },
+    };
+    await save(isLast ? endedWell(full, next) : next);
+    if (!isLast) return;
+    await report(full);
+    full = undefined;
+  }
+
+  async function sweepBehind(window: Window): Promise<void> {
+    const sweep = begin('full', window, true);
+    const swept = await sweepInto(sweep, window);
+    await save(after(window, swept));
+    log[swept.isSwept ? 'info' : 'warn']({
+      event: 'reconcile.window_again',
+      brand,
+      requestId: sweep.mode.requestId,
+      ...isoWindow(window),
+      ...sweep.counts,
+      failure: sweep.failure,
+    });
+  }
+
+  /** Notes what became of a window, and waits where the gateway seems to be out. */
+  function after(window: Window, swept: Swept): SweepState {
+    const nowMs = clock.now();
+    failuresInARow = swept.isSwept ? 0 : failuresInARow + 1;
+    if (failuresInARow >= failuresInARowMax) {
+      planDueMs = nowMs + everyMs;
+      failuresInARow = 0;
+    }
+    return { ...state, behind: behindAfter(state.behind ?? [], window, swept, { nowMs, everyMs }) };
+  }
+
+  function endedWell(sweep: Sweep, next: SweepState): SweepState {
+    if (sweep.failed > 0) return next;
+    const nowMs = clock.now();
+    const isAll = !(next.behind ?? []).some(({ isSwept }) => !isSwept);
+    if (sweep.kind === 'full' && !isAll) return next;
+    const kind = sweep.kind === 'full' ? { fullMs: nowMs } : { recentMs: nowMs };
+    return { ...next, endedWell: { ...next.endedWell, ...kind, ...(isAll && { allMs: nowMs }) } };
+  }
+
+  async function sweepInto(sweep: Sweep, window: Window): Promise<Swept> {
+    const { counts, failure } = await sweepOne(window, sweep.mode);
+    addCounts(sweep.counts, counts);
+    if (failure !== undefined) sweep.failed += 1;
+    sweep.failure ??= failure;
+    return { isSwept: failure === undefined, isOpen: counts.unreadable + counts.unconfirmed > 0 };
+  }
+
+  /** Whatever goes wrong in a window is that window's. */
+  async function sweepOne(window: Window, mode: SweepMode): Promise<{ counts: SweepCounts; failure?: string }> {
+    try {
+      const swept = await sweepWindow(scope, window, mode, signal);
+      return { counts: swept.counts, ...(swept.kind === 'failed' && { failure: swept.reason }) };
+    } catch (error) {
+      signal.throwIfAborted();
+      log.error({
+        event: 'reconcile.window_broke',
+        brand,
+        requestId: mode.requestId,
+        ...isoWindow(window),
+        err: error,
+      });
+      return { counts: noCounts(), failure: 'unexpected-error' };
+    }
+  }
+
+  function begin(kind: Sweep['kind'], window: Window, putIn: boolean): Sweep {
+    const startedAtMs = clock.now();
+    const requestId = `sweep-${startedAtMs.toString(36)}`;
+    const mode = { putIn, force: false, pageSize: settings.pageSize, requestId };
+    return { kind, window, startedAtMs, counts: noCounts(), mode, failure: undefined, failed: 0 };
+  }
+
+  async function save(next: SweepState): Promise<void> {
+    if (!(await writeSweepState(redis, queue, token, next))) throw new LockLostError();
+    state = next;
+  }
+
+  /** What lies between the checkpoint and the plan is too old to be injected; somebody should know. */
+  function tellGap(fromMs: number): void {
+    const { checkpointMs = 0 } = state;
+    if (checkpointMs >= fromMs) return;
+    const gap = isoWindow({ fromMs: checkpointMs, toMs: fromMs });
+    log.warn({ event: 'reconcile.away_too_long', brand, ...gap, hint: 'reconcile --force' });
+    state = { ...state, checkpointMs: fromMs };
+  }
+
+  async function report({ kind, window, startedAtMs, counts, mode, failure, failed }: Sweep): Promise<void> {
+    const fields: SweepReport = {
+      kind,
+      ...isoWindow(window),
+      startedAt: isoOf(startedAtMs),
+      ms: Math.max(clock.now() - startedAtMs, 0),
+      ...counts,
+      errors: counts.errors + failed,
+      ...(failure !== undefined && { failure }),
+    };
+    const level = failure === undefined ? 'info' : 'warn';
+    log[level]({ event: 'reconcile.swept', brand, requestId: mode.requestId, ...fields });
+    await storeSweepReport(redis, queue, fields);
+  }
+}
+
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,182 @@
+// One window of a sweep: the transactions created in it, page by page, compared with what is known here.
+//
+// Holds one page in memory, whatever the window holds. Reads a page's claims in one go, asks the gateway for nothing
+// but what is missing or differs, and puts that in. A record that makes trouble costs itself: it is counted, and looked
+// at again later. Ends with `failed` where the gateway or the storage is out: then the window has to be swept again,
+// which is safe, since intake delivers nothing twice.
+import { isTerminal } from '../../callback/identity.ts';
+import type { SweepCounts } from '../../store/reconciliation/reconciliation-report.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { inParallel } from '../../async/in-parallel.ts';
+import { judgeTwice, type Judged } from './classify-page.ts';
+import type { RecordsPage } from '../gateway/records-page.ts';
+import { createSweepAsk, settle, type AskStatus, type Settled } from './settle.ts';
+import { addCounts, noCounts, withEarlier } from './sweep-counts.ts';
+import { askAgainMs, watchUnfinished, watchUnreadable, type Outcome } from './watch-unfinished.ts';
+import { windowPages, type Window } from './window-pages.ts';
+
+export interface SweepMode {
+  /** False: only count. */
+  readonly putIn: boolean;
+  /** Also what is older than RECONCILE_SINCE and DEDUP_TTL allow; only by hand. */
+  readonly force: boolean;
+  readonly pageSize: number;
+  /** Stands in the log lines and jobs of this sweep. */
+  readonly requestId: string;
+}
+
+export type SweptWindow =
+  | { readonly kind: 'swept'; readonly counts: SweepCounts }
+  | { readonly kind: 'failed'; readonly counts: SweepCounts; readonly reason: string };
+
+/** Enough to fill the batches of intake; status calls keep their own pace. */
+const atOnceMax = 64;
+const linesMax = 20;
+
+interface PageWork {
+  readonly window: Window;
+  readonly mode: SweepMode;
+  readonly ask: AskStatus;
+  /** Lines of the log that may still name a record that cannot be read; all are counted. */
+  readonly lines: { left: number };
+  readonly signal: AbortSignal;
+}
+
+export async function sweepWindow(
+  scope: BrandScope,
+  window: Window,
+  mode: SweepMode,
+  signal: AbortSignal,
+): Promise<SweptWindow> {
+  const work = { window, mode, signal, ask: createSweepAsk(scope, signal), lines: { left: linesMax } };
+  const taken = noCounts(); // of the parts that were read to their ends
+  const earlier = noCounts(); // of what comes again
+  let counts = noCounts();
+  const ended = () => {
+    addCounts(taken, counts);
+    counts = noCounts();
+  };
+  for await (const step of windowPages(scope.gateway, window, mode.pageSize, signal)) {
+    switch (step.kind) {
+      case 'anew':
+        addCounts(earlier, counts);
+        counts = noCounts();
+        break;
+      case 'unreadable':
+        tellUnreadable(scope, work, { ...isoWindow(step.window), reason: 'page' });
+        counts.unreadable += 1;
+        counts.errors += 1;
+        ended();
+        break;
+      case 'part':
+        ended();
+        break;
+      case 'failed':
+        ended();
+        return { kind: 'failed', counts: withEarlier(taken, earlier), reason: step.reason };
+      case 'page': {
+        const isStored = await takePage(scope, step.page, counts, work);
+        if (isStored) break;
+        ended();
+        return { kind: 'failed', counts: withEarlier(taken, earlier), reason: 'storage-unavailable' };
+      }
+    }
+  }
+  return { kind: 'swept', counts: withEarlier(taken, earlier) };
+}
+
+/** False where something could not be stored. */
+async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCounts, work: PageWork): Promise<boolean> {
+  const { mode, window } = work;
+  for (const { gatewayReference, reason } of page.unreadable) tellUnreadable(scope, work, { gatewayReference, reason });
+  counts.unreadable += page.unreadable.length;
+  counts.errors += page.unreadable.length;
+  const judged = await judgeTwice(scope, page.transactions, work.signal);
+  counts.seen += judged.length;
+  for (const { judgement } of judged) {
+    if (judgement === 'tooOld' && mode.force) counts.missing += 1;
+    else if (judgement !== 'differs') counts[judgement] += 1; // counted as a correction once it is verified
+  }
+  if (!mode.putIn) return true;
+  const outcomes = await settleAll(scope, judged, work);
+  for (const { settled } of outcomes) countSettled(counts, settled);
+  await watchUnfinished(scope, outcomes, window.fromMs);
+  await watchUnreadable(scope, page.unreadable, window.fromMs);
+  return outcomes.every(({ settled }) => settled !== 'unstored');
+}
+
+async function settleAll(scope: BrandScope, page: readonly Judged[], work: PageWork): Promise<Outcome[]> {
+  const { mode, ask, signal } = work;
+  const called = page.filter((judged) => callsForAction(judged, mode));
+  const settledOf = new Map<Judged, Settled>();
+  await inParallel(called, atOnceMax, async (judged) => {
+    signal.throwIfAborted();
+    const { gatewayReference } = judged.transaction.callback;
+    // It is watched, then, and asked for again in its turn.
+    if (scope.gateway.answeredWithin(gatewayReference, askAgainMs(scope.limits))) return;
+    try {
+      settledOf.set(judged, await settle(scope, judged, { ask, requestId: mode.requestId }));
+    } catch (error) {
+      signal.throwIfAborted();
+      const { brand, log } = scope;
+      log.error({ event: 'reconcile.record_failed', brand, gatewayReference, requestId: mode.requestId, err: error });
+      settledOf.set(judged, 'unanswered');
+    }
+  });
+  return page.map((judged) => ({ judged, settled: settledOf.get(judged) }));
+}
+
+function callsForAction({ judgement, claim, transaction }: Judged, { force }: SweepMode): boolean {
+  switch (judgement) {
+    case 'missing':
+      return true;
+    case 'differs':
+      return claim !== undefined;
+    case 'tooOld':
+      return force && isTerminal(transaction.callback.status);
+    case 'known':
+    case 'pending':
+    case 'other':
+    case 'early':
+      return false;
+  }
+}
+
+function countSettled(counts: SweepCounts, settled: Settled | undefined): void {
+  switch (settled) {
+    case 'injected':
+      counts.injected += 1;
+      break;
+    case 'corrected':
+      counts.corrections += 1;
+      break;
+    case 'unanswered':
+      counts.errors += 1;
+      counts.unconfirmed += 1;
+      break;
+    case 'unfinished':
+    case 'denied':
+      counts.unconfirmed += 1;
+      break;
+    case 'known':
+    case 'overtaken':
+    case 'unstored':
+    case undefined:
+      break;
+  }
+}
+
+/** Said and counted at every sweep that meets it, so that an alert on the count lasts for as long as the trouble. */
+function tellUnreadable(
+  { log, brand, metrics }: BrandScope,
+  { mode, lines }: PageWork,
+  what: Record<string, unknown>,
+): void {
+  lines.left -= 1;
+  if (lines.left >= 0) log.warn({ event: 'reconcile.record_unreadable', brand, requestId: mode.requestId, ...what });
+  if (mode.putIn) metrics?.reconciliationUnreadable.inc();
+}
+
+export function isoWindow({ fromMs, toMs }: Window): { from: string; to: string } {
+  return { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
+}

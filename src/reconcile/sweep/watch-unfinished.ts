@@ -1,0 +1,132 @@
+// Whatever a sweep saw unfinished is watched from then on (look-up by look-up, watch-look-ups.ts), until it ends or is too
+// old: sweeps find a transaction by its creation, and it may end long after the last sweep that looks there.
+import { unwatch, watch, type ToWatch } from '../../store/reconciliation/watched.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { isTooOld, type JudgeLimits } from './classify.ts';
+import type { Judged } from './classify-page.ts';
+import type { UnreadableRecord } from '../gateway/records-page.ts';
+import type { Settled } from './settle.ts';
+import { terminalClaims } from './terminal-claims.ts';
+
+/** The gateway's manners: one transaction at most every two minutes. */
+const politeMs = 120_000;
+const leastMs = 1_000;
+const unansweredMs = 5_000;
+/** Before this age sweeps look often enough. */
+const watchAfterMaxMs = 1_800_000;
+/** Nothing that is watched is left alone for longer. */
+export const watchIntervalMaxMs = 21_600_000;
+
+/** When one that did not answer as hoped may be asked for again; sooner where RECONCILE_GRACE is shorter. */
+export function askAgainMs({ graceMs }: JudgeLimits): number {
+  return Math.min(Math.max(graceMs, leastMs), politeMs);
+}
+
+/** The older it is, the rarer: about forty look-ups in its first day. */
+export function watchIntervalMs(ageMs: number, leastMs = politeMs): number {
+  return Math.min(Math.max(leastMs, ageMs / 10), watchIntervalMaxMs);
+}
+
+/** Half a lookback at most: at its edge a sweep has seen each one at an age at which it is watched. */
+export function watchAfterMs({ lookbackMs }: JudgeLimits): number {
+  return Math.min(watchAfterMaxMs, lookbackMs / 2);
+}
+
+export interface Outcome {
+  readonly judged: Judged;
+  /** Undefined where nothing was asked. */
+  readonly settled: Settled | undefined;
+}
+
+/** After a page was taken. `listedFromMs`: none of it was created before. */
+export async function watchUnfinished(scope: BrandScope, outcomes: readonly Outcome[], listedFromMs: number) {
+  const decided = outcomes.map(({ judged, settled }) => decide(scope, judged, settled, listedFromMs));
+  const ended = outcomes.filter((_, index) => decided[index] === 'ended');
+  await unwatch(
+    scope.redis,
+    scope.queue,
+    ended.map(({ judged }) => judged.transaction.callback.gatewayReference),
+  );
+  await takeUp(
+    scope,
+    decided.filter((one) => typeof one !== 'string'),
+  );
+}
+
+function decide(
+  { clock, limits }: BrandScope,
+  { transaction, judgement, terminalSinceMs }: Judged,
+  settled: Settled | undefined,
+  listedFromMs: number,
+): ToWatch | 'ended' | 'left' {
+  const nowMs = clock.now();
+  const { gatewayReference } = transaction.callback;
+  const createdAtMs = transaction.createdAtMs ?? listedFromMs;
+  if (isTooOld(createdAtMs, nowMs, limits)) return 'ended';
+  const watched = { gatewayReference, createdAtMs, isPending: judgement === 'pending' };
+  const isYoung = createdAtMs > nowMs - watchAfterMs(limits);
+  switch (judgement) {
+    case 'known':
+    case 'tooOld':
+      return 'ended';
+    case 'pending':
+    case 'other':
+      return isYoung ? 'left' : { ...watched, dueMs: nowMs, over: 'keep' };
+    case 'early':
+      return isYoung ? 'left' : { ...watched, dueMs: terminalSinceMs + limits.graceMs, over: 'no-later' };
+    case 'missing':
+    case 'differs':
+      if (settled === undefined) return 'left';
+      if (!isOpen(settled)) return 'ended';
+      return { ...watched, dueMs: nowMs + waitAfter(settled, limits), over: 'no-sooner' };
+  }
+}
+
+/** What had no answer was not asked too often. */
+function waitAfter(settled: Settled, limits: JudgeLimits): number {
+  return settled === 'unanswered' ? Math.min(unansweredMs, askAgainMs(limits)) : askAgainMs(limits);
+}
+
+function isOpen(settled: Settled): boolean {
+  switch (settled) {
+    case 'unfinished':
+    case 'denied':
+    case 'unanswered':
+    case 'overtaken':
+    case 'unstored':
+      return true;
+    case 'injected':
+    case 'corrected':
+    case 'known':
+      return false;
+  }
+}
+
+/** A record that cannot be read, but whose reference can, is asked for by that, unless its callback came. */
+export async function watchUnreadable(
+  scope: BrandScope,
+  records: readonly UnreadableRecord[],
+  listedFromMs: number,
+): Promise<void> {
+  const { clock, limits } = scope;
+  const nowMs = clock.now();
+  const found = records.flatMap(({ gatewayReference, createdAtMs = listedFromMs }) =>
+    gatewayReference === undefined || isTooOld(createdAtMs, nowMs, limits) ? [] : [{ gatewayReference, createdAtMs }],
+  );
+  const claims = await terminalClaims(
+    scope,
+    found.map(({ gatewayReference }) => gatewayReference),
+  );
+  const dueMs = nowMs + askAgainMs(limits);
+  await takeUp(
+    scope,
+    found
+      .filter((_, index) => claims[index] === undefined)
+      .map((one) => ({ ...one, dueMs, over: 'keep', isPending: false })),
+  );
+}
+
+async function takeUp({ redis, queue, log, brand }: BrandScope, toWatch: readonly ToWatch[]): Promise<void> {
+  const left = await watch(redis, queue, toWatch);
+  if (left > 0) log.warn({ event: 'reconcile.watch_full', brand, left });
+}

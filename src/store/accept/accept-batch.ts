@@ -1,0 +1,209 @@
+// Calls accept.lua with a batch of callbacks of one brand. See that file for what it promises.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { digestOf, isTerminal, kindOf, referenceDigest } from '../../callback/identity.ts';
+import type { Callback } from '../../callback/parse-callback.ts';
+import { hopsMax, namesOf, noLineage, parseLineage, type Lineage } from '../../redis/brand-lineage.ts';
+import { brandQueue, keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { claimAmount, claimStatus, replacedText } from './claims.ts';
+import { createConfirmedCall, type Confirmation } from '../../redis/confirmed-call.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { jobName, jobOptions, toBrand, type Replaced, type Source } from '../../callback/job.ts';
+import { quarantineTtlSlackMs } from '../quarantine/quarantine-store.ts';
+
+export interface AcceptItem {
+  readonly callback: Callback;
+  readonly source: Source;
+  readonly receivedAtMs: number;
+  readonly nonce: string;
+  /** The nonce of the job that was removed before it was delivered, and whose place this one takes. */
+  readonly insteadOf?: string | undefined;
+  /** The job's JSON text. */
+  readonly data: string;
+  /** Of corrections: what each was judged by. Those of former versions do not say. */
+  readonly replaces?: Replaced | undefined;
+}
+
+export const acceptOutcomes = [
+  'queued',
+  'duplicate',
+  'conflict',
+  /** A correction of what no longer stands: nothing came of it. */
+  'overtaken',
+] as const;
+export type AcceptOutcome = (typeof acceptOutcomes)[number];
+
+export interface AcceptTimes {
+  readonly DEDUP_TTL: number;
+  readonly RETAIN_COMPLETED: number;
+  readonly RETAIN_FAILED: number;
+  readonly QUARANTINE_RETAIN: number;
+}
+
+/** As many as keep one call short; Redis serves nobody else meanwhile. */
+export const batchSizeMax = 16;
+/** To look for one costs a fraction of taking it in. */
+export const lookSizeMax = 256;
+
+export const acceptKeyCount = 18;
+
+const outcomeSchema = z.enum(acceptOutcomes);
+/** `gone`: it would have to be handed in again. */
+const lookedSchema = z.enum([...acceptOutcomes, 'gone']);
+const lineageSchema = z
+  .tuple([z.literal('lineage'), z.string(), z.enum(['0', '1'])])
+  .transform(([, text, held]) => ({ text, isHeld: held === '1' }));
+const command = 'payaloAccept';
+const options = JSON.stringify(jobOptions);
+/** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. `look`: so it does, and takes nothing. */
+type AcceptMode = 'plain' | 'marked' | 'look';
+
+/** Exported for the benchmark, which has redis-benchmark call it. */
+export const acceptScript = ['./judge-claimed.lua', './accept.lua']
+  .map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'))
+  .join('');
+
+export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
+
+/** `brand move` copies what is known of the brand: until that is complete a duplicate could not be told. */
+export class BrandHeldError extends Error {
+  readonly code = 'BRAND_IS_MOVED';
+}
+
+/**
+ * Teaches a connection the script; call once per connection. Answers one outcome per item, in order, and whether enough
+ * replicas confirmed. Throws where Redis refused, timed out or is away: then nothing is known.
+ */
+export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
+  const mode = wait.replicas === 0 ? 'plain' : 'marked';
+  return createCall({ redis, queue, times, wait, mode, outcome: outcomeSchema });
+}
+
+/**
+ * Asks which of those that were handed in before are not there, and whether enough replicas have the others. Throws as
+ * acceptBatch does.
+ */
+export function createLook(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
+  const call = createCall({ redis, queue, times, wait, mode: 'look', outcome: lookedSchema });
+
+  return async function look(items: readonly AcceptItem[]) {
+    const { outcomes, confirmed } = await call(items.map((item) => ({ ...item, data: '' })));
+    return { gone: items.filter((_, index) => outcomes[index] === 'gone'), confirmed };
+  };
+}
+
+interface CallOptions<Outcome> {
+  readonly redis: RedisConnection;
+  readonly queue: BrandQueue;
+  readonly times: AcceptTimes;
+  readonly wait: Confirmation;
+  readonly mode: AcceptMode;
+  readonly outcome: z.ZodType<Outcome>;
+}
+
+interface Batch<Outcome> {
+  readonly outcomes: readonly Outcome[];
+  readonly confirmed: boolean;
+}
+
+type Call<Outcome> = (items: readonly AcceptItem[], hops?: number) => Promise<Batch<Outcome>>;
+
+/** Calls the script under the names that the brand has and had, or under the one that took it over. */
+function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
+  const { redis, queue, times, wait, mode } = options;
+  redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
+  const argumentsOf = acceptArguments(queue, times, mode);
+  const callConfirmed = createConfirmedCall(redis, { lua: acceptScript, numberOfKeys: acceptKeyCount }, wait);
+  const replySchema = z.union([z.array(options.outcome), lineageSchema]);
+  const elsewhere = new Map<string, Call<Outcome>>();
+  let lineage: Lineage = noLineage;
+  let lineageText = '';
+
+  return async function acceptBatch(items: readonly AcceptItem[], hops = 0): Promise<Batch<Outcome>> {
+    for (let tries = 0; tries <= hopsMax; tries += 1) {
+      const { reply, confirmed } = await call(argumentsOf(items, namesOf(queue, lineage), lineageText));
+      if (!('text' in reply)) return { outcomes: reply, confirmed };
+      if (reply.isHeld) throw new BrandHeldError(`${queue.brand} is being moved`);
+      const found = parseLineage(reply.text);
+      if (found.movedTo !== undefined) return handOver(found.movedTo, items, hops); // never kept: it may come back
+      lineage = found;
+      lineageText = reply.text;
+    }
+    throw new Error(`The lineage of ${queue.brand} changes all the time.`);
+  };
+
+  async function call(args: readonly (string | number)[]) {
+    if (wait.replicas === 0) return { reply: replySchema.parse(await run(redis, args)), confirmed: true };
+    const { result, confirmed } = await callConfirmed(args);
+    return { reply: replySchema.parse(result), confirmed };
+  }
+
+  /** To the brand that took this one over. */
+  async function handOver(brand: string, items: readonly AcceptItem[], hops: number): Promise<Batch<Outcome>> {
+    if (hops === hopsMax) throw new Error(`${queue.brand} was moved in a circle.`);
+    const acceptThere = elsewhere.get(brand) ?? createCall({ ...options, queue: brandQueue(brand, queue.naming) });
+    elsewhere.set(brand, acceptThere);
+    return acceptThere(
+      items.map((item) => ({ ...item, data: toBrand(item.data, brand) })),
+      hops + 1,
+    );
+  }
+}
+
+/** What the script is called with, its keys first. */
+export function acceptArguments(queue: BrandQueue, times: AcceptTimes, mode: AcceptMode = 'plain') {
+  const keys = acceptKeys(queue);
+  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
+  const quarantineTtlMs = times.QUARANTINE_RETAIN + quarantineTtlSlackMs;
+  const fixed = [times.DEDUP_TTL, merchantTtlMs, quarantineTtlMs, jobName, options, queue.brand, mode];
+
+  return (items: readonly AcceptItem[], names = [queue.brand], lineageText = ''): (string | number)[] => {
+    const formerNames = names.slice(1);
+    const args: (string | number)[] = [...keys, queue.base, Date.now(), ...fixed];
+    args.push(lineageText, formerNames.length, ...formerNames);
+    for (const item of items) pushItem(args, names, item);
+    return args;
+  };
+}
+
+const scriptCommand = z.custom<(...args: (string | number)[]) => Promise<unknown>>(
+  (value) => typeof value === 'function',
+);
+
+/** ioredis adds a defined command under its name, where the type checker cannot see it. */
+function run(on: RedisConnection, args: readonly (string | number)[]): Promise<unknown> {
+  return scriptCommand.parse(Reflect.get(on, command)).apply(on, [...args]);
+}
+
+function acceptKeys(queue: BrandQueue): string[] {
+  const ofBullMq = ['wait', 'meta', 'id', 'active', 'events', 'marker', 'delayed', 'completed', 'failed'];
+  return [
+    ...ofBullMq.map((key) => `${queue.base}:${key}`),
+    ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+    keysOf.quarantine(queue),
+    keysOf.quarantineBytes(queue),
+    keysOf.unverified(queue),
+    keysOf.mark(queue),
+    keysOf.lineage(queue),
+    keysOf.lineageHold(queue),
+  ];
+}
+
+function pushItem(args: (string | number)[], [brand = '', ...formerNames]: readonly string[], item: AcceptItem): void {
+  const { gatewayReference, merchantReference, status, finalAmount } = item.callback;
+  const kind = kindOf(status);
+  if (kind === undefined) throw new TypeError('A pending callback has no identity and is never enqueued.');
+  args.push(
+    digestOf({ brand, gatewayReference, kind }),
+    item.nonce,
+    `${item.receivedAtMs.toString(36)},${claimStatus(status)},${claimAmount(finalAmount)}`,
+    item.receivedAtMs,
+    merchantReference === null ? '' : referenceDigest(brand, 'merchant', merchantReference),
+    item.data,
+    item.insteadOf === undefined ? item.source : `for:${item.insteadOf}`,
+    ledgerParts.indexOf(ledgerPartOf(status)) + 1,
+    isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
+    item.replaces === undefined ? '' : replacedText(item.replaces),
+  );
+  for (const name of formerNames) args.push(digestOf({ brand: name, gatewayReference, kind }));
+}

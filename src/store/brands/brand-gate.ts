@@ -1,0 +1,131 @@
+// Keeps a process from touching the queues before it is known that every brand in Redis is configured.
+//
+// At start a brand that is not stops the process (ConfigError). Where Redis is out at start the process takes callbacks
+// into its spool, and asks as soon as Redis is there; until the answer is good nothing is enqueued, delivered or swept, and
+// the log says why. It asks on: `brand move` puts the matter right without a restart.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ConfigError } from '../../config/config-error.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { noteBrand } from './brand-registry.ts';
+import { beatEveryMs, endServing, noteServing } from './brand-serving.ts';
+import { findBrandProblems, noteServedBrands, type BrandCheck } from './unowned-brands.ts';
+
+export interface BrandGateDependencies extends BrandCheck {
+  readonly log: Log;
+}
+
+export class BrandsUncheckedError extends Error {
+  readonly code = 'BRANDS_UNCHECKED';
+}
+
+const askEveryMs = 1_000;
+const sayEveryMs = 60_000;
+
+export type BrandGate = ReturnType<typeof createBrandGate>;
+
+export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
+  const opened = Promise.withResolvers<void>();
+  const stopping = new AbortController();
+  const processId = randomUUID();
+  let timer: NodeJS.Timeout | undefined;
+  let isOpen = false;
+  let said = '';
+  let saidAtMs = -Infinity;
+
+  /** Undefined where Redis cannot be asked. */
+  async function ask(): Promise<string[] | undefined> {
+    if (redis.status !== 'ready') return undefined; // the connection itself says that it is down
+    try {
+      const problems = await findBrandProblems({ redis, config });
+      if (problems.length > 0) return problems;
+      await noteServedBrands({ redis, config });
+      return [];
+    } catch (error) {
+      log.warn({ event: 'brands.unknown', err: error });
+      return undefined;
+    }
+  }
+
+  function open(): void {
+    if (isOpen || stopping.signal.aborted) return; // asked twice at once
+    isOpen = true;
+    opened.resolve();
+    timer = setInterval(beat, beatEveryMs);
+    timer.unref();
+    beat();
+  }
+
+  /** Tells other starts that these brands have an owner. */
+  function beat(): void {
+    if (redis.status === 'ready') noteServing(redis, config, processId, config.brands).catch(() => undefined);
+  }
+
+  async function tryOpen(): Promise<void> {
+    const problems = isOpen || stopping.signal.aborted ? undefined : await ask();
+    if (problems === undefined) return;
+    if (problems.length === 0) open();
+    else say(problems);
+  }
+
+  async function askOn(): Promise<void> {
+    redis.on('ready', () => void tryOpen());
+    while (!stopping.signal.aborted) {
+      await delay(askEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      await tryOpen();
+      if (isOpen) return;
+    }
+  }
+
+  function say(problems: readonly string[]): void {
+    const text = problems.join('; ');
+    if (text === said && performance.now() < saidAtMs + sayEveryMs) return;
+    said = text;
+    saidAtMs = performance.now();
+    for (const problem of problems) log.error({ event: 'brands.not_configured', problem });
+  }
+
+  return {
+    isOpen: () => isOpen,
+    whenOpen: opened.promise,
+
+    /** Throws ConfigError where Redis is there and holds callbacks of a brand that is not configured. */
+    async start(): Promise<void> {
+      const problems = await ask();
+      if (problems === undefined) return void askOn();
+      if (problems.length > 0) throw new ConfigError('BRAND_NOT_CONFIGURED', problems.join('\n'));
+      open();
+    },
+
+    /** Asks now rather than within a second. */
+    tryOpen,
+
+    /** Opens no more. */
+    stop: () => stopping.abort(),
+
+    /** Tells other starts that this process serves its brands no longer. */
+    async leave(): Promise<void> {
+      clearInterval(timer);
+      if (isOpen && redis.status === 'ready')
+        await endServing(redis, config, processId, config.brands).catch(() => undefined); // it runs out by itself
+    },
+
+    /**
+     * `check` is called before anything is enqueued for a brand; throws while it may not be. A brand that is not
+     * configured (of the spool of another process) is noted, so that the next start sees that nobody serves it.
+     */
+    forBrand(brand: string): { check(): void } {
+      let isNoted = config.brands.has(brand);
+      return {
+        check() {
+          if (!isOpen)
+            throw new BrandsUncheckedError('It is not known yet whether every brand in Redis is configured.');
+          if (isNoted) return;
+          isNoted = true;
+          log.warn({ event: 'brands.not_configured', brand });
+          noteBrand(redis, config, brand).catch(() => (isNoted = false));
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,108 @@
+// The jobs of a brand, moved to another one in batches: taken out of the old queue, put into the new one, removed.
+//
+// Promises: no job can be delivered from both queues, none is lost and none put in twice, wherever a batch breaks off; the
+// next run goes on with what was taken out. The two brands may lie on different servers of a Cluster, so each step is one
+// script on one of them. A job that a worker holds stays where it is.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { referenceDigest } from '../../callback/identity.ts';
+import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { digestOfJob, toBrand } from '../../callback/job.ts';
+import { parseData } from '../callbacks/read-callbacks.ts';
+
+export interface MoveEnds {
+  readonly redis: RedisConnection;
+  readonly from: BrandQueue;
+  readonly to: BrandQueue;
+  /** Before anything is removed: throws where REDIS_WAIT_REPLICAS do not have what was written. */
+  readonly confirm: () => Promise<void>;
+}
+
+export interface MoveJobsDependencies extends MoveEnds {
+  /** RETAIN_COMPLETED and the like: how long a merchant's reference is found. */
+  readonly merchantTtlMs: number;
+  /** Hands in a job whose identity another one has claimed; resolves once it is stored, as whatever it is. */
+  readonly handIn: (entry: { brand: string; nonce: string; data: string }) => Promise<void>;
+}
+
+/** Bodies travel along, up to BODY_LIMIT each; Redis serves nobody else meanwhile. */
+const batchMax = 50;
+
+const readScript = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
+const scripts = {
+  take: readScript('./take-jobs.lua'),
+  read: readScript('./read-moving.lua'),
+  put: readScript('./put-jobs.lua'),
+  drop: readScript('./drop-moved.lua'),
+};
+
+const text = z.string();
+const rowSchema = z.tuple([text, text, text, z.array(text), z.array(text), z.int(), text, text, z.number()]);
+const rowsSchema = z.array(rowSchema);
+type Row = z.infer<typeof rowSchema>;
+const outcomesSchema = z.array(z.enum(['put', 'already', 'claimed']));
+
+/** Moves one batch; how many jobs that were, 0 at the end. */
+export async function moveJobs(dependencies: MoveJobsDependencies): Promise<number> {
+  const { redis, from } = dependencies;
+  const taking = ['wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 'completed'];
+  const keys = [...taking.map((key) => `${from.base}:${key}`), keysOf.moving(from), `${from.base}:stalled`];
+  let rows = await readMoving(dependencies);
+  if (rows.length === 0) {
+    await redis.eval(scripts.take, keys.length, ...keys, from.base, batchMax);
+    rows = await readMoving(dependencies);
+  }
+  if (rows.length > 0) await moveRows(dependencies, rows);
+  return rows.length;
+}
+
+async function readMoving({ redis, from }: MoveEnds): Promise<Row[]> {
+  const keys = [keysOf.moving(from), ...ledgerParts.map((part) => keysOf.ledger(from, part))];
+  return rowsSchema.parse(await redis.eval(scripts.read, keys.length, ...keys, from.base, batchMax));
+}
+
+async function moveRows(dependencies: MoveJobsDependencies, rows: readonly Row[]): Promise<void> {
+  const { redis, from, to, confirm, handIn } = dependencies;
+  const outcomes = outcomesSchema.parse(await putRows(dependencies, rows));
+  for (const [at, [jobId, , , fields]] of rows.entries()) {
+    if (outcomes[at] !== 'claimed') continue;
+    const nonce = jobId.slice(digestOfJob(jobId).length);
+    await handIn({ brand: to.brand, nonce, data: toBrand(valueOf(fields, 'data'), to.brand) });
+  }
+  await confirm();
+  const ids = rows.map(([jobId]) => jobId);
+  const keys = [keysOf.moving(from), ...ledgerParts.map((part) => keysOf.ledger(from, part))];
+  await redis.eval(scripts.drop, keys.length, ...keys, from.base, ...ids);
+  await redis.srem(keysOf.taken(to, from.brand), ...ids);
+}
+
+function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows: readonly Row[]): Promise<unknown> {
+  const bull = ['wait', 'delayed', 'prioritized', 'failed', 'completed', 'meta', 'active', 'events', 'marker', 'id'];
+  const keys = [
+    ...bull.map((key) => `${to.base}:${key}`),
+    ...ledgerParts.map((part) => keysOf.ledger(to, part)),
+    keysOf.taken(to, from.brand),
+  ];
+  const args = rows.flatMap((row) => {
+    const [jobId, place, score, fields, lines, part, receivedAt, claim, claimTtlMs] = row;
+    const renamed = fields.map((value, at) =>
+      fields[at - 1] === 'data' && at % 2 === 1 ? renameJob(value, to) : value,
+    );
+    const reference = parseData(valueOf(fields, 'data'))?.merchantReference ?? null;
+    const merchantDigest = reference === null ? '' : referenceDigest(to.brand, 'merchant', reference);
+    const fixed = [jobId, place, score, part, receivedAt, claim, claimTtlMs, merchantDigest];
+    return [...fixed, renamed.length, ...renamed, lines.length, ...lines];
+  });
+  return redis.eval(scripts.put, keys.length, ...keys, to.base, Date.now(), merchantTtlMs, ...args);
+}
+
+/** Its webhook-id stays that of the old name. */
+export function renameJob(data: string, to: BrandQueue): string {
+  return toBrand(data, to.brand, 'kept');
+}
+
+function valueOf(fields: readonly string[], name: string): string {
+  const at = fields.findIndex((field, index) => index % 2 === 0 && field === name);
+  return at < 0 ? '' : (fields[at + 1] ?? '');
+}

@@ -1,0 +1,121 @@
+// What `brand move` takes along besides jobs and claims, key by key: quarantine, expectations, how far the sweeps came,
+// what operators did, the breaker. A key of ours that is added has to be entered here: the type demands it.
+import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { MoveEnds } from './brand-move-jobs.ts';
+import { carryKey, type Kind } from './carry-keys.ts';
+import { carryQuarantine } from './carry-quarantine.ts';
+import { readSweepState, writeSweepState, type SweepState } from '../reconciliation/sweep-state.ts';
+
+interface Carried {
+  readonly kind: Kind;
+  readonly key: (queue: BrandQueue) => string;
+}
+
+/** `apart`: not by itself, but in one of the other steps, or not at all (locks, the move's own notes). */
+const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
+  claim: 'apart',
+  otherKinds: 'apart',
+  conflicts: 'apart',
+  tries: 'apart',
+  merchantReference: 'apart',
+  job: 'apart',
+  jobLog: 'apart',
+  ledger: 'apart',
+  quarantine: 'apart',
+  quarantineEntry: 'apart',
+  quarantineBytes: 'apart',
+  unverified: 'apart',
+  sweepState: 'apart',
+  retention: 'apart',
+  reconciler: 'apart',
+  mark: 'apart',
+  lineage: 'apart',
+  lineageHold: 'apart',
+  moving: 'apart',
+  mover: 'apart',
+  taken: 'apart',
+  incoming: 'apart',
+  followed: 'apart',
+  claimKeeper: 'apart',
+  oldestUndelivered: 'apart',
+  inHand: 'apart',
+  breaker: { kind: 'copy', key: keysOf.breaker },
+  breakerFailures: { kind: 'copy', key: keysOf.breakerFailures },
+  breakerResting: { kind: 'copy', key: keysOf.breakerResting },
+  breakerOwn: { kind: 'copy', key: keysOf.breakerOwn },
+  rates: { kind: 'copy', key: keysOf.rates },
+  audit: { kind: 'list', key: keysOf.audit },
+  sweepReports: { kind: 'list', key: keysOf.sweepReports },
+  expectations: { kind: 'sorted set', key: keysOf.expectations },
+  unknownExpectations: { kind: 'hash', key: keysOf.unknownExpectations },
+  expectedMerchantReferences: { kind: 'hash', key: keysOf.expectedMerchantReferences },
+  watched: { kind: 'sorted set', key: keysOf.watched },
+  watchedDue: { kind: 'sorted set', key: keysOf.watchedDue },
+  watchedPending: { kind: 'sorted set', key: keysOf.watchedPending },
+  firstSeen: { kind: 'sorted set', key: keysOf.firstSeen },
+  removed: { kind: 'sorted set', key: keysOf.removed },
+};
+
+/** How many entries the quarantine had. `token` holds the old brand's reconciler lock. */
+export async function carryState(ends: MoveEnds, token: string): Promise<number> {
+  const { from, to } = ends;
+  await carryRateLimit(ends);
+  for (const rule of Object.values(rules)) {
+    if (rule !== 'apart') await carryKey(ends, { kind: rule.kind, from: rule.key(from), to: rule.key(to) });
+  }
+  for (const part of ledgerParts)
+    await carryKey(ends, { kind: 'sorted set', from: keysOf.ledger(from, part), to: keysOf.ledger(to, part) });
+  await carrySweepState(ends, token);
+  return carryQuarantine(ends);
+}
+
+/** The open breaker is BullMQ's rate limit of the queue (deliver/breaker.lua). */
+async function carryRateLimit({ redis, from, to }: MoveEnds): Promise<void> {
+  const [isOpen, isOpenThere] = [await redis.exists(keysOf.breaker(from)), await redis.exists(keysOf.breaker(to))];
+  if (isOpen === 0 || isOpenThere === 1) return;
+  const [max = null, duration = null] = await redis.hmget(`${from.base}:meta`, 'max', 'duration');
+  if (max !== null && duration !== null) await redis.hset(`${to.base}:meta`, 'max', max, 'duration', duration);
+}
+
+/** The earlier checkpoint counts: what lies behind it is swept again, and known. */
+async function carrySweepState({ redis, from, to, confirm }: MoveEnds, token: string): Promise<void> {
+  const old = await readSweepState(redis, from);
+  if (old.checkpointMs === undefined) return;
+  const mine = await readSweepState(redis, to);
+  const merged: SweepState =
+    mine.checkpointMs === undefined
+      ? old
+      : {
+          // Without a beginning there is none: whoever wrote the state did not note it yet.
+          beganMs: Math.min(old.beganMs ?? 0, mine.beganMs ?? 0),
+          checkpointMs: Math.min(old.checkpointMs, mine.checkpointMs),
+          behind: [...(old.behind ?? []), ...(mine.behind ?? [])],
+        };
+  // The one who reconciles the new brand goes on from it once it has the lock again.
+  await redis.set(keysOf.reconciler(to), token, 'PX', 5_000);
+  await writeSweepState(redis, to, token, merged);
+  await redis.del(keysOf.reconciler(to));
+  await confirm();
+  await redis.del(keysOf.sweepState(from));
+}
+
+const places = ['wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 'completed'];
+const leftovers = ['meta', 'id', 'events', 'marker', 'stalled', 'stalled-check', 'limiter', 'pc'];
+const metrics = ['completed', 'failed'].flatMap((name) => [`metrics:${name}`, `metrics:${name}:data`]);
+
+/** KEYS the places where jobs may be, then what is removed if there are none. */
+const removeIfEmpty = `
+for at = 1, tonumber(ARGV[1]) do
+  if redis.call('EXISTS', KEYS[at]) == 1 then return 0 end
+end
+for at = ARGV[1] + 1, #KEYS do redis.call('DEL', KEYS[at]) end
+return 1`;
+
+/** What BullMQ keeps beside the jobs, once there are none. */
+export async function removeLeftovers({ redis, from }: MoveEnds): Promise<void> {
+  const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.moving(from)];
+  const rest = [...leftovers, ...metrics].map((key) => `${from.base}:${key}`);
+  const own = [keysOf.retention, keysOf.claimKeeper, keysOf.followed, keysOf.inHand].map((key) => key(from));
+  const keys = [...jobs, ...rest, ...own];
+  await redis.eval(removeIfEmpty, keys.length, ...keys, jobs.length);
+}

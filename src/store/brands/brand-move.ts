@@ -1,0 +1,169 @@
+// `brand move FROM TO`: takes everything that Redis holds of a brand to another name, its ids unchanged.
+//
+// Promises: nothing is lost, delivered from both queues or delivered again by a sweep, whatever runs meanwhile and whenever
+// this is killed: each step copies, waits for the replicas, and removes; another run goes on. From its first step on, what
+// comes for the old name goes to the new one (brand-lineage.ts), and nothing is accepted there before it knows all that
+// the old one knew. What processes of an earlier version still put into the old queue, another run takes.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { currentQueue, namesOf, readLineage, type Lineage } from '../../redis/brand-lineage.ts';
+import { moveJobs, type MoveJobsDependencies } from './brand-move-jobs.ts';
+import { carryState, removeLeftovers } from './brand-move-state.ts';
+import { keysOf } from '../../redis/brand-queue.ts';
+import { forgetBrand, isNothing, readHoldings, noteBrand, type Holdings } from './brand-registry.ts';
+import { carryMemory } from './carry-claims.ts';
+import { followDeliveries } from '../callbacks/delivery-records.ts';
+import { pauseForwarding } from '../lifecycle/forwarding.ts';
+
+export interface MoveDependencies extends MoveJobsDependencies {
+  /** How long a former name may be asked for: the longest of DEDUP_TTL and what is retained. */
+  readonly rememberedMs: number;
+  /** DEDUP_TTL */
+  readonly claimTtlMs: number;
+  /** How long deliveries that are under way are waited for. */
+  readonly patienceMs: number;
+  readonly onProgress: (moved: Moved) => void;
+}
+
+export interface Moved {
+  jobs: number;
+  claims: number;
+  quarantined: number;
+}
+
+export type MoveResult =
+  | { readonly kind: 'moved'; readonly moved: Moved; readonly paused: boolean }
+  /** Deliveries under way, or a process that goes on writing to the old brand. */
+  | { readonly kind: 'left'; readonly moved: Moved; readonly paused: boolean; readonly left: Holdings }
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'busy' }
+  /** The target is no brand of its own any more. */
+  | { readonly kind: 'target-moved'; readonly to: string };
+
+const tokenStart = 'move-';
+/** Renewed every second; who was killed keeps the next run waiting for so long. */
+const leaseMs = 5_000;
+/** A reconciler that lost its lock has noticed by then (leadership.ts). */
+const reconcilerStopMs = 3_000;
+const lookEveryMs = 250;
+/** As many as BullMQ keeps. */
+const eventsMax = 10_000;
+/** Well within the lease. */
+const renewEveryMs = 1_000;
+const roundsMax = 5;
+
+export async function moveBrand(dependencies: MoveDependencies): Promise<MoveResult> {
+  const { redis, from, to, claimTtlMs } = dependencies;
+  const { brand: target } = await currentQueue(redis, to);
+  if (target !== to.brand && target !== from.brand) return { kind: 'target-moved', to: target };
+  const lineage = await readLineage(redis, from);
+  const isKnown = lineage.movedTo !== undefined || !isNothing(await readHoldings(redis, from, claimTtlMs));
+  if (!isKnown) return { kind: 'nothing' };
+  const token = tokenStart + randomUUID();
+  if (!(await takeLock(dependencies, token))) return { kind: 'busy' };
+  try {
+    await noteBrand(redis, to.naming, to.brand);
+    await announce(dependencies, token, lineage);
+    return await moveAll(dependencies, token);
+  } finally {
+    await redis.eval(releaseScript, 1, keysOf.mover(from), token).catch(() => undefined); // it expires by itself
+  }
+}
+
+const releaseScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0`;
+const renewScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0`;
+
+/** One that was killed holds it for a while yet. */
+async function takeLock({ redis, from }: MoveDependencies, token: string): Promise<boolean> {
+  const endsAtMs = performance.now() + 2 * leaseMs;
+  while (performance.now() < endsAtMs) {
+    if ((await redis.set(keysOf.mover(from), token, 'PX', leaseMs, 'NX')) === 'OK') return true;
+    await delay(lookEveryMs);
+  }
+  return false;
+}
+
+class MoverLostError extends Error {
+  readonly code = 'BRAND_MOVE_LOST';
+}
+
+async function renew({ redis, from }: MoveDependencies, token: string): Promise<void> {
+  const held = await redis.eval(renewScript, 1, keysOf.mover(from), token, leaseMs);
+  if (held !== 1) throw new MoverLostError('Another `brand move` of this brand runs now.');
+}
+
+function nowAndThen(act: () => Promise<void>): () => Promise<void> {
+  let actedAtMs = -Infinity;
+  return async () => {
+    if (performance.now() < actedAtMs + renewEveryMs) return;
+    actedAtMs = performance.now();
+    await act();
+  };
+}
+
+/**
+ * Tells every process: the new brand looks under the old names, the old one is closed. Until all claims are copied nothing
+ * is accepted for either and nothing swept, since a duplicate could not be told; the spool takes what comes.
+ */
+async function announce(dependencies: MoveDependencies, token: string, old: Lineage): Promise<void> {
+  const { redis, from, to, rememberedMs } = dependencies;
+  const mine = await readLineage(redis, to);
+  const formerly = new Set([...namesOf(from, old), ...mine.formerly]);
+  formerly.delete(to.brand);
+  const holdKey = keysOf.lineageHold(to);
+  await redis.sadd(keysOf.incoming(to), from.brand);
+  await redis.set(holdKey, token, 'PX', leaseMs);
+  await redis.set(keysOf.lineage(to), JSON.stringify({ formerly: [...formerly], move: token }), 'PX', rememberedMs);
+  await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token }));
+  // What is remembered leaves no other trace by which a start would see that there is something (brand-registry.ts).
+  await redis.xadd(`${to.base}:events`, 'MAXLEN', '~', eventsMax, '*', 'event', 'brand-moved', 'from', from.brand);
+  const heldByOthers = await Promise.all([from, to].map((queue) => redis.getset(keysOf.reconciler(queue), token)));
+  // One that was killed in the middle of a move reconciles nothing.
+  if (heldByOthers.some((holder) => holder?.startsWith(tokenStart) === false)) await delay(reconcilerStopMs);
+  const keepHold = nowAndThen(async () => {
+    await renew(dependencies, token);
+    await redis.pexpire(holdKey, leaseMs);
+  });
+  await carryMemory(dependencies, { keep: true }, keepHold);
+  await redis.del(holdKey);
+  await redis.eval(releaseScript, 1, keysOf.reconciler(to), token);
+}
+
+async function moveAll(dependencies: MoveDependencies, token: string): Promise<MoveResult> {
+  const { redis, from, to, claimTtlMs, onProgress } = dependencies;
+  const moved: Moved = { jobs: 0, claims: 0, quarantined: 0 };
+  const paused = (await redis.hexists(`${from.base}:meta`, 'paused')) === 1;
+  if (paused) await pauseForwarding(redis, to);
+  for (let round = 1; ; round += 1) {
+    await moveAllJobs(dependencies, token, moved);
+    await followDeliveries(redis, from, { all: true }); // or what a worker removed on completion would be delivered again
+    moved.quarantined += await carryState(dependencies, token);
+    const keepLock = nowAndThen(() => renew(dependencies, token));
+    moved.claims += await carryMemory(dependencies, { keep: false }, keepLock);
+    onProgress(moved);
+    await removeLeftovers(dependencies);
+    const left = await readHoldings(redis, from, claimTtlMs);
+    if (isNothing({ ...left, remembers: false })) break;
+    if (round === roundsMax) return { kind: 'left', moved, paused, left };
+  }
+  await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token, isComplete: true }));
+  await forgetBrand(redis, from.naming, from.brand);
+  await redis.del(keysOf.taken(to, from.brand));
+  await redis.srem(keysOf.incoming(to), from.brand);
+  return { kind: 'moved', moved, paused };
+}
+
+/** Until none is left, or only such as workers do not give back in time. */
+async function moveAllJobs(dependencies: MoveDependencies, token: string, moved: Moved): Promise<void> {
+  const { redis, from, patienceMs, onProgress } = dependencies;
+  const endsAtMs = performance.now() + patienceMs;
+  for (;;) {
+    const jobs = await moveJobs(dependencies);
+    moved.jobs += jobs;
+    onProgress(moved);
+    await renew(dependencies, token);
+    if (jobs > 0) continue;
+    if ((await redis.llen(`${from.base}:active`)) === 0 || performance.now() > endsAtMs) return;
+    await delay(lookEveryMs);
+  }
+}

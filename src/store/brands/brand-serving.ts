@@ -1,0 +1,72 @@
+// Which brands the running processes serve, by heartbeats in Redis, and with which keys (as fingerprints).
+//
+// A brand that another process serves is not ownerless. One whose key is configured here under another name was renamed,
+// though a process with the old name may still run. Times are the server's own. Fails as Redis does (throws).
+import { hash } from 'node:crypto';
+import * as z from 'zod';
+import type { Brand } from '../../config/brands.ts';
+import { defaultBrand } from '../../config/brand-values.ts';
+import { brandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+
+export type Keys = Pick<Brand, 'apiKeys' | 'gatewayApiKeys'>;
+
+/** A process that was killed counts for so long. */
+const ttlMs = 30_000;
+export const beatEveryMs = 10_000;
+const fingerprintCharacters = 12;
+
+const servingKey = (naming: QueueNaming) => `${brandQueue(defaultBrand, naming).base}/serving`;
+
+const beatScript = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+for at = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[at]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1`;
+
+/** What lies further ahead was written by a clock that was wrong. */
+const readScript = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], now, now + 2 * ARGV[1])`;
+
+export function fingerprintsOf({ apiKeys, gatewayApiKeys }: Keys): string[] {
+  return [...new Set([...apiKeys, ...gatewayApiKeys])].map((key) =>
+    hash('sha256', `payalo-receiver brand ${key}`, 'base64url').slice(0, fingerprintCharacters),
+  );
+}
+
+/** `processId`: without blanks. */
+export async function noteServing(
+  redis: RedisConnection,
+  naming: QueueNaming,
+  processId: string,
+  brands: ReadonlyMap<string, Keys>,
+): Promise<void> {
+  await redis.eval(beatScript, 1, servingKey(naming), ttlMs, ...members(processId, brands));
+}
+
+export async function endServing(
+  redis: RedisConnection,
+  naming: QueueNaming,
+  processId: string,
+  brands: ReadonlyMap<string, Keys>,
+): Promise<void> {
+  await redis.zrem(servingKey(naming), ...members(processId, brands));
+}
+
+function members(processId: string, brands: ReadonlyMap<string, Keys>): string[] {
+  return [...brands].map(([brand, keys]) => [processId, brand, fingerprintsOf(keys).join(',')].join(' '));
+}
+
+/** Fingerprints by brand, of every brand that a running process serves. */
+export async function readServing(redis: RedisConnection, naming: QueueNaming): Promise<Map<string, Set<string>>> {
+  const serving = new Map<string, Set<string>>();
+  for (const member of z.array(z.string()).parse(await redis.eval(readScript, 1, servingKey(naming), ttlMs))) {
+    const [, brand = '', fingerprints = ''] = member.split(' ');
+    serving.set(brand, new Set([...(serving.get(brand) ?? []), ...fingerprints.split(',')]));
+  }
+  return serving;
+}

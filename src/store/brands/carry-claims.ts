@@ -1,0 +1,92 @@
+// What is remembered of a brand's callbacks (claims, earlier tries, other statuses, conflicts), copied to another brand or taken there.
+//
+// There is no list of these keys, so all keys of the server are read through once; this is for commands, not for services.
+import { Cluster } from 'ioredis';
+import type { MoveEnds } from './brand-move-jobs.ts';
+import { carryKey } from './carry-keys.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+
+const scanCount = 1_000;
+
+/** ARGV base, then digest, text, ttl. The higher sequence counts; of one callback, the higher count and the later word. */
+const mergeClaims = `
+local function parts(text) return string.match(text, '^([^,]*),(%d+),(%d+),(.*)$') end
+for at = 2, #ARGV, 3 do
+  local key, theirs, ttl = ARGV[1] .. '/c:' .. ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local ours = redis.pcall('GET', key)
+  local nonce, sequence, duplicates, rest
+  if type(ours) == 'string' then nonce, sequence, duplicates, rest = parts(ours) end
+  if not nonce then -- none, or none that can be read
+    redis.call('SET', key, theirs, 'PX', ttl)
+  elseif ours ~= theirs then
+    local theirNonce, theirSequence, theirDuplicates, theirRest = parts(theirs)
+    if theirNonce == nonce then
+      if #theirRest > #rest then rest = theirRest end
+      local most = math.max(tonumber(duplicates), tonumber(theirDuplicates))
+      redis.call('SET', key, string.format('%s,%s,%d,%s', nonce, sequence, most, rest), 'KEEPTTL')
+    elseif theirSequence and tonumber(theirSequence) > tonumber(sequence) then
+      redis.call('SET', key, theirs, 'PX', ttl)
+    end
+  end
+end
+return 1`;
+
+const removeClaims = `
+for at = 2, #ARGV, 2 do
+  local key = ARGV[1] .. '/c:' .. ARGV[at]
+  if redis.call('GET', key) == ARGV[at + 1] then redis.call('DEL', key) end
+end
+return 1`;
+
+/** How many were found. With `keep` they stay in the old brand as well. */
+export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, onBatch: () => Promise<void>) {
+  const { redis, from, to } = ends;
+  let claims = 0;
+  for await (const keys of scan(redis, `${from.base}/[cmotx]:*`)) {
+    await onBatch();
+    const { c = [], m = [], ...hashes } = Object.groupBy(keys, (key) => key.slice(from.base.length).charAt(1));
+    claims += await carryClaims(ends, c, keep);
+    for (const key of Object.values(hashes).flatMap((some) => some ?? [])) {
+      const target = to.base + key.slice(from.base.length);
+      await carryKey(ends, { kind: 'hash', from: key, to: target }, { keep });
+    }
+    // A merchant's reference leads to jobs, and is noted anew with each of them.
+    if (!keep && m.length > 0) await redis.del(...m);
+  }
+  return claims;
+}
+
+async function carryClaims({ redis, from, to, confirm }: MoveEnds, keys: readonly string[], keep: boolean) {
+  if (keys.length === 0) return 0;
+  const [texts, ttls] = await Promise.all([redis.mget(...keys), Promise.all(keys.map((key) => redis.pttl(key)))]);
+  const found = keys.flatMap((key, at) => {
+    const [text, ttlMs] = [texts[at] ?? null, ttls[at] ?? 0];
+    const digest = key.slice(`${from.base}/c:`.length);
+    return text === null || ttlMs <= 0 ? [] : [{ digest, text, ttlMs }];
+  });
+  if (found.length === 0) return 0;
+  const args = found.flatMap(({ digest, text, ttlMs }) => [digest, text, ttlMs]);
+  await redis.eval(mergeClaims, 1, `${to.base}/c`, to.base, ...args);
+  if (keep) return found.length;
+  await confirm();
+  await redis.eval(
+    removeClaims,
+    1,
+    `${from.base}/c`,
+    from.base,
+    ...found.flatMap(({ digest, text }) => [digest, text]),
+  );
+  return found.length;
+}
+
+/** Names and prefixes are made of characters that stand for themselves in a pattern. */
+export async function* scan(redis: RedisConnection, pattern: string): AsyncGenerator<string[]> {
+  for (const node of redis instanceof Cluster ? redis.nodes('master') : [redis]) {
+    let cursor = '0';
+    do {
+      const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', scanCount);
+      cursor = next;
+      yield keys; // none, too: it is a sign of life
+    } while (cursor !== '0');
+  }
+}

@@ -1,0 +1,247 @@
+// What is told of a callback: the contract's `GET /v1/callbacks/{gatewayReference}`, made from what Redis holds.
+// Pure. Lenient towards jobs that a worker of the merchant's own has handled: those have no attempts of ours noted.
+import * as z from 'zod';
+import { kindOf, terminalKind, webhookIdOf, type Identity } from '../../callback/identity.ts';
+import { parseExact } from '../../callback/decimal.ts';
+import { attemptSchema, attemptsOf, deliveryOf, isSuperseded, toTime } from './job-attempts.ts';
+import { isRemoved, type JobRecord } from './read-callbacks.ts';
+import type { Claim } from '../accept/claims.ts';
+import { isFormerNonce, sources, webhookIdOfJob, type JobData } from '../../callback/job.ts';
+
+export const callbackStates = [
+  'spooled',
+  'queued',
+  'delivering',
+  'retrying',
+  'delivered',
+  'failed',
+  'superseded',
+  'removed',
+] as const;
+export type CallbackState = (typeof callbackStates)[number];
+
+const time = z.iso.datetime();
+
+export const conflictSchema = z.object({
+  quarantineId: z.string(),
+  status: z.string().nullable(),
+  amount: z.string().nullable(),
+  receivedAt: time.nullable(),
+  body: z.string().nullable(),
+});
+
+export const callbackRowSchema = z.object({
+  brand: z.string(),
+  gatewayReference: z
+    .string()
+    .nullable()
+    .describe("Null where the job's data is no callback, or was removed; see jobId."),
+  merchantReference: z.string().nullable(),
+  status: z.string().nullable(),
+  type: z.string().nullable(),
+  amount: z.object({ value: z.string(), currency: z.string() }).nullable(),
+  state: z.enum(callbackStates),
+  receivedAt: time,
+  deliveredAt: time.nullable(),
+  nextAttemptAt: time.nullable(),
+  failedReason: z.string().nullable(),
+  source: z.enum(sources).nullable().describe('Null where only the memory of it is left, or its data is no callback.'),
+  sequence: z.int().describe('0; 1, 2, ... for corrections.'),
+  duplicates: z.int(),
+  webhookId: z.string().nullable(),
+  requestId: z.string().nullable(),
+  jobId: z.string().nullable().describe("In BullMQ's queue; null in the spool."),
+  erased: z.boolean(),
+});
+
+export const callbackSchema = callbackRowSchema.extend({
+  gatewayReference: z.string(),
+  webhookId: z.string().nullable().describe('Null where only the memory of it is left, and does not tell.'),
+  attempts: z.array(attemptSchema),
+  conflicts: z.array(conflictSchema),
+  body: z.string().nullable().describe("The gateway's JSON text, byte for byte; null once removed or erased."),
+});
+
+export type Conflict = z.infer<typeof conflictSchema>;
+export type CallbackRow = z.infer<typeof callbackRowSchema>;
+export type CallbackView = z.infer<typeof callbackSchema>;
+
+/** One line of a list; undefined where the job is gone for good. Of a removed one the reference is not known any more. */
+export function toRow(record: JobRecord): CallbackRow | undefined {
+  if (record.place === 'gone' && !isRemoved(record)) return undefined;
+  return record.data === undefined ? rowWithoutData(record) : rowOf(record, record.data);
+}
+
+function rowOf(record: JobRecord, data: JobData) {
+  const { brand, claim } = record;
+  const sequence = data.sequence ?? 0;
+  return {
+    brand,
+    gatewayReference: data.gatewayReference,
+    merchantReference: data.merchantReference,
+    status: data.status,
+    type: data.type,
+    amount: amountOf(data.body),
+    state: stateOf(record),
+    receivedAt: data.receivedAt,
+    deliveredAt: toTime(deliveredAtMs(record)),
+    nextAttemptAt: toTime(record.nextAttemptMs),
+    failedReason: failedReasonOf(record),
+    source: data.source,
+    sequence,
+    duplicates: claim?.duplicates ?? 0,
+    webhookId: webhookIdOfJob(data),
+    requestId: data.requestId,
+    jobId: record.jobId,
+    erased: record.erased,
+  };
+}
+
+/** The whole of a callback whose job is there. */
+export function toView(record: JobRecord, data: JobData, conflicts: Conflict[]): CallbackView {
+  const body = record.erased ? null : data.body;
+  return { ...rowOf(record, data), attempts: attemptsOf(record), conflicts, body };
+}
+
+/**
+ * What the claim alone still tells, once retention (or a worker with removeOnComplete) has removed the job, or where
+ * the job's data cannot be read.
+ */
+export function toRemembered(
+  record: JobRecord,
+  { brand, gatewayReference }: Pick<Identity, 'brand' | 'gatewayReference'>,
+  conflicts: Conflict[],
+): CallbackView | undefined {
+  const { claim } = record;
+  if (claim === undefined) return undefined;
+  const row = rowWithoutData(record);
+  const webhookId = rememberedId({ brand, gatewayReference }, claim);
+  return { ...row, gatewayReference, webhookId, attempts: [], conflicts, body: null };
+}
+
+/** Null where the claim holds the status or the amount as a digest only. */
+function rememberedId(
+  { brand, gatewayReference }: Pick<Identity, 'brand' | 'gatewayReference'>,
+  { nonce, status: claimed, amount, sequence }: Claim,
+): string | null {
+  const status = claimed === '' ? null : readableStatus(claimed);
+  const identity = { brand, gatewayReference, kind: kindOf(status) ?? terminalKind };
+  if (status === null && claimed !== '') return null;
+  if (isFormerNonce(nonce)) return webhookIdOf(identity, sequence);
+  const finalAmount = splitAmount(amount);
+  return finalAmount === null && amount !== '' ? null : webhookIdOf(identity, sequence, { status, finalAmount });
+}
+
+/** A job that somebody else put in has no claim either. */
+function rowWithoutData(record: JobRecord): CallbackRow {
+  const { brand, jobId } = record;
+  const claim = record.claim?.jobId === jobId ? record.claim : undefined;
+  return {
+    brand,
+    gatewayReference: null,
+    merchantReference: null,
+    status: claim === undefined ? null : readableStatus(claim.status),
+    type: null,
+    amount: claim === undefined ? null : splitAmount(claim.amount),
+    state: stateOf(record),
+    receivedAt: toTime(claim?.receivedAtMs ?? record.addedMs) ?? new Date(0).toISOString(),
+    deliveredAt: toTime(claim?.deliveredAtMs ?? deliveredAtMs(record)),
+    nextAttemptAt: toTime(record.nextAttemptMs),
+    failedReason: failedReasonOf(record),
+    source: null,
+    sequence: claim?.sequence ?? 0,
+    duplicates: claim?.duplicates ?? 0,
+    webhookId: null,
+    requestId: null,
+    jobId,
+    erased: false,
+  };
+}
+
+function failedReasonOf({ place, failedReason }: JobRecord): string | null {
+  return place === 'failed' && failedReason !== '' ? failedReason : null;
+}
+
+export interface SpooledCallback {
+  readonly brand: string;
+  readonly data: JobData;
+}
+
+export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
+  return {
+    brand,
+    gatewayReference: data.gatewayReference,
+    merchantReference: data.merchantReference,
+    status: data.status,
+    type: data.type,
+    amount: amountOf(data.body),
+    state: 'spooled',
+    receivedAt: data.receivedAt,
+    deliveredAt: null,
+    nextAttemptAt: null,
+    failedReason: null,
+    source: data.source,
+    sequence: data.sequence ?? 0,
+    duplicates: 0,
+    webhookId: webhookIdOfJob(data),
+    requestId: data.requestId,
+    jobId: null,
+    erased: false,
+    attempts: [],
+    conflicts: [],
+    body: data.body,
+  };
+}
+
+export function deliveredAtMs(record: JobRecord): number | undefined {
+  return stateOf(record) === 'delivered' ? (deliveryOf(record)?.at ?? record.finishedOnMs) : undefined;
+}
+
+export function stateOf(record: JobRecord): CallbackState {
+  switch (record.place) {
+    case 'completed':
+      return isSuperseded(record) ? 'superseded' : 'delivered';
+    case 'failed':
+      return 'failed';
+    case 'active':
+      return 'delivering';
+    case 'delayed':
+      return 'retrying';
+    case 'wait':
+      return 'queued';
+    case 'gone':
+      return stateOfGone(record);
+  }
+}
+
+/** Only what is on record: `delivered` is never guessed. */
+function stateOfGone({ claim, jobId }: JobRecord): CallbackState {
+  if (claim !== undefined && claim.jobId !== jobId) return 'superseded';
+  return callbackStates.find((state) => state === claim?.state) ?? 'removed';
+}
+
+/** A claim holds an unusual status as a digest only (claims.ts). */
+export function readableStatus(claimed: string): string | null {
+  return claimed === '' || claimed.startsWith('~') ? null : claimed;
+}
+
+const exactAmount = z.object({ value: z.string(), currency: z.string() });
+const amountFields = z.object({
+  finalAmount: exactAmount.nullish().catch(null),
+  requestedAmount: exactAmount.nullish().catch(null),
+});
+
+/** The final amount, else the requested one, with the digits that the gateway wrote. */
+function amountOf(body: string): CallbackRow['amount'] {
+  try {
+    const fields = amountFields.safeParse(parseExact(body.replace(/^\uFEFF/, ''))).data;
+    return fields?.finalAmount ?? fields?.requestedAmount ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function splitAmount(claimed: string): CallbackRow['amount'] {
+  const match = /^(-?[\d.]+)(\D.*)?$/.exec(claimed);
+  return match?.[1] === undefined ? null : { value: match[1], currency: match[2] ?? '' };
+}

@@ -1,0 +1,156 @@
+// The record of a delivery: a few characters in the claim, which say that the merchant has it, and since when. Whatever
+// becomes of the job afterwards (retention, a dashboard, `queue.obliterate()`), it is not delivered again for that.
+//
+// The built-in worker records what it delivers within about a second, also where the job was taken away under its hands.
+// Meanwhile its hold on a job is known by a lease. What a worker of the merchant's own delivers is read from BullMQ's
+// events, of which Redis keeps about the last ten thousand: a delivery that left neither a job nor an event is not known.
+import { readFileSync } from 'node:fs';
+import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
+import type { Log } from '../../telemetry/log.ts';
+
+const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
+/** Functions for scripts that read or write the record. */
+export const deliveryRecordLua = read('./delivery-record.lua');
+const recordLua = deliveryRecordLua + read('./record-deliveries.lua');
+const followLua = deliveryRecordLua + read('./follow-deliveries.lua');
+
+/** As accept.lua and the built-in worker write it. */
+export const supersededText = JSON.stringify({ superseded: true });
+
+const reportEveryMs = 1_000;
+/** A job in hand for less has no lease: most deliveries cost none. */
+const unleasedMs = 500;
+/** Outlives a report that is late. */
+const leaseMs = 10_000;
+/** A built-in worker that has a job in hand, or delivered one, has said so after this time at the latest. */
+export const recordedWithinMs = 3 * reportEveryMs;
+const batchMax = 500;
+const eventsPerStep = 1_000;
+/** More than BullMQ keeps by far. */
+const stepsMax = 100;
+const followEveryMs = 2_000;
+
+export interface DeliveryRecordsDeps {
+  readonly redis: RedisConnection;
+  readonly queue: BrandQueue;
+  readonly log: Pick<Log, 'debug'>;
+}
+
+/** What one built-in worker reports of its jobs. */
+export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps) {
+  const record = defineScript(redis, 'payaloRecordDeliveries', recordLua);
+  const inHand = new Map<string, number>();
+  let leased = new Set<string>();
+  /** Job id and time, base 36 ms. */
+  let delivered: (readonly [jobId: string, at: string])[] = [];
+  let reporting: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function reportBatch(): Promise<void> {
+    const nowMs = Date.now();
+    const batch = delivered.slice(0, batchMax);
+    const held = [...inHand].filter(([, sinceMs]) => nowMs - sinceMs >= unleasedMs).map(([jobId]) => jobId);
+    const released = [...leased].filter((jobId) => !inHand.has(jobId));
+    if (batch.length + held.length + released.length === 0) return;
+    const fixed = [queue.base, nowMs, nowMs + leaseMs, batch.length, released.length];
+    await record([keysOf.inHand(queue), keysOf.followed(queue)], [...fixed, ...batch.flat(), ...released, ...held]);
+    delivered = delivered.slice(batch.length);
+    leased = new Set(held);
+  }
+
+  async function reportAll(): Promise<void> {
+    do await reportBatch();
+    while (delivered.length > 0);
+  }
+
+  /** Never throws: what could not be reported is reported with the next. */
+  function report(): Promise<void> {
+    reporting ??= reportAll()
+      .catch((error: unknown) => log.debug({ event: 'delivery.not_recorded', brand: queue.brand, err: error }))
+      .finally(() => {
+        reporting = undefined;
+      });
+    return reporting;
+  }
+
+  return {
+    take: (jobId: string): void => void inHand.set(jobId, Date.now()),
+    release: (jobId: string): void => void inHand.delete(jobId),
+    delivered: (jobId: string, atMs: number): void => void delivered.push([jobId, atMs.toString(36)]),
+
+    start(): void {
+      timer = setInterval(() => void report(), reportEveryMs);
+      timer.unref();
+    },
+
+    async stop(): Promise<void> {
+      clearInterval(timer);
+      await reporting;
+      await report();
+    },
+  };
+}
+
+export type DeliveryRecords = ReturnType<typeof createDeliveryRecords>;
+
+export interface FollowOptions {
+  /** Reads whatever there is: somebody is about to say that a job was removed. */
+  readonly all?: boolean;
+  readonly nowMs?: number;
+}
+
+/** Records the deliveries of other workers, as far as there may be any. Fails as Redis does (rejects). */
+export async function followDeliveries(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  { all = false, nowMs = Date.now() }: FollowOptions = {},
+): Promise<void> {
+  const follow = defineScript(redis, 'payaloFollowDeliveries', followLua);
+  const places = ['events', 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active'];
+  const keys = [
+    keysOf.followed(queue),
+    ...places.map((place) => `${queue.base}:${place}`),
+    ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+  ];
+  const args = [queue.base, nowMs, all ? '1' : '0', eventsPerStep, supersededText];
+  for (let step = 0; step < stepsMax; step += 1) if ((await follow(keys, args)) !== 1) return;
+}
+
+export interface DeliveryFollowerDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly log: Pick<Log, 'debug'>;
+}
+
+/** Follows the deliveries of all brands for as long as the process runs. */
+export function createDeliveryFollower({ redis, queues, log }: DeliveryFollowerDeps) {
+  let timer: NodeJS.Timeout | undefined;
+  let following: Promise<void> | undefined;
+
+  async function followEach(): Promise<void> {
+    for (const queue of queues.values()) await followDeliveries(redis, queue);
+  }
+
+  function tick(): void {
+    if (redis.status !== 'ready') return; // the connection itself says that it is down
+    following ??= followEach()
+      .catch((error: unknown) => log.debug({ event: 'deliveries.not_followed', err: error }))
+      .finally(() => {
+        following = undefined;
+      });
+  }
+
+  return {
+    start(): void {
+      timer = setInterval(tick, followEveryMs);
+      timer.unref();
+    },
+
+    async stop(): Promise<void> {
+      clearInterval(timer);
+      await following;
+    },
+  };
+}

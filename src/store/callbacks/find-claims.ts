@@ -1,0 +1,76 @@
+// What is claimed under a gateway's reference: the one place that knows that a brand may have had another name when the
+// callback came (brand-lineage.ts). One command while it had none.
+import { digestOf, referenceDigest, terminalKind, type Identity } from '../../callback/identity.ts';
+import { namesOf, parseLineage } from '../../redis/brand-lineage.ts';
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { parseClaim, readClaims, type Claim } from '../accept/claims.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+
+export interface FoundClaim extends Claim {
+  /** The brand of whose name its ids are made. */
+  readonly identityBrand: string;
+}
+
+export type Sought = Omit<Identity, 'brand'>;
+
+/** The claim of each identity, under whichever name it came; undefined where there is none. */
+export async function findClaims(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  sought: readonly Sought[],
+): Promise<(FoundClaim | undefined)[]> {
+  return (await findUnderNames(redis, queue, sought)).claims;
+}
+
+/** Every claim of a reference: of its success or failure first, then of at most `othersMax` other statuses. */
+export async function findClaimsOf(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  gatewayReference: string,
+  othersMax: number,
+): Promise<FoundClaim[]> {
+  const othersUnder = (name: string) =>
+    redis.hgetall(keysOf.otherKinds(queue, referenceDigest(name, 'gateway', gatewayReference)));
+  const [{ claims, names }, ofOwn] = await Promise.all([
+    findUnderNames(redis, queue, [{ gatewayReference, kind: terminalKind }]),
+    othersUnder(queue.brand),
+  ]);
+  const byName = [ofOwn, ...(await Promise.all(names.slice(1).map(othersUnder)))];
+  const statusByDigest = new Map<string, string>();
+  for (const [status, digest] of byName.flatMap((kinds) => Object.entries(kinds)))
+    if (statusByDigest.size < othersMax) statusByDigest.set(digest, status);
+  const others = await readClaims(redis, queue, [...statusByDigest.keys()]);
+  return [...claims, ...others.map((claim) => named(claim, claim && nameBehind(claim.digest)))].filter(
+    (claim) => claim !== undefined,
+  );
+
+  /** Of a status that the claim holds as a digest only, the brand's own: then the job itself has to say it. */
+  function nameBehind(digest: string): string {
+    const kind = `status:${statusByDigest.get(digest) ?? ''}`;
+    return names.find((brand) => digestOf({ brand, gatewayReference, kind }) === digest) ?? queue.brand;
+  }
+}
+
+async function findUnderNames(redis: RedisConnection, queue: BrandQueue, sought: readonly Sought[]) {
+  const digestsUnder = (brand: string) => sought.map((identity) => digestOf({ brand, ...identity }));
+  const own = digestsUnder(queue.brand);
+  const [lineage, ...texts] = await redis.mget(
+    keysOf.lineage(queue),
+    ...own.map((digest) => keysOf.claim(queue, digest)),
+  );
+  const names = namesOf(queue, parseLineage(lineage));
+  const claims = own.map((digest, at) => named(parseText(digest, texts[at]), queue.brand));
+  for (const name of names.slice(1)) {
+    const former = await readClaims(redis, queue, digestsUnder(name));
+    for (const [at, claim] of former.entries()) claims[at] ??= named(claim, name);
+  }
+  return { claims, names };
+}
+
+function parseText(digest: string, text: string | null | undefined): Claim | undefined {
+  return text === null || text === undefined ? undefined : parseClaim(digest, text);
+}
+
+function named(claim: Claim | undefined, identityBrand: string | undefined): FoundClaim | undefined {
+  return claim === undefined || identityBrand === undefined ? undefined : { ...claim, identityBrand };
+}

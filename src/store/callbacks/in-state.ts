@@ -1,0 +1,38 @@
+// Which jobs are in a state, with their times of receipt, through in-state.lua: one command for up to some thousand jobs.
+// Fails as Redis does (throws).
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { deliveryRecordLua, supersededText } from './delivery-records.ts';
+import { activeMax } from './read-callbacks.ts';
+import type { CallbackState } from './callback-view.ts';
+import type { Entry } from './receipt-order.ts';
+import { defineScript } from '../../redis/script.ts';
+
+const script = deliveryRecordLua + readFileSync(new URL('./in-state.lua', import.meta.url), 'utf8');
+const sets = ['completed', 'failed', 'delayed', 'active'];
+
+export function createInState(redis: RedisConnection) {
+  const call = defineScript(redis, 'payaloInState', script);
+
+  return async function inState(queue: BrandQueue, state: CallbackState, jobIds: readonly string[]): Promise<Entry[]> {
+    if (jobIds.length === 0) return [];
+    const keys = [
+      ...sets.map((set) => `${queue.base}:${set}`),
+      keysOf.inHand(queue),
+      ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+    ];
+    const answer = await call(keys, [queue.base, state, activeMax, supersededText, Date.now(), ...jobIds]);
+    return toEntries(queue, z.array(z.string()).parse(answer));
+  };
+}
+
+/** Ids and scores in turn, as Redis answers them. */
+export function toEntries(queue: BrandQueue, flat: readonly string[]): Entry[] {
+  return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => ({
+    queue,
+    jobId: flat[at * 2] ?? '',
+    receivedAtMs: Number(flat[at * 2 + 1]) || 0, // the time of somebody else's job may be none
+  }));
+}

@@ -1,0 +1,65 @@
+// Since when the oldest callback of a brand has been waiting, retried or held: not the one that is next in the queue, since
+// a merchant that answers 404 to everything leaves nothing there.
+//
+// Few are looked at each time. Of many, whoever finds the last answer too old walks through all of them, and every process
+// shows what he found. Fails as Redis does (rejects).
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
+
+const oldestLua = readFileSync(new URL('./oldest-undelivered.lua', import.meta.url), 'utf8');
+
+const step = 1_000;
+/** Of each place; beyond that the oldest may be missed, among very many. */
+const lookedAtMax = 100_000;
+const freshMs = 15_000;
+const sharedSchema = z.object({ atMs: z.number(), sinceMs: z.number().optional() });
+
+/** In ms; undefined where nothing waits. */
+export async function oldestUndelivered(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  nowMs: number,
+): Promise<number | undefined> {
+  const size = await largestPlace(redis, queue);
+  if (size === 0) return undefined;
+  const look = defineScript(redis, 'payaloOldestUndelivered', oldestLua);
+  const keys = ['wait', 'active', 'delayed', 'prioritized'].map((place) => `${queue.base}:${place}`);
+  const lookAt = async (first: number) => {
+    const since = z.string().parse(await look(keys, [queue.base, nowMs, first, first + step - 1]));
+    return since === '' ? Infinity : Number(since);
+  };
+  if (size <= step) return finite(await lookAt(0));
+
+  const known = parseShared(await redis.get(keysOf.oldestUndelivered(queue)));
+  if (known !== undefined && Math.abs(nowMs - known.atMs) < freshMs) return known.sinceMs;
+  let sinceMs = Infinity;
+  for (let first = 0; first < Math.min(size, lookedAtMax); first += step) {
+    sinceMs = Math.min(sinceMs, await lookAt(first));
+  }
+  const found = JSON.stringify({ atMs: nowMs, sinceMs: finite(sinceMs) });
+  await redis.set(keysOf.oldestUndelivered(queue), found, 'PX', 2 * freshMs);
+  return finite(sinceMs);
+}
+
+const sizesSchema = z.array(z.tuple([z.null(), z.number()]));
+
+async function largestPlace(redis: RedisConnection, { base }: BrandQueue): Promise<number> {
+  const pipeline = redis.pipeline().llen(`${base}:wait`).llen(`${base}:active`);
+  const replies = await pipeline.zcard(`${base}:delayed`).zcard(`${base}:prioritized`).exec();
+  return Math.max(...sizesSchema.parse(replies).map(([, size]) => size));
+}
+
+function finite(ms: number): number | undefined {
+  return Number.isFinite(ms) ? ms : undefined;
+}
+
+function parseShared(text: string | null): z.infer<typeof sharedSchema> | undefined {
+  try {
+    return sharedSchema.safeParse(JSON.parse(text ?? 'null')).data;
+  } catch {
+    return undefined;
+  }
+}

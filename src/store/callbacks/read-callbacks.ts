@@ -1,0 +1,167 @@
+// Reads jobs with all that is known of them (claim, state, attempts, conflicts) through ledger-read.lua: one command
+// for a page. Fails as Redis does (throws); a job that is gone comes back with its claim alone.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { readLineage } from '../../redis/brand-lineage.ts';
+import { brandQueue, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { parseClaim, type Claim } from '../accept/claims.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { followDeliveries } from './delivery-records.ts';
+import { digestOfJob, jobSchema, type JobData } from '../../callback/job.ts';
+import { defineScript } from '../../redis/script.ts';
+
+export interface JobRecord {
+  readonly brand: string;
+  readonly jobId: string;
+  /** Undefined once DEDUP_TTL is over. */
+  readonly claim: Claim | undefined;
+  /** Undefined where the job is gone, or was not written by this service. */
+  readonly data: JobData | undefined;
+  readonly returnvalue: string;
+  readonly failedReason: string;
+  /** When BullMQ took it. */
+  readonly addedMs: number | undefined;
+  readonly processedOnMs: number | undefined;
+  readonly finishedOnMs: number | undefined;
+  /** Ids of the jobs that this correction replaced, the latest first. */
+  readonly corrects: readonly string[];
+  readonly erased: boolean;
+  readonly place: Place;
+  readonly nextAttemptMs: number | undefined;
+  readonly logCount: number;
+  readonly logLines: readonly string[];
+  /** `status|amount` -> quarantine id. */
+  readonly conflicts: ReadonlyMap<string, string>;
+}
+
+/** Where BullMQ holds the job. */
+export type Place = 'completed' | 'failed' | 'delayed' | 'active' | 'wait' | 'gone';
+
+/** A job has about a dozen attempts in its life; replays add to them. */
+export const logLinesMax = 200;
+/** The active list is as long as the deliveries in flight of all processes. */
+export const activeMax = 5_000;
+
+const script = readFileSync(new URL('./read-callbacks.lua', import.meta.url), 'utf8');
+const text = z.string();
+const reply = z.array(
+  z.tuple([
+    text,
+    text,
+    z.tuple([text, text, text, text, text, text, text, text]),
+    text,
+    text,
+    text,
+    z.number(),
+    z.number(),
+    z.array(text),
+    z.array(text),
+  ]),
+);
+
+export function createJobReader(redis: RedisConnection) {
+  const call = defineScript(redis, 'payaloLedgerRead', script);
+
+  async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
+    const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
+    const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, Date.now(), ...jobIds];
+    const answer = await call([...places, keysOf.inHand(queue)], args);
+    return reply.parse(answer).map((row) => toRecord(queue, row));
+  }
+
+  /** What `brand move` has not brought here yet, where the brand had another name. */
+  async function readFormer(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean) {
+    const { formerly } = await readLineage(redis, queue);
+    const found = new Map<string, JobRecord>();
+    for (const name of formerly) {
+      const former = brandQueue(name, queue.naming);
+      await followDeliveries(redis, former, { all: true });
+      for (const record of await read(former, jobIds, withLogs))
+        if (record.place !== 'gone' || record.claim?.state !== undefined) found.set(record.jobId, record);
+    }
+    return found;
+  }
+
+  return async function readJobs(
+    queue: BrandQueue,
+    jobIds: readonly string[],
+    { withLogs }: { withLogs: boolean },
+  ): Promise<JobRecord[]> {
+    if (jobIds.length === 0) return [];
+    const records = await read(queue, jobIds, withLogs);
+    const removed = records.filter(isRemoved).map(({ jobId }) => jobId);
+    if (removed.length === 0) return records;
+    // Perhaps a worker of the merchant's own completed it a moment ago and took it away, or it is on its way here.
+    await followDeliveries(redis, queue, { all: true });
+    const former = await readFormer(queue, removed, withLogs);
+    return (await read(queue, jobIds, withLogs)).map((record) => {
+      const found = isRemoved(record) ? former.get(record.jobId) : undefined;
+      return found === undefined ? record : { ...found, brand: queue.brand, claim: found.claim ?? record.claim };
+    });
+  };
+}
+
+/** Its claim expects the job, which is gone, and no delivery is recorded. */
+export function isRemoved({ place, claim, jobId }: JobRecord): boolean {
+  return place === 'gone' && claim?.jobId === jobId && claim.state === undefined;
+}
+
+export type JobReader = ReturnType<typeof createJobReader>;
+
+function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRecord {
+  const [jobId, claim, fields, completed, failed, delayed, isActive, logCount, logLines, conflicts] = row;
+  const [data, returnvalue, failedReason, processedOn, finishedOn, corrects, erased, timestamp] = fields;
+  return {
+    brand: queue.brand,
+    jobId,
+    claim: claim === '' ? undefined : parseClaim(digestOfJob(jobId), claim),
+    data: parseData(data),
+    returnvalue,
+    failedReason,
+    addedMs: toNumber(timestamp),
+    processedOnMs: toNumber(processedOn),
+    finishedOnMs: toNumber(finishedOn),
+    corrects: corrects === '' ? [] : corrects.split(','),
+    erased: erased !== '',
+    place: placeOf({ data, completed, failed, delayed, isActive }),
+    nextAttemptMs: delayed === '' ? undefined : Math.floor(Number(delayed) / delayedScoreFactor),
+    logCount,
+    logLines,
+    conflicts: new Map(pairs(conflicts)),
+  };
+}
+
+/** BullMQ's score of a delayed job is its time in ms times this, plus a counter (getDelayedScore.lua). */
+const delayedScoreFactor = 0x1000;
+
+interface Found {
+  readonly data: string;
+  readonly completed: string;
+  readonly failed: string;
+  readonly delayed: string;
+  readonly isActive: number;
+}
+
+function placeOf({ data, completed, failed, delayed, isActive }: Found): Place {
+  if (data === '') return isActive === 1 ? 'active' : 'gone';
+  if (completed !== '') return 'completed';
+  if (failed !== '') return 'failed';
+  if (isActive === 1) return 'active';
+  return delayed === '' ? 'wait' : 'delayed';
+}
+
+export function parseData(json: string): JobData | undefined {
+  try {
+    return jobSchema.safeParse(JSON.parse(json)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function toNumber(digits: string): number | undefined {
+  return digits === '' ? undefined : Number(digits);
+}
+
+function pairs(flat: readonly string[]): [string, string][] {
+  return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => [flat[at * 2] ?? '', flat[at * 2 + 1] ?? '']);
+}

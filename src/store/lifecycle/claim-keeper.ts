@@ -1,0 +1,131 @@
+// The claim keeper: what is kept can be found. A claim lives for DEDUP_TTL, its job perhaps for longer: failed ones for
+// RETAIN_FAILED, others until the merchant is back. So the memory of a job lives on while the job does.
+//
+// Costs the way of a callback nothing: now and then the oldest entries of the ledger are walked. What half of DEDUP_TTL is
+// left of is let be. What has expired although its job is kept (nothing of ours ran) is made anew from the job. Its gateway
+// may send such a callback again: it is a duplicate, and is not delivered beside the one that is kept.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { isTerminal, referenceDigest } from '../../callback/identity.ts';
+import { parseCallbackText } from '../../callback/parse-callback.ts';
+import type { Config } from '../../config/config.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { claimAmount, claimStatus } from '../accept/claims.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { digestOfJob, identityBrandOf, type JobData } from '../../callback/job.ts';
+import { createJobReader, type JobRecord } from '../callbacks/read-callbacks.ts';
+import { deliveredAtMs } from '../callbacks/callback-view.ts';
+import { defineScript } from '../../redis/script.ts';
+
+export interface ClaimKeeperDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly config: Pick<Config, 'DEDUP_TTL' | 'RETAIN_COMPLETED' | 'RETAIN_FAILED'>;
+  readonly log: Pick<Log, 'debug' | 'warn'>;
+}
+
+const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
+const dueLua = read('./due-claims.lua');
+const keepLua = read('./keep-claims.lua');
+const dueReply = z.tuple([z.number(), z.array(z.string())]);
+
+const step = 500;
+/** Their bodies are read along. */
+const batchMax = 50;
+const everyMaxMs = 3_600_000;
+const everyMinMs = 100;
+/** Often enough that none expires in between, several times over. */
+const looksPerTtl = 8;
+
+export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDeps) {
+  const readJobs = createJobReader(redis);
+  const findDue = defineScript(redis, 'payaloDueClaims', dueLua);
+  const keepClaims = defineScript(redis, 'payaloKeepClaims', keepLua);
+  const claimTtlMs = config.DEDUP_TTL;
+  const merchantTtlMs = Math.max(config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL);
+  const everyMs = Math.max(Math.min(everyMaxMs, Math.floor(claimTtlMs / looksPerTtl)), everyMinMs);
+  const stopping = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+
+  async function keepBrand(queue: BrandQueue): Promise<void> {
+    const enoughMs = Math.floor(claimTtlMs / 2);
+    for (const part of ledgerParts) {
+      for (let offset = 0; !stopping.signal.aborted; offset += step) {
+        const args = [queue.base, Date.now() - enoughMs, enoughMs, offset, step];
+        const [entries, due] = dueReply.parse(await findDue([keysOf.ledger(queue, part)], args));
+        for (let at = 0; at < due.length; at += batchMax) await keepBatch(queue, due.slice(at, at + batchMax));
+        if (entries < step) break;
+      }
+    }
+  }
+
+  async function keepBatch(queue: BrandQueue, jobIds: readonly string[]): Promise<void> {
+    const records = await readJobs(queue, jobIds, { withLogs: false });
+    const kept = records.flatMap((record) => (record.data === undefined ? [] : argumentsOf(record, record.data)));
+    if (kept.length === 0) return;
+    await keepClaims([keysOf.ledger(queue, 'other')], [queue.base, claimTtlMs, merchantTtlMs, ...kept]);
+  }
+
+  /** Every brand, whether it is due or not. Fails as Redis does (rejects). */
+  async function keep(): Promise<void> {
+    for (const queue of queues.values()) await keepBrand(queue);
+  }
+
+  async function keepIfDue(): Promise<void> {
+    for (const queue of queues.values()) {
+      const isDue = (await redis.set(keysOf.claimKeeper(queue), process.pid, 'PX', everyMs, 'NX')) === 'OK';
+      if (!isDue) continue;
+      await keepBrand(queue).catch(async (cause: unknown) => {
+        await redis.del(keysOf.claimKeeper(queue));
+        throw cause;
+      });
+    }
+  }
+
+  function tick(): void {
+    if (redis.status !== 'ready') return; // the connection itself says that it is down
+    running ??= keepIfDue()
+      .catch((error: unknown) => log.warn({ event: 'claims.not_kept', err: error }))
+      .finally(() => {
+        running = undefined;
+      });
+  }
+
+  return {
+    keep,
+
+    start(): void {
+      timer = setInterval(tick, Math.min(everyMs, 60_000));
+      timer.unref();
+      if (redis.status === 'ready') tick();
+      else redis.once('ready', tick);
+    },
+
+    /** Ends after the batch at hand. */
+    async stop(): Promise<void> {
+      stopping.abort();
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
+function argumentsOf(record: JobRecord, data: JobData): (string | number)[] {
+  const { jobId } = record;
+  const { brand, status, merchantReference, gatewayReference, sequence = 0 } = data;
+  const merchantDigest = merchantReference === null ? '' : referenceDigest(brand, 'merchant', merchantReference);
+  const ofReference = isTerminal(status) ? '' : referenceDigest(identityBrandOf(data), 'gateway', gatewayReference);
+  return [jobId, claimOf(record, data), sequence, merchantDigest, ofReference, claimStatus(status)];
+}
+
+/** The claim as accept.lua wrote it; how often the callback came again is forgotten. */
+function claimOf(record: JobRecord, { body, receivedAt, status, sequence = 0 }: JobData): string {
+  const parsed = parseCallbackText(body);
+  const amount = claimAmount(parsed.kind === 'callback' ? parsed.callback.finalAmount : null);
+  const nonce = record.jobId.slice(digestOfJob(record.jobId).length);
+  const claim = [nonce, sequence, 0, Date.parse(receivedAt).toString(36), claimStatus(status), amount];
+  const at = deliveredAtMs(record);
+  return [...claim, ...(at === undefined ? [] : ['delivered', at.toString(36)])].join(',');
+}

@@ -1,0 +1,57 @@
+// Erasure: takes the personal data of one reference out of Redis (bodies, the merchant's answers, what quarantine holds
+// of it). The reference, status, times and the deduplication memory stay, so accounts still add up and a late
+// duplicate is still one. Only for what is settled: an undelivered payment must not be lost by a privacy request.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { findClaimsOf } from '../callbacks/find-claims.ts';
+import { createJobReader, isRemoved, type JobRecord } from '../callbacks/read-callbacks.ts';
+import { withoutAnswer } from '../callbacks/job-attempts.ts';
+import { quarantinedUnder } from './quarantined-under.ts';
+
+export type EraseOutcome =
+  | { readonly kind: 'erased' }
+  /** Waiting, being delivered, or removed and still to be fetched from the gateway; nothing was erased. */
+  | { readonly kind: 'in-progress' }
+  | { readonly kind: 'not-found' };
+
+const script = readFileSync(new URL('./erase.lua', import.meta.url), 'utf8');
+const outcomeSchema = z.enum(['erased', 'in-progress']);
+
+/** Throws only where Redis cannot be asked. */
+export async function erase(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  gatewayReference: string,
+): Promise<EraseOutcome> {
+  const records = await recordsOf(redis, queue, gatewayReference);
+  if (records.some(isRemoved)) return { kind: 'in-progress' };
+  const jobs = records.filter(({ data }) => data !== undefined);
+  const conflicts = records.flatMap((record) => [...record.conflicts.values()]);
+  const quarantined = new Set([...conflicts, ...(await quarantinedUnder(redis, queue, gatewayReference))]);
+  if (records.length === 0 && quarantined.size === 0) return { kind: 'not-found' };
+  const keys = [
+    `${queue.base}:completed`,
+    `${queue.base}:failed`,
+    keysOf.quarantine(queue),
+    keysOf.quarantineBytes(queue),
+    keysOf.unverified(queue),
+  ];
+  const args = [queue.base, jobs.length, ...jobs.flatMap(argumentsOf), ...quarantined];
+  return { kind: outcomeSchema.parse(await redis.eval(script, keys.length, ...keys, ...args)) };
+}
+
+/** Every job of the reference: of each status, and what corrections replaced. */
+async function recordsOf(redis: RedisConnection, queue: BrandQueue, gatewayReference: string): Promise<JobRecord[]> {
+  const readJobs = createJobReader(redis);
+  const ids = (await findClaimsOf(redis, queue, gatewayReference, Infinity)).map(({ jobId }) => jobId);
+  const records = await readJobs(queue, ids, { withLogs: true });
+  const replaced = records.flatMap(({ corrects }) => corrects);
+  return [...records, ...(await readJobs(queue, replaced, { withLogs: true }))];
+}
+
+function argumentsOf({ jobId, data, returnvalue, logLines }: JobRecord): (string | number)[] {
+  const lines = logLines.map(withoutAnswer).filter((line) => line !== '');
+  return [jobId, JSON.stringify({ ...data, body: '' }), withoutAnswer(returnvalue), lines.length, ...lines];
+}

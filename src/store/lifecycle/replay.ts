@@ -1,0 +1,36 @@
+// Replay: delivers a callback again, under its old `webhook-id` and with its whole schedule anew. See replay.lua.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { digestOfJob } from '../../callback/job.ts';
+
+const outcomes = [
+  'replayed',
+  /** Waiting or being delivered already. */
+  'in-progress',
+  /** A correction took its place; that one can be replayed. */
+  'superseded',
+  /** Retention or erasure removed the job; only the memory of it is left. */
+  'gone',
+  /** Somebody took its job out of the queue before it was delivered; reconciliation fetches it from the gateway. */
+  'removed',
+  'not-found',
+] as const;
+
+export type ReplayOutcome = { readonly kind: (typeof outcomes)[number] };
+
+const outcomeSchema = z.enum(outcomes);
+const script = readFileSync(new URL('./replay.lua', import.meta.url), 'utf8');
+
+/** Throws only where Redis cannot be asked. */
+export async function replay(redis: RedisConnection, queue: BrandQueue, jobId: string): Promise<ReplayOutcome> {
+  const bull = (key: string) => `${queue.base}:${key}`;
+  const keys = [
+    keysOf.claim(queue, digestOfJob(jobId)),
+    keysOf.job(queue, jobId),
+    keysOf.jobLog(queue, jobId),
+    ...['wait', 'delayed', 'completed', 'failed', 'meta', 'active', 'events', 'marker'].map(bull),
+  ];
+  return { kind: outcomeSchema.parse(await redis.eval(script, keys.length, ...keys, jobId, Date.now())) };
+}

@@ -1,0 +1,181 @@
+// Retention: removes finished jobs past RETAIN_COMPLETED, RETAIN_COMPLETED_MAX and RETAIN_FAILED, in bounded batches.
+//
+// Promises: only finished jobs go, never one that waits or is delivered; the deduplication memory stays, and from then
+// on answers for the job (its state and when it was delivered). Runs hourly in one process of all, and at once in any
+// that sees more than RETAIN_COMPLETED_MAX. Never by BullMQ's own `clean`, which knows nothing of the ledger. A sweep
+// that fails is logged and tried again a minute later.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { referenceDigest } from '../../callback/identity.ts';
+import type { Config } from '../../config/config.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { deliveryRecordLua, followDeliveries } from '../callbacks/delivery-records.ts';
+import { createJobReader, type JobRecord } from '../callbacks/read-callbacks.ts';
+import { deliveredAtMs, stateOf } from '../callbacks/callback-view.ts';
+import { defineScript } from '../../redis/script.ts';
+
+export interface RetentionDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly config: Pick<Config, 'RETAIN_COMPLETED' | 'RETAIN_COMPLETED_MAX' | 'RETAIN_FAILED'>;
+  readonly log: Log;
+  readonly now?: () => number;
+}
+
+export interface Swept {
+  readonly completed: number;
+  readonly failed: number;
+  readonly ledgerEntries: number;
+}
+
+const tickMs = 60_000;
+const everyMs = 3_600_000;
+/** Redis serves nobody else while a batch is removed. */
+const batchMax = 100;
+const trimStep = 500;
+/** Per part and sweep; the next one goes on from there. */
+const trimStepsMax = 400;
+
+const retireScript = readFileSync(new URL('./retire.lua', import.meta.url), 'utf8');
+const trimScript = deliveryRecordLua + readFileSync(new URL('./trim-index.lua', import.meta.url), 'utf8');
+const trimReply = z.tuple([z.string(), z.number()]);
+
+export function createRetention({ redis, queues, config, log, now = Date.now }: RetentionDeps) {
+  const readJobs = createJobReader(redis);
+  const trim = defineScript(redis, 'payaloTrimLedger', trimScript);
+  const trimCursors = new Map<string, string>();
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+  const stopping = new AbortController();
+
+  /** Removes what is past its time or over the count. */
+  async function sweepBrand(queue: BrandQueue): Promise<Swept> {
+    const byAge = await retire(queue, 'completed', now() - config.RETAIN_COMPLETED);
+    const byCount = await retireSurplus(queue);
+    const failed = await retire(queue, 'failed', now() - config.RETAIN_FAILED);
+    return { completed: byAge + byCount, failed, ledgerEntries: await trimLedger(queue) };
+  }
+
+  async function retire(queue: BrandQueue, set: 'completed' | 'failed', upToMs: number): Promise<number> {
+    let removed = 0;
+    while (!stopping.signal.aborted) {
+      const ids = await redis.zrangebyscore(`${queue.base}:${set}`, '-inf', upToMs, 'LIMIT', 0, batchMax);
+      if (ids.length === 0) break;
+      removed += await retireBatch(queue, set, ids, upToMs);
+    }
+    return removed;
+  }
+
+  async function retireSurplus(queue: BrandQueue): Promise<number> {
+    const key = `${queue.base}:completed`;
+    let removed = 0;
+    for (let surplus = await surplusOf(queue); surplus > 0 && !stopping.signal.aborted; surplus -= batchMax) {
+      const oldest = await redis.zrange(key, '0', String(Math.min(surplus, batchMax) - 1), 'WITHSCORES');
+      const ids = oldest.filter((_, at) => at % 2 === 0);
+      if (ids.length === 0) break;
+      removed += await retireBatch(queue, 'completed', ids, Number(oldest.at(-1)));
+    }
+    return removed;
+  }
+
+  async function surplusOf({ base }: BrandQueue): Promise<number> {
+    return (await redis.zcard(`${base}:completed`)) - config.RETAIN_COMPLETED_MAX;
+  }
+
+  async function retireBatch(
+    queue: BrandQueue,
+    set: 'completed' | 'failed',
+    ids: readonly string[],
+    upToMs: number,
+  ): Promise<number> {
+    const records = await readJobs(queue, ids, { withLogs: false });
+    const keys = [`${queue.base}:${set}`, ...ledgerParts.map((part) => keysOf.ledger(queue, part))];
+    const args = records.flatMap((record) => [
+      record.jobId,
+      merchantDigest(record),
+      record.place === 'gone' ? (set === 'completed' ? 'delivered' : 'failed') : stateOf(record),
+      deliveredAtMs(record)?.toString(36) ?? '',
+    ]);
+    return z.number().parse(await redis.eval(retireScript, keys.length, ...keys, queue.base, upToMs, ...args));
+  }
+
+  async function trimLedger(queue: BrandQueue): Promise<number> {
+    let removed = 0;
+    await followDeliveries(redis, queue, { all: true }); // or what was just delivered would be taken for removed
+    for (const part of ledgerParts) {
+      const key = keysOf.ledger(queue, part);
+      const keys = [key, keysOf.inHand(queue)];
+      for (let step = 0; step < trimStepsMax && !stopping.signal.aborted; step += 1) {
+        const cursor = trimCursors.get(key) ?? '0';
+        const [next, gone] = trimReply.parse(await trim(keys, [queue.base, cursor, trimStep, now()]));
+        trimCursors.set(key, next);
+        removed += gone;
+        if (next === '0') break;
+      }
+    }
+    return removed;
+  }
+
+  /** Every brand, whether it is due or not. */
+  async function sweep(): Promise<Swept> {
+    const total = { completed: 0, failed: 0, ledgerEntries: 0 };
+    for (const queue of queues.values()) {
+      const swept = await sweepBrand(queue);
+      total.completed += swept.completed;
+      total.failed += swept.failed;
+      total.ledgerEntries += swept.ledgerEntries;
+    }
+    return total;
+  }
+
+  async function sweepIfDue(): Promise<void> {
+    for (const queue of queues.values()) {
+      const isDue = (await redis.set(keysOf.retention(queue), process.pid, 'PX', everyMs, 'NX')) === 'OK';
+      if (isDue) {
+        const swept = await sweepBrand(queue).catch(async (cause: unknown) => {
+          await redis.del(keysOf.retention(queue));
+          throw cause;
+        });
+        log.info({ event: 'retention.swept', brand: queue.brand, ...swept });
+      } else if ((await surplusOf(queue)) > 0) {
+        log.info({ event: 'retention.surplus_removed', brand: queue.brand, completed: await retireSurplus(queue) });
+      }
+    }
+  }
+
+  function tick(): void {
+    if (redis.status !== 'ready') return; // the connection itself says that it is down
+    running ??= sweepIfDue()
+      .catch((error: unknown) => log.warn({ event: 'retention.failed', err: error }))
+      .finally(() => {
+        running = undefined;
+      });
+  }
+
+  return {
+    sweep,
+
+    start(): void {
+      timer = setInterval(tick, tickMs);
+      timer.unref();
+      if (redis.status === 'ready') tick();
+      else redis.once('ready', tick);
+    },
+
+    /** Ends after the batch at hand. */
+    async stop(): Promise<void> {
+      stopping.abort();
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
+export type Retention = ReturnType<typeof createRetention>;
+
+function merchantDigest({ brand, data }: JobRecord): string {
+  const reference = data?.merchantReference;
+  return reference === null || reference === undefined ? '' : referenceDigest(brand, 'merchant', reference);
+}

@@ -1,0 +1,89 @@
+// Expectations: transactions that the merchant said it started. One small sorted-set entry each; only one that the
+// gateway does not know, or refuses, costs a hash field in addition. The operator API registers them, reconciliation takes them up.
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { dueMembers, type DueBy } from '../../redis/due.ts';
+
+export interface Expectation {
+  readonly gatewayReference: string;
+  /** Asked for where the gateway does not know the other. Costs a hash field. */
+  readonly merchantReference?: string | undefined;
+}
+
+/** Registering one again changes nothing. `dueMs`: when it is looked up unless its callback has come. */
+export async function registerExpectation(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  { gatewayReference, merchantReference }: Expectation,
+  dueMs: number,
+): Promise<void> {
+  if (merchantReference !== undefined)
+    await redis.hset(keysOf.expectedMerchantReferences(queue), gatewayReference, merchantReference);
+  await redis.zadd(keysOf.expectations(queue), 'NX', dueMs, gatewayReference);
+}
+
+/** References whose time has come. */
+export function dueExpectations(redis: RedisConnection, queue: BrandQueue, by: DueBy): Promise<string[]> {
+  return dueMembers(redis, keysOf.expectations(queue), by);
+}
+
+export async function settleExpectations(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  references: readonly string[],
+): Promise<void> {
+  if (references.length === 0) return;
+  await redis.zrem(keysOf.expectations(queue), ...references);
+  await redis.hdel(keysOf.unknownExpectations(queue), ...references);
+  await redis.hdel(keysOf.expectedMerchantReferences(queue), ...references);
+}
+
+export function expectedMerchantReference(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  reference: string,
+): Promise<string | null> {
+  return redis.hget(keysOf.expectedMerchantReferences(queue), reference);
+}
+
+/** Puts a look-up off; one that was settled meanwhile stays settled. */
+export async function postponeExpectation(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  reference: string,
+  dueMs: number,
+): Promise<void> {
+  await redis.zadd(keysOf.expectations(queue), 'XX', dueMs, reference);
+}
+
+/** Notes that the gateway does not know the reference, or refuses it; says since when that is so. */
+export async function noteUnknownExpectation(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  reference: string,
+  nowMs: number,
+): Promise<number> {
+  const key = keysOf.unknownExpectations(queue);
+  await redis.hsetnx(key, reference, nowMs);
+  const sinceMs = Number((await redis.hget(key, reference)) ?? nowMs);
+  if (sinceMs <= nowMs) return sinceMs;
+  await redis.hset(key, reference, nowMs); // a clock was ahead
+  return nowMs;
+}
+
+export function countExpectations(redis: RedisConnection, queue: BrandQueue): Promise<number> {
+  return redis.zcard(keysOf.expectations(queue));
+}
+
+/** A page of them, the next due first. */
+export async function listExpectations(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  { offset, limit }: { offset: number; limit: number },
+): Promise<{ gatewayReference: string; dueMs: number }[]> {
+  const flat = await redis.zrange(keysOf.expectations(queue), String(offset), String(offset + limit - 1), 'WITHSCORES');
+  return Array.from({ length: flat.length / 2 }, (_, at) => ({
+    gatewayReference: flat[at * 2] ?? '',
+    dueMs: Number(flat[at * 2 + 1]),
+  }));
+}

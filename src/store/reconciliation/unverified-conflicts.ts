@@ -1,0 +1,74 @@
+// Conflicts that reconciliation has yet to verify at the gateway. `accept.lua` puts them in; their bodies lie in the
+// quarantine, where one stays unless the gateway confirmed it.
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { dueMembers, type DueBy } from '../../redis/due.ts';
+import { jobSchema } from '../../callback/job.ts';
+import { createQuarantineStore } from '../quarantine/quarantine-store.ts';
+
+export interface UnverifiedConflict {
+  readonly id: string;
+  readonly gatewayReference: string;
+  readonly receivedAtMs: number;
+  readonly body: string;
+}
+
+/** Conflicts whose look-up is due. One that left the quarantine is dropped here. */
+export async function dueConflicts(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  by: DueBy,
+): Promise<UnverifiedConflict[]> {
+  const ids = await dueMembers(redis, keysOf.unverified(queue), by);
+  const entries = await Promise.all(
+    ids.map((id) => redis.hmget(keysOf.quarantineEntry(queue, id), 'job', 'receivedAt')),
+  );
+  const conflicts = ids.map((id, index) => toConflict(id, entries[index] ?? []));
+  const gone = ids.filter((_, index) => conflicts[index] === undefined);
+  if (gone.length > 0) await redis.zrem(keysOf.unverified(queue), ...gone);
+  return conflicts.filter((conflict) => conflict !== undefined);
+}
+
+function toConflict(id: string, [job, receivedAt]: readonly (string | null)[]): UnverifiedConflict | undefined {
+  const data = jobSchema.safeParse(parseJson(job ?? 'null')).data;
+  if (data === undefined) return undefined;
+  return { id, gatewayReference: data.gatewayReference, receivedAtMs: Number(receivedAt), body: data.body };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export async function postponeConflict(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  id: string,
+  dueMs: number,
+): Promise<void> {
+  await redis.zadd(keysOf.unverified(queue), 'XX', dueMs, id);
+}
+
+// An entry that an operator removed meanwhile must not come back as a hash with nothing but a detail.
+const keepScript = `
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HSET', KEYS[2], 'detail', ARGV[2]) end
+return 1`;
+
+/** Verified, or given up: it stays in quarantine, and `detail` says why. */
+export async function keepConflict(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  id: string,
+  detail: string,
+): Promise<void> {
+  await redis.eval(keepScript, 2, keysOf.unverified(queue), keysOf.quarantineEntry(queue, id), id, detail);
+}
+
+/** The gateway confirmed it and the merchant gets the correction: it leaves the quarantine. */
+export async function removeConflict(redis: RedisConnection, queue: BrandQueue, id: string): Promise<void> {
+  await createQuarantineStore(redis, queue).remove(id);
+}

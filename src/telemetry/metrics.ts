@@ -1,0 +1,104 @@
+// The metrics: every name that the contract lists, made in one place with bounded labels.
+//
+// Counters and histograms describe this process. Gauges that describe the queue are read when they are scraped, so
+// every process reports the same: `max without (instance)`.
+import { readFileSync } from 'node:fs';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export const callbackOutcomes = [
+  'accepted',
+  'duplicate',
+  'conflict',
+  'ignored',
+  'spooled',
+  'quarantined',
+  'unauthorized',
+  'limited',
+  'rejected',
+  'unavailable',
+] as const;
+export type CallbackOutcome = (typeof callbackOutcomes)[number];
+
+export const deliveryOutcomes = ['delivered', 'retried', 'failed'] as const;
+export type DeliveryOutcome = (typeof deliveryOutcomes)[number];
+
+const fast = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const slow = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 60, 600, 3_600, 86_400];
+
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const counter = <Label extends string = never>(name: string, help: string, labelNames: Label[] = []) =>
+    new Counter({ name, help, labelNames, registers });
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name, help, buckets, registers });
+  const gauge = <Label extends string = never>(name: string, help: string, labelNames: Label[] = []) =>
+    new Gauge({ name, help, labelNames, registers });
+
+  const callbacks = counter('payalo_callbacks_total', 'Requests to the callback path by outcome.', ['outcome']);
+  const deliveries = counter('payalo_deliveries_total', 'Attempts at the merchant by outcome.', ['outcome']);
+  const buildInfo = gauge('payalo_build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
+  // A counter that was never touched is absent, and an alert on its rate would miss the first event.
+  for (const outcome of callbackOutcomes) callbacks.inc({ outcome }, 0);
+  for (const outcome of deliveryOutcomes) deliveries.inc({ outcome }, 0);
+  buildInfo.set({ version: packageVersion(), node: process.version }, 1);
+
+  return {
+    registry,
+    callbacks,
+    deliveries,
+    ackSeconds: histogram('payalo_ack_seconds', 'From the last byte of a callback to its answer.', fast),
+    deliverySeconds: histogram('payalo_delivery_seconds', 'Duration of one attempt at the merchant.', slow),
+    endToEndSeconds: histogram('payalo_end_to_end_seconds', 'From receipt to delivery.', slow),
+    queueJobs: gauge('payalo_queue_jobs', 'Jobs by state, all brands (from Redis).', ['state']),
+    oldestWaitingSeconds: gauge(
+      'payalo_oldest_waiting_seconds',
+      'Age of the oldest job that waits in the queue (from Redis).',
+    ),
+    oldestUndeliveredSeconds: gauge(
+      'payalo_oldest_undelivered_seconds',
+      'Age of the oldest callback that waits, is retried or held, all brands (from Redis).',
+    ),
+    spoolEntries: gauge('payalo_spool_entries', 'Callbacks in the spool of this process.'),
+    spoolDamaged: gauge('payalo_spool_damaged', 'Damaged subfolders of the spool that were set aside.'),
+    spoolBytes: gauge('payalo_spool_bytes', 'Bytes in the spool of this process.'),
+    redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),
+    redisMemoryFullSeconds: gauge('payalo_redis_memory_full_seconds', 'Until maxmemory, at the last hour’s rate.'),
+    reconciliationMissing: counter('payalo_reconciliation_missing_total', 'Callbacks that never came and were found.'),
+    reconciliationUnreadable: counter(
+      'payalo_reconciliation_unreadable_total',
+      'Records of the gateway that could not be read, each time that a sweep met one.',
+    ),
+    reconciliationLastSuccess: gauge(
+      'payalo_reconciliation_last_success_timestamp_seconds',
+      'When a sweep last ended well while no window was behind.',
+    ),
+    reconciliationLastRecent: gauge(
+      'payalo_reconciliation_last_recent_timestamp_seconds',
+      'When a sweep of the last hours last ended well.',
+    ),
+    reconciliationLastFull: gauge(
+      'payalo_reconciliation_last_full_timestamp_seconds',
+      'When a sweep of the whole RECONCILE_LOOKBACK last ended well.',
+    ),
+    reconciliationWindowsBehind: gauge(
+      'payalo_reconciliation_windows_behind',
+      'Windows that could not be swept and are tried again.',
+    ),
+    breakerOpen: gauge('payalo_breaker_open', '1 while deliveries of a brand are held back.', ['brand']),
+    gatewayAuthOk: gauge('payalo_gateway_auth_ok', '1 while the gateway accepts a key of the brand.', ['brand']),
+    pendingOverdue: gauge('payalo_pending_overdue', 'Transactions pending at the gateway for over an hour.'),
+    logLinesDropped: counter('payalo_log_lines_dropped_total', 'Log lines dropped while nobody read them.'),
+    quarantineEntries: gauge('payalo_quarantine_entries', 'Entries in quarantine, all brands (from Redis).'),
+  };
+}
+
+export function packageVersion(): string {
+  // Read at run time: it lies beside `src` in a checkout and beside `dist` in the package.
+  const text = readFileSync(new URL(import.meta.resolve('#package.json')), 'utf8');
+  return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? 'unknown';
+}

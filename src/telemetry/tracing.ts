@@ -1,0 +1,122 @@
+// Traces, where OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set: a span for each request of the gateway and
+// each attempt at the merchant, joined over the queue by the job's `traceparent`.
+//
+// Without one nothing of OpenTelemetry is loaded. Attributes name a callback and say how it went; never its body, a key
+// or a person. A caller that decided against sampling is heeded. Fails softly: what a collector does not take within the
+// bounds is dropped with a log line, and no callback ever waits for it.
+import type { Span, SpanContext } from '@opentelemetry/api';
+import { putIntoEnvironment } from '../config/config.ts';
+import type { Log } from './log.ts';
+import { packageVersion } from './metrics.ts';
+import { traceSettings, type OtelValues } from '../config/otel-variables.ts';
+
+export type TraceAttributes = Readonly<Record<string, string | number | undefined>>;
+
+export interface TraceSpan {
+  /** W3C trace context, for whoever goes on with this trace. */
+  readonly traceparent: string;
+  set(attributes: TraceAttributes): void;
+  /** Marks the span as gone wrong. */
+  fail(reason: string): void;
+  end(): void;
+}
+
+export interface SpanStart {
+  readonly name: 'callback.receive' | 'callback.deliver';
+  readonly kind: 'server' | 'client';
+  /** The `traceparent` to go on with; one that is missing or malformed begins a trace of its own. */
+  readonly parent: string | undefined;
+  readonly attributes: TraceAttributes;
+}
+
+export interface Tracing {
+  readonly begin: (start: SpanStart) => TraceSpan;
+  /** Sends what is left, within the deadline. Never throws. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const traceparentPattern = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:$|-)/;
+
+/** OpenTelemetry's exporter finds endpoint, headers and the like in the environment. */
+export async function createTracing(otel: OtelValues, log: Log): Promise<Tracing | undefined> {
+  const settings = traceSettings(otel, log);
+  if (settings === undefined) return undefined;
+  putIntoEnvironment(otel);
+  const [
+    { diag, DiagLogLevel, isSpanContextValid, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace },
+    sdk,
+    otlp,
+    resources,
+  ] = await Promise.all([
+    import('@opentelemetry/api'),
+    import('@opentelemetry/sdk-trace'),
+    import('@opentelemetry/exporter-trace-otlp-http'),
+    import('@opentelemetry/resources'),
+  ]);
+  const tell = (problem: string) => log.warn({ event: 'traces.not_sent', problem: problem.slice(0, 300) });
+  diag.setLogger(
+    { error: tell, warn: tell, info: silent, debug: silent, verbose: silent },
+    { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
+  );
+  const root = new sdk.TraceIdRatioBasedSampler(settings.ratio);
+  const provider = new sdk.TracerProvider({
+    resource: resources
+      .resourceFromAttributes({ 'service.name': 'payalo-receiver', 'service.version': packageVersion() })
+      .merge(
+        resources.detectResources({
+          detectors: [resources.resourceAttributesEnvDetector, resources.serviceNameEnvDetector],
+        }),
+      ),
+    sampler: settings.isParentBased ? new sdk.ParentBasedSampler({ root }) : root,
+    spanProcessors: [
+      new sdk.BatchSpanProcessor({
+        exporter: new otlp.OTLPTraceExporter({ timeoutMillis: settings.exportTimeoutMs }),
+        maxQueueSize: settings.spansWaitingMax,
+        maxExportBatchSize: settings.exportBatchMax,
+        scheduledDelayMillis: settings.exportEveryMs,
+        exportTimeoutMillis: settings.exportTimeoutMs,
+      }),
+    ],
+  });
+  const tracer = provider.getTracer('payalo-receiver');
+
+  function contextOf(parent: string | undefined) {
+    const [, traceId = '', spanId = '', flags = ''] = traceparentPattern.exec(parent ?? '') ?? [];
+    const spanContext: SpanContext = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true };
+    return isSpanContextValid(spanContext) ? trace.setSpanContext(ROOT_CONTEXT, spanContext) : ROOT_CONTEXT;
+  }
+
+  return {
+    begin({ name, kind, parent, attributes }) {
+      const options = { kind: kind === 'server' ? SpanKind.SERVER : SpanKind.CLIENT, attributes: defined(attributes) };
+      const span = tracer.startSpan(name, options, contextOf(parent));
+      return {
+        traceparent: traceparentOf(span),
+        set: (more) => void span.setAttributes(defined(more)),
+        fail: (message) => void span.setStatus({ code: SpanStatusCode.ERROR, message }),
+        end: () => span.end(),
+      };
+    },
+
+    async stop(deadlineMs) {
+      const stopped = provider.shutdown().catch((error: unknown) => tell(String(error)));
+      const { promise: late, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, deadlineMs);
+      await Promise.race([stopped, late]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+function silent(): void {}
+
+function traceparentOf(span: Span): string {
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
+}
+
+function defined(attributes: TraceAttributes): Record<string, string | number> {
+  return Object.fromEntries(
+    Object.entries(attributes).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+}

@@ -1,0 +1,26 @@
+import { existsSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { makeFolder } from '../../src/intake/spool/make-folder.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
+
+test('makes a folder and those above it, for its user only, and leaves one that is there', async () => {
+  const dir = await makeTempDir('folder');
+  makeFolder(path.join(dir, 'a/b'));
+  makeFolder(path.join(dir, 'a/b'));
+  expect(statSync(path.join(dir, 'a/b')).mode % 0o1000).toBe(0o700);
+  await rm(dir, { recursive: true });
+});
+
+test('ends with what the system says where a parent is a file, or a link to nothing', async () => {
+  const dir = await makeTempDir('folder');
+  writeFileSync(path.join(dir, 'file'), '');
+  symlinkSync(path.join(dir, 'nothing'), path.join(dir, 'link'));
+  for (const parent of ['file', 'link']) expect(() => makeFolder(path.join(dir, parent, 'a'))).toThrow(/EEXIST/);
+  await rm(dir, { recursive: true });
+});
+
+test.skipIf(!existsSync('/proc/self'))('ends also where Node would try for ever', () => {
+  expect(() => makeFolder('/proc/no-such-folder/a')).toThrow(/ENOENT/);
+});

@@ -1,8 +1,0 @@
-import { readFile } from 'node:fs/promises';
-import { expect, test } from 'vitest';
-import { jobJsonSchema } from '../../src/queue/job-json-schema.ts';
-
-test('job.schema.json is what the zod schema says (else: node scripts/job-schema.ts)', async () => {
-  const text = await readFile(new URL('../../src/queue/job.schema.json', import.meta.url), 'utf8');
-  expect(JSON.parse(text)).toEqual(jobJsonSchema());
-});

@@ -1,0 +1,79 @@
+// What REDIS_WAIT_REPLICAS rests on, against a real primary and its real replica.
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createConfirmedCall } from '../../src/redis/confirmed-call.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+const script = { lua: "redis.call('SET', KEYS[1], ARGV[1]) return ARGV[1]", numberOfKeys: 1 };
+
+let primary: TestRedis;
+let replica: TestRedis;
+let redis: Redis;
+let ofReplica: Redis;
+
+beforeAll(async () => {
+  primary = await startRedis();
+  replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
+  redis = new Redis(primary.url);
+  ofReplica = new Redis(replica.url);
+  await until(async () => (await ofReplica.info('replication')).includes('master_link_status:up'));
+});
+
+afterAll(async () => {
+  redis.disconnect();
+  ofReplica.disconnect();
+  await replica.stop();
+  await primary.stop();
+});
+
+test('confirms what a replica has', async () => {
+  const call = createConfirmedCall(redis, script, { replicas: 1, timeoutMs: 5_000 });
+  expect(await call(['a', '1'])).toEqual({ result: '1', confirmed: true });
+  expect(await ofReplica.get('a')).toBe('1');
+});
+
+test('says so where more replicas are asked for than there are, and the write is there all the same', async () => {
+  const call = createConfirmedCall(redis, script, { replicas: 2, timeoutMs: 20 });
+  expect(await call(['b', '1'])).toEqual({ result: '1', confirmed: false });
+  expect(await redis.get('b')).toBe('1');
+});
+
+test('counts a replica that keeps no append-only file, too', async () => {
+  await using forgetful = await startRedis({
+    durable: false,
+    args: ['--replicaof', '127.0.0.1', String(primary.port)],
+  });
+  const client = new Redis(forgetful.url);
+  await until(async () => (await client.info('replication')).includes('master_link_status:up'));
+  client.disconnect();
+  const call = createConfirmedCall(redis, script, { replicas: 2, timeoutMs: 500 });
+  expect((await call(['f', '1'])).confirmed).toBe(true);
+});
+
+test('notices when replicas come back', async () => {
+  const call = createConfirmedCall(redis, script, { replicas: 1, timeoutMs: 200 });
+  await replica.kill('SIGSTOP');
+  expect((await call(['c', '1'])).confirmed).toBe(false);
+  await replica.kill('SIGCONT');
+  await until(async () => (await call(['c', '2'])).confirmed);
+});
+
+test('waits for the write, not for something before it, also where the server forgot the script', async () => {
+  const call = createConfirmedCall(redis, script, { replicas: 1, timeoutMs: 200 });
+  expect((await call(['d', '1'])).confirmed).toBe(true);
+  await redis.script('FLUSH');
+  await replica.kill('SIGSTOP');
+  const answer = await call(['d', '2']);
+  await replica.kill('SIGCONT');
+  expect(answer).toEqual({ result: '2', confirmed: false });
+});
+
+test('throws what the server refuses', async () => {
+  const call = createConfirmedCall(
+    redis,
+    { lua: "return redis.error_reply('OOM no memory')", numberOfKeys: 1 },
+    { replicas: 1, timeoutMs: 200 },
+  );
+  await expect(call(['e', '1'])).rejects.toThrow('OOM');
+});

@@ -1,0 +1,365 @@
+// The atomic step, against a real Redis and stock BullMQ: what it writes is what queue.add writes, and what it decides
+// holds under repetition, races, loss of the job and a restart of Redis.
+import { Queue, QueueEvents, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import * as z from 'zod';
+import { digestOf, terminalKind } from '../../src/callback/identity.ts';
+import { createAcceptBatch, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
+import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { readClaims } from '../../src/store/accept/claims.ts';
+import {
+  createNonce,
+  jobIdOf,
+  jobName,
+  jobOptions,
+  jobSchema,
+  toJobData,
+  type Source,
+} from '../../src/callback/job.ts';
+import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
+import { startRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+
+const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
+
+let server: Awaited<ReturnType<typeof startRedis>>;
+let redis: Redis;
+let queue: BrandQueue;
+let accept: ReturnType<typeof createAcceptBatch>;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+beforeEach(() => {
+  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  accept = createAcceptBatch(redis, queue, times, { replicas: 0, timeoutMs: 0 });
+});
+
+function itemOf(fields: CallbackFields = {}, source: Source = 'callback'): AcceptItem {
+  const callback = callbackOf(fields);
+  const receivedAtMs = Date.now();
+  const origin = { brand: 'default', source, receivedAt: new Date(receivedAtMs).toISOString(), requestId: 'request' };
+  return { callback, source, receivedAtMs, nonce: createNonce(), data: JSON.stringify(toJobData(callback, origin)) };
+}
+
+const digestFor = (gatewayReference: string) => digestOf({ brand: 'default', gatewayReference, kind: terminalKind });
+const outcomesOf = async (...items: AcceptItem[]) => (await accept(items)).outcomes;
+const waiting = () => redis.llen(`${queue.base}:wait`);
+
+/** Every key below a prefix with its content, job ids and stream ids made comparable. */
+async function contentOf({ base, prefix }: BrandQueue, jobId: string): Promise<Record<string, unknown>> {
+  const content: Record<string, unknown> = {};
+  for (const key of (await redis.keys(`${base}:*`)).toSorted()) {
+    const name = key.replace(prefix, '').replace(jobId, 'JOB');
+    content[name] = await valueOf(key).then((value) => JSON.parse(JSON.stringify(value).replaceAll(jobId, 'JOB')));
+  }
+  return content;
+}
+
+async function valueOf(key: string): Promise<unknown> {
+  switch (await redis.type(key)) {
+    case 'string':
+      return redis.get(key);
+    case 'list':
+      return redis.lrange(key, 0, -1);
+    case 'zset':
+      return redis.zrange(key, '0', '-1', 'WITHSCORES');
+    case 'stream':
+      return (await redis.xrange(key, '-', '+')).map(([, fields]) => fields);
+    default: {
+      const { opts, ...fields } = await redis.hgetall(key);
+      if (opts === undefined) return fields;
+      // queue.add repeats the job's id and timestamp in the options, where nothing reads them.
+      const { jobId: _id, timestamp: _time, ...options } = z.record(z.string(), z.unknown()).parse(JSON.parse(opts));
+      return { ...fields, opts: options };
+    }
+  }
+}
+
+describe('what it writes', () => {
+  test.for([{ paused: false }, { paused: true }])(
+    'is what queue.add writes, key by key (paused: $paused)',
+    async ({ paused }) => {
+      const stock = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+      const item = itemOf();
+      const jobId = jobIdOf(digestFor(item.callback.gatewayReference), item.nonce);
+      for (const { name, prefix } of [queue, stock]) {
+        const bullQueue = new Queue(name, { connection: { url: server.url }, prefix });
+        await bullQueue.waitUntilReady();
+        if (paused) await bullQueue.pause();
+        if (prefix === stock.prefix) {
+          await bullQueue.add(jobName, JSON.parse(item.data), { jobId, timestamp: item.receivedAtMs, ...jobOptions });
+        } else await accept([item]);
+        await bullQueue.close();
+      }
+      const [ours, theirs] = [await contentOf(queue, jobId), await contentOf(stock, jobId)];
+      expect(ours).toEqual(theirs);
+      expect(ours[':callbacks:JOB']).toMatchObject({ name: 'callback', data: item.data, opts: jobOptions });
+    },
+  );
+
+  test('is a write on each call that replicas must confirm, also where all of it is there already', async () => {
+    const marked = createAcceptBatch(redis, queue, times, { replicas: 1, timeoutMs: 10 });
+    const item = itemOf();
+    for (let tries = 0; tries < 2; tries += 1) {
+      expect((await marked([item])).confirmed).toBe(false); // this server has no replica
+      expect(await redis.del(keysOf.mark(queue))).toBe(1);
+    }
+    await accept([item]);
+    expect(await redis.exists(keysOf.mark(queue))).toBe(0);
+  });
+
+  test('expires the claim after DEDUP_TTL', async () => {
+    const item = itemOf();
+    await accept([item]);
+    const ttl = await redis.pttl(keysOf.claim(queue, digestFor(item.callback.gatewayReference)));
+    expect(ttl).toBeGreaterThan(50_000);
+    expect(ttl).toBeLessThanOrEqual(60_000);
+  });
+
+  test('is taken by a stock worker that was already waiting, retried by its options, and seen by QueueEvents', async () => {
+    const connection = { url: server.url, maxRetriesPerRequest: null };
+    const seen: string[] = [];
+    const events = new QueueEvents(queue.name, { connection, prefix: queue.prefix });
+    for (const event of ['added', 'waiting', 'completed'] as const) events.on(event, () => seen.push(event));
+    await events.waitUntilReady();
+    let calls = 0;
+    const bodies: string[] = [];
+    const worker = new Worker(
+      queue.name,
+      async (job) => {
+        calls += 1;
+        if (calls < 3) throw new Error('not yet');
+        bodies.push(jobSchema.parse(job.data).body);
+      },
+      // Nothing is special about this worker but a clock that makes the built-in backoff of 5 s and 10 s short.
+      { connection, prefix: queue.prefix, settings: { backoffStrategy: () => 1 } },
+    );
+    await worker.waitUntilReady();
+    const item = itemOf();
+    await accept([item]);
+    await until(() => calls >= 1, { describe: 'the first call' });
+    const bullQueue = new Queue(queue.name, { connection, prefix: queue.prefix });
+    await until(
+      async () => {
+        for (const job of await bullQueue.getDelayed()) await job.promote();
+        return bodies.length > 0;
+      },
+      { describe: 'the third call to succeed' },
+    );
+    await until(() => seen.includes('completed'), { describe: 'the event completed' });
+    expect(calls).toBe(3);
+    expect(bodies).toEqual([item.callback.body]);
+    expect(seen.slice(0, 2)).toEqual(['added', 'waiting']);
+    await Promise.all([worker.close(), events.close(), bullQueue.close()]);
+  });
+});
+
+describe('what it decides', () => {
+  test('queues once when the same callback is in one batch 16 times and in others besides', async () => {
+    const reference = newReference();
+    const batches = Array.from({ length: 10 }, () => accept(Array.from({ length: 16 }, () => itemOf({ reference }))));
+    const outcomes = (await Promise.all(batches)).flatMap((batch) => batch.outcomes);
+    expect(outcomes.filter((outcome) => outcome === 'queued')).toHaveLength(1);
+    expect(outcomes.filter((outcome) => outcome === 'duplicate')).toHaveLength(159);
+    expect(await waiting()).toBe(1);
+    const [claim] = await readClaims(redis, queue, [digestFor(reference)]);
+    expect(claim).toMatchObject({ duplicates: 159, status: 'success', amount: '100KES', sequence: 0 });
+  });
+
+  test('takes a repeated call for its own work and not for a duplicate', async () => {
+    const item = itemOf();
+    expect(await outcomesOf(item)).toEqual(['queued']);
+    expect(await outcomesOf(item)).toEqual(['queued']);
+    expect(await waiting()).toBe(1);
+  });
+
+  test('leaves nothing claimed that is not queued where a batch breaks off in its middle', async () => {
+    const broken = itemOf();
+    const items = [itemOf(), broken, itemOf()];
+    const key = `${queue.base}:${jobIdOf(digestFor(broken.callback.gatewayReference), broken.nonce)}`;
+    await redis.set(key, 'not what belongs here');
+    await expect(accept(items)).rejects.toThrow('WRONGTYPE');
+    expect(await redis.exists(`${queue.base}:marker`)).toBe(1); // what is queued is worked on at once
+    await redis.del(key);
+    expect(await outcomesOf(...items)).toEqual(['queued', 'queued', 'queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual(
+      items.map(({ callback, nonce }) => jobIdOf(digestFor(callback.gatewayReference), nonce)).toReversed(),
+    );
+  });
+
+  test.for(['wait', 'id', 'events', 'marker'])(
+    'takes the whole batch on the next try where the key %s could not be written',
+    async (name) => {
+      const items = Array.from({ length: 3 }, () => itemOf());
+      const ids = items.map(({ callback, nonce }) => jobIdOf(digestFor(callback.gatewayReference), nonce));
+      const key = `${queue.base}:${name}`;
+      await redis.set(key, 'not what belongs here');
+      await expect(accept(items)).rejects.toThrow(/WRONGTYPE|not an integer/);
+      await redis.del(key);
+      expect(await outcomesOf(...items)).toEqual(['queued', 'queued', 'queued']);
+      expect((await redis.lrange(`${queue.base}:wait`, 0, -1)).toSorted()).toEqual(ids.toSorted());
+    },
+  );
+
+  test.for([
+    ['another terminal status', { status: 'failed' }],
+    ['another final amount', { amount: '100.01' }],
+  ] as const)('calls %s a conflict, keeps its body once, and queues nothing', async ([, change]) => {
+    const reference = newReference();
+    await accept([itemOf({ reference })]);
+    const contradiction = itemOf({ reference, ...change });
+    expect(await outcomesOf(contradiction, itemOf({ reference, ...change }))).toEqual(['conflict', 'conflict']);
+    expect(await waiting()).toBe(1);
+    const ids = await redis.zrange(keysOf.quarantine(queue), '0', '-1');
+    expect(ids).toHaveLength(1);
+    expect(await redis.zrange(keysOf.unverified(queue), '0', '-1')).toEqual(ids);
+    const entry = await redis.hgetall(keysOf.quarantineEntry(queue, ids[0] ?? ''));
+    expect(entry).toMatchObject({ reason: 'conflict', brand: 'default' });
+    expect(jobSchema.parse(JSON.parse(entry['job'] ?? '')).body).toBe(contradiction.callback.body);
+    expect(Number(await redis.get(keysOf.quarantineBytes(queue)))).toBe(contradiction.data.length);
+  });
+
+  test('keeps the body of a conflict at the next try where the first one breaks off', async () => {
+    const reference = newReference();
+    await accept([itemOf({ reference })]);
+    await redis.set(keysOf.quarantine(queue), 'not what belongs here');
+    const contradiction = itemOf({ reference, status: 'failed' });
+    await expect(accept([contradiction])).rejects.toThrow('WRONGTYPE');
+    await redis.del(keysOf.quarantine(queue));
+    expect(await outcomesOf(contradiction)).toEqual(['conflict']);
+    const [id = ''] = await redis.zrange(keysOf.quarantine(queue), '0', '-1');
+    expect(await redis.hget(keysOf.quarantineEntry(queue, id), 'job')).toBe(contradiction.data);
+    expect(await redis.zrange(keysOf.unverified(queue), '0', '-1')).toEqual([id]);
+  });
+
+  test('does not call an amount that is written otherwise, or missing, a conflict', async () => {
+    const reference = newReference();
+    await accept([itemOf({ reference })]);
+    expect(await outcomesOf(itemOf({ reference, amount: '1e2' }), itemOf({ reference, amount: 'null' }))).toEqual([
+      'duplicate',
+      'duplicate',
+    ]);
+  });
+
+  test('queues another status once, before and after the terminal one, which it never blocks', async () => {
+    const reference = newReference();
+    const statuses = ['authorized', 'success', 'reversed', 'reversed', 'authorized', 'failed'];
+    expect(await outcomesOf(...statuses.map((status) => itemOf({ reference, status })))).toEqual([
+      'queued',
+      'queued',
+      'queued',
+      'duplicate',
+      'duplicate',
+      'conflict',
+    ]);
+    expect(await waiting()).toBe(3);
+  });
+
+  test('keeps a duplicate one after the job is gone and after a restart of Redis', async () => {
+    const reference = newReference();
+    await accept([itemOf({ reference })]);
+    const bullQueue = new Queue(queue.name, { connection: { url: server.url }, prefix: queue.prefix });
+    await bullQueue.drain();
+    await bullQueue.close();
+    await server.kill('SIGKILL');
+    await server.restart();
+    await until(() => redis.ping().catch(() => undefined), { describe: 'Redis to be back' });
+    expect(await outcomesOf(itemOf({ reference }))).toEqual(['duplicate']);
+  });
+
+  test('stops at no reference, whatever characters it holds, and keeps each apart', async () => {
+    const references = [
+      '🙂'.repeat(255),
+      'a\u0000b',
+      'a\r\nb',
+      'ж'.repeat(255),
+      '\ud800',
+      '\ud801',
+      '\ufffd',
+      ':{}',
+      ',',
+    ];
+    expect(new Set(await outcomesOf(...references.map((reference) => itemOf({ reference }))))).toEqual(
+      new Set(['queued']),
+    );
+    const again = await outcomesOf(...references.map((reference) => itemOf({ reference, status: 'failed' })));
+    expect(new Set(again)).toEqual(new Set(['conflict']));
+  });
+});
+
+describe('a correction', () => {
+  test('replaces an original that waits, under the next sequence', async () => {
+    const reference = newReference();
+    const original = itemOf({ reference });
+    await accept([original]);
+    const correction = itemOf({ reference, status: 'failed' }, 'correction');
+    expect(await outcomesOf(correction)).toEqual(['queued']);
+    const digest = digestFor(reference);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digest, correction.nonce)]);
+    const data = await redis.hget(keysOf.job(queue, jobIdOf(digest, correction.nonce)), 'data');
+    expect(jobSchema.parse(JSON.parse(data ?? ''))).toMatchObject({
+      sequence: 1,
+      source: 'correction',
+      status: 'failed',
+    });
+    const replaced = keysOf.job(queue, jobIdOf(digest, original.nonce));
+    expect(JSON.parse((await redis.hget(replaced, 'returnvalue')) ?? '')).toEqual({ superseded: true });
+    expect(await redis.zscore(`${queue.base}:completed`, jobIdOf(digest, original.nonce))).not.toBeNull();
+  });
+
+  test('replaces an original of its own batch', async () => {
+    const reference = newReference();
+    const correction = itemOf({ reference, status: 'failed' }, 'correction');
+    expect(await outcomesOf(itemOf({ reference }), correction)).toEqual(['queued', 'queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digestFor(reference), correction.nonce)]);
+  });
+
+  test('is taken on the next try where it could not be written, and what it corrects is known until then', async () => {
+    const reference = newReference();
+    const original = itemOf({ reference });
+    await accept([original]);
+    const correction = itemOf({ reference, status: 'failed' }, 'correction');
+    const jobKey = `${queue.base}:${jobIdOf(digestFor(reference), correction.nonce)}`;
+    await redis.set(jobKey, 'not what belongs here');
+    await expect(accept([correction])).rejects.toThrow('WRONGTYPE');
+    const [claim] = await readClaims(redis, queue, [digestFor(reference)]);
+    expect(claim).toMatchObject({ nonce: original.nonce, sequence: 0, status: 'success' });
+    await redis.del(jobKey);
+    expect(await outcomesOf(correction)).toEqual(['queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digestFor(reference), correction.nonce)]);
+  });
+
+  test('is a duplicate where it says what is known, and comes once when handed in twice', async () => {
+    const reference = newReference();
+    await accept([itemOf({ reference })]);
+    expect(await outcomesOf(itemOf({ reference }, 'correction'))).toEqual(['duplicate']);
+    const correction = itemOf({ reference, amount: '90.00' }, 'correction');
+    expect(await outcomesOf(correction, correction, itemOf({ reference, amount: '90.00' }, 'correction'))).toEqual([
+      'queued',
+      'queued',
+      'duplicate',
+    ]);
+    expect((await readClaims(redis, queue, [digestFor(reference)]))[0]).toMatchObject({ sequence: 1, amount: '90KES' });
+  });
+
+  test('marks an original that is being delivered', async () => {
+    const reference = newReference();
+    const original = itemOf({ reference });
+    await accept([original]);
+    await redis.rpoplpush(`${queue.base}:wait`, `${queue.base}:active`);
+    await accept([itemOf({ reference, status: 'failed' }, 'correction')]);
+    const jobKey = keysOf.job(queue, jobIdOf(digestFor(reference), original.nonce));
+    expect(await redis.hget(jobKey, 'superseded')).toBe('1');
+    expect(await redis.hget(jobKey, 'finishedOn')).toBeNull();
+  });
+});

@@ -1,0 +1,379 @@
+// Everything of a brand goes to another one, once, wherever the move breaks off. A real Redis; the service's own scripts.
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { moveBrand, type MoveDependencies } from '../../src/store/brands/brand-move.ts';
+import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { isNothing, readHoldings } from '../../src/store/brands/brand-registry.ts';
+import { followDeliveries } from '../../src/store/callbacks/delivery-records.ts';
+import { erase } from '../../src/store/lifecycle/erase.ts';
+import { registerExpectation } from '../../src/store/reconciliation/expectations.ts';
+import { pauseForwarding, readForwarding } from '../../src/store/lifecycle/forwarding.ts';
+import { findClaims } from '../../src/store/callbacks/find-claims.ts';
+import { createLedger } from '../../src/store/callbacks/callbacks.ts';
+import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
+import { until } from '../support/until.ts';
+
+const dayMs = 86_400_000;
+let server: TestRedis;
+let redis: Redis;
+
+beforeAll(async () => {
+  server = await startRedis({ durable: false });
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+const queueOf = (brand: string, prefix: string) => brandQueue(brand, { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: prefix });
+
+function moveOf(from: BrandQueue, to: BrandQueue, on: Redis = redis): MoveDependencies {
+  return {
+    redis: on,
+    from,
+    to,
+    confirm: async () => undefined,
+    handIn: async () => {
+      throw new Error('nothing is claimed twice here');
+    },
+    merchantTtlMs: dayMs,
+    rememberedMs: dayMs,
+    claimTtlMs: dayMs,
+    patienceMs: 0,
+    onProgress: () => undefined,
+  };
+}
+
+/** A callback in each state, conflicts, an entry in quarantine, an expectation. */
+async function fill(stored: StoredCallbacks): Promise<void> {
+  const { queue } = stored;
+  const delivered = await stored.store({ merchantReference: 'order-1' });
+  await stored.deliver();
+  await stored.store();
+  await stored.fail();
+  await stored.store();
+  await stored.retryLater(Date.now() + 60_000);
+  await stored.store({ status: 'reversed' });
+  await stored.store({ merchantReference: 'order-1' });
+  await stored.store({ reference: delivered, merchantReference: 'order-1', status: 'failed' });
+  await stored.store();
+  await redis.del(...(await redis.keys(`${queue.base}:*.*:lock`)), `${queue.base}/none`);
+  await followDeliveries(redis, queue, { all: true }); // as the service does every few seconds
+  await registerExpectation(redis, queue, { gatewayReference: 'expected', merchantReference: 'order-9' }, 1_000);
+  const bounds = { maxBytes: 1_000_000, notBeforeMs: 0 };
+  const fields = { brand: queue.brand, reason: 'not-json', body: Buffer.from([0xff, 0x00, 0x7b]) };
+  await createQuarantineStore(redis, queue).add(
+    { id: 'qraw', atMs: Date.now(), bytes: 3, retainMs: dayMs, fields },
+    bounds,
+  );
+}
+
+/** What a brand holds, its name left out, in an order that does not depend on how it came there. */
+async function contentsOf(queue: BrandQueue): Promise<Record<string, unknown>> {
+  const keys = (await redis.keys(`${queue.base}[:/]*`)).toSorted();
+  const contents: Record<string, unknown> = {};
+  for (const key of keys) {
+    const name = key.slice(queue.base.length);
+    if (ofTheMove.test(name)) continue;
+    contents[name] = await read(key);
+  }
+  return contents;
+}
+
+/** Locks, the lineage, what BullMQ keeps for its own events; the sets of merchants' references are made anew. */
+const ofTheMove = /^(\/(lineage|reconciler|mover|retention|m:|brands|mark|followed)|:(events|marker|meta|id|stalled))/;
+
+async function read(key: string): Promise<unknown> {
+  switch (await redis.type(key)) {
+    case 'hash': {
+      const hash = await redis.hgetall(key);
+      return Object.fromEntries(
+        Object.entries(hash)
+          .map(([field, value]) => [field, field === 'brand' ? '' : withoutBrand(value)])
+          .toSorted(),
+      );
+    }
+    case 'zset':
+      return redis.zrange(key, '0', '-1', 'WITHSCORES');
+    case 'list':
+      return (await redis.lrange(key, 0, -1)).map(withoutBrand);
+    case 'set':
+      return (await redis.smembers(key)).toSorted();
+    default:
+      return redis.get(key);
+  }
+}
+
+function withoutBrand(text: string): unknown {
+  if (!text.startsWith('{"version":1')) return text;
+  const { brand: _, identityBrand: __, ...rest } = JSON.parse(text);
+  return rest;
+}
+
+/** Fails for good from where it is told to, as a process does that is killed there. */
+function breaking(isReached: (args: readonly unknown[]) => boolean): Redis {
+  let isBroken = false;
+  return new Proxy(redis, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        isBroken ||= isReached(args);
+        return isBroken ? Promise.reject(new Error('killed')) : Reflect.apply(value, target, args);
+      };
+    },
+  });
+}
+
+function breakingAfter(commands: number): Redis {
+  let left = commands;
+  return breaking(() => {
+    left -= 1;
+    return left < 0;
+  });
+}
+
+describe('brand move', () => {
+  test('takes everything along, and leaves nothing but where it went', async () => {
+    await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    await fill(stored);
+    const acme = queueOf('acme', stored.prefix);
+    const before = await contentsOf(stored.queue);
+    expect(Object.keys(before).length).toBeGreaterThan(20);
+    expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+    expect(await contentsOf(acme)).toEqual(before);
+    expect(await contentsOf(stored.queue)).toEqual({});
+    expect(isNothing(await readHoldings(redis, stored.queue, dayMs))).toBe(true);
+    expect(isNothing(await readHoldings(redis, acme, dayMs))).toBe(false);
+  });
+
+  test('comes to the same end, wherever it broke off before', { timeout: 240_000 }, async () => {
+    let brokeOff = 0;
+    for (let commands = 1; ; commands += 3) {
+      await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+      await fill(stored);
+      const acme = queueOf('acme', stored.prefix);
+      const before = await contentsOf(stored.queue);
+      const first = await moveBrand(moveOf(stored.queue, acme, breakingAfter(commands))).catch(() => 'killed');
+      await redis.del(keysOf.mover(stored.queue)); // its lease runs out
+      expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+      expect(await contentsOf(acme), `broken off after ${commands} commands`).toEqual(before);
+      expect(await contentsOf(stored.queue)).toEqual({});
+      if (first !== 'killed') break;
+      brokeOff += 1;
+    }
+    expect(brokeOff).toBeGreaterThan(20);
+  });
+
+  test('puts no job in again that was delivered and removed in the new queue before the next run', async () => {
+    for (let commands = 1; ; commands += 1) {
+      await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+      const reference = await stored.store();
+      const acme = queueOf('acme', stored.prefix);
+      const first = await moveBrand(moveOf(stored.queue, acme, breakingAfter(commands))).catch(() => 'killed');
+      expect(first, 'the break between putting in and removing').toBe('killed');
+      const [jobId] = await redis.lrange(`${acme.base}:wait`, 0, -1);
+      const isStillThere = (await redis.hlen(keysOf.moving(stored.queue))) > 0;
+      if (jobId === undefined || !isStillThere) continue;
+      await redis.del(`${acme.base}:wait`, `${acme.base}:${jobId}`); // a worker with removeOnComplete
+      await redis.del(keysOf.mover(stored.queue));
+      expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+      expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
+      const ledger = createLedger({ redis, queues: new Map([['acme', acme]]) });
+      expect(await ledger.find(reference)).toBeDefined();
+      break;
+    }
+  });
+
+  test('takes no callback for removed whose claim is there before its job', async () => {
+    await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    const reference = await stored.store();
+    await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
+    const acme = there.queue;
+    const atJobs = breaking(([script]) => String(script).includes('puts jobs of another brand'));
+    await expect(moveBrand(moveOf(stored.queue, acme, atJobs))).rejects.toThrow('killed');
+    expect(await redis.keys(`${acme.base}/c:*`)).toHaveLength(1);
+    expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
+    const [claim] = await findClaims(redis, acme, [{ gatewayReference: reference, kind: 'terminal' }]);
+    await there.store({ reference, source: 'records', insteadOf: claim?.nonce });
+    expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
+    await redis.del(keysOf.mover(stored.queue));
+    expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+    expect(await redis.llen(`${acme.base}:wait`)).toBe(1);
+    expect(await redis.exists(keysOf.incoming(acme))).toBe(0);
+  });
+
+  test('remembers deliveries of which only the old queue’s events tell', async () => {
+    await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    const reference = await stored.store();
+    const job = await stored.take();
+    await job.moveToCompleted('done', 'token', false);
+    await job.remove(); // a worker with removeOnComplete
+    await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
+    expect(await moveBrand(moveOf(stored.queue, there.queue))).toMatchObject({ kind: 'moved' });
+    const ledger = createLedger({ redis, queues: there.queues });
+    expect((await ledger.find(reference))?.callback.state).toBe('delivered');
+  });
+
+  test('waits for a delivery that is under way, and says that it is left where that takes too long', async () => {
+    await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    await stored.store();
+    const job = await stored.take();
+    const acme = queueOf('acme', stored.prefix);
+    const move = moveOf(stored.queue, acme);
+    expect(await moveBrand(move)).toMatchObject({ kind: 'left', left: { undelivered: 1 } });
+    const again = moveBrand({ ...move, patienceMs: 10_000 });
+    await until(async () => (await redis.exists(keysOf.mover(stored.queue))) === 1);
+    await job.moveToCompleted({ at: Date.now(), status: 200, ms: 12, attempt: 1 }, 'token', false);
+    expect(await again).toMatchObject({ kind: 'moved', moved: { jobs: 1 } });
+    expect(await redis.zcard(`${acme.base}:completed`)).toBe(1);
+  });
+
+  test('carries a pause along before any job', async () => {
+    await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    await stored.store();
+    await pauseForwarding(redis, stored.queue);
+    const acme = queueOf('acme', stored.prefix);
+    expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved', paused: true });
+    expect(await readForwarding(redis, acme)).toMatchObject({ paused: true });
+    expect(await redis.zcard(`${acme.base}:marker`)).toBe(0);
+  });
+});
+
+describe('under the new name', () => {
+  /** The same prefix, one brand each. */
+  async function brands() {
+    const prefix = `{${randomUUID()}}`;
+    const [a, b, c] = ['default', 'acme', 'umbrella'].map((name) => createStoredCallbacks(server.url, name, prefix));
+    if (a === undefined || b === undefined || c === undefined) throw new Error('three brands');
+    const disposables = new AsyncDisposableStack();
+    for (const stored of [a, b, c]) disposables.use(stored);
+    const find = async ({ queue }: StoredCallbacks, reference: string) =>
+      createLedger({ redis, queues: new Map([[queue.brand, queue]]) }).find(reference);
+    const idOf = async (stored: StoredCallbacks, reference: string) =>
+      (await find(stored, reference))?.callback.webhookId;
+    return { a, b, c, find, idOf, [Symbol.asyncDispose]: () => disposables.disposeAsync() };
+  }
+
+  test('a duplicate is one, a contradiction is kept, and a correction has the old name’s next id', async () => {
+    await using world = await brands();
+    const { a, b, find, idOf } = world;
+    const reference = await a.store();
+    await a.deliver();
+    const first = await idOf(a, reference);
+    await moveBrand(moveOf(a.queue, b.queue));
+    expect(await idOf(b, reference)).toBe(first);
+    await b.store({ reference });
+    await b.store({ reference, status: 'failed' });
+    expect((await find(b, reference))?.callback).toMatchObject({ duplicates: 2, conflicts: [{ status: 'failed' }] });
+    await b.store({ reference, status: 'failed', source: 'correction' });
+    const corrected = await find(b, reference);
+    expect(corrected?.callback).toMatchObject({ status: 'failed', sequence: 1, brand: 'acme', state: 'queued' });
+    expect(corrected?.corrected).toMatchObject([{ webhookId: first }]);
+
+    // What it would have been without the move.
+    await using alone = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
+    await alone.store({ reference });
+    await alone.store({ reference, status: 'failed', source: 'correction' });
+    expect(corrected?.callback.webhookId).toBe(await idOf(alone, reference));
+  });
+
+  test('other statuses, a merchant’s reference and what only memory is left of are found and erased', async () => {
+    await using world = await brands();
+    const { a, b, find, idOf } = world;
+    const reference = await a.store({ merchantReference: 'order-1' });
+    await a.deliver();
+    await a.store({ reference, merchantReference: 'order-1', status: 'reversed' });
+    await a.deliver();
+    const gone = await a.store();
+    await a.deliver();
+    const goneId = await idOf(a, gone);
+    await redis.del(keysOf.job(a.queue, (await find(a, gone))?.callback.jobId ?? ''));
+    await moveBrand(moveOf(a.queue, b.queue));
+    expect(await find(b, reference)).toMatchObject({
+      callback: { status: 'success' },
+      others: [{ status: 'reversed' }],
+    });
+    expect((await find(b, gone))?.callback).toMatchObject({ webhookId: goneId, body: null, status: 'success' });
+    const ledger = createLedger({ redis, queues: new Map([['acme', b.queue]]) });
+    expect((await ledger.list({ merchantReference: 'order-1', limit: 10 })).data).toHaveLength(2);
+    expect((await ledger.list({ limit: 10, status: 'success' })).data.length).toBeGreaterThan(0);
+    expect(await erase(redis, b.queue, reference)).toEqual({ kind: 'erased' });
+    expect(await find(b, reference)).toMatchObject({ callback: { body: null }, others: [{ body: null }] });
+  });
+
+  test('a brand with callbacks of its own takes another one in, on and back again, and every id stays', async () => {
+    await using world = await brands();
+    const { a, b, c, find, idOf } = world;
+    const ofA = await a.store();
+    const ofB = await b.store();
+    const ofC = await c.store();
+    const ids = await Promise.all([idOf(a, ofA), idOf(b, ofB), idOf(c, ofC)]);
+    for (const [from, to] of [
+      [a, b],
+      [b, c],
+      [c, a],
+    ] as const) {
+      expect(await moveBrand(moveOf(from.queue, to.queue))).toMatchObject({ kind: 'moved' });
+      expect(await find(from, ofA)).toBeUndefined();
+    }
+    expect([await idOf(a, ofA), await idOf(a, ofB), await idOf(a, ofC)]).toEqual(ids);
+    for (const reference of [ofA, ofB, ofC]) await a.store({ reference });
+    for (const reference of [ofA, ofB, ofC]) expect((await find(a, reference))?.callback.duplicates).toBe(1);
+    // What still comes for the others goes there too.
+    const late = await b.store();
+    expect((await find(a, late))?.callback).toMatchObject({ brand: 'default', state: 'queued' });
+    await c.store({ reference: ofC });
+    expect((await find(a, ofC))?.callback.duplicates).toBe(2);
+    expect(await redis.llen(`${a.queue.base}:wait`)).toBe(4);
+  });
+
+  test('what a process of an earlier version still puts into the old queue is taken by the next run, duplicates as such', async () => {
+    await using world = await brands();
+    const { a, b, find, idOf } = world;
+    const known = await a.store();
+    await moveBrand(moveOf(a.queue, b.queue));
+    const lineage = (await redis.get(keysOf.lineage(a.queue))) ?? '';
+    await redis.del(keysOf.lineage(a.queue)); // which an earlier version does not read
+    await using old = createStoredCallbacks(server.url, 'default', a.prefix);
+    const fresh = await old.store();
+    await old.store({ reference: known });
+    const id = await idOf(a, fresh);
+    await redis.set(keysOf.lineage(a.queue), lineage);
+    const handedIn: string[] = [];
+    const handIn = async ({ data }: { data: string }) => void handedIn.push(data);
+    const result = await moveBrand({ ...moveOf(a.queue, b.queue), handIn });
+    expect(result).toMatchObject({ kind: 'moved', moved: { jobs: 2 } });
+    expect(handedIn.map((data) => JSON.parse(data).gatewayReference)).toEqual([known]);
+    expect((await find(b, fresh))?.callback).toMatchObject({ state: 'queued', webhookId: id });
+    expect(await redis.llen(`${b.queue.base}:wait`)).toBe(2);
+  });
+
+  test('a target that was itself moved away is refused, its way back is not', async () => {
+    await using world = await brands();
+    const { a, b, c } = world;
+    await a.store();
+    await c.store();
+    await moveBrand(moveOf(a.queue, b.queue));
+    expect(await moveBrand(moveOf(c.queue, a.queue))).toEqual({ kind: 'target-moved', to: 'acme' });
+    expect(await moveBrand(moveOf(b.queue, a.queue))).toMatchObject({ kind: 'moved' });
+  });
+
+  test('nothing is accepted for either name while the memory is copied', async () => {
+    await using world = await brands();
+    const { a, b } = world;
+    const reference = await a.store();
+    await moveBrand(moveOf(a.queue, b.queue));
+    await redis.set(keysOf.lineageHold(b.queue), 'move', 'PX', 60_000);
+    await redis.set(keysOf.lineage(b.queue), JSON.stringify({ formerly: ['default'], move: 'another' }));
+    await expect(a.store({ reference })).rejects.toMatchObject({ code: 'BRAND_IS_MOVED' });
+    await expect(b.store({ reference })).rejects.toMatchObject({ code: 'BRAND_IS_MOVED' });
+    await redis.del(keysOf.lineageHold(b.queue));
+    await b.store({ reference });
+    expect(await redis.llen(`${b.queue.base}:wait`)).toBe(1);
+  });
+});

@@ -1,0 +1,149 @@
+// Lists by state: newest first by receipt, whatever order the callbacks came into their state.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createLedger, type Ledger } from '../../src/store/callbacks/callbacks.ts';
+import type { CallbackState } from '../../src/store/callbacks/callback-view.ts';
+import { startRedis } from '../support/redis.ts';
+import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
+
+let server: Awaited<ReturnType<typeof startRedis>>;
+let stored: StoredCallbacks;
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+
+afterAll(async () => {
+  await server.stop();
+});
+
+beforeEach(() => {
+  stored = createStoredCallbacks(server.url);
+});
+
+afterEach(async () => {
+  await stored[Symbol.asyncDispose]();
+});
+
+/** Of removed ones the reference is not known any more; test/store/removed.test.ts lists those. */
+type ListedState = Exclude<CallbackState, 'spooled' | 'removed'>;
+
+const nowMs = Date.now();
+
+/** Brings a callback into each state; the one that waits longest is the next to be moved. */
+const into: Record<ListedState, (reference: string) => Promise<unknown>> = {
+  queued: async () => undefined,
+  delivering: () => stored.take(),
+  retrying: () => stored.retryLater(nowMs + 60_000),
+  delivered: () => stored.deliver(),
+  failed: () => stored.fail(),
+  superseded: (reference) =>
+    stored.store({ reference, amount: '7.50', source: 'correction', receivedAtMs: nowMs - 3_600_000 }),
+};
+const states = Object.keys(into).filter((name): name is ListedState => name in into);
+
+/** Received at these offsets, moved in this order. */
+const offsetsMs = [-3_000, -1_000, -4_000, -1_000, -5_000, -2_000, -4_000];
+
+async function walk(ledger: Ledger, state: CallbackState, limit: number, between?: () => Promise<unknown>) {
+  const rows: { receivedAt: string; gatewayReference: string | null }[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await ledger.list({ state, limit, cursor });
+    expect(page.data.length).toBeLessThanOrEqual(limit);
+    rows.push(...page.data);
+    cursor = page.next ?? undefined;
+    await between?.();
+  } while (cursor !== undefined);
+  return rows;
+}
+
+/** A set beyond `wholeSetMax` is looked for in the ledger instead of being read as a whole. */
+describe.each([
+  ['a small set, read as a whole', 2_000],
+  ['a large set, looked for in the ledger', 0],
+])('%s', (_name, wholeSetMax) => {
+  test.each(states)('lists %s ones by receipt, the newest first, each once on pages of any size', async (state) => {
+    const references: string[] = [];
+    for (const offset of offsetsMs) {
+      const status = offset === -4_000 ? 'failed' : 'success';
+      const reference = await stored.store({ receivedAtMs: nowMs + offset, status });
+      await into[state](reference);
+      references.push(reference);
+    }
+    if (state !== 'queued') await stored.store({ receivedAtMs: nowMs }); // another state; must not show
+    const ledger = createLedger({ ...stored, wholeSetMax });
+    for (const limit of [1, 2, 3, 200]) {
+      const rows = await walk(ledger, state, limit);
+      const times = rows.map(({ receivedAt }) => Date.parse(receivedAt));
+      expect(times).toEqual(offsetsMs.map((offset) => nowMs + offset).toSorted((a, b) => b - a));
+      expect(rows.map(({ gatewayReference }) => gatewayReference).toSorted()).toEqual(references.toSorted());
+    }
+  });
+
+  test('neither skips nor repeats where callbacks arrive between two pages', async () => {
+    const references: string[] = [];
+    for (const offset of offsetsMs) {
+      references.push(await stored.store({ receivedAtMs: nowMs + offset }));
+      await stored.fail();
+    }
+    const rows = await walk(createLedger({ ...stored, wholeSetMax }), 'failed', 2, async () => {
+      await stored.store({ receivedAtMs: nowMs + 1_000 });
+      await stored.fail();
+    });
+    expect(rows.map(({ gatewayReference }) => gatewayReference).toSorted()).toEqual(references.toSorted());
+  });
+
+  test('fills its pages with what was superseded, however few those are', async () => {
+    const corrected = await stored.store({ receivedAtMs: nowMs - 9_000, status: 'failed' });
+    await stored.store({ reference: corrected, source: 'correction', receivedAtMs: nowMs - 8_000 });
+    for (let index = 0; index < 12; index += 1) {
+      await stored.store({ receivedAtMs: nowMs - index });
+      await stored.deliver();
+    }
+    const page = await createLedger({ ...stored, wholeSetMax }).list({ state: 'superseded', limit: 5 });
+    expect(page).toMatchObject({ data: [{ gatewayReference: corrected, state: 'superseded' }], next: null });
+  });
+});
+
+test('goes on where it was when the set outgrows what is read as a whole', async () => {
+  const references: string[] = [];
+  for (const offset of offsetsMs) {
+    references.push(await stored.store({ receivedAtMs: nowMs + offset }));
+    await stored.fail();
+  }
+  const small = await createLedger(stored).list({ state: 'failed', limit: 3 });
+  const rest = await createLedger({ ...stored, wholeSetMax: 0 }).list({
+    state: 'failed',
+    limit: 100,
+    cursor: small.next ?? undefined,
+  });
+  const listed = [...small.data, ...rest.data].map(({ gatewayReference }) => gatewayReference);
+  expect(listed.toSorted()).toEqual(references.toSorted());
+});
+
+test('keeps the order over brands of which one is read as a whole and one looked for in the ledger', async () => {
+  const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
+  for (const [index, offset] of offsetsMs.entries()) {
+    const brand = index % 4 === 0 ? acme : stored; // two and five
+    await brand.store({ receivedAtMs: nowMs + offset });
+    await brand.fail();
+  }
+  const queues = new Map([...stored.queues, ...acme.queues]);
+  const ledger = createLedger({ redis: stored.redis, queues, wholeSetMax: 2 });
+  for (const limit of [1, 2, 3, 200]) {
+    const times = (await walk(ledger, 'failed', limit)).map(({ receivedAt }) => Date.parse(receivedAt) - nowMs);
+    expect(times).toEqual(offsetsMs.toSorted((a, b) => b - a));
+  }
+  await acme[Symbol.asyncDispose]();
+});
+
+test('looks through a bounded part of the ledger for one page, and reaches the end of it', async () => {
+  const oldest = await stored.store({ receivedAtMs: nowMs - 60_000 });
+  await stored.fail();
+  await Promise.all(Array.from({ length: 2_100 }, (_, index) => stored.store({ receivedAtMs: nowMs - (index % 50) })));
+  const ledger = createLedger({ ...stored, wholeSetMax: 0 });
+  let pages = 0;
+  const rows = await walk(ledger, 'failed', 10, async () => (pages += 1));
+  expect(rows.map(({ gatewayReference }) => gatewayReference)).toEqual([oldest]);
+  expect(pages).toBe(3); // of 1,000 each
+});

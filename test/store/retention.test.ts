@@ -1,0 +1,235 @@
+// Retention and erasure: what goes, what stays, and what is still answered.
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { erase } from '../../src/store/lifecycle/erase.ts';
+import { createLedger, type Ledger } from '../../src/store/callbacks/callbacks.ts';
+import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
+import { replay } from '../../src/store/lifecycle/replay.ts';
+import { createRetention } from '../../src/store/lifecycle/retention.ts';
+import { startRedis } from '../support/redis.ts';
+import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
+import { until } from '../support/until.ts';
+
+let server: Awaited<ReturnType<typeof startRedis>>;
+let stored: StoredCallbacks;
+let ledger: Ledger;
+
+const hour = 3_600_000;
+const log = pino({ level: 'silent' });
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+
+afterAll(async () => {
+  await server.stop();
+});
+
+beforeEach(() => {
+  stored = createStoredCallbacks(server.url);
+  ledger = createLedger(stored);
+});
+
+afterEach(async () => {
+  await stored[Symbol.asyncDispose]();
+});
+
+const found = async (reference: string) => (await ledger.find(reference))?.callback;
+const keysLike = async (pattern: string) => stored.redis.keys(`${stored.queue.base}${pattern}`);
+
+function retentionOf({ completedMs = hour, completedMax = 1_000, failedMs = hour, now = Date.now } = {}) {
+  const config = { RETAIN_COMPLETED: completedMs, RETAIN_COMPLETED_MAX: completedMax, RETAIN_FAILED: failedMs };
+  return createRetention({ ...stored, config, log, now });
+}
+
+const later = (ms: number) => () => Date.now() + ms;
+
+describe('retention', () => {
+  test('removes delivered jobs past their time with all that belongs to them, and remembers how they ended', async () => {
+    const deliveredAtMs = Date.now() - 5;
+    const reference = await stored.store({ merchantReference: 'gone-1' });
+    await stored.deliver({ atMs: deliveredAtMs });
+    const before = await found(reference);
+    expect(await retentionOf({ now: later(2 * hour) }).sweep()).toMatchObject({ completed: 1, failed: 0 });
+    expect(await found(reference)).toMatchObject({
+      state: 'delivered',
+      status: 'success',
+      amount: { value: '100', currency: 'KES' },
+      receivedAt: before?.receivedAt,
+      deliveredAt: new Date(deliveredAtMs).toISOString(),
+      webhookId: before?.webhookId,
+      body: null,
+    });
+    // The claim, how far events were read, and BullMQ's own bookkeeping are all that is left.
+    expect((await keysLike('/*')).filter((key) => !/\/(c:.*|followed)$/.test(key))).toEqual([]);
+    expect((await keysLike(':*')).filter((key) => !/:(meta|id|events|marker)$/.test(key))).toEqual([]);
+    expect(await ledger.list({ limit: 10 })).toEqual({ data: [], next: null });
+  });
+
+  test('keeps the deduplication memory and its time to live', async () => {
+    const reference = await stored.store();
+    await stored.deliver();
+    const [claim = ''] = await keysLike('/c:*');
+    await stored.redis.pexpire(claim, 77_000);
+    await retentionOf({ now: later(2 * hour) }).sweep();
+    const ttl = await stored.redis.pttl(claim);
+    expect(ttl).toBeGreaterThan(60_000);
+    expect(ttl).toBeLessThanOrEqual(77_000);
+    await stored.store({ reference });
+    expect(await found(reference)).toMatchObject({ state: 'delivered', duplicates: 1 });
+    expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
+  });
+
+  test('never touches what is still to be delivered, however old', async () => {
+    const waiting = await stored.store();
+    await stored.retryLater(Date.now() + hour);
+    const failed = await stored.store();
+    await stored.fail();
+    const second = await stored.store();
+    await retentionOf({ completedMs: 0, completedMax: 0, now: later(0) }).sweep();
+    expect(await found(waiting)).toMatchObject({ state: 'retrying' });
+    expect(await found(failed)).toMatchObject({ state: 'failed' });
+    expect(await found(second)).toMatchObject({ state: 'queued' });
+    expect(await retentionOf({ now: later(2 * hour) }).sweep()).toMatchObject({ failed: 1 });
+    expect(await found(failed)).toMatchObject({ state: 'failed', deliveredAt: null, body: null });
+  });
+
+  test('removes the oldest beyond RETAIN_COMPLETED_MAX, over several batches', async () => {
+    const references: string[] = [];
+    const firstMs = Date.now();
+    for (let index = 0; index < 205; index += 1) {
+      references.push(await stored.store({ receivedAtMs: firstMs + index })); // the list's order, where times are equal, is by id
+      await stored.deliver();
+    }
+    expect(await retentionOf({ completedMax: 3 }).sweep()).toMatchObject({ completed: 202 });
+    expect((await ledger.list({ limit: 100 })).data.map(({ gatewayReference }) => gatewayReference)).toEqual(
+      references.slice(-3).toReversed(),
+    );
+  });
+
+  test('leaves the merchant’s reference to the correction when it removes what was corrected', async () => {
+    const reference = await stored.store({ status: 'failed', merchantReference: 'm-1' });
+    await stored.deliver();
+    await stored.store({ reference, merchantReference: 'm-1', status: 'success', source: 'correction' });
+    expect(await retentionOf({ completedMs: 0, now: later(1) }).sweep()).toMatchObject({ completed: 1 });
+    const { data } = await ledger.list({ limit: 10, merchantReference: 'm-1' });
+    expect(data).toMatchObject([{ gatewayReference: reference, status: 'success', state: 'queued', sequence: 1 }]);
+  });
+
+  test('takes ledger entries out whose jobs a worker of the merchant’s own removed', async () => {
+    await stored.store();
+    const kept = await stored.store();
+    const job = await stored.take();
+    await job.moveToCompleted(undefined, 'token', false);
+    await job.remove();
+    await retentionOf().sweep();
+    expect(await stored.redis.zcard(keysOf.ledger(stored.queue, 'success'))).toBe(1);
+    expect((await ledger.list({ limit: 10 })).data).toMatchObject([{ gatewayReference: kept }]);
+  });
+
+  test('sweeps by itself, once an hour in one of all processes', async () => {
+    await stored.store();
+    await stored.deliver();
+    const one = retentionOf({ completedMs: 0, now: later(1) });
+    const two = retentionOf({ completedMs: 0, now: later(1) });
+    one.start();
+    await until(async () => (await stored.redis.zcard(`${stored.queue.base}:completed`)) === 0);
+    await one.stop();
+    await stored.store();
+    await stored.deliver();
+    two.start();
+    await two.stop();
+    expect(await stored.redis.zcard(`${stored.queue.base}:completed`)).toBe(1);
+  });
+});
+
+describe('erasure', () => {
+  test('takes bodies and answers, and keeps reference, status, times and the memory', async () => {
+    const reference = await stored.store({ merchantReference: 'm-2' });
+    await stored.fail('dear 254700000000');
+    await stored.store({ reference, merchantReference: 'm-2', amount: '5' }); // a conflict, kept in quarantine
+    const before = await found(reference);
+    expect(await erase(stored.redis, stored.queue, reference)).toEqual({ kind: 'erased' });
+    expect(await found(reference)).toMatchObject({
+      state: 'failed',
+      erased: true,
+      body: null,
+      merchantReference: 'm-2',
+      receivedAt: before?.receivedAt,
+      attempts: [{ status: 500, ms: 7 }],
+      conflicts: [{ amount: '5KES', body: null }],
+    });
+    const dump = await everything();
+    expect(dump).not.toContain('254700000000');
+    expect(dump).not.toContain('mpesa');
+    expect(await stored.redis.get(keysOf.quarantineBytes(stored.queue))).toBe('0');
+    await stored.store({ reference });
+    expect(await found(reference)).toMatchObject({ duplicates: 2 });
+  });
+
+  test('reaches what corrections replaced and the other statuses', async () => {
+    const reference = await stored.store({ status: 'failed' });
+    await stored.deliver();
+    await stored.store({ reference, source: 'correction' });
+    await stored.deliver();
+    await stored.store({ reference, status: 'reversed' });
+    await stored.deliver();
+    await erase(stored.redis, stored.queue, reference);
+    expect(await everything()).not.toContain('mpesa');
+  });
+
+  test('refuses while the callback is still to be delivered, and then touches nothing', async () => {
+    const reference = await stored.store();
+    await stored.deliver();
+    await stored.store({ reference, status: 'reversed' });
+    const before = await everything();
+    expect(await erase(stored.redis, stored.queue, reference)).toEqual({ kind: 'in-progress' });
+    expect(await everything()).toBe(before);
+    expect(await erase(stored.redis, stored.queue, 'never came')).toEqual({ kind: 'not-found' });
+  });
+
+  test('reaches whatever quarantine holds of the reference, and nothing else there', async () => {
+    const store = createQuarantineStore(stored.redis, stored.queue);
+    const keep = async (id: string, fields: Record<string, string>) => {
+      const bytes = String(fields['body']).length;
+      await store.add({ id, atMs: 1_000, bytes, retainMs: 600_000, fields }, { maxBytes: 1_000_000, notBeforeMs: 0 });
+    };
+    const reference = await stored.store();
+    await stored.deliver();
+    const cut = `{"gatewayReference": ${JSON.stringify(reference)}, "payer": "254700`;
+    await keep('named', { reason: 'unreadable', gatewayReference: reference, body: '{}' });
+    await keep('cut', { reason: 'not-json', gatewayReference: '', body: cut });
+    await keep('other', { reason: 'not-json', gatewayReference: '', body: cut.replace(reference, `${reference}9`) });
+    for (let index = 0; index < 50; index += 1) await keep(`more-${index}`, { gatewayReference: 'x', body: '{}' });
+    expect(await erase(stored.redis, stored.queue, reference)).toEqual({ kind: 'erased' });
+    expect([await store.get('named'), await store.get('cut')]).toEqual([undefined, undefined]);
+    expect(await store.count()).toBe(51);
+    expect(await store.get('other')).toBeDefined();
+
+    await keep('alone', { reason: 'unreadable', gatewayReference: 'never-queued', body: '{}' });
+    expect(await erase(stored.redis, stored.queue, 'never-queued')).toEqual({ kind: 'erased' });
+    expect(await erase(stored.redis, stored.queue, 'never-queued')).toEqual({ kind: 'not-found' });
+  });
+
+  test('leaves nothing to replay', async () => {
+    const reference = await stored.store();
+    await stored.deliver();
+    const [jobId = ''] = await stored.redis.zrange(`${stored.queue.base}:completed`, '0', '0');
+    await erase(stored.redis, stored.queue, reference);
+    expect(await replay(stored.redis, stored.queue, jobId)).toEqual({ kind: 'gone' });
+  });
+
+  /** What Redis holds of the queue, except the capped stream of events, which has no bodies. */
+  async function everything(): Promise<string> {
+    const parts: string[] = [];
+    for (const key of (await keysLike('*')).toSorted()) {
+      const type = await stored.redis.type(key);
+      if (type === 'hash') parts.push(key, JSON.stringify(Object.entries(await stored.redis.hgetall(key)).toSorted()));
+      if (type === 'list') parts.push(key, ...(await stored.redis.lrange(key, 0, -1)));
+      if (type === 'string') parts.push(key, (await stored.redis.get(key)) ?? '');
+      if (type === 'zset') parts.push(key, ...(await stored.redis.zrange(key, '0', '-1')));
+    }
+    return parts.join('\n');
+  }
+});

@@ -1,0 +1,228 @@
+// What is handed in again, by a call that is repeated or out of a spool: in any order, after whatever came meanwhile, to a
+// Redis that knows it or has lost it. Each callback has its effect once, and the later word stands.
+import { Redis } from 'ioredis';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { digestOf, terminalKind } from '../../src/callback/identity.ts';
+import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
+import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { readClaims, replacedBy } from '../../src/store/accept/claims.ts';
+import { createNonce, jobSchema, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
+import { callbackOf, newReference } from '../support/callbacks.ts';
+import { startRedis } from '../support/redis.ts';
+
+const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
+const noReplicas = { replicas: 0, timeoutMs: 0 };
+
+let server: Awaited<ReturnType<typeof startRedis>>;
+let redis: Redis;
+let queue: BrandQueue;
+let accept: ReturnType<typeof createAcceptBatch>;
+let look: ReturnType<typeof createLook>;
+let reference: string;
+let clockMs: number;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+beforeEach(() => {
+  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  accept = createAcceptBatch(redis, queue, times, noReplicas);
+  look = createLook(redis, queue, times, noReplicas);
+  reference = newReference();
+  clockMs = Date.now();
+});
+
+interface ItemFields {
+  readonly status?: string;
+  readonly amount?: string;
+  readonly source?: Source;
+  readonly replaces?: Replaced | undefined;
+}
+
+/** Each a second later than the one before. */
+function itemOf({ status = 'failed', amount = '100.00', source = 'callback', replaces }: ItemFields = {}): AcceptItem {
+  clockMs += 1_000;
+  const callback = callbackOf({ reference, status, amount });
+  const receivedAt = new Date(clockMs).toISOString();
+  const data = JSON.stringify(toJobData(callback, { brand: 'default', source, receivedAt, requestId: 'r', replaces }));
+  return { callback, source, receivedAtMs: clockMs, nonce: createNonce(), data, replaces };
+}
+
+async function claim() {
+  const [found] = await readClaims(redis, queue, [
+    digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind }),
+  ]);
+  if (found === undefined) throw new Error('nothing is claimed');
+  return found;
+}
+
+async function correctionOf(fields: ItemFields): Promise<AcceptItem> {
+  return itemOf({ source: 'correction', replaces: replacedBy(await claim()), ...fields });
+}
+
+async function handIn(...items: AcceptItem[]): Promise<string[]> {
+  const outcomes: string[] = [];
+  for (const item of items) outcomes.push(...(await accept([item])).outcomes);
+  return outcomes;
+}
+
+/** Failed, corrected to success, corrected to failed again. */
+async function flipped(): Promise<AcceptItem[]> {
+  const original = itemOf();
+  await handIn(original);
+  const first = await correctionOf({ status: 'success' });
+  await handIn(first);
+  const second = await correctionOf({});
+  await handIn(second);
+  return [original, first, second];
+}
+
+const quarantined = () => redis.zcard(keysOf.quarantine(queue));
+
+async function delivered(): Promise<{ status: string | null; sequence: number }[]> {
+  const ids = (await redis.lrange(`${queue.base}:wait`, 0, -1)).toReversed();
+  const texts = await Promise.all(ids.map((id) => redis.hget(keysOf.job(queue, id), 'data')));
+  return texts.map((text) => {
+    const { status, sequence = 0 } = jobSchema.parse(JSON.parse(text ?? ''));
+    return { status, sequence };
+  });
+}
+
+function orders<T>(items: readonly T[]): T[][] {
+  if (items.length < 2) return [[...items]];
+  return items.flatMap((item, at) => orders(items.toSpliced(at, 1)).map((rest) => [item, ...rest]));
+}
+
+describe('a Redis that has it all', () => {
+  test('changes nothing when an original and its corrections are handed in again, in whatever order', async () => {
+    const items = await flipped();
+    const before = await claim();
+    for (const order of orders(items)) expect(await handIn(...order)).toEqual(['queued', 'queued', 'queued']);
+    expect(await claim()).toEqual(before);
+    expect(before).toMatchObject({ sequence: 2, status: 'failed', duplicates: 0 });
+    expect(await delivered()).toEqual([{ status: 'failed', sequence: 2 }]);
+    expect(await quarantined()).toBe(0);
+  });
+
+  test('counts a duplicate once and keeps a conflict once, however often each is handed in', async () => {
+    const duplicate = itemOf();
+    const conflict = itemOf({ status: 'success' });
+    expect(await handIn(itemOf(), duplicate, conflict, duplicate, conflict, duplicate, conflict)).toEqual([
+      'queued',
+      'duplicate',
+      'conflict',
+      'duplicate',
+      'conflict',
+      'duplicate',
+      'conflict',
+    ]);
+    expect((await claim()).duplicates).toBe(2);
+    expect(await quarantined()).toBe(1);
+  });
+
+  test('takes no correction of what was corrected meanwhile', async () => {
+    await handIn(itemOf());
+    const early = await correctionOf({ status: 'success', amount: '90.00' });
+    const late = await correctionOf({ status: 'success' });
+    expect(await handIn(late, early, early)).toEqual(['queued', 'overtaken', 'overtaken']);
+    expect(await claim()).toMatchObject({ nonce: late.nonce, sequence: 1, amount: '100KES' });
+    expect(await delivered()).toEqual([{ status: 'success', sequence: 1 }]);
+  });
+
+  test('knows what a former version replaced by the job of its correction', async () => {
+    const items = await flipped();
+    await redis.del(keysOf.tries(queue, (await claim()).digest));
+    expect(await handIn(...items)).toEqual(['queued', 'queued', 'queued']);
+    expect(await claim()).toMatchObject({ sequence: 2, duplicates: 0 });
+  });
+
+  test('takes a correction of a former version, which does not say what it was judged by', async () => {
+    await handIn(itemOf());
+    const former = itemOf({ status: 'success', source: 'correction' });
+    expect(await handIn(former, former)).toEqual(['queued', 'queued']);
+    expect(await delivered()).toEqual([{ status: 'success', sequence: 1 }]);
+  });
+});
+
+describe('a Redis that has lost the latest of it', () => {
+  test.for([0, 1, 2, 3])(
+    'ends with the last word under the highest sequence, whatever the order ($0 of 3 left)',
+    async (left) => {
+      const items = await flipped();
+      for (const order of orders(items)) {
+        await redis.flushdb();
+        await handIn(...items.slice(0, left));
+        await handIn(...order);
+        expect(await claim()).toMatchObject({ status: 'failed', sequence: 2, duplicates: 0 });
+        expect((await delivered()).at(-1)).toEqual({ status: 'failed', sequence: 2 });
+        expect(await quarantined()).toBe(0);
+      }
+    },
+  );
+
+  test('does not let a correction of former times outdo what was found since', async () => {
+    const [, , correction] = await flipped();
+    await redis.flushdb();
+    const found = itemOf({ status: 'success', source: 'status' });
+    expect(correction).toBeDefined();
+    expect(await handIn(found, ...(correction === undefined ? [] : [correction]))).toEqual(['queued', 'overtaken']);
+    expect(await delivered()).toEqual([{ status: 'success', sequence: 0 }]);
+  });
+});
+
+describe('looking', () => {
+  const areThere = async (...items: AcceptItem[]) => (await look(items)).gone.length === 0;
+
+  test('finds what was handed in, whatever became of it, and changes nothing', async () => {
+    const items = [...(await flipped()), itemOf({ status: 'success' }), itemOf()];
+    await handIn(...items);
+    const before = await claim();
+    expect(await areThere(...items)).toBe(true);
+    expect(await claim()).toEqual(before);
+  });
+
+  test('misses each that Redis has lost', async () => {
+    const items = await flipped();
+    await redis.flushdb();
+    for (const item of items) expect(await areThere(item)).toBe(false);
+    await handIn(...items.slice(0, 1));
+    expect(await areThere(...items.slice(0, 1))).toBe(true);
+    expect(await areThere(...items.slice(1, 2))).toBe(false);
+    expect(await areThere(itemOf({ status: 'success' }))).toBe(false); // a conflict whose body is not kept
+  });
+
+  test('is a write that replicas can confirm', async () => {
+    const item = itemOf();
+    await handIn(item);
+    const lookMarked = createLook(redis, queue, times, { replicas: 1, timeoutMs: 10 });
+    expect(await lookMarked([item])).toEqual({ gone: [], confirmed: false }); // this server has no replica
+    expect(await redis.exists(keysOf.mark(queue))).toBe(1);
+  });
+});
+
+describe('the notes of what came', () => {
+  test('expire with the claim', async () => {
+    await flipped();
+    const ttl = await redis.pttl(keysOf.tries(queue, (await claim()).digest));
+    expect(ttl).toBeGreaterThan(50_000);
+    expect(ttl).toBeLessThanOrEqual(times.DEDUP_TTL);
+  });
+
+  test('are bounded, whoever sends a callback a thousand times', async () => {
+    await handIn(itemOf());
+    for (let batch = 0; batch < 80; batch += 1) await accept(Array.from({ length: 16 }, () => itemOf()));
+    const last = itemOf();
+    await handIn(last);
+    expect(await redis.hlen(keysOf.tries(queue, (await claim()).digest))).toBe(1_000);
+    expect((await claim()).duplicates).toBe(1_281);
+    expect((await look([last])).gone).toEqual([]);
+  });
+});
