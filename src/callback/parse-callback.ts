@@ -22,7 +22,7 @@ export type ParsedCallback =
   | { readonly kind: 'not-json'; readonly detail: string }
   | { readonly kind: 'bad-reference'; readonly detail: string };
 
-/** The gateway's limit for references (gateway.md), in characters. */
+/** The gateway's documented limit for references, in characters. */
 const referenceLengthMax = 255;
 
 // Fields that carry something else than expected are read as absent, never refused (`catch`).

@@ -23,7 +23,7 @@ export interface BrandValue {
   readonly value: string;
 }
 
-/** What could be a value of a variable: a key, a URL, a signing secret (contract.md, "Configuration"). */
+/** What could be a value of a variable: a key, a URL, a signing secret (docs/reference/configuration.md). */
 export const couldBe = {
   key: (text: string) => text.length >= 16,
   url: (text: string) => text.startsWith('http'),
