@@ -4,13 +4,7 @@
 // callbacks are still taken, then the listener closes, then the spool is drained, then deliveries end.
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDelivery } from './deliver/delivery.ts';
-import { createDrain } from './intake/drain.ts';
-import { identifySpool } from './intake/spool/identify-spool.ts';
-import { createIntake } from './intake/intake.ts';
-import { createQuarantine } from './intake/quarantine/quarantine.ts';
-import { ownerOf } from './intake/spool/spool-owner.ts';
-import { createSpool } from './intake/spool/spool.ts';
-import { createStore } from './intake/redis-store.ts';
+import { createIntakeStage } from './intake/intake-stage.ts';
 import { runStartChecks } from './ops/doctor/doctor.ts';
 import { createOperator } from './ops/operator.ts';
 import { createBrandGate } from './store/brands/brand-gate.ts';
@@ -60,55 +54,9 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   const gate = createBrandGate({ redis: operateRedis, config, log });
   await gate.start();
 
-  const spool = createSpool({
-    dir: config.SPOOL_DIR,
-    owner: ownerOf(config.redis, config),
-    maxBytes: config.SPOOL_MAX_BYTES,
-    quarantineMaxBytes: config.QUARANTINE_MAX_BYTES,
-    quarantineRetainMs: config.QUARANTINE_RETAIN,
-    log,
-    metrics,
-  });
-  const intakeConnections =
-    config.REDIS_WAIT_REPLICAS > 0 ? [connect('intake-1'), connect('intake-2')] : [connect('intake')];
-  const intake = createIntake({
-    storeFor: (brand) =>
-      createStore({
-        connections: intakeConnections,
-        queue: brandQueue(brand, config),
-        gate: gate.forBrand(brand),
-        times: config,
-        waitReplicas: config.REDIS_WAIT_REPLICAS,
-        waitTimeoutMs: Math.ceil(config.ACK_BUDGET / 2),
-      }),
-    spool,
-    settings: { budgetMs: config.ACK_BUDGET, spoolBytesMax: config.SPOOL_MAX_BYTES },
-    log,
-  });
-  const quarantine = createQuarantine({
-    redis: connect('quarantine', config.ACK_BUDGET / 2),
-    brands: config.brands.keys(),
-    config,
-    spool,
-    accept: (item) => intake.accept(item),
-    log,
-  });
-  const drain = createDrain({
-    spool,
-    submit: (entries) => intake.resubmit(entries),
-    confirm: (entries) => intake.confirm(entries),
-    submitQuarantine: (entries) => quarantine.submit(entries),
-    setAside: (entry, reason) => quarantine.setAside(entry, reason),
-    taken: (brand) => intake.taken(brand),
-    log,
-  });
-  for (const connection of intakeConnections) connection.on('ready', () => drain.wake());
-  void gate.whenOpen.then(() => drain.wake());
-  identifySpool(operateRedis, config, spool);
-  await spool.ready();
-  drain.start();
-  quarantine.start();
-  const canStore = () => spool.canStore() || (intake.isRedisUp() && intakeConnections.every(isReady));
+  const stage = createIntakeStage({ config, log, metrics, gate, redis: operateRedis, connect });
+  const { intake, quarantine, canStore } = stage;
+  await stage.start();
 
   // Before any listener: a handler module that cannot be used stops the start.
   const names = createNameLookups({ namesMax: config.brands.size * hostsPerBrand, log });
@@ -128,7 +76,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       })
     : undefined;
   // Whoever calls first shall not meet a connection that is still being made; a Redis that is out is not waited for.
-  const connected = Promise.all([...intakeConnections, operateRedis].map(whenReady));
+  const connected = Promise.all([...stage.connections, operateRedis].map(whenReady));
   await Promise.race([connected, connectBy]);
   if (receiver !== undefined) {
     log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
@@ -141,7 +89,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     metrics,
     redis: operateRedis,
     quarantine,
-    spool,
+    spool: stage.spool,
     isReady: () => !isStopping && (!config.roles.has('receive') || canStore()),
     isRedisUp: () => intake.isRedisUp(),
   });
@@ -171,12 +119,12 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       await reconciliation?.stop(Math.min(reconcileStopMs, leftMs() / 4));
       // What is not drained is left to the next process; deliveries in flight have nobody else.
       await Promise.race([gate.tryOpen(), delay(leftMs() / 4, undefined, { ref: false })]); // Redis may be back since a moment
-      await drain.stop(leftMs() / 2);
+      await stage.drain.stop(leftMs() / 2);
       gate.stop();
       quarantine.stop();
       await delivery?.stop(Math.round(leftMs()));
       await operator.close();
-      await spool.close();
+      await stage.spool.close();
       await gate.leave();
       for (const connection of connections) connection.disconnect();
       names.close();

@@ -1,7 +1,9 @@
 // Holds the house in order: who may import whom, who reads the environment, and how long a file may get.
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseSync } from 'vite';
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 
 /** Rooms at the bottom: they import nothing of ours but what stands before them in this list. */
 const ground = ['callback', 'time', 'async', 'config', 'telemetry', 'http'];
@@ -35,8 +37,9 @@ const allowedInStore: Readonly<Record<string, readonly string[]>> = {
   brands: ['accept', 'callbacks', 'lifecycle', 'quarantine', 'reconciliation'],
 };
 
-// A file beyond about 300 lines is two files.
+// A file beyond about 300 lines is two files; a function that needs scrolling is two functions.
 const linesMax = 300;
+const functionLinesMax = 70;
 
 const files = globSync(['src/**/*.ts', 'simulator/**/*.ts']).map((file) => file.split(path.sep).join('/'));
 
@@ -123,4 +126,38 @@ test(`keeps every file within ${linesMax} lines, and opens each with what it own
   const texts = files.map((file) => ({ file, text: readFileSync(file, 'utf8') }));
   expect(texts.filter(({ text }) => text.trimEnd().split('\n').length > linesMax).map(({ file }) => file)).toEqual([]);
   expect(texts.filter(({ text }) => !/^(#!.*\n)?\/\//.test(text)).map(({ file }) => file)).toEqual([]);
+});
+
+const functionTypes = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression']);
+const functionNode = z.object({ type: z.string(), start: z.number(), end: z.number() });
+
+/** Functions with too many lines of their own, as `file:line lines`: those of functions inside do not count. */
+function longFunctions(file: string, text: string): string[] {
+  const found: string[] = [];
+  const lineAt = (offset: number) => text.slice(0, offset).split('\n').length;
+  /** Returns how many lines the functions in it take up. */
+  const visit = (node: unknown): number => {
+    if (typeof node !== 'object' || node === null) return 0;
+    const inner = Object.values(node).reduce((sum: number, child: unknown) => sum + visit(child), 0);
+    const { success, data } = functionNode.safeParse(node);
+    if (!success || !functionTypes.has(data.type)) return inner;
+    const first = lineAt(data.start);
+    const lines = lineAt(data.end) - first + 1;
+    if (lines - inner > functionLinesMax) found.push(`${file}:${first} ${lines - inner}`);
+    return lines > 1 ? lines : 0;
+  };
+  visit(parseSync(file, text).program);
+  return found;
+}
+
+test(`keeps every function within ${functionLinesMax} lines of its own`, () => {
+  expect(files.flatMap((file) => longFunctions(file, readFileSync(file, 'utf8')))).toEqual([]);
+});
+
+test('would see a long function, and does not count what is inside another one', () => {
+  const long = `const inner = () => {\n${'work();\n'.repeat(functionLinesMax)}};`;
+  expect(longFunctions('planted.ts', long)).toEqual([`planted.ts:1 ${functionLinesMax + 2}`]);
+  expect(longFunctions('planted.ts', `function outer() {\n${long}\n}`)).toEqual([
+    `planted.ts:2 ${functionLinesMax + 2}`,
+  ]);
 });

@@ -61,6 +61,15 @@ const groupBytesMax = 4 * 1024 * 1024;
 const waitingEntriesMax = 20_000;
 const waitingBytesMax = 128 * 1024 * 1024;
 
+const starting: SpoolState = {
+  problem: 'SPOOL_STARTING',
+  isShort: false,
+  damaged: 0,
+  entries: 0,
+  bytes: 0,
+  quarantineEntries: 0,
+};
+
 export function createSpool(options: SpoolOptions) {
   const { dir, maxBytes, log, metrics, writeDeadlineMs = 3_000, threadHungMs = 10_000 } = options;
   const { quarantineMaxBytes = 67_108_864, quarantineRetainMs = 30 * 86_400_000 } = options;
@@ -69,14 +78,7 @@ export function createSpool(options: SpoolOptions) {
   let waitingBytes = 0;
   let isWriting = false;
   let writingSinceMs = Number.POSITIVE_INFINITY;
-  let state: SpoolState = {
-    problem: 'SPOOL_STARTING',
-    isShort: false,
-    damaged: 0,
-    entries: 0,
-    bytes: 0,
-    quarantineEntries: 0,
-  };
+  let state = starting;
   let told: 'usable' | 'full' | 'unusable' | undefined;
   const ready = Promise.withResolvers<void>();
   setTimeout(ready.resolve, readyDeadlineMs).unref(); // a disk that hangs holds no start
