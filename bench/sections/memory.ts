@@ -28,7 +28,7 @@ export const memory: Section = {
       rows: [
         { what: 'a waiting callback, all of it', count: waiting, 'bytes each': round(waitingBytes) },
         { what: 'its body', count: waiting, 'bytes each': round(bodyBytes) },
-        { what: 'beyond its body: job, claim, ledger', count: waiting, 'bytes each': round(waitingBytes - bodyBytes) },
+        { what: 'beyond its body: job, claim, index', count: waiting, 'bytes each': round(waitingBytes - bodyBytes) },
         { what: 'a remembered reference (its claim)', count: remembered, 'bytes each': round(claimBytes) },
         { what: 'the way from a merchant’s reference', count: 1, 'bytes each': merchantBytes },
       ],

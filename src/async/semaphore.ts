@@ -1,8 +1,8 @@
 // Lets at most so many actions run at once; the others wait for their turn, in the order in which they came.
 
-export type AtMost = <T>(action: () => Promise<T>) => Promise<T>;
+export type Semaphore = <T>(action: () => Promise<T>) => Promise<T>;
 
-export function createAtMost(atOnceMax: number): AtMost {
+export function createSemaphore(atOnceMax: number): Semaphore {
   let free = atOnceMax;
   const waiting: (() => void)[] = [];
   return async (action) => {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
 import { kindOf, webhookIdOf } from './identity.ts';
 import type { Callback } from './parse-callback.ts';
+import { parseJson } from './json-text.ts';
 
 export const jobName = 'callback';
 
@@ -97,14 +98,6 @@ export function toBrand(text: string, brand: string, identity?: 'kept'): string 
   const { identityBrand: _, ...rest } = job.data;
   const name = identity === 'kept' ? identityBrandOf(job.data) : brand;
   return JSON.stringify({ ...rest, brand, ...(name !== brand && { identityBrand: name }) });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /**

@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer';
 import * as z from 'zod';
 import { canonicalDecimal, mayHoldLongNumber, parseExact, type Amount } from './decimal.ts';
+import { withoutByteOrderMark } from './json-text.ts';
 
 export interface Callback {
   readonly gatewayReference: string;
@@ -45,7 +46,7 @@ export function parseCallback(raw: Buffer): ParsedCallback {
 
 /** As parseCallback, for a body that is text already (from the queue, the spool or the gateway's status API). */
 export function parseCallbackText(body: string): ParsedCallback {
-  const json = body.startsWith('\uFEFF') ? body.slice(1) : body;
+  const json = withoutByteOrderMark(body);
   const parsed = attempt((): unknown => JSON.parse(json));
   if (parsed === undefined) return { kind: 'not-json', detail: 'The body is not valid JSON.' };
   if (typeof parsed.value !== 'object' || parsed.value === null || Array.isArray(parsed.value)) {

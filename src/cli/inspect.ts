@@ -1,6 +1,6 @@
 // `inspect`: everything known of a callback, or a list of callbacks.
 import { Option, type Command } from 'commander';
-import { createLedger, type Finding } from '../store/callbacks/callbacks.ts';
+import { createCallbackIndex, type Finding } from '../store/callbacks/callback-index.ts';
 import {
   callbackStates,
   type CallbackRow,
@@ -11,6 +11,7 @@ import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable, type Output, type Style } from './output.ts';
 import { runSession, type Session } from './session.ts';
 import { parseTime, parseCount } from './arguments.ts';
+import { isSuccess } from '../http/http-answer.ts';
 
 const examples = `
 Examples:
@@ -55,8 +56,8 @@ export function addInspect(program: Command): void {
 
 async function inspect(session: Session, reference: string, brand: string | undefined): Promise<ExitCode> {
   const { output } = session;
-  const ledger = createLedger({ redis: await session.redis(), queues: session.queues });
-  const finding = await ledger.find(reference, brand);
+  const callbackIndex = createCallbackIndex({ redis: await session.redis(), queues: session.queues });
+  const finding = await callbackIndex.find(reference, brand);
   if (finding === undefined) {
     output.complain(`No callback with the gatewayReference ${printable(reference)} is known here.`);
     return exitCodes.no;
@@ -68,8 +69,8 @@ async function inspect(session: Session, reference: string, brand: string | unde
 
 async function list(session: Session, options: InspectOptions): Promise<ExitCode> {
   const { output } = session;
-  const ledger = createLedger({ redis: await session.redis(), queues: session.queues });
-  const page = await ledger.list({ ...options, fromMs: options.from, toMs: options.to });
+  const callbackIndex = createCallbackIndex({ redis: await session.redis(), queues: session.queues });
+  const page = await callbackIndex.list({ ...options, fromMs: options.from, toMs: options.to });
   output.result(page, () => {
     printRows(output, page.data);
     if (page.next !== null) output.complain(`More: --cursor ${page.next}`);
@@ -141,7 +142,10 @@ function printCallback(output: Output, view: CallbackView): void {
       view.attempts.map(({ attempt, at, status, error, ms }) => [
         String(attempt ?? '-'),
         at,
-        { text: status === undefined ? (error ?? '-') : String(status), style: isGood(status) ? 'good' : 'bad' },
+        {
+          text: status === undefined ? (error ?? '-') : String(status),
+          style: status !== undefined && isSuccess(status) ? 'good' : 'bad',
+        },
         ms === undefined ? '-' : String(Math.round(ms)),
       ]),
     );
@@ -160,8 +164,4 @@ function printCallback(output: Output, view: CallbackView): void {
   }
   output.line();
   output.line(view.body === null ? output.paint('The body is no longer kept.', 'dim') : printable(view.body));
-}
-
-function isGood(status: number | undefined): boolean {
-  return status !== undefined && status >= 200 && status < 300;
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { Argument, InvalidArgumentError, type Command } from 'commander';
-import { createLedger } from '../store/callbacks/callbacks.ts';
+import { createCallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createBrandScopes, type BrandScope } from '../reconcile/brand-scope.ts';
 import { systemClock } from '../reconcile/clock.ts';
 import { followCallback, type FollowEvent } from './follow-callback.ts';
@@ -111,8 +111,8 @@ async function follow(session: Session, scope: BrandScope, { method, resultUrl, 
   const end = (outcome: string) =>
     output.result({ merchantReference, gatewayReference, outcome, events }, () => undefined);
   say(`gateway    ${gatewayReference}: ${status ?? 'accepted'}; its callback is expected at ${resultUrl}`);
-  const ledger = createLedger({ redis: scope.redis, queues });
-  const find = async (reference: string) => (await ledger.find(reference, scope.brand))?.callback;
+  const callbackIndex = createCallbackIndex({ redis: scope.redis, queues });
+  const find = async (reference: string) => (await callbackIndex.find(reference, scope.brand))?.callback;
   try {
     for await (const event of followCallback({ find, clock: systemClock }, gatewayReference, signal)) {
       const { text, at } = lineOf(event);

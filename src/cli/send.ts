@@ -9,6 +9,7 @@ import { parseHttpUrl } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
 import { runSession, UnreachableError, UsageError, type Session } from './session.ts';
+import { isSuccess } from '../http/http-answer.ts';
 
 const examples = `
 Without --file, a callback like the gateway's own example, with what the options say. The key is the first one of
@@ -71,7 +72,7 @@ async function send(session: Session, options: SendOptions): Promise<ExitCode> {
   const answer = await post(session, { url, key, body });
   const ms = Math.round(performance.now() - startedAt);
   const text = (await answer.body.text()).slice(0, answerShownMax);
-  const isTaken = answer.statusCode >= 200 && answer.statusCode < 300;
+  const isTaken = isSuccess(answer.statusCode);
   output.result({ url, status: answer.statusCode, ms, answer: text, sent: String(body) }, () => {
     output.line(printable(String(body)));
     output.line();

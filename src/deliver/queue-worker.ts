@@ -13,6 +13,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { RedisConnection, Worker, type Job, type JobJson, type Processor, type WorkerOptions } from 'bullmq';
 import { useRedisClock } from './redis-clock.ts';
+import { parseJson } from '../callback/json-text.ts';
 
 const refusedPauseMs = 1_000;
 /** What the oldest server that is supported can do (Redis 6.2). Without INFO BullMQ would assume a worse one. */
@@ -54,17 +55,8 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
     try {
       return super.createJob(json, jobId);
     } catch (error) {
-      if (isJson(json.data)) throw error;
+      if (parseJson(json.data) !== undefined) throw error;
       return super.createJob({ ...json, data: 'null' }, jobId);
     }
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }

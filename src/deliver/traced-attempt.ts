@@ -2,6 +2,7 @@
 // span as `traceparent`, so that its own trace hangs below it. A retry and a replay are further spans of that trace.
 import type { Tracing } from '../telemetry/tracing.ts';
 import type { Attempt, AttemptResult } from './attempt.ts';
+import { isSuccess } from '../http/http-answer.ts';
 
 export function tracedAttempt(attempt: Attempt, { begin }: Tracing): Attempt {
   return async function traced(delivery, stop) {
@@ -35,5 +36,5 @@ function answerOf(result: AttemptResult) {
 }
 
 function isGood(result: AttemptResult): boolean {
-  return result.kind === 'returned' || (result.kind === 'answered' && result.status >= 200 && result.status < 300);
+  return result.kind === 'returned' || (result.kind === 'answered' && isSuccess(result.status));
 }

@@ -4,6 +4,7 @@
 // wait. `Retry-After` may only lengthen a wait: a merchant that always says "in one second" would otherwise use up its
 // whole schedule in seconds. It is believed up to an hour, so that a wrong clock cannot park a payment for a year.
 import type { AttemptResult } from './attempt.ts';
+import { isSuccess, retryAfterMs } from '../http/http-answer.ts';
 
 export type Verdict =
   | { readonly kind: 'done' }
@@ -26,12 +27,13 @@ export const retryAfterMaxMs = 3_600_000;
 
 export function verdictOf({ result, position, scheduleMs, nowMs, random }: VerdictCase): Verdict {
   if (result.kind === 'returned') return { kind: 'done' };
-  if (result.kind === 'answered' && result.status >= 200 && result.status < 300) return { kind: 'done' };
+  if (result.kind === 'answered' && isSuccess(result.status)) return { kind: 'done' };
   const reason = reasonOf(result);
   if (result.kind === 'permanent') return { kind: 'failed', reason };
   const scheduledMs = scheduleMs[position];
   if (scheduledMs === undefined) return { kind: 'failed', reason: `${reason}, the last of ${position + 1} attempts` };
-  const askedMs = result.kind === 'answered' ? retryAfterMs(result.retryAfter, nowMs) : 0;
+  const askedMs =
+    result.kind === 'answered' ? Math.min(retryAfterMs(result.retryAfter, nowMs) ?? 0, retryAfterMaxMs) : 0;
   return { kind: 'retry', waitMs: Math.round(Math.max(scheduledMs, askedMs) * (1 + jitterMax * random)) };
 }
 
@@ -46,12 +48,4 @@ export function reasonOf(result: VerdictCase['result']): string {
     case 'returned':
       return '';
   }
-}
-
-/** Seconds or an HTTP date (RFC 9110, 10.2.3) as milliseconds from now; 0 where it is neither. */
-export function retryAfterMs(header: string | undefined, nowMs: number): number {
-  const text = header?.trim() ?? '';
-  if (text === '') return 0;
-  const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : /[a-z]/i.test(text) ? Date.parse(text) - nowMs : Number.NaN;
-  return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), retryAfterMaxMs);
 }

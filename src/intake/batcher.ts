@@ -14,12 +14,12 @@ import type { Store } from './redis-store.ts';
 import type { SpoolDoor } from './spool/spool-door.ts';
 import { callsInFlightMax, createPace } from './pace.ts';
 
-export type GatherOutcome =
+export type BatchOutcome =
   | { readonly kind: AcceptOutcome }
   /** Redis has it, but fewer replicas than asked for. */
   | { readonly kind: 'unconfirmed'; readonly outcome: AcceptOutcome }
   /** `late`: of the call that has it still, if one does. */
-  | { readonly kind: 'out'; readonly reason: string; readonly late?: Promise<GatherOutcome> };
+  | { readonly kind: 'out'; readonly reason: string; readonly late?: Promise<BatchOutcome> };
 
 /**
  * `stored`: Redis has them all, and as many replicas as asked for. `unconfirmed`: Redis has them all, too few replicas
@@ -35,7 +35,7 @@ export interface Looked {
   readonly gone: ReadonlySet<string>;
 }
 
-export type Gatherer = ReturnType<typeof createGatherer>;
+export type Batcher = ReturnType<typeof createBatcher>;
 
 const failuresToOpen = 3;
 const probeEveryMs = 1_000;
@@ -49,11 +49,11 @@ const waitingCharactersMax = 67_108_864;
 interface Waiting {
   readonly item: AcceptItem;
   readonly dueAtMs: number;
-  resolve: (outcome: GatherOutcome) => void;
+  resolve: (outcome: BatchOutcome) => void;
   isSent: boolean;
 }
 
-export interface GathererDependencies {
+export interface BatcherDependencies {
   readonly store: Store;
   readonly spool: SpoolDoor;
   /** ACK_BUDGET: the longest that a call may take. */
@@ -63,7 +63,7 @@ export interface GathererDependencies {
   readonly now: () => number;
 }
 
-export function createGatherer({ store, spool, budgetMs, log, now }: GathererDependencies) {
+export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDependencies) {
   /** Those that wait for a batch and those in a call. */
   const dueTimes = createDueTimes<Waiting>({ now, onOverdue: giveUp });
   const calls = new Set<{ readonly startedAtMs: number }>();
@@ -77,7 +77,7 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
 
   const isOpen = () => failuresInARow >= failuresToOpen;
 
-  function settle(one: Waiting, outcome: GatherOutcome): void {
+  function settle(one: Waiting, outcome: BatchOutcome): void {
     dueTimes.delete(one);
     one.resolve(outcome);
   }
@@ -88,7 +88,7 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
     replaceWaiting(waiting.filter((one) => !waitsNoLonger.has(one)));
     for (const one of overdue) {
       pace.turnAway();
-      const { promise: late, resolve } = Promise.withResolvers<GatherOutcome>();
+      const { promise: late, resolve } = Promise.withResolvers<BatchOutcome>();
       settle(one, { kind: 'out', reason: 'Redis is too slow', ...(one.isSent && { late }) });
       one.resolve = resolve;
     }
@@ -225,10 +225,10 @@ export function createGatherer({ store, spool, budgetMs, log, now }: GathererDep
      * @param dueAtMs until when Redis may take it; then the outcome is `out`
      * @param insists where the spool takes nothing: then any chance is better than none
      */
-    add(item: AcceptItem, dueAtMs: number, { insists = false } = {}): Promise<GatherOutcome> {
+    add(item: AcceptItem, dueAtMs: number, { insists = false } = {}): Promise<BatchOutcome> {
       const reason = refusal(dueAtMs, insists);
       if (reason !== undefined) return Promise.resolve({ kind: 'out', reason });
-      const { promise, resolve } = Promise.withResolvers<GatherOutcome>();
+      const { promise, resolve } = Promise.withResolvers<BatchOutcome>();
       const one = { item, dueAtMs, resolve, isSent: false };
       dueTimes.add(one);
       waiting.push(one);

@@ -11,7 +11,8 @@ import { within } from '../async/deadline.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Store } from './redis-store.ts';
 import type { SpoolDoor, SpoolEntry } from './spool/spool-door.ts';
-import { createGatherer, type GatherOutcome, type Gatherer, type Looked, type ResubmitOutcome } from './batcher.ts';
+import { createBatcher, type BatchOutcome, type Batcher, type Looked, type ResubmitOutcome } from './batcher.ts';
+import { parseJson } from '../callback/json-text.ts';
 
 export interface IntakeItem {
   readonly callback: Callback;
@@ -55,27 +56,27 @@ export interface IntakeDependencies {
 export const afterBudgetMs = 1_700;
 
 export function createIntake({ storeFor, spool, settings, log, now = monotonicMs }: IntakeDependencies) {
-  const gatherers = new Map<string, Gatherer>();
+  const batchers = new Map<string, Batcher>();
 
-  function gathererOf(brand: string): Gatherer {
-    const known = gatherers.get(brand);
+  function batcherOf(brand: string): Batcher {
+    const known = batchers.get(brand);
     if (known !== undefined) return known;
-    const made = createGatherer({
+    const made = createBatcher({
       store: storeFor(brand),
       spool,
       budgetMs: settings.budgetMs,
       log: log.child({ brand }),
       now,
     });
-    gatherers.set(brand, made);
+    batchers.set(brand, made);
     return made;
   }
 
   /** Redis, where the spool did not take it: a late outcome is one, and whatever time is left may bring another. */
-  async function lastChance(item: AcceptItem, brand: string, stored: Out, byMs: number): Promise<GatherOutcome> {
+  async function lastChance(item: AcceptItem, brand: string, stored: Out, byMs: number): Promise<BatchOutcome> {
     const leftMs = byMs - now();
     if (stored.late !== undefined) return within(leftMs, stored.late).catch(() => stored);
-    return leftMs <= 0 ? stored : gathererOf(brand).add(item, byMs, { insists: true });
+    return leftMs <= 0 ? stored : batcherOf(brand).add(item, byMs, { insists: true });
   }
 
   return {
@@ -96,7 +97,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
       };
       const dueMs = receivedMs + settings.budgetMs;
       const answerMs = dueMs + afterBudgetMs;
-      const stored = await gathererOf(origin.brand).add(item, spool.canStore() ? dueMs : answerMs);
+      const stored = await batcherOf(origin.brand).add(item, spool.canStore() ? dueMs : answerMs);
       if (stored.kind === 'unconfirmed' && spool.stats().bytes > settings.spoolBytesMax / 2) {
         // Refusing would lose what the primary holds already.
         log.error({ event: 'intake.confirmation_waived', reason: 'the spool is half full' });
@@ -123,7 +124,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
       let outcome: ResubmitOutcome = 'stored';
       for (const [brand, ofBrand] of Map.groupBy(entries, (entry) => entry.brand)) {
         const items = ofBrand.map(toAcceptItem).filter((item) => item !== undefined);
-        const ofThis = items.length === 0 ? 'stored' : await gathererOf(brand).resubmit(items);
+        const ofThis = items.length === 0 ? 'stored' : await batcherOf(brand).resubmit(items);
         if (ofThis === 'later' || ofThis === 'refused') return ofThis;
         if (ofThis === 'unconfirmed') outcome = 'unconfirmed';
       }
@@ -134,20 +135,20 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
     async confirm(entries: readonly SpoolEntry[]): Promise<Looked> {
       const [first] = entries;
       if (first === undefined) return { outcome: 'stored', gone: new Set() };
-      return gathererOf(first.brand).look(entries.map(toAcceptItem).filter((item) => item !== undefined));
+      return batcherOf(first.brand).look(entries.map(toAcceptItem).filter((item) => item !== undefined));
     },
 
     /** How many calls with callbacks of a brand Redis has taken from this process. */
-    taken: (brand: string) => gatherers.get(brand)?.taken() ?? 0,
+    taken: (brand: string) => batchers.get(brand)?.taken() ?? 0,
 
     /** Whether Redis takes callbacks now, as far as the last ones showed. */
     isRedisUp(): boolean {
-      return [...gatherers.values()].every((gatherer) => gatherer.isUp());
+      return [...batchers.values()].every((batcher) => batcher.isUp());
     },
   };
 }
 
-type Out = Extract<GatherOutcome, { kind: 'out' }>;
+type Out = Extract<BatchOutcome, { kind: 'out' }>;
 
 function monotonicMs(): number {
   return performance.now();
@@ -165,12 +166,4 @@ export function toAcceptItem({ brand, nonce, data }: SpoolEntry): AcceptItem | u
   const callback = { gatewayReference, merchantReference, status, type, body, finalAmount };
   const { source, receivedAt, replaces } = job.data;
   return { callback, source, receivedAtMs: Date.parse(receivedAt), nonce, data, replaces };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

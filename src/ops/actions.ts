@@ -9,8 +9,8 @@ import { erase, type EraseOutcome } from '../store/lifecycle/erase.ts';
 import { registerExpectation } from '../store/reconciliation/expectations.ts';
 import { pauseForwarding, resumeForwarding } from '../store/lifecycle/forwarding.ts';
 import type { CallbackState } from '../store/callbacks/callback-view.ts';
-import { ledgerPageMax } from '../store/callbacks/callback-pages.ts';
-import type { Ledger } from '../store/callbacks/callbacks.ts';
+import { callbackPageMax } from '../store/callbacks/callback-pages.ts';
+import type { CallbackIndex } from '../store/callbacks/callback-index.ts';
 import { replay, type ReplayOutcome } from '../store/lifecycle/replay.ts';
 import { defaultBrand } from '../config/brand-values.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -19,7 +19,7 @@ import type { Actor, Audit } from './audit.ts';
 export interface ActionsDeps {
   readonly redis: RedisConnection;
   readonly queues: ReadonlyMap<string, BrandQueue>;
-  readonly ledger: Ledger;
+  readonly callbackIndex: CallbackIndex;
   readonly quarantine: Pick<Quarantine, 'get' | 'remove' | 'release'>;
   readonly audit: Audit;
   readonly graceMs: number;
@@ -56,7 +56,7 @@ export interface Replaying {
 }
 
 export function createActions(deps: ActionsDeps) {
-  const { redis, queues, ledger, quarantine, audit, graceMs, log, now = Date.now } = deps;
+  const { redis, queues, callbackIndex, quarantine, audit, graceMs, log, now = Date.now } = deps;
   const stopping = new AbortController();
   const underWay = new Set<Promise<unknown>>();
 
@@ -67,7 +67,7 @@ export function createActions(deps: ActionsDeps) {
   }
 
   async function replayOne({ gatewayReference, brand }: Target): Promise<ReplayOutcome> {
-    const callback = (await ledger.find(gatewayReference, brand))?.callback;
+    const callback = (await callbackIndex.find(gatewayReference, brand))?.callback;
     if (callback === undefined) return { kind: 'not-found' };
     const queue = queues.get(callback.brand);
     if (queue === undefined || callback.jobId === null) return { kind: 'in-progress' }; // in the spool, on its way
@@ -79,7 +79,7 @@ export function createActions(deps: ActionsDeps) {
     const jobs: { queue: BrandQueue; jobId: string }[] = [];
     let cursor: string | undefined;
     do {
-      const page = await ledger.list({ state, brand, fromMs, toMs, limit: ledgerPageMax, cursor });
+      const page = await callbackIndex.list({ state, brand, fromMs, toMs, limit: callbackPageMax, cursor });
       for (const { brand: ofBrand, jobId, gatewayReference } of page.data) {
         const queue = queues.get(ofBrand);
         // Without a reference it is no callback, and would only fail again.
@@ -136,7 +136,7 @@ export function createActions(deps: ActionsDeps) {
   }
 
   async function eraseOne({ gatewayReference, brand }: Target): Promise<EraseOutcome> {
-    const findings = await ledger.findAll(gatewayReference, brand);
+    const findings = await callbackIndex.findAll(gatewayReference, brand);
     if (findings.some(({ callback }) => callback.state === 'spooled')) return { kind: 'in-progress' };
     let kind: EraseOutcome['kind'] = 'not-found';
     // Every brand that is meant, not only those that know the callback: quarantine may hold what never became one.

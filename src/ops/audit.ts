@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import type { Log } from '../telemetry/log.ts';
+import { parseJson } from '../callback/json-text.ts';
 
 export interface Actor {
   /** The token's name; `local` without tokens; `cli:` and the user's name from the command line. */
@@ -68,7 +69,7 @@ export function createAudit({ redis, queue, log, now = Date.now }: AuditDeps) {
 
   async function latest(count: number): Promise<AuditEntry[]> {
     const lines = await redis.lrange(key, 0, Math.min(count, entriesMax) - 1);
-    return lines.flatMap((line) => auditEntrySchema.safeParse(JSON.parse(line)).data ?? []);
+    return lines.flatMap((line) => auditEntrySchema.safeParse(parseJson(line)).data ?? []);
   }
 
   return { record, audited, latest };

@@ -10,7 +10,7 @@ import { brandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import { createClaimKeeper } from '../store/lifecycle/claim-keeper.ts';
 import { createDeliveryFollower } from '../store/callbacks/delivery-records.ts';
-import { createLedger } from '../store/callbacks/callbacks.ts';
+import { createCallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createRetention } from '../store/lifecycle/retention.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -53,11 +53,24 @@ export async function createOperator(deps: OperatorDeps) {
   // What belongs to no brand (audit, rates) lies beside the first one's keys.
   const shared = brandQueue(brands[0] ?? '', config);
   const listSpooled = createListSpooled(spool, brands);
-  const ledger = createLedger({ redis, queues, findSpooled: createFindSpooled(spool, brands), listSpooled });
+  const callbackIndex = createCallbackIndex({
+    redis,
+    queues,
+    findSpooled: createFindSpooled(spool, brands),
+    listSpooled,
+  });
   const queueState = createQueueState({ redis, queues });
   const refreshGauges = createQueueGauges({ queueState, isRedisUp, metrics, log });
   const audit = createAudit({ redis, queue: shared, log });
-  const actions = createActions({ redis, queues, ledger, quarantine, audit, graceMs: config.RECONCILE_GRACE, log });
+  const actions = createActions({
+    redis,
+    queues,
+    callbackIndex,
+    quarantine,
+    audit,
+    graceMs: config.RECONCILE_GRACE,
+    log,
+  });
   const reconciliation = createReconciliationOverview({ redis, queues });
   const overview = createOverview({
     redis,
@@ -89,14 +102,14 @@ export async function createOperator(deps: OperatorDeps) {
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
   server.serve([
-    ...callbackRoutes({ ledger }),
+    ...callbackRoutes({ callbackIndex }),
     ...actionRoutes({ actions }),
     ...quarantineRoutes({ quarantine, actions }),
     ...stateRoutes({ overview, reconciliation, audit }),
   ]);
   await serveConsole(app, {
     permit: server.permit,
-    ledger,
+    callbackIndex,
     quarantine,
     actions,
     audit,

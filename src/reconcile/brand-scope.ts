@@ -10,7 +10,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { createGatewayClient, type GatewayClient } from './gateway/gateway-client.ts';
 import { createGatewayKeys } from './gateway/gateway-keys.ts';
-import type { JudgeLimits } from './sweep/classify.ts';
+import type { ClassifyLimits } from './sweep/classify.ts';
 import { lookbackOf } from './sweep/schedule.ts';
 
 export interface BrandScope {
@@ -19,7 +19,7 @@ export interface BrandScope {
   readonly redis: RedisConnection;
   readonly gateway: GatewayClient;
   readonly intake: Pick<Intake, 'accept'>;
-  readonly limits: JudgeLimits;
+  readonly limits: ClassifyLimits;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics | undefined;

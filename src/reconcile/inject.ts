@@ -5,15 +5,15 @@ import type { BrandScope } from './brand-scope.ts';
 
 export type FoundBy =
   | { readonly source: 'records' | 'status' }
-  /** `replaces`: the claim that it was judged by. */
+  /** `replaces`: the claim that it was classified by. */
   | { readonly source: 'correction'; readonly replaces: Claim };
 
-export type PutIn =
+export type Injection =
   /** Durably stored: it will be delivered. */
   | 'stored'
   /** It had come meanwhile, or is no longer news. */
   | 'known'
-  /** A correction of what no longer stands: to be judged anew. */
+  /** A correction of what no longer stands: to be classified anew. */
   | 'overtaken'
   /** Nothing could be stored now. */
   | 'unavailable';
@@ -25,7 +25,7 @@ export type Found = FoundBy & {
   readonly removed?: Claim | undefined;
 };
 
-export async function putIn(scope: BrandScope, found: Found): Promise<PutIn> {
+export async function inject(scope: BrandScope, found: Found): Promise<Injection> {
   const { callback, source, requestId, removed } = found;
   const { brand, intake, clock, log, metrics } = scope;
   const receivedAt = new Date(clock.now()).toISOString();
@@ -37,7 +37,7 @@ export async function putIn(scope: BrandScope, found: Found): Promise<PutIn> {
   });
   const { gatewayReference, status } = callback;
   log.info({
-    event: 'reconcile.put_in',
+    event: 'reconcile.injected',
     brand,
     gatewayReference,
     status,

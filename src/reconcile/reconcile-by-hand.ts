@@ -36,7 +36,7 @@ export async function* reconcileByHand(
   const requestId = `by-hand-${Date.now().toString(36)}`;
   try {
     for (const scope of scopes) {
-      const mode = { putIn: !dryRun, force, pageSize: pageSizeDefault, requestId };
+      const mode = { inject: !dryRun, force, pageSize: pageSizeDefault, requestId };
       let failuresInARow = 0;
       for (const window of narrowWindows({ fromMs, toMs }, windowMsDefault)) {
         const swept = await sweepWindow(scope, window, mode, signal);

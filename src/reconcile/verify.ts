@@ -7,7 +7,7 @@ import { createJobReader, type JobReader, type JobRecord } from '../store/callba
 import { stateOf } from '../store/callbacks/callback-view.ts';
 import { createBrandScopes, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
 import { oldestInjectedMs } from './sweep/classify.ts';
-import { judgePage, type Judged } from './sweep/classify-page.ts';
+import { classifyPage, type Classified } from './sweep/classify-page.ts';
 import { narrowWindows, windowMsDefault } from './sweep/schedule.ts';
 import { isoWindow } from './sweep/sweep-window.ts';
 import { pageSizeDefault, windowPages, type Window } from './sweep/window-pages.ts';
@@ -85,11 +85,11 @@ export async function* verifyWindow(
     }
     const ended = step.page.transactions.filter(({ callback }) => isTerminal(callback.status));
     terminalOfPart += ended.length;
-    const judged = await judgePage(scope, ended);
-    const received = judged.flatMap(({ claim }) => (claim === undefined ? [] : [claim.jobId]));
+    const classified = await classifyPage(scope, ended);
+    const received = classified.flatMap(({ claim }) => (claim === undefined ? [] : [claim.jobId]));
     const records = await readJobs(scope.queue, received, { withLogs: false });
     const byJobId = new Map(records.map((record) => [record.jobId, record]));
-    for (const one of judged) {
+    for (const one of classified) {
       const difference = compare(scope.brand, one, byJobId.get(one.claim?.jobId ?? ''));
       if (difference === undefined || told.has(difference.gatewayReference)) continue;
       told.add(difference.gatewayReference);
@@ -112,7 +112,7 @@ function unreadable(brand: string, reason: string, gatewayReference: string): Ve
 
 function compare(
   brand: string,
-  { transaction: { callback }, claim, judgement }: Judged,
+  { transaction: { callback }, claim, classification }: Classified,
   record: JobRecord | undefined,
 ): Difference | undefined {
   const { gatewayReference, merchantReference, status, finalAmount } = callback;
@@ -121,7 +121,7 @@ function compare(
   if (claim === undefined) return { ...found, kind: 'not-received', here: '' };
   const state = record === undefined ? 'unknown' : stateOf(record);
   const here = `${said(claim.status, claim.amount)}, ${state}`;
-  if (judgement === 'differs') return { ...found, kind: 'contradicts', here };
+  if (classification === 'differs') return { ...found, kind: 'contradicts', here };
   return state === 'delivered' ? undefined : { ...found, kind: 'not-delivered', here };
 }
 

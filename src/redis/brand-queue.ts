@@ -33,7 +33,7 @@ function brandPrefix(prefix: string, brand: string): string {
   return close < 0 ? `${prefix}.${brand}` : `${prefix.slice(0, close)}.${brand}${prefix.slice(close)}`;
 }
 
-/** The keys of ours; `accept.lua` writes them, the ledger reads them. */
+/** The keys of ours; `accept.lua` writes them, the index reads them. */
 export const keysOf = {
   claim: ({ base }: BrandQueue, digest: string) => `${base}/c:${digest}`,
   /** Hash: status -> claim digest, of the statuses beside success and failed that came for a reference. */
@@ -41,7 +41,7 @@ export const keysOf = {
   /** Hash: claim digest -> '', of the callbacks with one merchant's reference. */
   merchantReference: ({ base }: BrandQueue, referenceDigest: string) => `${base}/m:${referenceDigest}`,
   /** Sorted sets: job id by receipt time in ms; one for success, one for failed, one for every other status. */
-  ledger: ({ base }: BrandQueue, part: LedgerPart) => `${base}/l:${part}`,
+  index: ({ base }: BrandQueue, part: IndexPart) => `${base}/l:${part}`,
   /** Hash: `status|amount` -> quarantine id, of what contradicted a claim. */
   conflicts: ({ base }: BrandQueue, digest: string) => `${base}/x:${digest}`,
   /** Sorted set: quarantine id by time in ms; the entries themselves are hashes. */
@@ -106,9 +106,9 @@ export const keysOf = {
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;
 
-export const ledgerParts = ['success', 'failed', 'other'] as const;
-export type LedgerPart = (typeof ledgerParts)[number];
+export const indexParts = ['success', 'failed', 'other'] as const;
+export type IndexPart = (typeof indexParts)[number];
 
-export function ledgerPartOf(status: string | null): LedgerPart {
+export function indexPartOf(status: string | null): IndexPart {
   return status === 'success' || status === 'failed' ? status : 'other';
 }

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createCallbackWorker } from '../../src/deliver/callback-worker.ts';
 import { toDelivery } from '../../src/deliver/delivery-identity.ts';
-import { createLedger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createNonce, isFormerNonce } from '../../src/callback/job.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
@@ -59,14 +59,14 @@ test('jobs of another status or final amount have another id, under the same seq
 
 test('the id that the operator is shown is the one that was delivered, also once only the memory of it is left', async () => {
   await using stored = createStoredCallbacks(redis.url);
-  const ledger = createLedger(stored);
+  const callbackIndex = createCallbackIndex(stored);
   const gatewayReference = await stored.store({ status: 'failed', amount: '99.50' });
   const job = await stored.take();
   const { webhookId } = toDelivery(job.data, 1);
-  expect((await ledger.find(gatewayReference))?.callback.webhookId).toBe(webhookId);
+  expect((await callbackIndex.find(gatewayReference))?.callback.webhookId).toBe(webhookId);
   await job.moveToCompleted({ at: Date.now(), status: 200, ms: 12, attempt: 1 }, 'token', false);
   await stored.redis.del(`${stored.queue.base}:${job.id}`);
-  expect((await ledger.find(gatewayReference))?.callback).toMatchObject({ webhookId, body: null });
+  expect((await callbackIndex.find(gatewayReference))?.callback).toMatchObject({ webhookId, body: null });
 });
 
 test('the memory of a job of a former version shows the former id', async () => {
@@ -80,5 +80,5 @@ test('the memory of a job of a former version shows the former id', async () => 
   expect(isFormerNonce(createNonce(true))).toBe(true);
   await redisClient.set(key, claim.replace(nonce, createNonce(true)), 'KEEPTTL');
   redisClient.disconnect();
-  expect((await createLedger(stored).find(reference))?.callback.webhookId).toBe(formerId);
+  expect((await createCallbackIndex(stored).find(reference))?.callback.webhookId).toBe(formerId);
 });

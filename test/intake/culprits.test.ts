@@ -12,7 +12,7 @@ import { createQuarantine, type Quarantine } from '../../src/intake/quarantine/q
 import { createSpool, type Spool } from '../../src/intake/spool/spool.ts';
 import { createStore } from '../../src/intake/redis-store.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
-import { createLedger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, type CallbackFields } from '../support/callbacks.ts';
@@ -101,8 +101,8 @@ describe('a claim', () => {
   test.each(badClaims)('%s hides itself only, from look-ups and from retention', async (_name, plant) => {
     await acceptAll(['good', 'bad']);
     await plant(claimKey('bad'));
-    const ledger = createLedger({ redis, queues: new Map([['default', queue]]) });
-    const { data } = await ledger.list({ limit: 10 });
+    const callbackIndex = createCallbackIndex({ redis, queues: new Map([['default', queue]]) });
+    const { data } = await callbackIndex.list({ limit: 10 });
     expect(data.map(({ gatewayReference }) => gatewayReference).toSorted()).toEqual(['bad', 'good']);
     for (const id of await redis.lrange(`${queue.base}:wait`, 0, -1))
       await redis.zadd(`${queue.base}:completed`, 1, id);
@@ -115,7 +115,7 @@ describe('a claim', () => {
 describe('a look-up key of another type', () => {
   const callback = { reference: 'one', merchantReference: 'order-1' };
   test.each([
-    ['ledger', () => keysOf.ledger(queue, 'success')],
+    ['index', () => keysOf.index(queue, 'success')],
     ['merchant reference', () => keysOf.merchantReference(queue, referenceDigest('default', 'merchant', 'order-1'))],
   ])('(%s) costs the look-up, not the callback', async (_name, key) => {
     await redis.set(key(), 'somebody else wrote this');

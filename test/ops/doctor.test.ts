@@ -85,9 +85,9 @@ describe('finds', () => {
   test('when maxmemory is reached at the rate of the last hour', async () => {
     const { redis, config } = await setUp();
     await redis.config('SET', 'maxmemory', '40mb');
-    const ledger = keysOf.ledger(brandQueue('default', config), 'success');
+    const callbackIndex = keysOf.index(brandQueue('default', config), 'success');
     const jobs = Array.from({ length: 2_000 }, (_, index) => [Date.now() - index, `job${index}`]).flat();
-    await redis.zadd(ledger, ...jobs);
+    await redis.zadd(callbackIndex, ...jobs);
     const check = find(await doctor(config, redis), 'Redis memory');
     expect(check.status).toBe('problem');
     expect(check.detail).toMatch(/2000 callbacks in the last hour: at this rate it is full in \d+ (minutes|hours)/);

@@ -1,4 +1,4 @@
-// The auditor: holds three ledgers against each other. What was answered 200, what the merchant got, what remains.
+// The auditor: holds three index against each other. What was answered 200, what the merchant got, what remains.
 //
 // A pure function of what was seen, so that it can itself be tested, and so that no fault of the product can reach it.
 export interface Answer {

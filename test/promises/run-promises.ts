@@ -61,7 +61,7 @@ export interface SettleOptions {
   readonly truths?: Truths;
 }
 
-/** Waits until the merchant has everything that it must get, or for long enough; then compares the ledgers. */
+/** Waits until the merchant has everything that it must get, or for long enough; then compares the index. */
 export async function settleAndAudit(
   world: World,
   load: Load,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { judgePage } from '../../src/reconcile/sweep/classify-page.ts';
+import { classifyPage } from '../../src/reconcile/sweep/classify-page.ts';
 import { parseTransaction } from '../../src/reconcile/gateway/transaction.ts';
 import { callbackBody } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -21,23 +21,24 @@ const transactionOf = (body: string) => {
 test('without a completion time, RECONCILE_GRACE counts from when it was first seen ended', async () => {
   await using rig = await createRig({ redisUrl: redis.url, environment: { RECONCILE_GRACE: '5m' } });
   const undated = transactionOf(callbackBody().replace(/"completedAt": "[^"]*"/, '"completedAt": null'));
-  const judgement = async () => (await judgePage(rig.scope, [undated]))[0]?.judgement;
-  expect(await judgement()).toBe('early');
+  const classification = async () => (await classifyPage(rig.scope, [undated]))[0]?.classification;
+  expect(await classification()).toBe('early');
   rig.clock.advance(240_000);
-  expect(await judgement()).toBe('early');
+  expect(await classification()).toBe('early');
   rig.clock.advance(60_001);
-  expect(await judgement()).toBe('missing');
+  expect(await classification()).toBe('missing');
 });
 
 test('an amount that one side does not name contradicts nothing, another decimal of the same value neither', async () => {
   await using rig = await createRig({ redisUrl: redis.url });
   const reference = 'b2pamounts';
   await rig.receive(callbackBody({ reference, amount: '100.00' }));
-  const judgement = async (body: string) => (await judgePage(rig.scope, [transactionOf(body)]))[0]?.judgement;
-  expect(await judgement(callbackBody({ reference, amount: '1e2' }))).toBe('known');
-  expect(await judgement(callbackBody({ reference }).replace(/"finalAmount":.*/, '"finalAmount": null,'))).toBe(
+  const classification = async (body: string) =>
+    (await classifyPage(rig.scope, [transactionOf(body)]))[0]?.classification;
+  expect(await classification(callbackBody({ reference, amount: '1e2' }))).toBe('known');
+  expect(await classification(callbackBody({ reference }).replace(/"finalAmount":.*/, '"finalAmount": null,'))).toBe(
     'known',
   );
-  expect(await judgement(callbackBody({ reference, amount: '100.01' }))).toBe('differs');
-  expect(await judgement(callbackBody({ reference, status: 'failed' }))).toBe('differs');
+  expect(await classification(callbackBody({ reference, amount: '100.01' }))).toBe('differs');
+  expect(await classification(callbackBody({ reference, status: 'failed' }))).toBe('differs');
 });

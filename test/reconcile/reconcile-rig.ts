@@ -166,7 +166,7 @@ export async function lookUp({ scope }: Pick<Rig, 'scope'>): Promise<void> {
 
 export function sweepMode(overrides: Partial<SweepMode> = {}): SweepMode {
   return {
-    putIn: true,
+    inject: true,
     force: false,
     pageSize: pageSizeDefault,
     requestId: 'test-sweep',

@@ -32,7 +32,7 @@ test('says how many a first sweep is about to deliver, then delivers them', asyn
   await using _ = await running(rig);
   await until(async () => (await rig.jobs()).length === 12);
   const told = rig.lines.findIndex(({ event }) => event === 'reconcile.first_sweep');
-  const first = rig.lines.findIndex(({ event }) => event === 'reconcile.put_in');
+  const first = rig.lines.findIndex(({ event }) => event === 'reconcile.injected');
   expect(rig.lines[told]).toMatchObject({ aboutToDeliver: 12, seen: 12 });
   expect(told).toBeLessThan(first);
 });

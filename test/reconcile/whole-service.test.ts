@@ -80,9 +80,9 @@ test(
       resultUrl: `${url}/webhooks/payalo`,
       merchantReferencePrefix: 'b',
     });
-    const putIn = (logs: readonly Readonly<Record<string, unknown>>[]) =>
-      logs.filter(({ event }) => event === 'reconcile.put_in').length;
-    await until(() => putIn(killed.logs) > 50, { timeoutMs: 20_000 });
+    const inject = (logs: readonly Readonly<Record<string, unknown>>[]) =>
+      logs.filter(({ event }) => event === 'reconcile.injected').length;
+    await until(() => inject(killed.logs) > 50, { timeoutMs: 20_000 });
     killed.kill('SIGKILL');
     await killed.exited;
     const restarted = await start('reconcile');
@@ -91,7 +91,7 @@ test(
     const fates = gateway.transactions().flatMap(({ callbacks }) => callbacks.map(({ outcome }) => outcome));
     expect(fates.filter((fate) => fate === 'lost').length).toBeGreaterThan(200);
     expect(fates.filter((fate) => fate === 'skipped').length).toBeGreaterThan(20);
-    expect(putIn(restarted.logs)).toBeGreaterThan(50);
+    expect(inject(restarted.logs)).toBeGreaterThan(50);
     const references = merchant.deliveries().map(({ headers }) => headers['payalo-gateway-reference']);
     expect(references).toHaveLength(1_000);
     expect(new Set(references)).toEqual(new Set(gateway.transactions().map((one) => one.gatewayReference)));

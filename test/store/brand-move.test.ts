@@ -10,7 +10,7 @@ import { erase } from '../../src/store/lifecycle/erase.ts';
 import { registerExpectation } from '../../src/store/reconciliation/expectations.ts';
 import { pauseForwarding, readForwarding } from '../../src/store/lifecycle/forwarding.ts';
 import { findClaims } from '../../src/store/callbacks/find-claims.ts';
-import { createLedger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
@@ -183,8 +183,8 @@ describe('brand move', () => {
       await redis.del(keysOf.mover(stored.queue));
       expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
       expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
-      const ledger = createLedger({ redis, queues: new Map([['acme', acme]]) });
-      expect(await ledger.find(reference)).toBeDefined();
+      const callbackIndex = createCallbackIndex({ redis, queues: new Map([['acme', acme]]) });
+      expect(await callbackIndex.find(reference)).toBeDefined();
       break;
     }
   });
@@ -215,8 +215,8 @@ describe('brand move', () => {
     await job.remove(); // a worker with removeOnComplete
     await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
     expect(await moveBrand(moveOf(stored.queue, there.queue))).toMatchObject({ kind: 'moved' });
-    const ledger = createLedger({ redis, queues: there.queues });
-    expect((await ledger.find(reference))?.callback.state).toBe('delivered');
+    const callbackIndex = createCallbackIndex({ redis, queues: there.queues });
+    expect((await callbackIndex.find(reference))?.callback.state).toBe('delivered');
   });
 
   test('waits for a delivery that is under way, and says that it is left where that takes too long', async () => {
@@ -253,7 +253,7 @@ describe('under the new name', () => {
     const disposables = new AsyncDisposableStack();
     for (const stored of [a, b, c]) disposables.use(stored);
     const find = async ({ queue }: StoredCallbacks, reference: string) =>
-      createLedger({ redis, queues: new Map([[queue.brand, queue]]) }).find(reference);
+      createCallbackIndex({ redis, queues: new Map([[queue.brand, queue]]) }).find(reference);
     const idOf = async (stored: StoredCallbacks, reference: string) =>
       (await find(stored, reference))?.callback.webhookId;
     return { a, b, c, find, idOf, [Symbol.asyncDispose]: () => disposables.disposeAsync() };
@@ -299,9 +299,9 @@ describe('under the new name', () => {
       others: [{ status: 'reversed' }],
     });
     expect((await find(b, gone))?.callback).toMatchObject({ webhookId: goneId, body: null, status: 'success' });
-    const ledger = createLedger({ redis, queues: new Map([['acme', b.queue]]) });
-    expect((await ledger.list({ merchantReference: 'order-1', limit: 10 })).data).toHaveLength(2);
-    expect((await ledger.list({ limit: 10, status: 'success' })).data.length).toBeGreaterThan(0);
+    const callbackIndex = createCallbackIndex({ redis, queues: new Map([['acme', b.queue]]) });
+    expect((await callbackIndex.list({ merchantReference: 'order-1', limit: 10 })).data).toHaveLength(2);
+    expect((await callbackIndex.list({ limit: 10, status: 'success' })).data.length).toBeGreaterThan(0);
     expect(await erase(redis, b.queue, reference)).toEqual({ kind: 'erased' });
     expect(await find(b, reference)).toMatchObject({ callback: { body: null }, others: [{ body: null }] });
   });

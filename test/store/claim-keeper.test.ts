@@ -5,7 +5,7 @@ import { referenceDigest } from '../../src/callback/identity.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { createClaimKeeper } from '../../src/store/lifecycle/claim-keeper.ts';
 import { erase } from '../../src/store/lifecycle/erase.ts';
-import { createLedger, type Ledger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { digestOfJob } from '../../src/callback/job.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
@@ -17,7 +17,7 @@ import { until } from '../support/until.ts';
 
 let server: Awaited<ReturnType<typeof startRedis>>;
 let stored: StoredCallbacks;
-let ledger: Ledger;
+let callbackIndex: CallbackIndex;
 
 const hour = 3_600_000;
 const log = pino({ level: 'silent' });
@@ -39,14 +39,14 @@ afterAll(async () => {
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);
-  ledger = createLedger(stored);
+  callbackIndex = createCallbackIndex(stored);
 });
 
 afterEach(async () => {
   await stored[Symbol.asyncDispose]();
 });
 
-const found = async (reference: string) => (await ledger.find(reference))?.callback;
+const found = async (reference: string) => (await callbackIndex.find(reference))?.callback;
 const longAgoMs = () => Date.now() - config.DEDUP_TTL;
 const keeper = () => createClaimKeeper({ ...stored, config, log });
 
@@ -80,7 +80,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
       expect(await found(reference)).toBeUndefined();
       await keeper().keep();
       expect(await found(reference)).toEqual(before);
-      expect((await ledger.list({ merchantReference: 'm-1', limit: 10 })).data).toMatchObject([
+      expect((await callbackIndex.list({ merchantReference: 'm-1', limit: 10 })).data).toMatchObject([
         { gatewayReference: reference, state },
       ]);
       for (const key of await keysWithTtl()) expect(await stored.redis.pttl(key)).toBeGreaterThan(500_000);
@@ -127,11 +127,11 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     await stored.deliver();
     await stored.store({ reference, source: 'correction', receivedAtMs: longAgoMs() - 1 });
     await stored.fail();
-    const before = await ledger.find(reference);
+    const before = await callbackIndex.find(reference);
     expect(before).toMatchObject({ callback: { sequence: 1 }, corrected: [{ sequence: 0 }] });
     await expireMemory();
     await keeper().keep();
-    expect(await ledger.find(reference)).toEqual(before);
+    expect(await callbackIndex.find(reference)).toEqual(before);
   });
 
   test('is found with its other statuses', async () => {
@@ -139,11 +139,11 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     await stored.fail();
     await stored.store({ reference, status: 'reversed', receivedAtMs: longAgoMs() - 1 });
     await stored.fail();
-    const before = await ledger.find(reference);
+    const before = await callbackIndex.find(reference);
     expect(before?.others).toMatchObject([{ status: 'reversed' }]);
     await expireMemory();
     await keeper().keep();
-    expect(await ledger.find(reference)).toEqual(before);
+    expect(await callbackIndex.find(reference)).toEqual(before);
   });
 
   test('is remembered as delivered once its job is gone, if it was', async () => {

@@ -1,7 +1,7 @@
 // Jobs whose data is no callback (somebody else put them in, or something broke them): an operator sees them in the lists.
 import { Queue, UnrecoverableError } from 'bullmq';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLedger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { startRedis } from '../support/redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 
@@ -24,7 +24,7 @@ async function failNext(stored: StoredCallbacks): Promise<string> {
 test('lists what somebody else put in and failed, among the callbacks, by when it was added', async () => {
   await using stored = createStoredCallbacks(server.url);
   const now = Date.now();
-  const ledger = createLedger(stored);
+  const callbackIndex = createCallbackIndex(stored);
   const queue = new Queue(stored.queue.name, { connection: { url: server.url }, prefix: stored.queue.prefix });
   const older = await stored.store({ receivedAtMs: now - 60_000 });
   await stored.fail();
@@ -33,7 +33,7 @@ test('lists what somebody else put in and failed, among the callbacks, by when i
   await queue.close();
   const newer = await stored.store({ receivedAtMs: now });
   await stored.fail();
-  const { data } = await ledger.list({ state: 'failed', limit: 10 });
+  const { data } = await callbackIndex.list({ state: 'failed', limit: 10 });
   expect(data).toMatchObject([
     { gatewayReference: newer },
     {
@@ -56,14 +56,14 @@ test('lists a callback of ours whose data was broken, with what the claim still 
   await stored.redis.hset(`${stored.queue.base}:${id}`, 'data', '{"hello":"world"}');
   const jobId = await failNext(stored);
   const broken = { jobId, gatewayReference: null, status: 'success', receivedAt: new Date(receivedAtMs).toISOString() };
-  const ledger = createLedger(stored);
-  expect((await ledger.list({ state: 'failed', limit: 10 })).data).toMatchObject([broken]);
-  expect((await ledger.list({ limit: 10 })).data).toMatchObject([broken]);
+  const callbackIndex = createCallbackIndex(stored);
+  expect((await callbackIndex.list({ state: 'failed', limit: 10 })).data).toMatchObject([broken]);
+  expect((await callbackIndex.list({ limit: 10 })).data).toMatchObject([broken]);
 });
 
 test('lists beside callbacks what bears times that are none', async () => {
   await using stored = createStoredCallbacks(server.url);
-  const ledger = createLedger(stored);
+  const callbackIndex = createCallbackIndex(stored);
   const queue = new Queue(stored.queue.name, { connection: { url: server.url }, prefix: stored.queue.prefix });
   const inNanoseconds = Date.now() * 1_000_000;
   const reference = await stored.store();
@@ -73,12 +73,12 @@ test('lists beside callbacks what bears times that are none', async () => {
   await stored.redis.hset(`${stored.queue.base}:${id}`, 'timestamp', 'yesterday');
   await queue.close();
   const finishedOn = await stored.redis.zrange(`${stored.queue.base}:completed`, '0', '0', 'WITHSCORES');
-  expect((await ledger.list({ state: 'delivered', limit: 10 })).data).toMatchObject([
+  expect((await callbackIndex.list({ state: 'delivered', limit: 10 })).data).toMatchObject([
     { gatewayReference: reference, deliveredAt: new Date(Number(finishedOn[1])).toISOString() },
   ]);
-  expect((await ledger.find(reference))?.callback).toMatchObject({ state: 'delivered', attempts: [] });
-  const first = await ledger.list({ state: 'queued', limit: 1 });
-  const second = await ledger.list({ state: 'queued', limit: 1, cursor: first.next ?? '' });
+  expect((await callbackIndex.find(reference))?.callback).toMatchObject({ state: 'delivered', attempts: [] });
+  const first = await callbackIndex.list({ state: 'queued', limit: 1 });
+  const second = await callbackIndex.list({ state: 'queued', limit: 1, cursor: first.next ?? '' });
   const neverText = new Date(0).toISOString();
   expect([...first.data, ...second.data]).toMatchObject([
     { receivedAt: neverText },

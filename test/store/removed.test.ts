@@ -7,7 +7,7 @@ import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import { createDeliveryRecords, followDeliveries } from '../../src/store/callbacks/delivery-records.ts';
 import { erase } from '../../src/store/lifecycle/erase.ts';
-import { createLedger, type Ledger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { findRemoved } from '../../src/store/callbacks/removed-jobs.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
@@ -17,7 +17,7 @@ import { until } from '../support/until.ts';
 
 let server: Awaited<ReturnType<typeof startRedis>>;
 let stored: StoredCallbacks;
-let ledger: Ledger;
+let callbackIndex: CallbackIndex;
 let bull: Queue;
 let connection: Redis;
 
@@ -35,7 +35,7 @@ afterAll(async () => {
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);
-  ledger = createLedger(stored);
+  callbackIndex = createCallbackIndex(stored);
   connection = new Redis(server.url, { maxRetriesPerRequest: null });
   bull = new Queue(stored.queue.name, { connection, prefix: stored.prefix });
 });
@@ -47,7 +47,7 @@ afterEach(async () => {
   await stored[Symbol.asyncDispose]();
 });
 
-const found = async (reference: string) => (await ledger.find(reference))?.callback;
+const found = async (reference: string) => (await callbackIndex.find(reference))?.callback;
 const stateOf = async (reference: string) => (await found(reference))?.state;
 /** As reconciliation hands in what it found removed. */
 async function handInAgain(reference: string, fields: StoredFields = {}) {
@@ -129,17 +129,20 @@ describe('removed', () => {
     await stored.deliver();
     const reference = await stored.store({ merchantReference: 'm-9' });
     await bull.drain();
-    const listed = await ledger.list({ state: 'removed', limit: 10 });
+    const listed = await callbackIndex.list({ state: 'removed', limit: 10 });
     expect(listed.data).toMatchObject([{ state: 'removed', status: 'success', deliveredAt: null }]);
-    const mine = await ledger.list({ merchantReference: 'm-9', limit: 10 });
+    const mine = await callbackIndex.list({ merchantReference: 'm-9', limit: 10 });
     expect(mine.data).toMatchObject([{ state: 'removed' }]);
     await retention({ RETAIN_COMPLETED_MAX: 10, RETAIN_COMPLETED: hour }).sweep();
-    expect((await ledger.list({ state: 'removed', limit: 10 })).data).toHaveLength(1);
+    expect((await callbackIndex.list({ state: 'removed', limit: 10 })).data).toHaveLength(1);
     await handInAgain(reference, { merchantReference: 'm-9' });
     expect(await stateOf(reference)).toBe('queued');
-    expect((await ledger.list({ state: 'removed', limit: 10 })).data).toEqual([]);
+    expect((await callbackIndex.list({ state: 'removed', limit: 10 })).data).toEqual([]);
     await stored.deliver();
-    expect((await ledger.list({ limit: 10 })).data).toMatchObject([{ state: 'delivered' }, { state: 'delivered' }]);
+    expect((await callbackIndex.list({ limit: 10 })).data).toMatchObject([
+      { state: 'delivered' },
+      { state: 'delivered' },
+    ]);
   });
 
   test('cannot be replayed from here, nor erased, since it is still to be delivered', async () => {
@@ -210,7 +213,7 @@ describe('delivered', () => {
     expect(Date.parse(view?.deliveredAt ?? '')).toBeGreaterThanOrEqual(Date.parse(view?.receivedAt ?? ''));
     await handInAgain(reference);
     expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
-    expect((await ledger.list({ state: 'removed', limit: 10 })).data).toEqual([]);
+    expect((await callbackIndex.list({ state: 'removed', limit: 10 })).data).toEqual([]);
   });
 
   test('is remembered of what a foreign worker completed and a dashboard cleaned away, its events trimmed since', async () => {
@@ -279,7 +282,7 @@ test('a callback on its way to another brand name is not removed, and not delive
     keysOf.claim(acme, digest),
     (await stored.redis.get(keysOf.claim(stored.queue, digest))) ?? '',
   );
-  const there = createLedger({ ...stored, queues: new Map([['acme', acme]]) });
+  const there = createCallbackIndex({ ...stored, queues: new Map([['acme', acme]]) });
   expect((await there.find(reference))?.callback).toMatchObject({ brand: 'acme', state: 'queued' });
   const claims = await readClaims(stored.redis, acme, [digest]);
   expect(claims).toMatchObject([{ nonce: `.${nonce}` }]);

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { erase } from '../../src/store/lifecycle/erase.ts';
-import { createLedger, type Ledger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 
 let server: Awaited<ReturnType<typeof startRedis>>;
 let stored: StoredCallbacks;
-let ledger: Ledger;
+let callbackIndex: CallbackIndex;
 
 const hour = 3_600_000;
 const log = pino({ level: 'silent' });
@@ -28,14 +28,14 @@ afterAll(async () => {
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);
-  ledger = createLedger(stored);
+  callbackIndex = createCallbackIndex(stored);
 });
 
 afterEach(async () => {
   await stored[Symbol.asyncDispose]();
 });
 
-const found = async (reference: string) => (await ledger.find(reference))?.callback;
+const found = async (reference: string) => (await callbackIndex.find(reference))?.callback;
 const keysLike = async (pattern: string) => stored.redis.keys(`${stored.queue.base}${pattern}`);
 
 function retentionOf({ completedMs = hour, completedMax = 1_000, failedMs = hour, now = Date.now } = {}) {
@@ -64,7 +64,7 @@ describe('retention', () => {
     // The claim, how far events were read, and BullMQ's own bookkeeping are all that is left.
     expect((await keysLike('/*')).filter((key) => !/\/(c:.*|followed)$/.test(key))).toEqual([]);
     expect((await keysLike(':*')).filter((key) => !/:(meta|id|events|marker)$/.test(key))).toEqual([]);
-    expect(await ledger.list({ limit: 10 })).toEqual({ data: [], next: null });
+    expect(await callbackIndex.list({ limit: 10 })).toEqual({ data: [], next: null });
   });
 
   test('keeps the deduplication memory and its time to live', async () => {
@@ -103,7 +103,7 @@ describe('retention', () => {
       await stored.deliver();
     }
     expect(await retentionOf({ completedMax: 3 }).sweep()).toMatchObject({ completed: 202 });
-    expect((await ledger.list({ limit: 100 })).data.map(({ gatewayReference }) => gatewayReference)).toEqual(
+    expect((await callbackIndex.list({ limit: 100 })).data.map(({ gatewayReference }) => gatewayReference)).toEqual(
       references.slice(-3).toReversed(),
     );
   });
@@ -113,19 +113,19 @@ describe('retention', () => {
     await stored.deliver();
     await stored.store({ reference, merchantReference: 'm-1', status: 'success', source: 'correction' });
     expect(await retentionOf({ completedMs: 0, now: later(1) }).sweep()).toMatchObject({ completed: 1 });
-    const { data } = await ledger.list({ limit: 10, merchantReference: 'm-1' });
+    const { data } = await callbackIndex.list({ limit: 10, merchantReference: 'm-1' });
     expect(data).toMatchObject([{ gatewayReference: reference, status: 'success', state: 'queued', sequence: 1 }]);
   });
 
-  test('takes ledger entries out whose jobs a worker of the merchant’s own removed', async () => {
+  test('takes callbackIndex entries out whose jobs a worker of the merchant’s own removed', async () => {
     await stored.store();
     const kept = await stored.store();
     const job = await stored.take();
     await job.moveToCompleted(undefined, 'token', false);
     await job.remove();
     await retentionOf().sweep();
-    expect(await stored.redis.zcard(keysOf.ledger(stored.queue, 'success'))).toBe(1);
-    expect((await ledger.list({ limit: 10 })).data).toMatchObject([{ gatewayReference: kept }]);
+    expect(await stored.redis.zcard(keysOf.index(stored.queue, 'success'))).toBe(1);
+    expect((await callbackIndex.list({ limit: 10 })).data).toMatchObject([{ gatewayReference: kept }]);
   });
 
   test('sweeps by itself, once an hour in one of all processes', async () => {

@@ -2,6 +2,7 @@
 import { parseExact } from '../../callback/decimal.ts';
 import type { JobData } from '../../callback/job.ts';
 import type { Delivery } from '../attempt.ts';
+import { withoutByteOrderMark } from '../../callback/json-text.ts';
 
 export interface HandledCallback extends JobData {
   /** The parsed body; every number is its exact decimal text (`100.00` is "100.00"). */
@@ -25,7 +26,7 @@ export function toHandledCallback(delivery: Delivery, signal: AbortSignal): Hand
 }
 
 function parseTransaction(body: string): Readonly<Record<string, unknown>> {
-  const transaction = parseExact(body.startsWith('\uFEFF') ? body.slice(1) : body);
+  const transaction = parseExact(withoutByteOrderMark(body));
   return isObject(transaction) ? transaction : {};
 }
 

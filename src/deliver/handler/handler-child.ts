@@ -8,6 +8,7 @@ import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { childReply, type ChildReply, type ChildRequest } from './handler-process.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 export type Word = ChildReply | { readonly kind: 'ended'; readonly error: string };
 
@@ -121,13 +122,5 @@ export function memoryBytesOf(pid: number | undefined): number {
     return Number(residentPages) * pageBytes;
   } catch {
     return 0;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { parseReplaced } from '../../store/accept/claims.ts';
 import { jobSchema, type Replaced } from '../../callback/job.ts';
 import type { QuarantineRow } from '../../store/quarantine/quarantine-store.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -45,8 +46,8 @@ export function toEntry(brand: string, row: QuarantineRow): QuarantineEntry {
 
 export function toSummary(brand: string, { id, atMs, fields }: QuarantineRow): QuarantineSummary {
   const text = (name: string) => fields.get(name)?.toString('utf8');
-  const job = jobSchema.safeParse(parseJson(text('job')));
-  const headers = headersSchema.safeParse(parseJson(text('headers')));
+  const job = jobSchema.safeParse(parseJson(text('job') ?? ''));
+  const headers = headersSchema.safeParse(parseJson(text('headers') ?? ''));
   return {
     id,
     brand,
@@ -61,15 +62,6 @@ export function toSummary(brand: string, { id, atMs, fields }: QuarantineRow): Q
 }
 
 function bodyOfJob(text: Buffer | undefined): Buffer {
-  const job = jobSchema.safeParse(parseJson(text?.toString('utf8')));
+  const job = jobSchema.safeParse(parseJson(text?.toString('utf8') ?? ''));
   return job.success ? Buffer.from(job.data.body) : (text ?? Buffer.alloc(0));
-}
-
-export function parseJson(text: string | undefined): unknown {
-  try {
-    if (text === undefined) return undefined;
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

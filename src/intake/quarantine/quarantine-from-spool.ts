@@ -7,7 +7,8 @@ import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { jobSchema } from '../../callback/job.ts';
 import { isScriptError } from '../../redis/script-error.ts';
-import { headersSchema, parseJson, type RefusedRequest } from './quarantine-entry.ts';
+import { parseJson } from '../../callback/json-text.ts';
+import { headersSchema, type RefusedRequest } from './quarantine-entry.ts';
 import type { SpooledQuarantineEntry, SpoolEntry } from '../spool/spool.ts';
 
 /** `refused`: Redis works, but does not take one of them. */

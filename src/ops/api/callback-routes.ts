@@ -1,7 +1,7 @@
 // `/v1/callbacks`: find one, list many.
 import * as z from 'zod';
-import { ledgerPageMax } from '../../store/callbacks/callback-pages.ts';
-import type { Finding, Ledger } from '../../store/callbacks/callbacks.ts';
+import { callbackPageMax } from '../../store/callbacks/callback-pages.ts';
+import type { Finding, CallbackIndex } from '../../store/callbacks/callback-index.ts';
 import { callbackRowSchema, callbackSchema, callbackStates } from '../../store/callbacks/callback-view.ts';
 import { problem } from '../../http/problem.ts';
 import { route, type Route } from './route.ts';
@@ -24,7 +24,7 @@ export const listQuerySchema = brandQuery.extend({
   merchantReference: z.string().optional(),
   from: time.describe('Of receipt, inclusive; ISO 8601 with an offset.'),
   to: time.describe('Of receipt, exclusive.'),
-  limit: z.coerce.number().int().min(1).max(ledgerPageMax).default(limitDefault),
+  limit: z.coerce.number().int().min(1).max(callbackPageMax).default(limitDefault),
   cursor: z.string().optional().describe('`next` of the page before.'),
 });
 
@@ -43,7 +43,7 @@ export const unknownCallback = {
   problem: problem(404, 'unknown-callback', 'No callback with this gatewayReference is known here.'),
 } as const;
 
-export function callbackRoutes({ ledger }: { ledger: Ledger }): Route[] {
+export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex }): Route[] {
   return [
     route({
       method: 'GET',
@@ -52,7 +52,7 @@ export function callbackRoutes({ ledger }: { ledger: Ledger }): Route[] {
       input: z.object({ params: referenceParams, query: brandQuery }),
       answers: { 200: { description: 'Found', schema: findingSchema }, 404: { description: 'Unknown' } },
       async handle({ params, query }) {
-        const finding = await ledger.find(params.gatewayReference, query.brand);
+        const finding = await callbackIndex.find(params.gatewayReference, query.brand);
         return finding === undefined ? unknownCallback : { status: 200, body: toBody(finding) };
       },
     }),
@@ -64,7 +64,7 @@ export function callbackRoutes({ ledger }: { ledger: Ledger }): Route[] {
       answers: { 200: { description: 'A page', schema: pageSchema } },
       async handle({ query }) {
         const { from, to, ...rest } = query;
-        return { status: 200, body: await ledger.list({ ...rest, fromMs: from, toMs: to }) };
+        return { status: 200, body: await callbackIndex.list({ ...rest, fromMs: from, toMs: to }) };
       },
     }),
   ];

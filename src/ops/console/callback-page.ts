@@ -1,5 +1,5 @@
 // One callback: what came, what became of it, what it said. Made to answer a dispute in ten seconds.
-import type { Finding } from '../../store/callbacks/callbacks.ts';
+import type { Finding } from '../../store/callbacks/callback-index.ts';
 import type { Attempt } from '../../store/callbacks/job-attempts.ts';
 import type { CallbackView, Conflict } from '../../store/callbacks/callback-view.ts';
 import { callbackTable } from './callback-table.ts';
@@ -7,6 +7,7 @@ import { amountOf, exactTimeOf, relativeTo, spanOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
 import { confirm, stateBadge } from './layout.ts';
 import { prettyJson } from './pretty-json.ts';
+import { isSuccess } from '../../http/http-answer.ts';
 
 export interface CallbackPageView {
   readonly finding: Finding;
@@ -117,7 +118,7 @@ const sourceTexts = {
 } as const;
 
 function attemptItem({ at, status, error, ms, answer, attempt }: Attempt, position: number): Html {
-  const isGood = error === undefined && (status === undefined || (status >= 200 && status < 300));
+  const isGood = error === undefined && (status === undefined || isSuccess(status));
   return html`<li class="${isGood ? 'good' : 'bad'}">
     ${exactTimeOf(at)} ${ms !== undefined && html`<small>took ${spanOf(ms)}</small>`}
     <p>

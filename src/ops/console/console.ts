@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
-import type { Ledger } from '../../store/callbacks/callbacks.ts';
+import type { CallbackIndex } from '../../store/callbacks/callback-index.ts';
 import { callbackStates } from '../../store/callbacks/callback-view.ts';
 import { parseTimeMs } from '../../time/parse-time.ts';
 import type { Actions } from '../actions.ts';
@@ -28,7 +28,7 @@ import { reconciliationPage } from './reconciliation-page.ts';
 
 export interface ConsoleDeps {
   readonly permit: Permit;
-  readonly ledger: Ledger;
+  readonly callbackIndex: CallbackIndex;
   readonly quarantine: Pick<Quarantine, 'list' | 'get'>;
   readonly actions: Actions;
   readonly audit: Audit;
@@ -60,7 +60,17 @@ const filtersSchema = z.object({
 });
 
 export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Promise<void> {
-  const { permit, ledger, quarantine, audit, overview, queueState, rates, reconciliation, now = Date.now } = deps;
+  const {
+    permit,
+    callbackIndex,
+    quarantine,
+    audit,
+    overview,
+    queueState,
+    rates,
+    reconciliation,
+    now = Date.now,
+  } = deps;
   serveAssets(app);
 
   await app.register(async (scope) => {
@@ -82,7 +92,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       const [state, lastHour, latest] = await Promise.all([
         overview(),
         rates.read().catch(() => undefined),
-        ledger.list({ limit: latestRows }).catch(() => ({ data: [] })),
+        callbackIndex.list({ limit: latestRows }).catch(() => ({ data: [] })),
       ]);
       const { callbackUrl } = deps;
       const view = { overview: state, rates: lastHour, latest: latest.data, callbackUrl, nowMs: now() };
@@ -94,7 +104,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       const filters = filtersSchema.parse(request.query);
       const { state, status, merchantReference, cursor } = filters;
       const period = { fromMs: utcMs(filters.from), toMs: utcMs(filters.to) };
-      const { data, next } = await ledger.list({
+      const { data, next } = await callbackIndex.list({
         state,
         status,
         merchantReference,
@@ -113,7 +123,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
     scope.get('/callbacks/:gatewayReference', async (request, reply) => {
       const { gatewayReference } = referenceParams.parse(request.params);
       const { brand } = z.object({ brand: text }).parse(request.query);
-      const findings = await ledger.findAll(gatewayReference);
+      const findings = await callbackIndex.findAll(gatewayReference);
       const finding = findings.find(({ callback }) => callback.brand === brand) ?? findings[0];
       if (finding === undefined) return unknown(request, reply, gatewayReference);
       const elsewhere = findings.filter((one) => one !== finding).map(({ callback }) => callback);
@@ -126,9 +136,9 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
     scope.get('/search', async (request, reply) => {
       const { q } = z.object({ q: z.string().default('') }).parse(request.query);
       const reference = q.trim();
-      const [found] = reference === '' ? [] : await ledger.findAll(reference);
+      const [found] = reference === '' ? [] : await callbackIndex.findAll(reference);
       if (found !== undefined) return reply.redirect(callbackHref(found.callback));
-      const { data } = await ledger.list({ limit: rowsPerPage, merchantReference: reference });
+      const { data } = await callbackIndex.list({ limit: rowsPerPage, merchantReference: reference });
       const [row] = data;
       if (row === undefined) return unknown(request, reply, reference);
       const list = `/callbacks?merchantReference=${encodeURIComponent(reference)}`;

@@ -1,6 +1,7 @@
 // A body laid out for reading, token by token: what stands in it is shown as it stands, numbers to the last digit and
 // strings with their escapes. Text that is no JSON is shown as it came.
 import { html, type Html } from './html.ts';
+import { parseJson, withoutByteOrderMark } from '../../callback/json-text.ts';
 
 const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 /** Deeper levels are not indented any further; a hostile body could be all brackets. */
@@ -9,7 +10,8 @@ const indentsMax = 20;
 const charactersMax = 100_000;
 
 export function prettyJson(body: string): Html {
-  if (body.length > charactersMax || !isJson(body)) return html`<pre class="body" tabindex="0">${body}</pre>`;
+  if (body.length > charactersMax || parseJson(withoutByteOrderMark(body)) === undefined)
+    return html`<pre class="body" tabindex="0">${body}</pre>`;
   return html`<pre class="body" tabindex="0">${layOut(body)}</pre>`;
 }
 
@@ -47,13 +49,4 @@ function mark(text: string, isName: boolean): Html {
   if (isName) return html`<span class="name">${text}</span>`;
   if (text.startsWith('"')) return html`<span class="string">${text}</span>`;
   return /^[-\dtfn]/.test(text) ? html`<span class="value">${text}</span>` : html`${text}`;
-}
-
-function isJson(body: string): boolean {
-  try {
-    JSON.parse(body.replace(/^\uFEFF/, ''));
-    return true;
-  } catch {
-    return false;
-  }
 }

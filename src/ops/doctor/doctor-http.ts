@@ -6,6 +6,7 @@ import type { Config } from '../../config/config.ts';
 import { createHttpPool } from '../../http/http-pool.ts';
 import type { ProxySettings } from '../../config/proxy.ts';
 import type { Check } from './check.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 const timeoutMs = 5_000;
 const bodyCharactersMax = 2_000;
@@ -129,12 +130,4 @@ function reasonOf(error: unknown): string {
 function withoutUserInfo(url: string): string {
   const target = URL.parse(url);
   return target === null ? url : `${target.origin}${target.pathname}`;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -3,7 +3,7 @@
 // Every primary of a Cluster is asked. Settings are read by CONFIG, else (managed servers refuse it) by INFO as far as
 // that goes; what cannot be read is a warning that says so, and which permission is missing.
 import { Cluster } from 'ioredis';
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import { isNotPermitted, type RedisConnection } from '../../redis/connections.ts';
 import type { Check } from './check.ts';
 
@@ -175,7 +175,7 @@ async function checkClock(server: Server, now: () => number): Promise<Check> {
   return { name, status: Math.abs(skewMs) < skewProblemMs ? 'warning' : 'problem', detail, fix };
 }
 
-/** At the rate of the last hour, as the ledger counts it, each callback at what one costs on the average now. */
+/** At the rate of the last hour, as the index counts it, each callback at what one costs on the average now. */
 async function checkMemory(
   redis: RedisConnection,
   nodes: readonly Server[],
@@ -217,9 +217,9 @@ async function countCallbacks(redis: RedisConnection, queues: readonly BrandQueu
   let lastHour = 0;
   let total = 0;
   for (const queue of queues) {
-    for (const part of ledgerParts) {
-      lastHour += await redis.zcount(keysOf.ledger(queue, part), nowMs - 3_600_000, '+inf');
-      total += await redis.zcard(keysOf.ledger(queue, part));
+    for (const part of indexParts) {
+      lastHour += await redis.zcount(keysOf.index(queue, part), nowMs - 3_600_000, '+inf');
+      total += await redis.zcard(keysOf.index(queue, part));
     }
   }
   return { lastHour, total };

@@ -6,10 +6,12 @@
 import { request, type Dispatcher } from 'undici';
 import * as z from 'zod';
 import { createHttpPool, type Egress } from '../../http/http-pool.ts';
-import { createAtMost } from '../../async/semaphore.ts';
+import { createSemaphore } from '../../async/semaphore.ts';
 import type { CallPace } from './call-pace.ts';
 import type { Clock } from '../clock.ts';
 import { retryWaitMs, type TryResult } from './retry.ts';
+import { parseJson } from '../../callback/json-text.ts';
+import { isSuccess } from '../../http/http-answer.ts';
 
 export interface GatewayRequest {
   readonly method: 'GET' | 'POST';
@@ -80,9 +82,9 @@ export function createGatewayCall(options: GatewayCallOptions) {
   }
 
   function call(asked: GatewayRequest, signal: AbortSignal): Promise<GatewayReply> {
-    const { atMost, dispatcher } = laneOf(asked.lane);
+    const { semaphore, dispatcher } = laneOf(asked.lane);
     // Only from here on does its time count: waiting for a place is not the gateway's fault.
-    return atMost(() => callThrough(dispatcher, asked, signal));
+    return semaphore(() => callThrough(dispatcher, asked, signal));
   }
 
   async function callThrough(
@@ -163,7 +165,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
       const retryAfter = response.headers['retry-after'];
       const bytes = await readBytes(response.body, asked.replyBytesMax);
       const status = response.statusCode;
-      if (bytes === undefined && isGood(status)) return { kind: 'too-large' };
+      if (bytes === undefined && isSuccess(status)) return { kind: 'too-large' };
       if (bytes === undefined) return { kind: 'no-answer', reason: 'unreadable-reply' };
       return {
         kind: 'answer',
@@ -187,7 +189,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
 
 function createLane(baseUrl: string, egress: Egress) {
   const { dispatcher } = createHttpPool(baseUrl, { ...egress, connectionsMax, connectTimeoutMs });
-  return { dispatcher, atMost: createAtMost(connectionsMax) };
+  return { dispatcher, semaphore: createSemaphore(connectionsMax) };
 }
 
 interface Answer {
@@ -207,14 +209,10 @@ type Tried = Answer | NoAnswer | { readonly kind: 'too-large' };
 function toReply(answer: Answer | NoAnswer): GatewayReply {
   if (answer.kind === 'no-answer') return { kind: 'unavailable', reason: answer.reason };
   const { status, bytes } = answer;
-  if (isGood(status)) return { kind: 'reply', bytes };
+  if (isSuccess(status)) return { kind: 'reply', bytes };
   if (status === 401) return { kind: 'unauthorized' };
   if (status === 408 || status === 429 || status >= 500) return { kind: 'unavailable', reason: `status-${status}` };
   return { kind: 'refused', status, ...readProblem(bytes.toString('utf8')) };
-}
-
-function isGood(status: number): boolean {
-  return status >= 200 && status < 300;
 }
 
 const problemSchema = z.object({
@@ -230,14 +228,6 @@ function readProblem(text: string): { code: string; detail: string } {
   const { type, errorCode, detail } = problem.data;
   const last = /([\w-]+)\/?$/.exec(type)?.[1] ?? '';
   return { code: last === '' ? errorCode : last, detail: detail.slice(0, 500) };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Undefined where the body is too long. */

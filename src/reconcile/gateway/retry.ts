@@ -1,4 +1,5 @@
 // When a call to the gateway is tried again, as the gateway's documentation says (pure).
+import { retryAfterMs } from '../../http/http-answer.ts';
 
 /** What one try came to: an HTTP status, or no answer at all. */
 export type TryResult =
@@ -27,14 +28,9 @@ export function retryWaitMs({ method, result, tries, triesMax, nowMs, random }: 
   const backoffMs = Math.min(firstWaitMs * 2 ** (tries - 1), waitMaxMs) * (0.5 + random / 2);
   if (result.kind === 'no-answer') return backoffMs;
   const again = retried.has(result.status) || (method === 'GET' && retriedGets.has(result.status));
-  return again ? Math.max(backoffMs, retryAfterMs(result.retryAfter, nowMs) ?? 0) : undefined;
+  return again
+    ? Math.max(backoffMs, Math.min(retryAfterMs(result.retryAfter, nowMs) ?? 0, retryAfterMaxMs))
+    : undefined;
 }
 
 const retryAfterMaxMs = 60_000;
-
-/** `Retry-After` in its two forms, seconds or a date. */
-function retryAfterMs(text: string | undefined, nowMs: number): number | undefined {
-  if (text === undefined) return undefined;
-  const waitMs = /^\s*\d{1,9}\s*$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - nowMs;
-  return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(waitMs, 0), retryAfterMaxMs);
-}

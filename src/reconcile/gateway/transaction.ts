@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { parseCallbackText, type Callback } from '../../callback/parse-callback.ts';
 import { parseTimeMs } from '../../time/parse-time.ts';
+import { parseJson, withoutByteOrderMark } from '../../callback/json-text.ts';
 
 export interface Transaction {
   readonly callback: Callback;
@@ -18,7 +19,7 @@ export const transactionBytesMax = 1_048_576;
 export function parseTransaction(text: string): Transaction | undefined {
   const parsed = parseCallbackText(text);
   if (parsed.kind !== 'callback') return undefined;
-  const { createdAt, completedAt } = timesSchema.parse(JSON.parse(text.startsWith('\uFEFF') ? text.slice(1) : text));
+  const { createdAt, completedAt } = timesSchema.parse(parseJson(withoutByteOrderMark(text)));
   return { callback: parsed.callback, createdAtMs: createdAt, completedAtMs: completedAt };
 }
 

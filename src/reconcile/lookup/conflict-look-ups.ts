@@ -12,7 +12,7 @@ import {
 } from '../../store/reconciliation/unverified-conflicts.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import type { LookedUp, LookUps } from './look-up-lane.ts';
-import { putIn } from '../inject.ts';
+import { inject } from '../inject.ts';
 
 /** The gateway's manners: one transaction at most every two minutes. */
 const politeMs = 120_000;
@@ -83,7 +83,7 @@ async function isCorrected(
   { truth, claim, requestId }: { truth: Callback | undefined; claim: Claim | undefined; requestId: string },
 ): Promise<boolean> {
   if (truth === undefined || claim === undefined) return false;
-  const result = await putIn(scope, { callback: truth, source: 'correction', replaces: claim, requestId });
+  const result = await inject(scope, { callback: truth, source: 'correction', replaces: claim, requestId });
   return result === 'stored' || result === 'known';
 }
 

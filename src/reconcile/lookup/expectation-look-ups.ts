@@ -13,7 +13,7 @@ import type { BrandScope } from '../brand-scope.ts';
 import { describeFailure, type StatusAnswer } from '../gateway/gateway-client.ts';
 import { isTooOld } from '../sweep/classify.ts';
 import type { LookedUp, LookUps } from './look-up-lane.ts';
-import { putIn } from '../inject.ts';
+import { inject } from '../inject.ts';
 import { terminalClaims } from '../sweep/terminal-claims.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 import { askAgainMs, watchAfterMs } from '../sweep/watch-unfinished.ts';
@@ -86,7 +86,7 @@ async function takeFound(
   const { redis, queue, clock, limits } = scope;
   const nowMs = clock.now();
   if (isTerminal(callback.status)) {
-    const result = await putIn(scope, { callback, source: 'status', requestId });
+    const result = await inject(scope, { callback, source: 'status', requestId });
     if (result === 'unavailable') return putOff(scope, reference, askAgainMs(limits));
   } else if (!isTooOld(createdAtMs ?? nowMs, nowMs, limits)) {
     // From here on the sweeps see it, and the watch once it has been unfinished for long.

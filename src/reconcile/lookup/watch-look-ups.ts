@@ -4,9 +4,9 @@ import { dueWatched, postponeWatched, unwatch, watch, type Watched } from '../..
 import type { BrandScope } from '../brand-scope.ts';
 import { describeFailure } from '../gateway/gateway-client.ts';
 import { isTooOld } from '../sweep/classify.ts';
-import { judgeTwice } from '../sweep/classify-page.ts';
+import { classifyTwice } from '../sweep/classify-page.ts';
 import type { LookedUp, LookUps } from './look-up-lane.ts';
-import { putInTruth } from '../sweep/settle.ts';
+import { injectTruth } from '../sweep/settle.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 import { askAgainMs, watchIntervalMaxMs, watchIntervalMs } from '../sweep/watch-unfinished.ts';
 
@@ -61,21 +61,21 @@ async function takeFound(
   { rarelyMs, requestId, signal }: { rarelyMs: number; requestId: string; signal: AbortSignal },
 ): Promise<void> {
   const { redis, queue, clock, limits } = scope;
-  const [judged] = await judgeTwice(scope, [transaction], signal);
-  if (judged === undefined) throw new TypeError('One transaction has one judgement.');
-  switch (judged.judgement) {
+  const [classified] = await classifyTwice(scope, [transaction], signal);
+  if (classified === undefined) throw new TypeError('One transaction has one classification.');
+  switch (classified.classification) {
     case 'pending':
     case 'other': {
       const dueMs = clock.now() + rarelyMs;
-      const isPending = judged.judgement === 'pending';
+      const isPending = classified.classification === 'pending';
       await watch(redis, queue, [{ gatewayReference, createdAtMs, dueMs, over: 'keep', isPending }]);
       return postponeWatched(redis, queue, gatewayReference, dueMs);
     }
     case 'early':
-      return postponeWatched(redis, queue, gatewayReference, judged.terminalSinceMs + limits.graceMs);
+      return postponeWatched(redis, queue, gatewayReference, classified.terminalSinceMs + limits.graceMs);
     case 'missing':
     case 'differs': {
-      const settled = await putInTruth(scope, transaction, judged, { source: 'status', requestId });
+      const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId });
       if (settled === 'unstored' || settled === 'overtaken') return putOff(scope, gatewayReference, askAgainMs(limits));
       return unwatch(redis, queue, [gatewayReference]);
     }

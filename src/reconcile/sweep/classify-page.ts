@@ -6,21 +6,21 @@ import { findClaims } from '../../store/callbacks/find-claims.ts';
 import { firstSeen } from '../../store/reconciliation/first-seen.ts';
 import { findRemoved } from '../../store/callbacks/removed-jobs.ts';
 import type { BrandScope } from '../brand-scope.ts';
-import { judge, type Judgement } from './classify.ts';
+import { judge, type Classification } from './classify.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
 const seenKeptMs = 86_400_000;
 
-export interface Judged {
+export interface Classified {
   readonly transaction: Transaction;
   readonly claim: Claim | undefined;
   /** The claim's job was taken out of the queue before it was delivered. */
   readonly isRemoved: boolean;
   readonly terminalSinceMs: number;
-  readonly judgement: Judgement;
+  readonly classification: Classification;
 }
 
-export async function judgePage(scope: BrandScope, page: readonly Transaction[]): Promise<Judged[]> {
+export async function classifyPage(scope: BrandScope, page: readonly Transaction[]): Promise<Classified[]> {
   const { redis, queue, brand, clock, limits } = scope;
   const sought = page.map(({ callback: { gatewayReference } }) => ({ gatewayReference, kind: terminalKind }));
   const claims = await findClaims(redis, queue, sought);
@@ -50,22 +50,22 @@ export async function judgePage(scope: BrandScope, page: readonly Transaction[])
       claim,
       isRemoved,
       terminalSinceMs,
-      judgement: judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, limits }),
+      classification: judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, limits }),
     };
   });
 }
 
 /**
- * As `judgePage`, for whoever acts on it. A job that is gone may be in the hands of a worker, whose lease or record takes a
+ * As `classifyPage`, for whoever acts on it. A job that is gone may be in the hands of a worker, whose lease or record takes a
  * moment to show. So what seems removed is looked at again before anything is said or done about it.
  */
-export async function judgeTwice(
+export async function classifyTwice(
   scope: BrandScope,
   page: readonly Transaction[],
   signal: AbortSignal,
-): Promise<Judged[]> {
-  const judged = await judgePage(scope, page);
-  if (!judged.some(({ judgement, isRemoved }) => judgement === 'missing' && isRemoved)) return judged;
+): Promise<Classified[]> {
+  const classified = await classifyPage(scope, page);
+  if (!classified.some(({ classification, isRemoved }) => classification === 'missing' && isRemoved)) return classified;
   await scope.clock.sleep(recordedWithinMs, signal);
-  return judgePage(scope, page);
+  return classifyPage(scope, page);
 }

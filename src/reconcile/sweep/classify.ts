@@ -3,7 +3,7 @@ import { isTerminal } from '../../callback/identity.ts';
 import { agrees, type Claim } from '../../store/accept/claims.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
-export type Judgement =
+export type Classification =
   /** Here already, and saying the same. */
   | 'known'
   | 'pending'
@@ -18,7 +18,7 @@ export type Judgement =
   /** Unknown here, and never to be injected by itself. */
   | 'tooOld';
 
-export interface JudgeLimits {
+export interface ClassifyLimits {
   /** RECONCILE_GRACE */
   readonly graceMs: number;
   /** RECONCILE_SINCE */
@@ -29,7 +29,7 @@ export interface JudgeLimits {
   readonly lookbackMs: number;
 }
 
-export interface JudgeInput {
+export interface ClassifyInput {
   readonly transaction: Transaction;
   /** Of the terminal identity. */
   readonly claim: Claim | undefined;
@@ -38,7 +38,7 @@ export interface JudgeInput {
   /** Its completion, or when it was first seen terminal where the gateway names no past one. */
   readonly terminalSinceMs: number;
   readonly nowMs: number;
-  readonly limits: JudgeLimits;
+  readonly limits: ClassifyLimits;
 }
 
 /**
@@ -47,7 +47,14 @@ export interface JudgeInput {
  */
 const clockSkewMs = 600_000;
 
-export function judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, limits }: JudgeInput): Judgement {
+export function judge({
+  transaction,
+  claim,
+  isRemoved,
+  terminalSinceMs,
+  nowMs,
+  limits,
+}: ClassifyInput): Classification {
   const { status, finalAmount } = transaction.callback;
   if (isTerminal(status)) {
     if (claim !== undefined && !agrees(claim, status, finalAmount)) return 'differs';
@@ -62,7 +69,7 @@ export function judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, l
 export function isTooOld(
   createdAtMs: number,
   nowMs: number,
-  { sinceMs, rememberedMs }: Pick<JudgeLimits, 'sinceMs' | 'rememberedMs'>,
+  { sinceMs, rememberedMs }: Pick<ClassifyLimits, 'sinceMs' | 'rememberedMs'>,
 ): boolean {
   return createdAtMs < oldestInjectedMs(nowMs, rememberedMs) || (sinceMs !== undefined && createdAtMs < sinceMs);
 }

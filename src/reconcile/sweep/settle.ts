@@ -4,11 +4,11 @@
 // call is tried again, since a wrong success sends goods that nobody paid for. A correction is never made on its word.
 import { isTerminal } from '../../callback/identity.ts';
 import { agrees } from '../../store/accept/claims.ts';
-import { createAtMost } from '../../async/semaphore.ts';
+import { createSemaphore } from '../../async/semaphore.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { describeFailure, type StatusAnswer } from '../gateway/gateway-client.ts';
-import type { Judged } from './classify-page.ts';
-import { putIn } from '../inject.ts';
+import type { Classified } from './classify-page.ts';
+import { inject } from '../inject.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
 export type Settled =
@@ -22,7 +22,7 @@ export type Settled =
   | 'denied'
   /** No status reply could be had. */
   | 'unanswered'
-  /** A correction of what no longer stands here: to be judged anew. */
+  /** A correction of what no longer stands here: to be classified anew. */
   | 'overtaken'
   /** Nothing could be stored now. */
   | 'unstored';
@@ -37,15 +37,19 @@ export interface SettleOptions {
 /** Once it has been missing for this long, what the list says is delivered although no status reply could be had. */
 const listedWillDoAfterMs = 3_600_000;
 
-export async function settle(scope: BrandScope, judged: Judged, { ask, requestId }: SettleOptions): Promise<Settled> {
-  const { transaction: listed, judgement, terminalSinceMs } = judged;
+export async function settle(
+  scope: BrandScope,
+  classified: Classified,
+  { ask, requestId }: SettleOptions,
+): Promise<Settled> {
+  const { transaction: listed, classification, terminalSinceMs } = classified;
   const { log, brand, clock } = scope;
   const { gatewayReference, status } = listed.callback;
   const answer = await ask(gatewayReference);
   const told = { brand, gatewayReference, requestId, listed: status };
   switch (answer.kind) {
     case 'found': {
-      const settled = await putInTruth(scope, answer.transaction, judged, { source: 'records', requestId });
+      const settled = await injectTruth(scope, answer.transaction, classified, { source: 'records', requestId });
       const asked = answer.transaction.callback.status;
       if (settled === 'unfinished') log.warn({ event: 'reconcile.list_contradicted', ...told, asked });
       return settled;
@@ -54,19 +58,19 @@ export async function settle(scope: BrandScope, judged: Judged, { ask, requestId
       log.warn({ event: 'reconcile.list_contradicted', ...told, asked: null });
       return 'denied';
     default: {
-      const willDo = judgement !== 'differs' && terminalSinceMs < clock.now() - listedWillDoAfterMs;
+      const willDo = classification !== 'differs' && terminalSinceMs < clock.now() - listedWillDoAfterMs;
       const reason = describeFailure(answer);
       log.warn({ event: 'reconcile.status_unanswered', ...told, reason, listBelieved: willDo });
-      return willDo ? putInTruth(scope, listed, judged, { source: 'records', requestId }) : 'unanswered';
+      return willDo ? injectTruth(scope, listed, classified, { source: 'records', requestId }) : 'unanswered';
     }
   }
 }
 
 /** Puts in what the gateway says, as a correction where something else stands here. */
-export async function putInTruth(
+export async function injectTruth(
   scope: BrandScope,
   { callback }: Transaction,
-  { claim, isRemoved }: Pick<Judged, 'claim' | 'isRemoved'>,
+  { claim, isRemoved }: Pick<Classified, 'claim' | 'isRemoved'>,
   { source, requestId }: { source: 'records' | 'status'; requestId: string },
 ): Promise<Settled> {
   if (!isTerminal(callback.status)) return 'unfinished';
@@ -74,7 +78,7 @@ export async function putInTruth(
   if (isSaidHere && !isRemoved) return 'known';
   const isCorrection = claim !== undefined && !isSaidHere;
   const found = isCorrection ? ({ source: 'correction', replaces: claim } as const) : { source, removed: claim };
-  const result = await putIn(scope, { callback, requestId, ...found });
+  const result = await inject(scope, { callback, requestId, ...found });
   switch (result) {
     case 'stored':
       return isCorrection ? 'corrected' : 'injected';
@@ -92,10 +96,10 @@ const atOnceMax = 16;
 
 /** Asks for the status of what a sweep of one window calls for. */
 export function createSweepAsk({ gateway }: BrandScope, signal: AbortSignal): AskStatus {
-  const atMost = createAtMost(atOnceMax);
+  const semaphore = createSemaphore(atOnceMax);
   let silent = 0;
   return (gatewayReference) =>
-    atMost(async () => {
+    semaphore(async () => {
       if (silent >= silentMax) return { kind: 'unavailable', reason: 'status-calls-out' };
       const answer = await gateway.status(gatewayReference, 'sweeps', signal);
       silent = answer.kind === 'unavailable' ? silent + 1 : 0;

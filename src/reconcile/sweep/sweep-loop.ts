@@ -229,10 +229,10 @@ export async function sweepForEver(
     }
   }
 
-  function begin(kind: Sweep['kind'], window: Window, putIn: boolean): Sweep {
+  function begin(kind: Sweep['kind'], window: Window, inject: boolean): Sweep {
     const startedAtMs = clock.now();
     const requestId = `sweep-${startedAtMs.toString(36)}`;
-    const mode = { putIn, force: false, pageSize: settings.pageSize, requestId };
+    const mode = { inject, force: false, pageSize: settings.pageSize, requestId };
     return { kind, window, startedAtMs, counts: noCounts(), mode, failure: undefined, failed: 0 };
   }
 

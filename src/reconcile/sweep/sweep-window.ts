@@ -8,7 +8,7 @@ import { isTerminal } from '../../callback/identity.ts';
 import type { SweepCounts } from '../../store/reconciliation/reconciliation-report.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { inParallel } from '../../async/in-parallel.ts';
-import { judgeTwice, type Judged } from './classify-page.ts';
+import { classifyTwice, type Classified } from './classify-page.ts';
 import type { RecordsPage } from '../gateway/records-page.ts';
 import { createSweepAsk, settle, type AskStatus, type Settled } from './settle.ts';
 import { addCounts, noCounts, withEarlier } from './sweep-counts.ts';
@@ -17,7 +17,7 @@ import { windowPages, type Window } from './window-pages.ts';
 
 export interface SweepMode {
   /** False: only count. */
-  readonly putIn: boolean;
+  readonly inject: boolean;
   /** Also what is older than RECONCILE_SINCE and DEDUP_TTL allow; only by hand. */
   readonly force: boolean;
   readonly pageSize: number;
@@ -91,43 +91,43 @@ async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCount
   for (const { gatewayReference, reason } of page.unreadable) tellUnreadable(scope, work, { gatewayReference, reason });
   counts.unreadable += page.unreadable.length;
   counts.errors += page.unreadable.length;
-  const judged = await judgeTwice(scope, page.transactions, work.signal);
-  counts.seen += judged.length;
-  for (const { judgement } of judged) {
-    if (judgement === 'tooOld' && mode.force) counts.missing += 1;
-    else if (judgement !== 'differs') counts[judgement] += 1; // counted as a correction once it is verified
+  const classified = await classifyTwice(scope, page.transactions, work.signal);
+  counts.seen += classified.length;
+  for (const { classification } of classified) {
+    if (classification === 'tooOld' && mode.force) counts.missing += 1;
+    else if (classification !== 'differs') counts[classification] += 1; // counted as a correction once it is verified
   }
-  if (!mode.putIn) return true;
-  const outcomes = await settleAll(scope, judged, work);
+  if (!mode.inject) return true;
+  const outcomes = await settleAll(scope, classified, work);
   for (const { settled } of outcomes) countSettled(counts, settled);
   await watchUnfinished(scope, outcomes, window.fromMs);
   await watchUnreadable(scope, page.unreadable, window.fromMs);
   return outcomes.every(({ settled }) => settled !== 'unstored');
 }
 
-async function settleAll(scope: BrandScope, page: readonly Judged[], work: PageWork): Promise<Outcome[]> {
+async function settleAll(scope: BrandScope, page: readonly Classified[], work: PageWork): Promise<Outcome[]> {
   const { mode, ask, signal } = work;
-  const called = page.filter((judged) => callsForAction(judged, mode));
-  const settledOf = new Map<Judged, Settled>();
-  await inParallel(called, atOnceMax, async (judged) => {
+  const called = page.filter((classified) => callsForAction(classified, mode));
+  const settledOf = new Map<Classified, Settled>();
+  await inParallel(called, atOnceMax, async (classified) => {
     signal.throwIfAborted();
-    const { gatewayReference } = judged.transaction.callback;
+    const { gatewayReference } = classified.transaction.callback;
     // It is watched, then, and asked for again in its turn.
     if (scope.gateway.answeredWithin(gatewayReference, askAgainMs(scope.limits))) return;
     try {
-      settledOf.set(judged, await settle(scope, judged, { ask, requestId: mode.requestId }));
+      settledOf.set(classified, await settle(scope, classified, { ask, requestId: mode.requestId }));
     } catch (error) {
       signal.throwIfAborted();
       const { brand, log } = scope;
       log.error({ event: 'reconcile.record_failed', brand, gatewayReference, requestId: mode.requestId, err: error });
-      settledOf.set(judged, 'unanswered');
+      settledOf.set(classified, 'unanswered');
     }
   });
-  return page.map((judged) => ({ judged, settled: settledOf.get(judged) }));
+  return page.map((classified) => ({ classified, settled: settledOf.get(classified) }));
 }
 
-function callsForAction({ judgement, claim, transaction }: Judged, { force }: SweepMode): boolean {
-  switch (judgement) {
+function callsForAction({ classification, claim, transaction }: Classified, { force }: SweepMode): boolean {
+  switch (classification) {
     case 'missing':
       return true;
     case 'differs':
@@ -174,7 +174,7 @@ function tellUnreadable(
 ): void {
   lines.left -= 1;
   if (lines.left >= 0) log.warn({ event: 'reconcile.record_unreadable', brand, requestId: mode.requestId, ...what });
-  if (mode.putIn) metrics?.reconciliationUnreadable.inc();
+  if (mode.inject) metrics?.reconciliationUnreadable.inc();
 }
 
 export function isoWindow({ fromMs, toMs }: Window): { from: string; to: string } {

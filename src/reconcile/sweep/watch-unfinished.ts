@@ -2,8 +2,8 @@
 // old: sweeps find a transaction by its creation, and it may end long after the last sweep that looks there.
 import { unwatch, watch, type ToWatch } from '../../store/reconciliation/watched.ts';
 import type { BrandScope } from '../brand-scope.ts';
-import { isTooOld, type JudgeLimits } from './classify.ts';
-import type { Judged } from './classify-page.ts';
+import { isTooOld, type ClassifyLimits } from './classify.ts';
+import type { Classified } from './classify-page.ts';
 import type { UnreadableRecord } from '../gateway/records-page.ts';
 import type { Settled } from './settle.ts';
 import { terminalClaims } from './terminal-claims.ts';
@@ -18,7 +18,7 @@ const watchAfterMaxMs = 1_800_000;
 export const watchIntervalMaxMs = 21_600_000;
 
 /** When one that did not answer as hoped may be asked for again; sooner where RECONCILE_GRACE is shorter. */
-export function askAgainMs({ graceMs }: JudgeLimits): number {
+export function askAgainMs({ graceMs }: ClassifyLimits): number {
   return Math.min(Math.max(graceMs, leastMs), politeMs);
 }
 
@@ -28,24 +28,24 @@ export function watchIntervalMs(ageMs: number, leastMs = politeMs): number {
 }
 
 /** Half a lookback at most: at its edge a sweep has seen each one at an age at which it is watched. */
-export function watchAfterMs({ lookbackMs }: JudgeLimits): number {
+export function watchAfterMs({ lookbackMs }: ClassifyLimits): number {
   return Math.min(watchAfterMaxMs, lookbackMs / 2);
 }
 
 export interface Outcome {
-  readonly judged: Judged;
+  readonly classified: Classified;
   /** Undefined where nothing was asked. */
   readonly settled: Settled | undefined;
 }
 
 /** After a page was taken. `listedFromMs`: none of it was created before. */
 export async function watchUnfinished(scope: BrandScope, outcomes: readonly Outcome[], listedFromMs: number) {
-  const decided = outcomes.map(({ judged, settled }) => decide(scope, judged, settled, listedFromMs));
+  const decided = outcomes.map(({ classified, settled }) => decide(scope, classified, settled, listedFromMs));
   const ended = outcomes.filter((_, index) => decided[index] === 'ended');
   await unwatch(
     scope.redis,
     scope.queue,
-    ended.map(({ judged }) => judged.transaction.callback.gatewayReference),
+    ended.map(({ classified }) => classified.transaction.callback.gatewayReference),
   );
   await takeUp(
     scope,
@@ -55,7 +55,7 @@ export async function watchUnfinished(scope: BrandScope, outcomes: readonly Outc
 
 function decide(
   { clock, limits }: BrandScope,
-  { transaction, judgement, terminalSinceMs }: Judged,
+  { transaction, classification, terminalSinceMs }: Classified,
   settled: Settled | undefined,
   listedFromMs: number,
 ): ToWatch | 'ended' | 'left' {
@@ -63,9 +63,9 @@ function decide(
   const { gatewayReference } = transaction.callback;
   const createdAtMs = transaction.createdAtMs ?? listedFromMs;
   if (isTooOld(createdAtMs, nowMs, limits)) return 'ended';
-  const watched = { gatewayReference, createdAtMs, isPending: judgement === 'pending' };
+  const watched = { gatewayReference, createdAtMs, isPending: classification === 'pending' };
   const isYoung = createdAtMs > nowMs - watchAfterMs(limits);
-  switch (judgement) {
+  switch (classification) {
     case 'known':
     case 'tooOld':
       return 'ended';
@@ -83,7 +83,7 @@ function decide(
 }
 
 /** What had no answer was not asked too often. */
-function waitAfter(settled: Settled, limits: JudgeLimits): number {
+function waitAfter(settled: Settled, limits: ClassifyLimits): number {
   return settled === 'unanswered' ? Math.min(unansweredMs, askAgainMs(limits)) : askAgainMs(limits);
 }
 

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { digestOf, isTerminal, kindOf, referenceDigest } from '../../callback/identity.ts';
 import type { Callback } from '../../callback/parse-callback.ts';
 import { hopsMax, namesOf, noLineage, parseLineage, type Lineage } from '../../redis/brand-lineage.ts';
-import { brandQueue, keysOf, ledgerPartOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { brandQueue, keysOf, indexPartOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import { claimAmount, claimStatus, replacedText } from './claims.ts';
 import { createConfirmedCall, type Confirmation } from '../../redis/confirmed-call.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
@@ -179,7 +179,7 @@ function acceptKeys(queue: BrandQueue): string[] {
   const ofBullMq = ['wait', 'meta', 'id', 'active', 'events', 'marker', 'delayed', 'completed', 'failed'];
   return [
     ...ofBullMq.map((key) => `${queue.base}:${key}`),
-    ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+    ...indexParts.map((part) => keysOf.index(queue, part)),
     keysOf.quarantine(queue),
     keysOf.quarantineBytes(queue),
     keysOf.unverified(queue),
@@ -201,7 +201,7 @@ function pushItem(args: (string | number)[], [brand = '', ...formerNames]: reado
     merchantReference === null ? '' : referenceDigest(brand, 'merchant', merchantReference),
     item.data,
     item.insteadOf === undefined ? item.source : `for:${item.insteadOf}`,
-    ledgerParts.indexOf(ledgerPartOf(status)) + 1,
+    indexParts.indexOf(indexPartOf(status)) + 1,
     isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
     item.replaces === undefined ? '' : replacedText(item.replaces),
   );

@@ -2,14 +2,14 @@
   The one atomic step of intake: claim, enqueue and note down a BATCH of callbacks of one brand.
 
   For each callback: claims its identity; if it was free, writes the job as BullMQ's addStandardJob does (hash, wait
-  list, marker, events) and the ledger; if not, tells duplicate from conflict and keeps a conflict's body. Nothing else
+  list, marker, events) and the index; if not, tells duplicate from conflict and keeps a conflict's body. Nothing else
   writes a claim, so two receivers cannot disagree. The layout of the job is BullMQ's own, hence BullMQ is pinned and
   test/queue/accept-differential.test.ts compares every key with what queue.add writes.
 
   A refusal by Redis (OOM, READONLY, MISCONF) rejects the whole batch before its first write.
 
   KEYS[1] wait  [2] meta  [3] id  [4] active  [5] events  [6] marker  [7] delayed  [8] completed  [9] failed
-       [10] ledger success  [11] ledger failed  [12] ledger other  [13] quarantine  [14] quarantine bytes  [15] unverified
+       [10] index success  [11] index failed  [12] index other  [13] quarantine  [14] quarantine bytes  [15] unverified
        [16] mark  [17] lineage  [18] lineage hold
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
@@ -19,7 +19,7 @@
        [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
        [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON
        [+7] source; `for:` and a nonce where reconciliation found that job removed, and this is to take its place
-       [+8] ledger part 1..3  [+9] reference digest, '' for the terminal kind
+       [+8] index part 1..3  [+9] reference digest, '' for the terminal kind
        [+10] '', or what a correction was judged by: sequence, status and amount
        then the claim digest under each former name
   Returns for each callback 'queued', 'duplicate', 'conflict' or 'overtaken' (a correction of what no longer stands); when
@@ -59,7 +59,7 @@ end
 
 -- What goes to lists and sets of all jobs is gathered and written at once: a command costs more than what it writes.
 local added = {}
-local ledgers = { {}, {}, {} }
+local indexes = { {}, {}, {} }
 local queued = 0
 
 -- The keys of claims whose jobs are not in the queue yet, in the order of `added`, and what those held that are not new.
@@ -82,10 +82,10 @@ local function addJob(jobId, data, timestamp)
   added[#added + 1] = jobId
 end
 
-local function noteInLedger(part, receivedAt, jobId)
-  local ledger = ledgers[part]
-  ledger[#ledger + 1] = receivedAt
-  ledger[#ledger + 1] = jobId
+local function noteInIndex(part, receivedAt, jobId)
+  local entries = indexes[part]
+  entries[#entries + 1] = receivedAt
+  entries[#entries + 1] = jobId
 end
 
 local function writeGathered()
@@ -94,11 +94,11 @@ local function writeGathered()
   redis.call('LPUSH', wait, unpack(added))
   queued = queued + #added
   added, claimed, replaced = {}, {}, {}
-  for part, ledger in ipairs(ledgers) do
+  for part, entries in ipairs(indexes) do
     -- By now the jobs are queued: a look-up key that somebody gave another type stops none of them.
-    if #ledger > 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(ledger)) end
+    if #entries > 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end
   end
-  ledgers = { {}, {}, {} }
+  indexes = { {}, {}, {} }
 end
 
 -- Ends an original that a correction replaces. One that is being delivered cannot be stopped: it is marked, and the
@@ -226,7 +226,7 @@ local function accept(at)
   addJob(jobId, data, receivedAt)
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
-  noteInLedger(part, receivedAt, jobId)
+  noteInIndex(part, receivedAt, jobId)
   if merchantDigest ~= '' then
     local merchantKey = base .. '/m:' .. merchantDigest
     redis.pcall('HSET', merchantKey, digest, '')

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob, toBrand } from '../../callback/job.ts';
 import { parseData } from '../callbacks/read-callbacks.ts';
@@ -58,7 +58,7 @@ export async function moveJobs(dependencies: MoveJobsDependencies): Promise<numb
 }
 
 async function readMoving({ redis, from }: MoveEnds): Promise<Row[]> {
-  const keys = [keysOf.moving(from), ...ledgerParts.map((part) => keysOf.ledger(from, part))];
+  const keys = [keysOf.moving(from), ...indexParts.map((part) => keysOf.index(from, part))];
   return rowsSchema.parse(await redis.eval(scripts.read, keys.length, ...keys, from.base, batchMax));
 }
 
@@ -72,7 +72,7 @@ async function moveRows(dependencies: MoveJobsDependencies, rows: readonly Row[]
   }
   await confirm();
   const ids = rows.map(([jobId]) => jobId);
-  const keys = [keysOf.moving(from), ...ledgerParts.map((part) => keysOf.ledger(from, part))];
+  const keys = [keysOf.moving(from), ...indexParts.map((part) => keysOf.index(from, part))];
   await redis.eval(scripts.drop, keys.length, ...keys, from.base, ...ids);
   await redis.srem(keysOf.taken(to, from.brand), ...ids);
 }
@@ -81,7 +81,7 @@ function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows:
   const bull = ['wait', 'delayed', 'prioritized', 'failed', 'completed', 'meta', 'active', 'events', 'marker', 'id'];
   const keys = [
     ...bull.map((key) => `${to.base}:${key}`),
-    ...ledgerParts.map((part) => keysOf.ledger(to, part)),
+    ...indexParts.map((part) => keysOf.index(to, part)),
     keysOf.taken(to, from.brand),
   ];
   const args = rows.flatMap((row) => {

@@ -1,6 +1,6 @@
 // What `brand move` takes along besides jobs and claims, key by key: quarantine, expectations, how far the sweeps came,
 // what operators did, the breaker. A key of ours that is added has to be entered here: the type demands it.
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { MoveEnds } from './brand-move-jobs.ts';
 import { carryKey, type Kind } from './carry-keys.ts';
 import { carryQuarantine } from './carry-quarantine.ts';
@@ -20,7 +20,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   merchantReference: 'apart',
   job: 'apart',
   jobLog: 'apart',
-  ledger: 'apart',
+  index: 'apart',
   quarantine: 'apart',
   quarantineEntry: 'apart',
   quarantineBytes: 'apart',
@@ -63,8 +63,8 @@ export async function carryState(ends: MoveEnds, token: string): Promise<number>
   for (const rule of Object.values(rules)) {
     if (rule !== 'apart') await carryKey(ends, { kind: rule.kind, from: rule.key(from), to: rule.key(to) });
   }
-  for (const part of ledgerParts)
-    await carryKey(ends, { kind: 'sorted set', from: keysOf.ledger(from, part), to: keysOf.ledger(to, part) });
+  for (const part of indexParts)
+    await carryKey(ends, { kind: 'sorted set', from: keysOf.index(from, part), to: keysOf.index(to, part) });
   await carrySweepState(ends, token);
   return carryQuarantine(ends);
 }

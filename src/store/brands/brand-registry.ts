@@ -6,7 +6,7 @@
 import { Cluster } from 'ioredis';
 import { defaultBrand } from '../../config/brand-values.ts';
 import { readLineage } from '../../redis/brand-lineage.ts';
-import { brandQueue, keysOf, ledgerParts, type BrandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
+import { brandQueue, keysOf, indexParts, type BrandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
 import { fingerprintsOf, type Keys } from './brand-serving.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 
@@ -97,16 +97,17 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
   const { base } = queue;
   const lists = ['wait', 'paused', 'active'].map((list) => redis.llen(`${base}:${list}`));
   const sets = ['delayed', 'prioritized'].map((set) => redis.zcard(`${base}:${set}`));
-  const [undelivered, failed, delivered, quarantined, expected, ledger, [lastEvent], lineage] = await Promise.all([
-    Promise.all([...lists, ...sets, redis.hlen(keysOf.moving(queue))]),
-    redis.zcard(`${base}:failed`),
-    redis.zcard(`${base}:completed`),
-    redis.zcard(keysOf.quarantine(queue)),
-    redis.zcard(keysOf.expectations(queue)),
-    Promise.all(ledgerParts.map((part) => redis.zcard(keysOf.ledger(queue, part)))),
-    redis.xrevrange(`${base}:events`, '+', '-', 'COUNT', 1),
-    readLineage(redis, queue),
-  ]);
+  const [undelivered, failed, delivered, quarantined, expected, callbackIndex, [lastEvent], lineage] =
+    await Promise.all([
+      Promise.all([...lists, ...sets, redis.hlen(keysOf.moving(queue))]),
+      redis.zcard(`${base}:failed`),
+      redis.zcard(`${base}:completed`),
+      redis.zcard(keysOf.quarantine(queue)),
+      redis.zcard(keysOf.expectations(queue)),
+      Promise.all(indexParts.map((part) => redis.zcard(keysOf.index(queue, part)))),
+      redis.xrevrange(`${base}:events`, '+', '-', 'COUNT', 1),
+      readLineage(redis, queue),
+    ]);
   // Whatever is accepted leaves an event, whose id is its time; what it claims is forgotten DEDUP_TTL later. Once a brand
   // was moved away its events tell nothing: an idle worker of an old process leaves some, too.
   const lastAtMs = Number(lastEvent?.[0].split('-')[0] ?? 0);
@@ -116,7 +117,7 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
     delivered,
     quarantined,
     expected,
-    remembers: sum(ledger) > 0 || (!lineage.isComplete && lastAtMs > Date.now() - rememberedMs),
+    remembers: sum(callbackIndex) > 0 || (!lineage.isComplete && lastAtMs > Date.now() - rememberedMs),
   };
   return holdings;
 }

@@ -1,7 +1,7 @@
 --[[
   `brand move`: removes jobs that the other brand has by now.
 
-  KEYS[1] moving  [2] ledger success  [3] ledger failed  [4] ledger other
+  KEYS[1] moving  [2] index success  [3] index failed  [4] index other
   ARGV[1] base ("prefix:queue")  then job ids
 ]]
 local base = ARGV[1]

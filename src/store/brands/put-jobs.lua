@@ -6,9 +6,9 @@
   `superseded` where a correction replaced it; else ('claimed') the caller hands it to intake, which decides.
 
   KEYS[1] wait  [2] delayed  [3] prioritized  [4] failed  [5] completed  [6] meta  [7] active  [8] events  [9] marker
-       [10] id  [11] ledger success  [12] ledger failed  [13] ledger other  [14] taken
+       [10] id  [11] index success  [12] index failed  [13] index other  [14] taken
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] merchant reference ttl, ms
-       then per job: id, place, score, number of its ledger part or 0, its score there, claim text or '', the claim's time
+       then per job: id, place, score, number of its index part or 0, its score there, claim text or '', the claim's time
        to live in ms, merchant reference digest or '', number of hash fields and values, these, number of log lines, these
   Returns for each job 'put', 'already' or 'claimed'.
 ]]

@@ -1,11 +1,11 @@
-// One page of the ledger: which jobs, newest first by receipt, and where the next page begins.
+// One page of the index: which jobs, newest first by receipt, and where the next page begins.
 //
-// Without a state the ledger's parts are walked. The jobs of a state are all read where there are few of them, and looked
-// for in the ledger's parts where there are many: then a page may hold few, or none, and still have a next one. A cursor
+// Without a state the index's parts are walked. The jobs of a state are all read where there are few of them, and looked
+// for in the index's parts where there are many: then a page may hold few, or none, and still have a next one. A cursor
 // names the last position (receipt-order.ts), so that neither what arrives meanwhile nor a growing set shifts anything.
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
-import { keysOf, ledgerPartOf, ledgerParts, type BrandQueue, type LedgerPart } from '../../redis/brand-queue.ts';
+import { keysOf, indexPartOf, indexParts, type BrandQueue, type IndexPart } from '../../redis/brand-queue.ts';
 import { readClaims } from '../accept/claims.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { createInState, toEntries } from './in-state.ts';
@@ -37,10 +37,10 @@ interface Page {
   readonly next: string | null;
 }
 
-export const ledgerPageMax = 200;
+export const callbackPageMax = 200;
 /** A state with at most as many jobs is read as a whole, ids only. */
 export const wholeSetMaxDefault = 2_000;
-/** How many ids of the ledger a page looks through for those of one state. */
+/** How many ids of the index a page looks through for those of one state. */
 const lookedThrough = 1_000;
 /** Of one score in one set; past it the page moves on, so that no call reads without end. */
 const tieRoundsMax = 50;
@@ -58,19 +58,19 @@ const cursorSchema = z.union([
 type Cursor = z.infer<typeof cursorSchema>;
 type Scan = [brand: string, scan: string];
 
-export interface LedgerPagesDeps {
+export interface CallbackPagesDeps {
   readonly redis: RedisConnection;
   readonly queues: ReadonlyMap<string, BrandQueue>;
   readonly wholeSetMax?: number | undefined;
 }
 
-export function createLedgerPages({ redis, queues, wholeSetMax = wholeSetMaxDefault }: LedgerPagesDeps) {
+export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDefault }: CallbackPagesDeps) {
   const inState = createInState(redis);
 
   async function page(query: ListQuery): Promise<Page> {
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const chosen = [...queues.values()].filter(({ brand }) => brand === (query.brand ?? brand));
-    const limit = Math.min(query.limit, ledgerPageMax);
+    const limit = Math.min(query.limit, callbackPageMax);
     if (query.merchantReference !== undefined) {
       return byMerchantReference(chosen, query.merchantReference, limit, cursor);
     }
@@ -120,13 +120,13 @@ export function createLedgerPages({ redis, queues, wholeSetMax = wholeSetMaxDefa
   }
 
   async function walk(queue: BrandQueue, { query, after }: Sought, count: number): Promise<Stretch> {
-    const parts = query.status === undefined ? ledgerParts : [ledgerPartOf(query.status)];
+    const parts = query.status === undefined ? indexParts : [indexPartOf(query.status)];
     return merge(await Promise.all(parts.map((part) => walkPart(queue, part, { query, after }, count))), count);
   }
 
   async function walkPart(
     queue: BrandQueue,
-    part: LedgerPart,
+    part: IndexPart,
     { query, after }: Sought,
     count: number,
   ): Promise<Stretch> {
@@ -135,7 +135,7 @@ export function createLedgerPages({ redis, queues, wholeSetMax = wholeSetMaxDefa
     const entries = [];
     for (let round = 0; round < tieRoundsMax; round += 1) {
       const flat = await redis.zrevrangebyscore(
-        keysOf.ledger(queue, part),
+        keysOf.index(queue, part),
         scoreText(top),
         scoreText(query.fromMs ?? -Infinity),
         'WITHSCORES',
@@ -181,7 +181,7 @@ export function createLedgerPages({ redis, queues, wholeSetMax = wholeSetMaxDefa
   /** A stretch of what was received under a merchant's reference, corrected callbacks included. */
   async function scanUses(queue: BrandQueue, reference: string, scan: string) {
     const key = keysOf.merchantReference(queue, referenceDigest(queue.brand, 'merchant', reference));
-    const [next, flat] = await redis.hscan(key, scan, 'COUNT', ledgerPageMax);
+    const [next, flat] = await redis.hscan(key, scan, 'COUNT', callbackPageMax);
     const digests = flat.filter((_, at) => at % 2 === 0);
     const claims = (await readClaims(redis, queue, digests)).filter((claim) => claim !== undefined);
     const corrections = claims.filter(({ sequence }) => sequence > 0);

@@ -7,6 +7,7 @@ import { attemptSchema, attemptsOf, deliveryOf, isSuperseded, toTime } from './j
 import { isRemoved, type JobRecord } from './read-callbacks.ts';
 import type { Claim } from '../accept/claims.ts';
 import { isFormerNonce, sources, webhookIdOfJob, type JobData } from '../../callback/job.ts';
+import { withoutByteOrderMark } from '../../callback/json-text.ts';
 
 export const callbackStates = [
   'spooled',
@@ -234,7 +235,7 @@ const amountFields = z.object({
 /** The final amount, else the requested one, with the digits that the gateway wrote. */
 function amountOf(body: string): CallbackRow['amount'] {
   try {
-    const fields = amountFields.safeParse(parseExact(body.replace(/^\uFEFF/, ''))).data;
+    const fields = amountFields.safeParse(parseExact(withoutByteOrderMark(body))).data;
     return fields?.finalAmount ?? fields?.requestedAmount ?? null;
   } catch {
     return null;

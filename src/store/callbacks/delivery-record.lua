@@ -46,7 +46,7 @@ local function isRemoved(base, inHand, now, jobId)
   return not leaseEnds or tonumber(leaseEnds) < now
 end
 
--- Of a ledger entry: registers a removed job, and takes the entry of one out that is gone for good.
+-- Of a index entry: registers a removed job, and takes the entry of one out that is gone for good.
 local function settleEntry(base, inHand, part, now, jobId, receivedAt)
   if redis.call('EXISTS', base .. ':' .. jobId) == 1 then return 0 end
   if isRemoved(base, inHand, now, jobId) then

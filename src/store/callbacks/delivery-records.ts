@@ -5,7 +5,7 @@
 // Meanwhile its hold on a job is known by a lease. What a worker of the merchant's own delivers is read from BullMQ's
 // events, of which Redis keeps about the last ten thousand: a delivery that left neither a job nor an event is not known.
 import { readFileSync } from 'node:fs';
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
 import type { Log } from '../../telemetry/log.ts';
@@ -112,7 +112,7 @@ export async function followDeliveries(
   const keys = [
     keysOf.followed(queue),
     ...places.map((place) => `${queue.base}:${place}`),
-    ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+    ...indexParts.map((part) => keysOf.index(queue, part)),
   ];
   const args = [queue.base, nowMs, all ? '1' : '0', eventsPerStep, supersededText];
   for (let step = 0; step < stepsMax; step += 1) if ((await follow(keys, args)) !== 1) return;

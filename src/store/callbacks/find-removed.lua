@@ -1,8 +1,8 @@
 --[[
-  Looks through a stretch of a ledger part, newest first, and registers the jobs that were removed before they were
+  Looks through a stretch of a index part, newest first, and registers the jobs that were removed before they were
   delivered.
 
-  KEYS[1] removed  [2] in hand  [3] ledger part
+  KEYS[1] removed  [2] in hand  [3] index part
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] first rank  [4] last rank
   Returns { how many entries there were, how many jobs are registered }.
 ]]

@@ -2,11 +2,11 @@
   Records deliveries that a worker of the merchant's own made: BullMQ tells of each in its stream of events, which holds
   about the last ten thousand. Walks a step of the stream, from where the last call stopped.
 
-  Reads nothing while there is nothing to learn: no job of the ledger is missing from the queue, and the claim of what was
+  Reads nothing while there is nothing to learn: no job of the index is missing from the queue, and the claim of what was
   completed last has its record (the built-in worker writes it by itself).
 
   KEYS[1] followed  [2] events  [3] completed  [4] failed  [5] delayed  [6] prioritized  [7] wait  [8] active
-      [9...] the ledger's parts
+      [9...] the index's parts
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] '1' to read whatever there is  [4] events per step
        [5] the return value of a superseded job
   Returns 1 where more events remain, else 0.
@@ -51,7 +51,7 @@ for _, entry in ipairs(entries) do
     if returned ~= superseded then
       noteDelivered(base, jobId, toBase36(millisecondsOf(entry[1])))
       noteLast(KEYS[1], millisecondsOf(entry[1]))
-      -- What removed its job left it in the ledger.
+      -- What removed its job left it in the index.
       if redis.call('EXISTS', base .. ':' .. jobId) == 0 then
         for part = 9, #KEYS do redis.call('ZREM', KEYS[part], jobId) end
       end

@@ -1,10 +1,10 @@
 --[[
   Which of some jobs are in a state at this moment, and when each was received. Reads no callback's body, writes nothing.
 
-  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6...] the ledger's parts
-  ARGV[1] base ("prefix:queue")  [2] the state, as ledger-view.ts names it  [3] how many of the active list to look at
+  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6...] the index's parts
+  ARGV[1] base ("prefix:queue")  [2] the state, as index-view.ts names it  [3] how many of the active list to look at
        [4] the return value of a superseded job  [5] now, ms  [6...] job ids
-  Returns { id, time of receipt in ms } in turn. For a job that no ledger part has (somebody else put it in) the time is
+  Returns { id, time of receipt in ms } in turn. For a job that no index part has (somebody else put it in) the time is
   the one that BullMQ noted when it was added, else 0.
 ]]
 local base, state = ARGV[1], ARGV[2]

@@ -2,7 +2,7 @@
 // Fails as Redis does (throws).
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { deliveryRecordLua, supersededText } from './delivery-records.ts';
 import { activeMax } from './read-callbacks.ts';
@@ -21,7 +21,7 @@ export function createInState(redis: RedisConnection) {
     const keys = [
       ...sets.map((set) => `${queue.base}:${set}`),
       keysOf.inHand(queue),
-      ...ledgerParts.map((part) => keysOf.ledger(queue, part)),
+      ...indexParts.map((part) => keysOf.index(queue, part)),
     ];
     const answer = await call(keys, [queue.base, state, activeMax, supersededText, Date.now(), ...jobIds]);
     return toEntries(queue, z.array(z.string()).parse(answer));

@@ -2,6 +2,7 @@
 // of the merchant's own leave there.
 import * as z from 'zod';
 import type { JobRecord } from './read-callbacks.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 const time = z.iso.datetime();
 
@@ -71,12 +72,4 @@ function toAttempt({ at, attempt, ms, status, error, answer }: LogLine): Attempt
 /** Null for what is no time. */
 export function toTime(ms: number | undefined): string | null {
   return ms === undefined || !(Math.abs(ms) <= timeMsMax) ? null : new Date(ms).toISOString();
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 const oldestLua = readFileSync(new URL('./oldest-undelivered.lua', import.meta.url), 'utf8');
 
@@ -57,9 +58,5 @@ function finite(ms: number): number | undefined {
 }
 
 function parseShared(text: string | null): z.infer<typeof sharedSchema> | undefined {
-  try {
-    return sharedSchema.safeParse(JSON.parse(text ?? 'null')).data;
-  } catch {
-    return undefined;
-  }
+  return sharedSchema.safeParse(parseJson(text ?? '')).data;
 }

@@ -1,4 +1,4 @@
-// Reads jobs with all that is known of them (claim, state, attempts, conflicts) through ledger-read.lua: one command
+// Reads jobs with all that is known of them (claim, state, attempts, conflicts) through index-read.lua: one command
 // for a page. Fails as Redis does (throws); a job that is gone comes back with its claim alone.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
@@ -9,6 +9,7 @@ import type { RedisConnection } from '../../redis/connections.ts';
 import { followDeliveries } from './delivery-records.ts';
 import { digestOfJob, jobSchema, type JobData } from '../../callback/job.ts';
 import { defineScript } from '../../redis/script.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 export interface JobRecord {
   readonly brand: string;
@@ -60,7 +61,7 @@ const reply = z.array(
 );
 
 export function createJobReader(redis: RedisConnection) {
-  const call = defineScript(redis, 'payaloLedgerRead', script);
+  const call = defineScript(redis, 'payaloReadCallbacks', script);
 
   async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
     const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
@@ -151,11 +152,7 @@ function placeOf({ data, completed, failed, delayed, isActive }: Found): Place {
 }
 
 export function parseData(json: string): JobData | undefined {
-  try {
-    return jobSchema.safeParse(JSON.parse(json)).data;
-  } catch {
-    return undefined;
-  }
+  return jobSchema.safeParse(parseJson(json)).data;
 }
 
 function toNumber(digits: string): number | undefined {

@@ -1,11 +1,11 @@
 // The register of jobs that were removed before they were delivered: a sorted set by receipt, so that they can be counted
 // and listed although BullMQ knows nothing of them any more.
 //
-// Filled whenever the ledger holds more jobs than the queue and the register together. Jobs that somebody else put into
-// the queue can hide as many; retention's hourly walk through the ledger (trim-ledger.lua) finds those.
+// Filled whenever the index holds more jobs than the queue and the register together. Jobs that somebody else put into
+// the queue can hide as many; retention's hourly walk through the index (trim-index.lua) finds those.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { Claim } from '../accept/claims.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { deliveryRecordLua, followDeliveries } from './delivery-records.ts';
@@ -17,7 +17,7 @@ const findLua = deliveryRecordLua + readFileSync(new URL('./find-removed.lua', i
 const findReply = z.tuple([z.number(), z.number()]);
 
 const step = 1_000;
-/** Entries of one ledger part that one call looks through. */
+/** Entries of one index part that one call looks through. */
 const entriesMax = 200_000;
 
 /** Which of these claims' jobs were removed before they were delivered. Costs nothing for those with a record. */
@@ -44,12 +44,12 @@ export async function countRemoved(redis: RedisConnection, queue: BrandQueue): P
 
 const countsReply = z.array(z.tuple([z.null(), z.number()])).transform((replies) => replies.map(([, count]) => count));
 
-/** How many jobs of the ledger are not in the queue. */
+/** How many jobs of the index are not in the queue. */
 async function countMissing(redis: RedisConnection, queue: BrandQueue) {
   const { base } = queue;
   const pipeline = redis.pipeline().zcard(keysOf.removed(queue)).llen(`${base}:wait`).llen(`${base}:active`);
   for (const set of ['delayed', 'prioritized', 'completed', 'failed']) pipeline.zcard(`${base}:${set}`);
-  for (const part of ledgerParts) pipeline.zcard(keysOf.ledger(queue, part));
+  for (const part of indexParts) pipeline.zcard(keysOf.index(queue, part));
   const [registered = 0, ...rest] = countsReply.parse(await pipeline.exec());
   return { registered, missing: sum(rest.slice(6)) - sum(rest.slice(0, 6)) };
 }
@@ -57,8 +57,8 @@ async function countMissing(redis: RedisConnection, queue: BrandQueue) {
 async function register(redis: RedisConnection, queue: BrandQueue, missing: number): Promise<number> {
   const find = defineScript(redis, 'payaloFindRemoved', findLua);
   let registered = 0;
-  for (const part of ledgerParts) {
-    const keys = [keysOf.removed(queue), keysOf.inHand(queue), keysOf.ledger(queue, part)];
+  for (const part of indexParts) {
+    const keys = [keysOf.removed(queue), keysOf.inHand(queue), keysOf.index(queue, part)];
     for (let rank = 0; rank < entriesMax; rank += step) {
       const reply = await find(keys, [queue.base, Date.now(), rank, rank + step - 1]);
       const [entries, count] = findReply.parse(reply);

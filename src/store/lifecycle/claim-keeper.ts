@@ -1,7 +1,7 @@
 // The claim keeper: what is kept can be found. A claim lives for DEDUP_TTL, its job perhaps for longer: failed ones for
 // RETAIN_FAILED, others until the merchant is back. So the memory of a job lives on while the job does.
 //
-// Costs the way of a callback nothing: now and then the oldest entries of the ledger are walked. What half of DEDUP_TTL is
+// Costs the way of a callback nothing: now and then the oldest entries of the index are walked. What half of DEDUP_TTL is
 // left of is let be. What has expired although its job is kept (nothing of ours ran) is made anew from the job. Its gateway
 // may send such a callback again: it is a duplicate, and is not delivered beside the one that is kept.
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { isTerminal, referenceDigest } from '../../callback/identity.ts';
 import { parseCallbackText } from '../../callback/parse-callback.ts';
 import type { Config } from '../../config/config.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import { claimAmount, claimStatus } from '../accept/claims.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob, identityBrandOf, type JobData } from '../../callback/job.ts';
@@ -51,10 +51,10 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
 
   async function keepBrand(queue: BrandQueue): Promise<void> {
     const enoughMs = Math.floor(claimTtlMs / 2);
-    for (const part of ledgerParts) {
+    for (const part of indexParts) {
       for (let offset = 0; !stopping.signal.aborted; offset += step) {
         const args = [queue.base, Date.now() - enoughMs, enoughMs, offset, step];
-        const [entries, due] = dueReply.parse(await findDue([keysOf.ledger(queue, part)], args));
+        const [entries, due] = dueReply.parse(await findDue([keysOf.index(queue, part)], args));
         for (let at = 0; at < due.length; at += batchMax) await keepBatch(queue, due.slice(at, at + batchMax));
         if (entries < step) break;
       }
@@ -65,7 +65,7 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
     const records = await readJobs(queue, jobIds, { withLogs: false });
     const kept = records.flatMap((record) => (record.data === undefined ? [] : argumentsOf(record, record.data)));
     if (kept.length === 0) return;
-    await keepClaims([keysOf.ledger(queue, 'other')], [queue.base, claimTtlMs, merchantTtlMs, ...kept]);
+    await keepClaims([keysOf.index(queue, 'other')], [queue.base, claimTtlMs, merchantTtlMs, ...kept]);
   }
 
   /** Every brand, whether it is due or not. Fails as Redis does (rejects). */

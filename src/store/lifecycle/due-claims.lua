@@ -1,8 +1,8 @@
 --[[
-  Which jobs of a ledger part outlive what is remembered of them: those received before a time whose claim has less than
+  Which jobs of a index part outlive what is remembered of them: those received before a time whose claim has less than
   another time to live, or is gone. Reads a stretch, the oldest first.
 
-  KEYS[1] ledger part
+  KEYS[1] index part
   ARGV[1] base ("prefix:queue")  [2] the latest receipt, ms  [3] time to live that is enough, ms  [4] offset  [5] count
   Returns { how many entries there were, the job ids }.
 ]]

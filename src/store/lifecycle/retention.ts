@@ -2,14 +2,14 @@
 //
 // Promises: only finished jobs go, never one that waits or is delivered; the deduplication memory stays, and from then
 // on answers for the job (its state and when it was delivered). Runs hourly in one process of all, and at once in any
-// that sees more than RETAIN_COMPLETED_MAX. Never by BullMQ's own `clean`, which knows nothing of the ledger. A sweep
+// that sees more than RETAIN_COMPLETED_MAX. Never by BullMQ's own `clean`, which knows nothing of the index. A sweep
 // that fails is logged and tried again a minute later.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
 import type { Config } from '../../config/config.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { keysOf, ledgerParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { deliveryRecordLua, followDeliveries } from '../callbacks/delivery-records.ts';
 import { createJobReader, type JobRecord } from '../callbacks/read-callbacks.ts';
@@ -27,7 +27,7 @@ export interface RetentionDeps {
 export interface Swept {
   readonly completed: number;
   readonly failed: number;
-  readonly ledgerEntries: number;
+  readonly indexEntries: number;
 }
 
 const tickMs = 60_000;
@@ -44,7 +44,7 @@ const trimReply = z.tuple([z.string(), z.number()]);
 
 export function createRetention({ redis, queues, config, log, now = Date.now }: RetentionDeps) {
   const readJobs = createJobReader(redis);
-  const trim = defineScript(redis, 'payaloTrimLedger', trimScript);
+  const trim = defineScript(redis, 'payaloTrimIndex', trimScript);
   const trimCursors = new Map<string, string>();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
@@ -55,7 +55,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
     const byAge = await retire(queue, 'completed', now() - config.RETAIN_COMPLETED);
     const byCount = await retireSurplus(queue);
     const failed = await retire(queue, 'failed', now() - config.RETAIN_FAILED);
-    return { completed: byAge + byCount, failed, ledgerEntries: await trimLedger(queue) };
+    return { completed: byAge + byCount, failed, indexEntries: await trimIndex(queue) };
   }
 
   async function retire(queue: BrandQueue, set: 'completed' | 'failed', upToMs: number): Promise<number> {
@@ -91,7 +91,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
     upToMs: number,
   ): Promise<number> {
     const records = await readJobs(queue, ids, { withLogs: false });
-    const keys = [`${queue.base}:${set}`, ...ledgerParts.map((part) => keysOf.ledger(queue, part))];
+    const keys = [`${queue.base}:${set}`, ...indexParts.map((part) => keysOf.index(queue, part))];
     const args = records.flatMap((record) => [
       record.jobId,
       merchantDigest(record),
@@ -101,11 +101,11 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
     return z.number().parse(await redis.eval(retireScript, keys.length, ...keys, queue.base, upToMs, ...args));
   }
 
-  async function trimLedger(queue: BrandQueue): Promise<number> {
+  async function trimIndex(queue: BrandQueue): Promise<number> {
     let removed = 0;
     await followDeliveries(redis, queue, { all: true }); // or what was just delivered would be taken for removed
-    for (const part of ledgerParts) {
-      const key = keysOf.ledger(queue, part);
+    for (const part of indexParts) {
+      const key = keysOf.index(queue, part);
       const keys = [key, keysOf.inHand(queue)];
       for (let step = 0; step < trimStepsMax && !stopping.signal.aborted; step += 1) {
         const cursor = trimCursors.get(key) ?? '0';
@@ -120,12 +120,12 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
 
   /** Every brand, whether it is due or not. */
   async function sweep(): Promise<Swept> {
-    const total = { completed: 0, failed: 0, ledgerEntries: 0 };
+    const total = { completed: 0, failed: 0, indexEntries: 0 };
     for (const queue of queues.values()) {
       const swept = await sweepBrand(queue);
       total.completed += swept.completed;
       total.failed += swept.failed;
-      total.ledgerEntries += swept.ledgerEntries;
+      total.indexEntries += swept.indexEntries;
     }
     return total;
   }

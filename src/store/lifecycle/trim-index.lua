@@ -1,8 +1,8 @@
 --[[
-  Takes entries out of a ledger part whose jobs are gone for good, and registers those that were removed before they were
+  Takes entries out of a index part whose jobs are gone for good, and registers those that were removed before they were
   delivered. Walks a step of the set.
 
-  KEYS[1] ledger part  [2] in hand
+  KEYS[1] index part  [2] in hand
   ARGV[1] base ("prefix:queue")  [2] cursor, '0' to begin  [3] about how many entries  [4] now, ms
   Returns { the next cursor, '0' at the end; how many were taken out }.
 ]]

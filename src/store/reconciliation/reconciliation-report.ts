@@ -5,6 +5,7 @@ import type { RedisConnection } from '../../redis/connections.ts';
 import { countExpectations } from './expectations.ts';
 import { readSweepState } from './sweep-state.ts';
 import { countPendingSince } from './watched.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 const count = z.int().min(0);
 
@@ -105,9 +106,5 @@ export async function readReconciliationReport(
 }
 
 function parseReport(text: string): SweepReport | undefined {
-  try {
-    return sweepReportSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  return sweepReportSchema.safeParse(parseJson(text)).data;
 }

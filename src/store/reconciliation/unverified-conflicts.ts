@@ -5,6 +5,7 @@ import type { RedisConnection } from '../../redis/connections.ts';
 import { dueMembers, type DueBy } from '../../redis/due.ts';
 import { jobSchema } from '../../callback/job.ts';
 import { createQuarantineStore } from '../quarantine/quarantine-store.ts';
+import { parseJson } from '../../callback/json-text.ts';
 
 export interface UnverifiedConflict {
   readonly id: string;
@@ -33,14 +34,6 @@ function toConflict(id: string, [job, receivedAt]: readonly (string | null)[]): 
   const data = jobSchema.safeParse(parseJson(job ?? 'null')).data;
   if (data === undefined) return undefined;
   return { id, gatewayReference: data.gatewayReference, receivedAtMs: Number(receivedAt), body: data.body };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 export async function postponeConflict(

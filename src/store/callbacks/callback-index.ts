@@ -1,4 +1,4 @@
-// The ledger: what is found by reference, by time and by state. Only reads.
+// The index: what is found by reference, by time and by state. Only reads.
 //
 // Promises: a search or a page costs a handful of Redis commands however many callbacks are stored (each page reads at
 // most `pageMax` jobs), and each job's state is of one moment. Pages may be short, or even empty, and still have a
@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { findClaimsOf, type FoundClaim } from './find-claims.ts';
-import { createLedgerPages, matches, type ListQuery } from './callback-pages.ts';
+import { createCallbackPages, matches, type ListQuery } from './callback-pages.ts';
 import { createJobReader, parseData, type JobRecord } from './read-callbacks.ts';
 import {
   readableStatus,
@@ -21,7 +21,7 @@ import {
   type SpooledCallback,
 } from './callback-view.ts';
 
-export interface LedgerDeps {
+export interface CallbackIndexDeps {
   readonly redis: RedisConnection;
   /** By brand. */
   readonly queues: ReadonlyMap<string, BrandQueue>;
@@ -52,10 +52,10 @@ const kindsMax = 20;
 const conflictsMax = 20;
 const correctionsMax = 20;
 
-export function createLedger(deps: LedgerDeps) {
+export function createCallbackIndex(deps: CallbackIndexDeps) {
   const { redis, queues, findSpooled = noneSpooled, listSpooled = noneSpooled, wholeSetMax } = deps;
   const readJobs = createJobReader(redis);
-  const readPage = createLedgerPages({ redis, queues, wholeSetMax });
+  const readPage = createCallbackPages({ redis, queues, wholeSetMax });
   const queuesOf = (brand: string | undefined) =>
     [...queues.values()].filter((queue) => queue.brand === (brand ?? queue.brand));
 
@@ -157,7 +157,7 @@ export function createLedger(deps: LedgerDeps) {
   return { find, findAll, list };
 }
 
-export type Ledger = ReturnType<typeof createLedger>;
+export type CallbackIndex = ReturnType<typeof createCallbackIndex>;
 
 const nullableText = z.string().nullable();
 const entrySchema = z.tuple([nullableText, nullableText, nullableText]);

@@ -3,7 +3,7 @@ import { UnrecoverableError } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { toJobData } from '../../src/callback/job.ts';
-import { createLedger, type Ledger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import type { ListQuery } from '../../src/store/callbacks/callback-pages.ts';
 import { toSpooled } from '../../src/store/callbacks/callback-view.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
@@ -13,10 +13,10 @@ import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-c
 
 let server: Awaited<ReturnType<typeof startRedis>>;
 let stored: StoredCallbacks;
-let ledger: Ledger;
+let callbackIndex: CallbackIndex;
 
-/** docs/operations.md has the figures with LEDGER_CALLBACKS=100000. */
-const manyCallbacks = Number(process.env['LEDGER_CALLBACKS'] ?? 2_000);
+/** docs/operations.md has the figures with MANY_CALLBACKS=100000. */
+const manyCallbacks = Number(process.env['MANY_CALLBACKS'] ?? 2_000);
 
 beforeAll(async () => {
   server = await startRedis();
@@ -28,20 +28,20 @@ afterAll(async () => {
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);
-  ledger = createLedger(stored);
+  callbackIndex = createCallbackIndex(stored);
 });
 
 afterEach(async () => {
   await stored[Symbol.asyncDispose]();
 });
 
-const found = async (reference: string) => (await ledger.find(reference))?.callback;
+const found = async (reference: string) => (await callbackIndex.find(reference))?.callback;
 
 async function allOf(query: Omit<ListQuery, 'limit'>, limit = 3): Promise<(string | null)[]> {
   const references: (string | null)[] = [];
   let cursor: string | undefined;
   do {
-    const page = await ledger.list({ ...query, limit, cursor });
+    const page = await callbackIndex.list({ ...query, limit, cursor });
     references.push(...page.data.map(({ gatewayReference }) => gatewayReference));
     cursor = page.next ?? undefined;
   } while (cursor !== undefined);
@@ -104,7 +104,7 @@ describe('find', () => {
     await stored.deliver();
     await stored.store({ reference, status: 'success', source: 'correction' });
     await stored.store({ reference, status: 'success', amount: '99', source: 'correction' });
-    const finding = await ledger.find(reference);
+    const finding = await callbackIndex.find(reference);
     expect(finding?.callback).toMatchObject({ sequence: 2, source: 'correction', state: 'queued' });
     expect(finding?.corrected).toMatchObject([
       { sequence: 1, state: 'superseded' },
@@ -117,7 +117,7 @@ describe('find', () => {
     const reference = await stored.store({ status: 'reversed' });
     expect(await found(reference)).toMatchObject({ status: 'reversed' });
     await stored.store({ reference, status: 'success' });
-    const finding = await ledger.find(reference);
+    const finding = await callbackIndex.find(reference);
     expect(finding).toMatchObject({ callback: { status: 'success' }, others: [{ status: 'reversed' }] });
     expect(finding?.others[0]?.webhookId).not.toBe(finding?.callback.webhookId);
   });
@@ -159,7 +159,7 @@ describe('find', () => {
   });
 
   test('does not know a reference that never came', async () => {
-    expect(await ledger.find('never')).toBeUndefined();
+    expect(await callbackIndex.find('never')).toBeUndefined();
   });
 
   test('finds what lies in the spool, also while Redis is away', async () => {
@@ -175,7 +175,7 @@ describe('find', () => {
       requestId: 'request',
       body: '{}',
     } as const;
-    const withSpool = createLedger({
+    const withSpool = createCallbackIndex({
       ...stored,
       findSpooled: async (reference) => (reference === 'spooled-1' ? [{ brand: 'default', data }] : []),
     });
@@ -197,7 +197,7 @@ describe('find', () => {
         }),
       }),
     );
-    const withSpool = createLedger({ ...stored, listSpooled: async () => listed });
+    const withSpool = createCallbackIndex({ ...stored, listSpooled: async () => listed });
     const page = await withSpool.list({ state: 'spooled', merchantReference: 'order-2', limit: 10 });
     expect(page.data.map(({ merchantReference }) => merchantReference)).toEqual(['order-2']);
     expect((await withSpool.list({ state: 'spooled', limit: 10 })).data).toHaveLength(2);
@@ -207,7 +207,7 @@ describe('find', () => {
     const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
     const reference = await stored.store({ status: 'success' });
     await acme.store({ reference, status: 'failed' });
-    const both = createLedger({ redis: stored.redis, queues: new Map([...stored.queues, ...acme.queues]) });
+    const both = createCallbackIndex({ redis: stored.redis, queues: new Map([...stored.queues, ...acme.queues]) });
     expect((await both.findAll(reference)).map(({ callback }) => callback.brand)).toEqual(['default', 'acme']);
     expect((await both.find(reference, 'acme'))?.callback.status).toBe('failed');
     await acme[Symbol.asyncDispose]();
@@ -227,7 +227,7 @@ describe('list', () => {
       const listed = await allOf({}, limit);
       expect(listed.toSorted()).toEqual(references.toSorted());
     }
-    const { data } = await ledger.list({ limit: 10 });
+    const { data } = await callbackIndex.list({ limit: 10 });
     const times = data.map(({ receivedAt }) => Date.parse(receivedAt));
     expect(times).toEqual(times.toSorted((a, b) => b - a));
   });
@@ -253,7 +253,7 @@ describe('list', () => {
     const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
     const references: string[] = [];
     for (let index = 0; index < 3; index += 1) references.push(await stored.store(), await acme.store());
-    ledger = createLedger({ redis: stored.redis, queues: new Map([...stored.queues, ...acme.queues]) });
+    callbackIndex = createCallbackIndex({ redis: stored.redis, queues: new Map([...stored.queues, ...acme.queues]) });
     for (const limit of [1, 2, 4, 10]) {
       expect((await allOf({ state: 'queued' }, limit)).toSorted()).toEqual(references.toSorted());
       expect((await allOf({}, limit)).toSorted()).toEqual(references.toSorted());
@@ -271,7 +271,7 @@ describe('list', () => {
     const seen: (string | null)[] = [];
     let cursor: string | undefined;
     do {
-      const page = await ledger.list({ limit: 2, merchantReference, cursor });
+      const page = await callbackIndex.list({ limit: 2, merchantReference, cursor });
       expect(page.data.length).toBe(page.next === null ? 1 : 2);
       seen.push(...page.data.map(({ gatewayReference }) => gatewayReference));
       cursor = page.next ?? undefined;
@@ -288,7 +288,7 @@ describe('list', () => {
     await stored.store({ ...correction, status: 'failed', receivedAtMs: 2_000 });
     await stored.store({ ...correction, status: 'success', receivedAtMs: 3_000 });
     const statesOf = async (query: Partial<ListQuery>) =>
-      (await ledger.list({ limit: 10, merchantReference, ...query })).data.map(({ state, sequence }) => [
+      (await callbackIndex.list({ limit: 10, merchantReference, ...query })).data.map(({ state, sequence }) => [
         state,
         sequence,
       ]);
@@ -310,7 +310,7 @@ describe('list', () => {
       const fields = { merchantReference: 'often', receivedAtMs: 1_000 + index };
       references.push(await stored.store(fields), await acme.store(fields));
     }
-    ledger = createLedger({ redis: stored.redis, queues: new Map([...stored.queues, ...acme.queues]) });
+    callbackIndex = createCallbackIndex({ redis: stored.redis, queues: new Map([...stored.queues, ...acme.queues]) });
     const listed = await allOf({ merchantReference: 'often' }, 50);
     expect(listed.toSorted()).toEqual(references.toSorted());
     await acme[Symbol.asyncDispose]();
@@ -319,7 +319,7 @@ describe('list', () => {
   test.each(['bogus', Buffer.from('{"scans":[["default","x"]]}').toString('base64url')])(
     'refuses a cursor that no page gave: %s',
     async (cursor) => {
-      const listing = ledger.list({ limit: 1, merchantReference: 'some', cursor });
+      const listing = callbackIndex.list({ limit: 1, merchantReference: 'some', cursor });
       await expect(listing).rejects.toMatchObject({ code: 'BAD_CURSOR' });
     },
   );
@@ -342,11 +342,11 @@ describe('list', () => {
       };
       const reference = await stored.store({ merchantReference: 'only' });
       const measure = async () => [
-        await commandsOf(() => ledger.find(reference)),
-        await commandsOf(() => ledger.list({ limit: 50 })),
-        await commandsOf(() => ledger.list({ limit: 50, merchantReference: 'only' })),
+        await commandsOf(() => callbackIndex.find(reference)),
+        await commandsOf(() => callbackIndex.list({ limit: 50 })),
+        await commandsOf(() => callbackIndex.list({ limit: 50, merchantReference: 'only' })),
       ];
-      const ofOneState = async () => commandsOf(() => ledger.list({ limit: 50, state: 'queued' }));
+      const ofOneState = async () => commandsOf(() => callbackIndex.list({ limit: 50, state: 'queued' }));
       for (let index = 0; index < 9; index += 1) await stored.store();
       const few = await measure();
       const fewOfOneState = await ofOneState();
@@ -355,7 +355,7 @@ describe('list', () => {
       }
       expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(10 + manyCallbacks);
       expect(await measure()).toEqual(few);
-      const manyOfOneState = await ofOneState(); // found in the ledger's parts instead of in the state's own list
+      const manyOfOneState = await ofOneState(); // found in the index's parts instead of in the state's own list
       console.log('commands of find, list, list by merchant’s reference:', few.join(', '));
       console.log('commands of list by state, with few and with many in it:', fewOfOneState, manyOfOneState);
       for (const count of [...few, fewOfOneState, manyOfOneState]) expect(count).toBeLessThan(8);
@@ -363,9 +363,9 @@ describe('list', () => {
   );
 });
 
-test('a queue named otherwise has a ledger of its own', async () => {
+test('a queue named otherwise has a callbackIndex of its own', async () => {
   await stored.store();
   const other = brandQueue('default', { QUEUE_NAME: 'other', QUEUE_PREFIX: stored.prefix });
-  const empty = createLedger({ redis: stored.redis, queues: new Map([['default', other]]) });
+  const empty = createCallbackIndex({ redis: stored.redis, queues: new Map([['default', other]]) });
   expect(await empty.list({ limit: 10 })).toEqual({ data: [], next: null });
 });

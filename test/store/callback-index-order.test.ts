@@ -1,6 +1,6 @@
 // Lists by state: newest first by receipt, whatever order the callbacks came into their state.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createLedger, type Ledger } from '../../src/store/callbacks/callbacks.ts';
+import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import type { CallbackState } from '../../src/store/callbacks/callback-view.ts';
 import { startRedis } from '../support/redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
@@ -44,11 +44,16 @@ const states = Object.keys(into).filter((name): name is ListedState => name in i
 /** Received at these offsets, moved in this order. */
 const offsetsMs = [-3_000, -1_000, -4_000, -1_000, -5_000, -2_000, -4_000];
 
-async function walk(ledger: Ledger, state: CallbackState, limit: number, between?: () => Promise<unknown>) {
+async function walk(
+  callbackIndex: CallbackIndex,
+  state: CallbackState,
+  limit: number,
+  between?: () => Promise<unknown>,
+) {
   const rows: { receivedAt: string; gatewayReference: string | null }[] = [];
   let cursor: string | undefined;
   do {
-    const page = await ledger.list({ state, limit, cursor });
+    const page = await callbackIndex.list({ state, limit, cursor });
     expect(page.data.length).toBeLessThanOrEqual(limit);
     rows.push(...page.data);
     cursor = page.next ?? undefined;
@@ -57,10 +62,10 @@ async function walk(ledger: Ledger, state: CallbackState, limit: number, between
   return rows;
 }
 
-/** A set beyond `wholeSetMax` is looked for in the ledger instead of being read as a whole. */
+/** A set beyond `wholeSetMax` is looked for in the index instead of being read as a whole. */
 describe.each([
   ['a small set, read as a whole', 2_000],
-  ['a large set, looked for in the ledger', 0],
+  ['a large set, looked for in the index', 0],
 ])('%s', (_name, wholeSetMax) => {
   test.each(states)('lists %s ones by receipt, the newest first, each once on pages of any size', async (state) => {
     const references: string[] = [];
@@ -71,9 +76,9 @@ describe.each([
       references.push(reference);
     }
     if (state !== 'queued') await stored.store({ receivedAtMs: nowMs }); // another state; must not show
-    const ledger = createLedger({ ...stored, wholeSetMax });
+    const callbackIndex = createCallbackIndex({ ...stored, wholeSetMax });
     for (const limit of [1, 2, 3, 200]) {
-      const rows = await walk(ledger, state, limit);
+      const rows = await walk(callbackIndex, state, limit);
       const times = rows.map(({ receivedAt }) => Date.parse(receivedAt));
       expect(times).toEqual(offsetsMs.map((offset) => nowMs + offset).toSorted((a, b) => b - a));
       expect(rows.map(({ gatewayReference }) => gatewayReference).toSorted()).toEqual(references.toSorted());
@@ -86,7 +91,7 @@ describe.each([
       references.push(await stored.store({ receivedAtMs: nowMs + offset }));
       await stored.fail();
     }
-    const rows = await walk(createLedger({ ...stored, wholeSetMax }), 'failed', 2, async () => {
+    const rows = await walk(createCallbackIndex({ ...stored, wholeSetMax }), 'failed', 2, async () => {
       await stored.store({ receivedAtMs: nowMs + 1_000 });
       await stored.fail();
     });
@@ -100,7 +105,7 @@ describe.each([
       await stored.store({ receivedAtMs: nowMs - index });
       await stored.deliver();
     }
-    const page = await createLedger({ ...stored, wholeSetMax }).list({ state: 'superseded', limit: 5 });
+    const page = await createCallbackIndex({ ...stored, wholeSetMax }).list({ state: 'superseded', limit: 5 });
     expect(page).toMatchObject({ data: [{ gatewayReference: corrected, state: 'superseded' }], next: null });
   });
 });
@@ -111,8 +116,8 @@ test('goes on where it was when the set outgrows what is read as a whole', async
     references.push(await stored.store({ receivedAtMs: nowMs + offset }));
     await stored.fail();
   }
-  const small = await createLedger(stored).list({ state: 'failed', limit: 3 });
-  const rest = await createLedger({ ...stored, wholeSetMax: 0 }).list({
+  const small = await createCallbackIndex(stored).list({ state: 'failed', limit: 3 });
+  const rest = await createCallbackIndex({ ...stored, wholeSetMax: 0 }).list({
     state: 'failed',
     limit: 100,
     cursor: small.next ?? undefined,
@@ -121,7 +126,7 @@ test('goes on where it was when the set outgrows what is read as a whole', async
   expect(listed.toSorted()).toEqual(references.toSorted());
 });
 
-test('keeps the order over brands of which one is read as a whole and one looked for in the ledger', async () => {
+test('keeps the order over brands of which one is read as a whole and one looked for in the index', async () => {
   const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
   for (const [index, offset] of offsetsMs.entries()) {
     const brand = index % 4 === 0 ? acme : stored; // two and five
@@ -129,21 +134,21 @@ test('keeps the order over brands of which one is read as a whole and one looked
     await brand.fail();
   }
   const queues = new Map([...stored.queues, ...acme.queues]);
-  const ledger = createLedger({ redis: stored.redis, queues, wholeSetMax: 2 });
+  const callbackIndex = createCallbackIndex({ redis: stored.redis, queues, wholeSetMax: 2 });
   for (const limit of [1, 2, 3, 200]) {
-    const times = (await walk(ledger, 'failed', limit)).map(({ receivedAt }) => Date.parse(receivedAt) - nowMs);
+    const times = (await walk(callbackIndex, 'failed', limit)).map(({ receivedAt }) => Date.parse(receivedAt) - nowMs);
     expect(times).toEqual(offsetsMs.toSorted((a, b) => b - a));
   }
   await acme[Symbol.asyncDispose]();
 });
 
-test('looks through a bounded part of the ledger for one page, and reaches the end of it', async () => {
+test('looks through a bounded part of the callbackIndex for one page, and reaches the end of it', async () => {
   const oldest = await stored.store({ receivedAtMs: nowMs - 60_000 });
   await stored.fail();
   await Promise.all(Array.from({ length: 2_100 }, (_, index) => stored.store({ receivedAtMs: nowMs - (index % 50) })));
-  const ledger = createLedger({ ...stored, wholeSetMax: 0 });
+  const callbackIndex = createCallbackIndex({ ...stored, wholeSetMax: 0 });
   let pages = 0;
-  const rows = await walk(ledger, 'failed', 10, async () => (pages += 1));
+  const rows = await walk(callbackIndex, 'failed', 10, async () => (pages += 1));
   expect(rows.map(({ gatewayReference }) => gatewayReference)).toEqual([oldest]);
   expect(pages).toBe(3); // of 1,000 each
 });
