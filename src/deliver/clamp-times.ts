@@ -17,13 +17,15 @@ const jobsPerLook = 500;
 /** Workers of the merchant's own may lock for longer than ours; a lock beyond this is a clock's fault. */
 const lockMsMin = 600_000;
 
-const rankSchema = z.number();
-const lua = readFileSync(new URL('./clamp-times.lua', import.meta.url), 'utf8');
+const clamp = defineScript({
+  lua: readFileSync(new URL('./clamp-times.lua', import.meta.url), 'utf8'),
+  keyCount: 4,
+  reply: z.number(),
+});
 
 /** Returns a function that ends it. Never throws: while Redis is away there is nothing to cut. */
 export function keepTimesClamped({ queue, redis, stalledIntervalMs, lockMs }: ClampTimesOptions): () => void {
   const { base } = queue;
-  const run = defineScript(redis, 'payaloClampTimes', lua);
   const keys = ['delayed', 'stalled-check', 'active', 'marker'].map((key) => `${base}:${key}`);
   let rank = 0;
   let timer: NodeJS.Timeout | undefined = setTimeout(() => void look(), 0);
@@ -31,7 +33,7 @@ export function keepTimesClamped({ queue, redis, stalledIntervalMs, lockMs }: Cl
   async function look(): Promise<void> {
     const args = [base, stalledIntervalMs, Math.max(lockMs, lockMsMin), rank, jobsPerLook];
     try {
-      rank = rankSchema.parse(await run(keys, args));
+      rank = await clamp(redis, keys, args);
     } catch {
       rank = 0;
     }

@@ -5,7 +5,7 @@ import type { RedisConnection } from './connections.ts';
 
 const timeoutMs = 5_000;
 /** WAIT counts writes: one that follows all others. */
-const script = { lua: `return redis.call('SET', KEYS[1], '1', 'PX', 60000)`, numberOfKeys: 1 };
+const script = { lua: `return redis.call('SET', KEYS[1], '1', 'PX', 60000)`, keyCount: 1 };
 
 /** Whether as many replicas as asked for have what this connection wrote to the brand until now. */
 export function confirmation(redis: RedisConnection, queue: BrandQueue, replicas: number): () => Promise<boolean> {

@@ -11,16 +11,12 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { refreshSlots, type RedisConnection } from './connections.ts';
+import type { ScriptDefinition } from './script.ts';
 
 export interface Confirmation {
   /** REDIS_WAIT_REPLICAS; with 0 nothing is waited for. */
   readonly replicas: number;
   readonly timeoutMs: number;
-}
-
-export interface Script {
-  readonly lua: string;
-  readonly numberOfKeys: number;
 }
 
 /** One for each lesson there is: no WAITAOF, no script, a slot that moved, and moved again while that was learned. */
@@ -30,7 +26,11 @@ const missingMs = 50;
 /** By then WAITAOF has asked the replicas; WAIT only reads their answers. */
 const alreadyAskedMs = 1;
 
-export function createConfirmedCall(redis: RedisConnection, { lua, numberOfKeys }: Script, wait: Confirmation) {
+export function createConfirmedCall(
+  redis: RedisConnection,
+  { lua, keyCount }: Pick<ScriptDefinition<unknown>, 'lua' | 'keyCount'>,
+  wait: Confirmation,
+) {
   const sha = createHash('sha1').update(lua).digest('hex');
   const { replicas, timeoutMs } = wait;
   let onDisk = true;
@@ -38,8 +38,8 @@ export function createConfirmedCall(redis: RedisConnection, { lua, numberOfKeys 
 
   async function send(bySha: boolean, args: readonly (string | number)[]) {
     const pipeline = redis.pipeline();
-    if (bySha) pipeline.evalsha(sha, numberOfKeys, ...args);
-    else pipeline.eval(lua, numberOfKeys, ...args);
+    if (bySha) pipeline.evalsha(sha, keyCount, ...args);
+    else pipeline.eval(lua, keyCount, ...args);
     const waitMs = missing ? Math.min(missingMs, timeoutMs) : timeoutMs;
     if (onDisk) pipeline.call('WAITAOF', 0, replicas, waitMs);
     pipeline.wait(replicas, onDisk ? alreadyAskedMs : waitMs);

@@ -5,7 +5,7 @@ import { createConfirmedCall } from '../../src/redis/confirmed-call.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
-const script = { lua: "redis.call('SET', KEYS[1], ARGV[1]) return ARGV[1]", numberOfKeys: 1 };
+const script = { lua: "redis.call('SET', KEYS[1], ARGV[1]) return ARGV[1]", keyCount: 1 };
 
 let primary: TestRedis;
 let replica: TestRedis;
@@ -72,7 +72,7 @@ test('waits for the write, not for something before it, also where the server fo
 test('throws what the server refuses', async () => {
   const call = createConfirmedCall(
     redis,
-    { lua: "return redis.error_reply('OOM no memory')", numberOfKeys: 1 },
+    { lua: "return redis.error_reply('OOM no memory')", keyCount: 1 },
     { replicas: 1, timeoutMs: 200 },
   );
   await expect(call(['e', '1'])).rejects.toThrow('OOM');

@@ -9,6 +9,7 @@ import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { AttemptResult } from '../attempt.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export interface BreakerSettings {
   /** So many different callbacks in a row must fail. One poison callback alone, however often, does not open it. */
@@ -51,8 +52,11 @@ const failureMemoryMs = 600_000;
 /** Beyond the attempt's own timeout: the way of the outcome to Redis. */
 const probeMarginMs = 2_000;
 
-const script = readFileSync(new URL('./breaker.lua', import.meta.url), 'utf8');
-const reply = z.tuple([z.enum(['closed', 'open', 'ramp']), z.number(), z.string(), z.number(), z.number()]);
+const runBreaker = defineScript({
+  lua: readFileSync(new URL('./breaker.lua', import.meta.url), 'utf8'),
+  keyCount: 8,
+  reply: z.tuple([z.enum(['closed', 'open', 'ramp']), z.number(), z.string(), z.number(), z.number()]),
+});
 
 export function createBreaker(dependencies: BreakerDependencies) {
   const { queue, redis, log, onPhase, settings, timeoutMs, concurrency } = dependencies;
@@ -85,8 +89,8 @@ export function createBreaker(dependencies: BreakerDependencies) {
     ...rest: (string | number)[]
   ): Promise<FailureVerdict> {
     try {
-      const answer = await redis.eval(script, keys.length, ...keys, operation, ...fixed, ...rest);
-      const [nextPhase, nextFailures, verdict, restMs, nextResting] = reply.parse(answer);
+      const answer = await runBreaker(redis, keys, [operation, ...fixed, ...rest]);
+      const [nextPhase, nextFailures, verdict, restMs, nextResting] = answer;
       failures = nextFailures;
       resting = nextResting;
       isKnown = true;

@@ -10,6 +10,7 @@ import { createConfirmedCall, type Confirmation } from '../../redis/confirmed-ca
 import type { RedisConnection } from '../../redis/connections.ts';
 import { jobName, jobOptions, toBrand, type Replaced, type Source } from '../../callback/job.ts';
 import { quarantineTtlSlackMs } from '../quarantine/quarantine-store.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export interface AcceptItem {
   readonly callback: Callback;
@@ -53,7 +54,6 @@ const lookedSchema = z.enum([...acceptOutcomes, 'gone']);
 const lineageSchema = z
   .tuple([z.literal('lineage'), z.string(), z.enum(['0', '1'])])
   .transform(([, text, held]) => ({ text, isHeld: held === '1' }));
-const command = 'payaloAccept';
 const options = JSON.stringify(jobOptions);
 /** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. `look`: so it does, and takes nothing. */
 type AcceptMode = 'plain' | 'marked' | 'look';
@@ -62,6 +62,9 @@ type AcceptMode = 'plain' | 'marked' | 'look';
 export const acceptScript = ['./judge-claimed.lua', './accept.lua']
   .map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'))
   .join('');
+
+const accepting = { lua: acceptScript, keyCount: acceptKeyCount };
+const runAccept = defineScript({ ...accepting, reply: z.unknown() });
 
 export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 
@@ -111,9 +114,8 @@ type Call<Outcome> = (items: readonly AcceptItem[], hops?: number) => Promise<Ba
 /** Calls the script under the names that the brand has and had, or under the one that took it over. */
 function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
   const { redis, queue, times, wait, mode } = options;
-  redis.defineCommand(command, { lua: acceptScript, numberOfKeys: acceptKeyCount });
   const argumentsOf = acceptArguments(queue, times, mode);
-  const callConfirmed = createConfirmedCall(redis, { lua: acceptScript, numberOfKeys: acceptKeyCount }, wait);
+  const callConfirmed = createConfirmedCall(redis, accepting, wait);
   const replySchema = z.union([z.array(options.outcome), lineageSchema]);
   const elsewhere = new Map<string, Call<Outcome>>();
   let lineage: Lineage = noLineage;
@@ -133,7 +135,13 @@ function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
   };
 
   async function call(args: readonly (string | number)[]) {
-    if (wait.replicas === 0) return { reply: replySchema.parse(await run(redis, args)), confirmed: true };
+    if (wait.replicas === 0)
+      return {
+        reply: replySchema.parse(
+          await runAccept(redis, args.slice(0, acceptKeyCount).map(String), args.slice(acceptKeyCount)),
+        ),
+        confirmed: true,
+      };
     const { result, confirmed } = await callConfirmed(args);
     return { reply: replySchema.parse(result), confirmed };
   }
@@ -164,15 +172,6 @@ export function acceptArguments(queue: BrandQueue, times: AcceptTimes, mode: Acc
     for (const item of items) pushItem(args, names, item);
     return args;
   };
-}
-
-const scriptCommand = z.custom<(...args: (string | number)[]) => Promise<unknown>>(
-  (value) => typeof value === 'function',
-);
-
-/** ioredis adds a defined command under its name, where the type checker cannot see it. */
-function run(on: RedisConnection, args: readonly (string | number)[]): Promise<unknown> {
-  return scriptCommand.parse(Reflect.get(on, command)).apply(on, [...args]);
 }
 
 function acceptKeys(queue: BrandQueue): string[] {

@@ -10,6 +10,7 @@ import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts'
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob, toBrand } from '../../callback/job.ts';
 import { parseData } from '../callbacks/read-callbacks.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export interface MoveEnds {
   readonly redis: RedisConnection;
@@ -30,18 +31,16 @@ export interface MoveJobsDependencies extends MoveEnds {
 const batchMax = 50;
 
 const readScript = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
-const scripts = {
-  take: readScript('./take-jobs.lua'),
-  read: readScript('./read-moving.lua'),
-  put: readScript('./put-jobs.lua'),
-  drop: readScript('./drop-moved.lua'),
-};
-
 const text = z.string();
 const rowSchema = z.tuple([text, text, text, z.array(text), z.array(text), z.int(), text, text, z.number()]);
 const rowsSchema = z.array(rowSchema);
 type Row = z.infer<typeof rowSchema>;
 const outcomesSchema = z.array(z.enum(['put', 'already', 'claimed']));
+
+const takeJobs = defineScript({ lua: readScript('./take-jobs.lua'), keyCount: 9, reply: z.unknown() });
+const readJobs = defineScript({ lua: readScript('./read-moving.lua'), keyCount: 4, reply: rowsSchema });
+const putJobs = defineScript({ lua: readScript('./put-jobs.lua'), keyCount: 14, reply: outcomesSchema });
+const dropMoved = defineScript({ lua: readScript('./drop-moved.lua'), keyCount: 4, reply: z.unknown() });
 
 /** Moves one batch; how many jobs that were, 0 at the end. */
 export async function moveJobs(dependencies: MoveJobsDependencies): Promise<number> {
@@ -50,7 +49,7 @@ export async function moveJobs(dependencies: MoveJobsDependencies): Promise<numb
   const keys = [...taking.map((key) => `${from.base}:${key}`), keysOf.moving(from), `${from.base}:stalled`];
   let rows = await readMoving(dependencies);
   if (rows.length === 0) {
-    await redis.eval(scripts.take, keys.length, ...keys, from.base, batchMax);
+    await takeJobs(redis, keys, [from.base, batchMax]);
     rows = await readMoving(dependencies);
   }
   if (rows.length > 0) await moveRows(dependencies, rows);
@@ -59,12 +58,12 @@ export async function moveJobs(dependencies: MoveJobsDependencies): Promise<numb
 
 async function readMoving({ redis, from }: MoveEnds): Promise<Row[]> {
   const keys = [keysOf.moving(from), ...indexParts.map((part) => keysOf.index(from, part))];
-  return rowsSchema.parse(await redis.eval(scripts.read, keys.length, ...keys, from.base, batchMax));
+  return readJobs(redis, keys, [from.base, batchMax]);
 }
 
 async function moveRows(dependencies: MoveJobsDependencies, rows: readonly Row[]): Promise<void> {
   const { redis, from, to, confirm, handIn } = dependencies;
-  const outcomes = outcomesSchema.parse(await putRows(dependencies, rows));
+  const outcomes = await putRows(dependencies, rows);
   for (const [at, [jobId, , , fields]] of rows.entries()) {
     if (outcomes[at] !== 'claimed') continue;
     const nonce = jobId.slice(digestOfJob(jobId).length);
@@ -73,11 +72,11 @@ async function moveRows(dependencies: MoveJobsDependencies, rows: readonly Row[]
   await confirm();
   const ids = rows.map(([jobId]) => jobId);
   const keys = [keysOf.moving(from), ...indexParts.map((part) => keysOf.index(from, part))];
-  await redis.eval(scripts.drop, keys.length, ...keys, from.base, ...ids);
+  await dropMoved(redis, keys, [from.base, ...ids]);
   await redis.srem(keysOf.taken(to, from.brand), ...ids);
 }
 
-function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows: readonly Row[]): Promise<unknown> {
+function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows: readonly Row[]) {
   const bull = ['wait', 'delayed', 'prioritized', 'failed', 'completed', 'meta', 'active', 'events', 'marker', 'id'];
   const keys = [
     ...bull.map((key) => `${to.base}:${key}`),
@@ -94,7 +93,7 @@ function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows:
     const fixed = [jobId, place, score, part, receivedAt, claim, claimTtlMs, merchantDigest];
     return [...fixed, renamed.length, ...renamed, lines.length, ...lines];
   });
-  return redis.eval(scripts.put, keys.length, ...keys, to.base, Date.now(), merchantTtlMs, ...args);
+  return putJobs(redis, keys, [to.base, Date.now(), merchantTtlMs, ...args]);
 }
 
 /** Its webhook-id stays that of the old name. */

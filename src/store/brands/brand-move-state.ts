@@ -1,10 +1,12 @@
 // What `brand move` takes along besides jobs and claims, key by key: quarantine, expectations, how far the sweeps came,
 // what operators did, the breaker. A key of ours that is added has to be entered here: the type demands it.
+import * as z from 'zod';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { MoveEnds } from './brand-move-jobs.ts';
 import { carryKey, type Kind } from './carry-keys.ts';
 import { carryQuarantine } from './carry-quarantine.ts';
 import { readSweepState, writeSweepState, type SweepState } from '../reconciliation/sweep-state.ts';
+import { defineScript } from '../../redis/script.ts';
 
 interface Carried {
   readonly kind: Kind;
@@ -103,19 +105,25 @@ const places = ['wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 
 const leftovers = ['meta', 'id', 'events', 'marker', 'stalled', 'stalled-check', 'limiter', 'pc'];
 const metrics = ['completed', 'failed'].flatMap((name) => [`metrics:${name}`, `metrics:${name}:data`]);
 
+const ownKeys = [keysOf.retention, keysOf.claimKeeper, keysOf.followed, keysOf.inHand];
+
 /** KEYS the places where jobs may be, then what is removed if there are none. */
-const removeIfEmpty = `
+const removeIfEmpty = defineScript({
+  keyCount: places.length + 1 + leftovers.length + metrics.length + ownKeys.length,
+  reply: z.number(),
+  lua: `
 for at = 1, tonumber(ARGV[1]) do
   if redis.call('EXISTS', KEYS[at]) == 1 then return 0 end
 end
 for at = ARGV[1] + 1, #KEYS do redis.call('DEL', KEYS[at]) end
-return 1`;
+return 1`,
+});
 
 /** What BullMQ keeps beside the jobs, once there are none. */
 export async function removeLeftovers({ redis, from }: MoveEnds): Promise<void> {
   const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.moving(from)];
   const rest = [...leftovers, ...metrics].map((key) => `${from.base}:${key}`);
-  const own = [keysOf.retention, keysOf.claimKeeper, keysOf.followed, keysOf.inHand].map((key) => key(from));
+  const own = ownKeys.map((key) => key(from));
   const keys = [...jobs, ...rest, ...own];
-  await redis.eval(removeIfEmpty, keys.length, ...keys, jobs.length);
+  await removeIfEmpty(redis, keys, [jobs.length]);
 }

@@ -14,6 +14,7 @@ import { forgetBrand, isNothing, readHoldings, noteBrand, type Holdings } from '
 import { carryMemory } from './carry-claims.ts';
 import { followDeliveries } from '../callbacks/delivery-records.ts';
 import { pauseForwarding } from '../lifecycle/forwarding.ts';
+import { releaseLock, renewLock } from '../../redis/lock.ts';
 
 export interface MoveDependencies extends MoveJobsDependencies {
   /** How long a former name may be asked for: the longest of DEDUP_TTL and what is retained. */
@@ -66,12 +67,9 @@ export async function moveBrand(dependencies: MoveDependencies): Promise<MoveRes
     await announce(dependencies, token, lineage);
     return await moveAll(dependencies, token);
   } finally {
-    await redis.eval(releaseScript, 1, keysOf.mover(from), token).catch(() => undefined); // it expires by itself
+    await releaseLock(redis, keysOf.mover(from), token).catch(() => undefined); // it expires by itself
   }
 }
-
-const releaseScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0`;
-const renewScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0`;
 
 /** One that was killed holds it for a while yet. */
 async function takeLock({ redis, from }: MoveDependencies, token: string): Promise<boolean> {
@@ -88,8 +86,8 @@ class MoverLostError extends Error {
 }
 
 async function renew({ redis, from }: MoveDependencies, token: string): Promise<void> {
-  const held = await redis.eval(renewScript, 1, keysOf.mover(from), token, leaseMs);
-  if (held !== 1) throw new MoverLostError('Another `brand move` of this brand runs now.');
+  if (!(await renewLock(redis, keysOf.mover(from), token, leaseMs)))
+    throw new MoverLostError('Another `brand move` of this brand runs now.');
 }
 
 function nowAndThen(act: () => Promise<void>): () => Promise<void> {
@@ -126,7 +124,7 @@ async function announce(dependencies: MoveDependencies, token: string, old: Line
   });
   await carryMemory(dependencies, { keep: true }, keepHold);
   await redis.del(holdKey);
-  await redis.eval(releaseScript, 1, keysOf.reconciler(to), token);
+  await releaseLock(redis, keysOf.reconciler(to), token);
 }
 
 async function moveAll(dependencies: MoveDependencies, token: string): Promise<MoveResult> {

@@ -8,6 +8,7 @@ import type { Brand } from '../../config/brands.ts';
 import { defaultBrand } from '../../config/brand-values.ts';
 import { brandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export type Keys = Pick<Brand, 'apiKeys' | 'gatewayApiKeys'>;
 
@@ -18,19 +19,27 @@ const fingerprintCharacters = 12;
 
 const servingKey = (naming: QueueNaming) => `${brandQueue(defaultBrand, naming).base}/serving`;
 
-const beatScript = `
+const beat = defineScript({
+  keyCount: 1,
+  reply: z.number(),
+  lua: `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 for at = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[at]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
-return 1`;
+return 1`,
+});
 
 /** What lies further ahead was written by a clock that was wrong. */
-const readScript = `
+const read = defineScript({
+  keyCount: 1,
+  reply: z.array(z.string()),
+  lua: `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-return redis.call('ZRANGEBYSCORE', KEYS[1], now, now + 2 * ARGV[1])`;
+return redis.call('ZRANGEBYSCORE', KEYS[1], now, now + 2 * ARGV[1])`,
+});
 
 export function fingerprintsOf({ apiKeys, gatewayApiKeys }: Keys): string[] {
   return [...new Set([...apiKeys, ...gatewayApiKeys])].map((key) =>
@@ -45,7 +54,7 @@ export async function noteServing(
   processId: string,
   brands: ReadonlyMap<string, Keys>,
 ): Promise<void> {
-  await redis.eval(beatScript, 1, servingKey(naming), ttlMs, ...members(processId, brands));
+  await beat(redis, [servingKey(naming)], [ttlMs, ...members(processId, brands)]);
 }
 
 export async function endServing(
@@ -64,7 +73,7 @@ function members(processId: string, brands: ReadonlyMap<string, Keys>): string[]
 /** Fingerprints by brand, of every brand that a running process serves. */
 export async function readServing(redis: RedisConnection, naming: QueueNaming): Promise<Map<string, Set<string>>> {
   const serving = new Map<string, Set<string>>();
-  for (const member of z.array(z.string()).parse(await redis.eval(readScript, 1, servingKey(naming), ttlMs))) {
+  for (const member of await read(redis, [servingKey(naming)], [ttlMs])) {
     const [, brand = '', fingerprints = ''] = member.split(' ');
     serving.set(brand, new Set([...(serving.get(brand) ?? []), ...fingerprints.split(',')]));
   }

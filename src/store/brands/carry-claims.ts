@@ -1,15 +1,20 @@
 // What is remembered of a brand's callbacks (claims, earlier tries, other statuses, conflicts), copied to another brand or taken there.
 //
 // There is no list of these keys, so all keys of the server are read through once; this is for commands, not for services.
+import * as z from 'zod';
 import { Cluster } from 'ioredis';
 import type { MoveEnds } from './brand-move-jobs.ts';
 import { carryKey } from './carry-keys.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
 
 const scanCount = 1_000;
 
 /** ARGV base, then digest, text, ttl. The higher sequence counts; of one callback, the higher count and the later word. */
-const mergeClaims = `
+const mergeClaims = defineScript({
+  keyCount: 1,
+  reply: z.number(),
+  lua: `
 local function parts(text) return string.match(text, '^([^,]*),(%d+),(%d+),(.*)$') end
 for at = 2, #ARGV, 3 do
   local key, theirs, ttl = ARGV[1] .. '/c:' .. ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -29,14 +34,19 @@ for at = 2, #ARGV, 3 do
     end
   end
 end
-return 1`;
+return 1`,
+});
 
-const removeClaims = `
+const removeClaims = defineScript({
+  keyCount: 1,
+  reply: z.number(),
+  lua: `
 for at = 2, #ARGV, 2 do
   local key = ARGV[1] .. '/c:' .. ARGV[at]
   if redis.call('GET', key) == ARGV[at + 1] then redis.call('DEL', key) end
 end
-return 1`;
+return 1`,
+});
 
 /** How many were found. With `keep` they stay in the old brand as well. */
 export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, onBatch: () => Promise<void>) {
@@ -58,24 +68,19 @@ export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, o
 
 async function carryClaims({ redis, from, to, confirm }: MoveEnds, keys: readonly string[], keep: boolean) {
   if (keys.length === 0) return 0;
-  const [texts, ttls] = await Promise.all([redis.mget(...keys), Promise.all(keys.map((key) => redis.pttl(key)))]);
+  const [values, ttls] = await Promise.all([redis.mget(...keys), Promise.all(keys.map((key) => redis.pttl(key)))]);
   const found = keys.flatMap((key, at) => {
-    const [text, ttlMs] = [texts[at] ?? null, ttls[at] ?? 0];
+    const [text, ttlMs] = [values[at] ?? null, ttls[at] ?? 0];
     const digest = key.slice(`${from.base}/c:`.length);
     return text === null || ttlMs <= 0 ? [] : [{ digest, text, ttlMs }];
   });
   if (found.length === 0) return 0;
   const args = found.flatMap(({ digest, text, ttlMs }) => [digest, text, ttlMs]);
-  await redis.eval(mergeClaims, 1, `${to.base}/c`, to.base, ...args);
+  await mergeClaims(redis, [`${to.base}/c`], [to.base, ...args]);
   if (keep) return found.length;
   await confirm();
-  await redis.eval(
-    removeClaims,
-    1,
-    `${from.base}/c`,
-    from.base,
-    ...found.flatMap(({ digest, text }) => [digest, text]),
-  );
+  const texts = found.flatMap(({ digest, text }) => [digest, text]);
+  await removeClaims(redis, [`${from.base}/c`], [from.base, ...texts]);
   return found.length;
 }
 

@@ -2,34 +2,48 @@
 //
 // Each step may be repeated, and what was written to the old key meanwhile stays for the next round. What the new key says
 // already counts. Bytes stay bytes: quarantined bodies need not be text.
+import * as z from 'zod';
 import type { RedisConnection } from '../../redis/connections.ts';
 import type { MoveEnds } from './brand-move-jobs.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export type Kind = 'hash' | 'sorted set' | 'list' | 'copy';
 
 /** Sorted sets and lists in pieces, so that no call is long. */
 const pieceMax = 500;
 
-const mergeHash = `
+const mergeHash = defineScript({
+  keyCount: 1,
+  reply: z.number(),
+  lua: `
 local ttl, isNew = tonumber(ARGV[1]), redis.call('EXISTS', KEYS[1]) == 0
 for at = 2, #ARGV, 2 do redis.call('HSETNX', KEYS[1], ARGV[at], ARGV[at + 1]) end
 local own = redis.call('PTTL', KEYS[1])
 if ttl > 0 and (isNew or (own >= 0 and own < ttl)) then redis.call('PEXPIRE', KEYS[1], ttl) end
-return 1`;
+return 1`,
+});
 
-const removeFromHash = `
+const removeFromHash = defineScript({
+  keyCount: 1,
+  reply: z.number(),
+  lua: `
 for at = 1, #ARGV, 2 do
   if redis.call('HGET', KEYS[1], ARGV[at]) == ARGV[at + 1] then redis.call('HDEL', KEYS[1], ARGV[at]) end
 end
-return 1`;
+return 1`,
+});
 
-const mergeList = `
+const mergeList = defineScript({
+  keyCount: 1,
+  reply: z.number(),
+  lua: `
 local known = {}
 for _, entry in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do known[entry] = true end
 for _, entry in ipairs(ARGV) do
   if not known[entry] then redis.call('RPUSH', KEYS[1], entry) end
 end
-return 1`;
+return 1`,
+});
 
 export interface CarriedKey {
   readonly kind: Kind;
@@ -54,10 +68,10 @@ export async function carryKey(ends: MoveEnds, key: CarriedKey, { keep = false }
 async function carryHash({ redis, confirm }: MoveEnds, { from, to }: CarriedKey, keep: boolean): Promise<number> {
   const fields = Object.entries(await redis.hgetallBuffer(from)).flat();
   if (fields.length === 0) return 0;
-  await redis.eval(mergeHash, 1, to, await redis.pttl(from), ...fields);
+  await mergeHash(redis, [to], [await redis.pttl(from), ...fields]);
   if (keep) return fields.length / 2;
   await confirm();
-  await redis.eval(removeFromHash, 1, from, ...fields);
+  await removeFromHash(redis, [from], fields);
   return fields.length / 2;
 }
 
@@ -77,7 +91,7 @@ async function carrySortedSet({ redis, confirm }: MoveEnds, { from, to }: Carrie
 async function carryList({ redis, confirm }: MoveEnds, { from, to }: CarriedKey): Promise<number> {
   const entries = await redis.lrange(from, 0, -1);
   if (entries.length === 0) return 0;
-  await redis.eval(mergeList, 1, to, ...entries);
+  await mergeList(redis, [to], entries);
   await confirm();
   await redis.ltrim(from, 0, -entries.length - 1); // new entries are pushed at the front
   return entries.length;

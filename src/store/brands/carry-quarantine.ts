@@ -1,21 +1,27 @@
 // A brand's quarantine, taken to another one: entries under their ids, with their bytes in the count and what reconciliation
 // has yet to verify.
+import * as z from 'zod';
 import type { MoveEnds } from './brand-move-jobs.ts';
 import { renameJob } from './brand-move-jobs.ts';
 import { keysOf } from '../../redis/brand-queue.ts';
 import { createQuarantineStore } from '../quarantine/quarantine-store.ts';
+import { defineScript } from '../../redis/script.ts';
 
 const pageMax = 50;
 
 /** KEYS entry, ids, bytes, unverified; ARGV id, time, ttl, time in unverified or '', then fields. */
-const putEntry = `
+const putEntry = defineScript({
+  keyCount: 4,
+  reply: z.number(),
+  lua: `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 5))
 if tonumber(ARGV[3]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 redis.call('INCRBY', KEYS[3], redis.call('HGET', KEYS[1], 'bytes') or 0)
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1]) end
-return 1`;
+return 1`,
+});
 
 /** How many there were. */
 export async function carryQuarantine(ends: MoveEnds): Promise<number> {
@@ -53,5 +59,5 @@ async function carryEntry({ redis, from, to }: MoveEnds, id: string, at: string)
     keysOf.unverified(to),
   ];
   const args = [id, at, await redis.pttl(key), unverifiedAt, ...Object.entries(renamed).flat()];
-  await redis.eval(putEntry, keys.length, ...keys, ...args);
+  await putEntry(redis, keys, args);
 }

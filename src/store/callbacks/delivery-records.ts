@@ -4,6 +4,7 @@
 // The built-in worker records what it delivers within about a second, also where the job was taken away under its hands.
 // Meanwhile its hold on a job is known by a lease. What a worker of the merchant's own delivers is read from BullMQ's
 // events, of which Redis keeps about the last ten thousand: a delivery that left neither a job nor an event is not known.
+import * as z from 'zod';
 import { readFileSync } from 'node:fs';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
@@ -13,8 +14,16 @@ import type { Log } from '../../telemetry/log.ts';
 const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
 /** Functions for scripts that read or write the record. */
 export const deliveryRecordLua = read('./delivery-record.lua');
-const recordLua = deliveryRecordLua + read('./record-deliveries.lua');
-const followLua = deliveryRecordLua + read('./follow-deliveries.lua');
+const record = defineScript({
+  lua: deliveryRecordLua + read('./record-deliveries.lua'),
+  keyCount: 2,
+  reply: z.unknown(),
+});
+const follow = defineScript({
+  lua: deliveryRecordLua + read('./follow-deliveries.lua'),
+  keyCount: 11,
+  reply: z.number().nullable(),
+});
 
 /** As accept.lua and the built-in worker write it. */
 export const supersededText = JSON.stringify({ superseded: true });
@@ -40,7 +49,6 @@ export interface DeliveryRecordsDeps {
 
 /** What one built-in worker reports of its jobs. */
 export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps) {
-  const record = defineScript(redis, 'payaloRecordDeliveries', recordLua);
   const inHand = new Map<string, number>();
   let leased = new Set<string>();
   /** Job id and time, base 36 ms. */
@@ -55,7 +63,11 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
     const released = [...leased].filter((jobId) => !inHand.has(jobId));
     if (batch.length + held.length + released.length === 0) return;
     const fixed = [queue.base, nowMs, nowMs + leaseMs, batch.length, released.length];
-    await record([keysOf.inHand(queue), keysOf.followed(queue)], [...fixed, ...batch.flat(), ...released, ...held]);
+    await record(
+      redis,
+      [keysOf.inHand(queue), keysOf.followed(queue)],
+      [...fixed, ...batch.flat(), ...released, ...held],
+    );
     delivered = delivered.slice(batch.length);
     leased = new Set(held);
   }
@@ -107,7 +119,6 @@ export async function followDeliveries(
   queue: BrandQueue,
   { all = false, nowMs = Date.now() }: FollowOptions = {},
 ): Promise<void> {
-  const follow = defineScript(redis, 'payaloFollowDeliveries', followLua);
   const places = ['events', 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active'];
   const keys = [
     keysOf.followed(queue),
@@ -115,7 +126,7 @@ export async function followDeliveries(
     ...indexParts.map((part) => keysOf.index(queue, part)),
   ];
   const args = [queue.base, nowMs, all ? '1' : '0', eventsPerStep, supersededText];
-  for (let step = 0; step < stepsMax; step += 1) if ((await follow(keys, args)) !== 1) return;
+  for (let step = 0; step < stepsMax; step += 1) if ((await follow(redis, keys, args)) !== 1) return;
 }
 
 export interface DeliveryFollowerDeps {

@@ -10,12 +10,14 @@ import type { CallbackState } from './callback-view.ts';
 import type { Entry } from './receipt-order.ts';
 import { defineScript } from '../../redis/script.ts';
 
-const script = deliveryRecordLua + readFileSync(new URL('./in-state.lua', import.meta.url), 'utf8');
+const readStates = defineScript({
+  lua: deliveryRecordLua + readFileSync(new URL('./in-state.lua', import.meta.url), 'utf8'),
+  keyCount: 8,
+  reply: z.array(z.string()),
+});
 const sets = ['completed', 'failed', 'delayed', 'active'];
 
 export function createInState(redis: RedisConnection) {
-  const call = defineScript(redis, 'payaloInState', script);
-
   return async function inState(queue: BrandQueue, state: CallbackState, jobIds: readonly string[]): Promise<Entry[]> {
     if (jobIds.length === 0) return [];
     const keys = [
@@ -23,8 +25,8 @@ export function createInState(redis: RedisConnection) {
       keysOf.inHand(queue),
       ...indexParts.map((part) => keysOf.index(queue, part)),
     ];
-    const answer = await call(keys, [queue.base, state, activeMax, supersededText, Date.now(), ...jobIds]);
-    return toEntries(queue, z.array(z.string()).parse(answer));
+    const answer = await readStates(redis, keys, [queue.base, state, activeMax, supersededText, Date.now(), ...jobIds]);
+    return toEntries(queue, answer);
   };
 }
 

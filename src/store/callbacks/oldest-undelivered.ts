@@ -10,7 +10,11 @@ import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
 import { parseJson } from '../../callback/json-text.ts';
 
-const oldestLua = readFileSync(new URL('./oldest-undelivered.lua', import.meta.url), 'utf8');
+const look = defineScript({
+  lua: readFileSync(new URL('./oldest-undelivered.lua', import.meta.url), 'utf8'),
+  keyCount: 4,
+  reply: z.string(),
+});
 
 const step = 1_000;
 /** Of each place; beyond that the oldest may be missed, among very many. */
@@ -26,10 +30,9 @@ export async function oldestUndelivered(
 ): Promise<number | undefined> {
   const size = await largestPlace(redis, queue);
   if (size === 0) return undefined;
-  const look = defineScript(redis, 'payaloOldestUndelivered', oldestLua);
   const keys = ['wait', 'active', 'delayed', 'prioritized'].map((place) => `${queue.base}:${place}`);
   const lookAt = async (first: number) => {
-    const since = z.string().parse(await look(keys, [queue.base, nowMs, first, first + step - 1]));
+    const since = await look(redis, keys, [queue.base, nowMs, first, first + step - 1]);
     return since === '' ? Infinity : Number(since);
   };
   if (size <= step) return finite(await lookAt(0));

@@ -43,7 +43,6 @@ export const logLinesMax = 200;
 /** The active list is as long as the deliveries in flight of all processes. */
 export const activeMax = 5_000;
 
-const script = readFileSync(new URL('./read-callbacks.lua', import.meta.url), 'utf8');
 const text = z.string();
 const reply = z.array(
   z.tuple([
@@ -59,15 +58,17 @@ const reply = z.array(
     z.array(text),
   ]),
 );
+const readRows = defineScript({
+  lua: readFileSync(new URL('./read-callbacks.lua', import.meta.url), 'utf8'),
+  keyCount: 5,
+  reply,
+});
 
 export function createJobReader(redis: RedisConnection) {
-  const call = defineScript(redis, 'payaloReadCallbacks', script);
-
   async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
     const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
     const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, Date.now(), ...jobIds];
-    const answer = await call([...places, keysOf.inHand(queue)], args);
-    return reply.parse(answer).map((row) => toRecord(queue, row));
+    return (await readRows(redis, [...places, keysOf.inHand(queue)], args)).map((row) => toRecord(queue, row));
   }
 
   /** What `brand move` has not brought here yet, where the brand had another name. */

@@ -13,8 +13,11 @@ import { createInState } from './in-state.ts';
 import { createJobReader, isRemoved } from './read-callbacks.ts';
 import { defineScript } from '../../redis/script.ts';
 
-const findLua = deliveryRecordLua + readFileSync(new URL('./find-removed.lua', import.meta.url), 'utf8');
-const findReply = z.tuple([z.number(), z.number()]);
+const find = defineScript({
+  lua: deliveryRecordLua + readFileSync(new URL('./find-removed.lua', import.meta.url), 'utf8'),
+  keyCount: 3,
+  reply: z.tuple([z.number(), z.number()]),
+});
 
 const step = 1_000;
 /** Entries of one index part that one call looks through. */
@@ -55,13 +58,11 @@ async function countMissing(redis: RedisConnection, queue: BrandQueue) {
 }
 
 async function register(redis: RedisConnection, queue: BrandQueue, missing: number): Promise<number> {
-  const find = defineScript(redis, 'payaloFindRemoved', findLua);
   let registered = 0;
   for (const part of indexParts) {
     const keys = [keysOf.removed(queue), keysOf.inHand(queue), keysOf.index(queue, part)];
     for (let rank = 0; rank < entriesMax; rank += step) {
-      const reply = await find(keys, [queue.base, Date.now(), rank, rank + step - 1]);
-      const [entries, count] = findReply.parse(reply);
+      const [entries, count] = await find(redis, keys, [queue.base, Date.now(), rank, rank + step - 1]);
       registered = count;
       if (registered >= missing) return registered;
       if (entries < step) break;

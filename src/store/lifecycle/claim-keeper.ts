@@ -26,9 +26,12 @@ export interface ClaimKeeperDeps {
 }
 
 const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
-const dueLua = read('./due-claims.lua');
-const keepLua = read('./keep-claims.lua');
-const dueReply = z.tuple([z.number(), z.array(z.string())]);
+const findDue = defineScript({
+  lua: read('./due-claims.lua'),
+  keyCount: 1,
+  reply: z.tuple([z.number(), z.array(z.string())]),
+});
+const keepClaims = defineScript({ lua: read('./keep-claims.lua'), keyCount: 1, reply: z.unknown() });
 
 const step = 500;
 /** Their bodies are read along. */
@@ -40,8 +43,6 @@ const looksPerTtl = 8;
 
 export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDeps) {
   const readJobs = createJobReader(redis);
-  const findDue = defineScript(redis, 'payaloDueClaims', dueLua);
-  const keepClaims = defineScript(redis, 'payaloKeepClaims', keepLua);
   const claimTtlMs = config.DEDUP_TTL;
   const merchantTtlMs = Math.max(config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL);
   const everyMs = Math.max(Math.min(everyMaxMs, Math.floor(claimTtlMs / looksPerTtl)), everyMinMs);
@@ -54,7 +55,7 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
     for (const part of indexParts) {
       for (let offset = 0; !stopping.signal.aborted; offset += step) {
         const args = [queue.base, Date.now() - enoughMs, enoughMs, offset, step];
-        const [entries, due] = dueReply.parse(await findDue([keysOf.index(queue, part)], args));
+        const [entries, due] = await findDue(redis, [keysOf.index(queue, part)], args);
         for (let at = 0; at < due.length; at += batchMax) await keepBatch(queue, due.slice(at, at + batchMax));
         if (entries < step) break;
       }
@@ -65,7 +66,7 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
     const records = await readJobs(queue, jobIds, { withLogs: false });
     const kept = records.flatMap((record) => (record.data === undefined ? [] : argumentsOf(record, record.data)));
     if (kept.length === 0) return;
-    await keepClaims([keysOf.index(queue, 'other')], [queue.base, claimTtlMs, merchantTtlMs, ...kept]);
+    await keepClaims(redis, [keysOf.index(queue, 'other')], [queue.base, claimTtlMs, merchantTtlMs, ...kept]);
   }
 
   /** Every brand, whether it is due or not. Fails as Redis does (rejects). */

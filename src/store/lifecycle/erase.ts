@@ -9,6 +9,7 @@ import { findClaimsOf } from '../callbacks/find-claims.ts';
 import { createJobReader, isRemoved, type JobRecord } from '../callbacks/read-callbacks.ts';
 import { withoutAnswer } from '../callbacks/job-attempts.ts';
 import { quarantinedUnder } from './quarantined-under.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export type EraseOutcome =
   | { readonly kind: 'erased' }
@@ -16,8 +17,11 @@ export type EraseOutcome =
   | { readonly kind: 'in-progress' }
   | { readonly kind: 'not-found' };
 
-const script = readFileSync(new URL('./erase.lua', import.meta.url), 'utf8');
-const outcomeSchema = z.enum(['erased', 'in-progress']);
+const eraseJobs = defineScript({
+  lua: readFileSync(new URL('./erase.lua', import.meta.url), 'utf8'),
+  keyCount: 5,
+  reply: z.enum(['erased', 'in-progress']),
+});
 
 /** Throws only where Redis cannot be asked. */
 export async function erase(
@@ -39,7 +43,7 @@ export async function erase(
     keysOf.unverified(queue),
   ];
   const args = [queue.base, jobs.length, ...jobs.flatMap(argumentsOf), ...quarantined];
-  return { kind: outcomeSchema.parse(await redis.eval(script, keys.length, ...keys, ...args)) };
+  return { kind: await eraseJobs(redis, keys, args) };
 }
 
 /** Every job of the reference: of each status, and what corrections replaced. */

@@ -3,9 +3,11 @@
 //
 // The breaker is BullMQ's own global rate limit, set by deliver/breaker.lua: while it is open the queue lets one job
 // through per wait, and after that twice as many each second.
+import * as z from 'zod';
 import { Queue } from 'bullmq';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export interface Forwarding {
   readonly paused: boolean;
@@ -38,11 +40,14 @@ export async function readForwarding(redis: RedisConnection, queue: BrandQueue):
 export async function clearBreaker(redis: RedisConnection, queue: BrandQueue): Promise<void> {
   if ((await redis.exists(keysOf.breaker(queue))) === 0) return;
   const keys = [keysOf.breaker(queue), keysOf.breakerFailures(queue), `${queue.base}:limiter`, `${queue.base}:meta`];
-  await redis.eval(clearing, keys.length, ...keys);
+  await clear(redis, keys);
 }
 
 /** What the breaker wrote goes, and what the operator had set comes back; what the operator set since then stays. */
-const clearing = `
+const clear = defineScript({
+  keyCount: 4,
+  reply: z.unknown(),
+  lua: `
   local breaker = redis.call('HMGET', KEYS[1], 'theirMax', 'theirDuration', 'setMax', 'setDuration')
   local found = redis.call('HMGET', KEYS[4], 'max', 'duration')
   if (tonumber(redis.call('GET', KEYS[3]) or 0) or 0) < 9e15 then redis.call('DEL', KEYS[3]) end
@@ -52,7 +57,8 @@ const clearing = `
     redis.call('HSET', KEYS[4], 'max', breaker[1], 'duration', breaker[2])
   else
     redis.call('HDEL', KEYS[4], 'max', 'duration')
-  end`;
+  end`,
+});
 
 async function withQueue(redis: RedisConnection, queue: BrandQueue, act: (bull: Queue) => Promise<void>) {
   // The version is asked for with INFO, which managed servers may refuse.

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob } from '../../callback/job.ts';
+import { defineScript } from '../../redis/script.ts';
 
 const outcomes = [
   'replayed',
@@ -20,8 +21,11 @@ const outcomes = [
 
 export type ReplayOutcome = { readonly kind: (typeof outcomes)[number] };
 
-const outcomeSchema = z.enum(outcomes);
-const script = readFileSync(new URL('./replay.lua', import.meta.url), 'utf8');
+const replayJob = defineScript({
+  lua: readFileSync(new URL('./replay.lua', import.meta.url), 'utf8'),
+  keyCount: 11,
+  reply: z.enum(outcomes),
+});
 
 /** Throws only where Redis cannot be asked. */
 export async function replay(redis: RedisConnection, queue: BrandQueue, jobId: string): Promise<ReplayOutcome> {
@@ -32,5 +36,5 @@ export async function replay(redis: RedisConnection, queue: BrandQueue, jobId: s
     keysOf.jobLog(queue, jobId),
     ...['wait', 'delayed', 'completed', 'failed', 'meta', 'active', 'events', 'marker'].map(bull),
   ];
-  return { kind: outcomeSchema.parse(await redis.eval(script, keys.length, ...keys, jobId, Date.now())) };
+  return { kind: await replayJob(redis, keys, [jobId, Date.now()]) };
 }

@@ -38,13 +38,16 @@ const trimStep = 500;
 /** Per part and sweep; the next one goes on from there. */
 const trimStepsMax = 400;
 
-const retireScript = readFileSync(new URL('./retire.lua', import.meta.url), 'utf8');
-const trimScript = deliveryRecordLua + readFileSync(new URL('./trim-index.lua', import.meta.url), 'utf8');
-const trimReply = z.tuple([z.string(), z.number()]);
+const readScript = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
+const retireJobs = defineScript({ lua: readScript('./retire.lua'), keyCount: 4, reply: z.number() });
+const trimEntries = defineScript({
+  lua: deliveryRecordLua + readScript('./trim-index.lua'),
+  keyCount: 2,
+  reply: z.tuple([z.string(), z.number()]),
+});
 
 export function createRetention({ redis, queues, config, log, now = Date.now }: RetentionDeps) {
   const readJobs = createJobReader(redis);
-  const trim = defineScript(redis, 'payaloTrimIndex', trimScript);
   const trimCursors = new Map<string, string>();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
@@ -98,7 +101,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
       record.place === 'gone' ? (set === 'completed' ? 'delivered' : 'failed') : stateOf(record),
       deliveredAtMs(record)?.toString(36) ?? '',
     ]);
-    return z.number().parse(await redis.eval(retireScript, keys.length, ...keys, queue.base, upToMs, ...args));
+    return retireJobs(redis, keys, [queue.base, upToMs, ...args]);
   }
 
   async function trimIndex(queue: BrandQueue): Promise<number> {
@@ -109,7 +112,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
       const keys = [key, keysOf.inHand(queue)];
       for (let step = 0; step < trimStepsMax && !stopping.signal.aborted; step += 1) {
         const cursor = trimCursors.get(key) ?? '0';
-        const [next, gone] = trimReply.parse(await trim(keys, [queue.base, cursor, trimStep, now()]));
+        const [next, gone] = await trimEntries(redis, keys, [queue.base, cursor, trimStep, now()]);
         trimCursors.set(key, next);
         removed += gone;
         if (next === '0') break;

@@ -2,9 +2,11 @@
 //
 // `accept.lua` writes conflicts into the same keys. Every change here is one script, so that the set, the entries and
 // the byte count stay together. Bounded: whatever is added drops the oldest beyond the bounds, and says how many.
+import * as z from 'zod';
 import type { Redis } from 'ioredis';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export interface QuarantineBounds {
   readonly maxBytes: number;
@@ -39,7 +41,10 @@ end
 `;
 
 /** KEYS ids, bytes, unverified, entry; ARGV base, max bytes, not before, id, at, ttl, bytes, then fields. */
-const addLua = `${trimLua}
+const addEntry = defineScript({
+  keyCount: 4,
+  reply: z.number(),
+  lua: `${trimLua}
 local ids, bytesKey, unverified, entry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('ZSCORE', ids, ARGV[4]) then return 0 end -- a repeated call finds its own work done
 for at = 8, #ARGV, 2 do redis.call('HSET', entry, ARGV[at], ARGV[at + 1]) end
@@ -48,19 +53,28 @@ redis.call('PEXPIRE', entry, ARGV[6])
 redis.call('INCRBY', bytesKey, ARGV[7])
 redis.call('ZADD', ids, ARGV[5], ARGV[4]) -- last: what stands here is complete
 return trim(ids, bytesKey, unverified, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
-`;
+`,
+});
 
-const trimCallLua = `${trimLua}
+const trimEntries = defineScript({
+  keyCount: 3,
+  reply: z.number(),
+  lua: `${trimLua}
 return trim(KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
-`;
+`,
+});
 
-const removeLua = `
+const removeEntry = defineScript({
+  keyCount: 4,
+  reply: z.number(),
+  lua: `
 local removed = redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 local bytes = redis.call('HGET', KEYS[4], 'bytes')
 if bytes then redis.call('DECRBY', KEYS[2], bytes) end
 return removed + redis.call('DEL', KEYS[4])
-`;
+`,
+});
 
 export interface QuarantineRow {
   readonly id: string;
@@ -93,15 +107,15 @@ export function createQuarantineStore(redis: RedisConnection, queue: BrandQueue)
       const ttlMs = retainMs + quarantineTtlSlackMs;
       const flat = Object.entries(fields).flat();
       const fixed = [queue.base, maxBytes, notBeforeMs, id, atMs, ttlMs, bytes];
-      return Number(await redis.eval(addLua, 4, ...keys, entryKey(id), ...fixed, ...flat));
+      return addEntry(redis, [...keys, entryKey(id)], [...fixed, ...flat]);
     },
 
     async trim({ maxBytes, notBeforeMs }: QuarantineBounds): Promise<number> {
-      return Number(await redis.eval(trimCallLua, 3, ...keys, queue.base, maxBytes, notBeforeMs));
+      return trimEntries(redis, keys, [queue.base, maxBytes, notBeforeMs]);
     },
 
     async remove(id: string): Promise<boolean> {
-      return Number(await redis.eval(removeLua, 4, ...keys, entryKey(id), id)) > 0;
+      return (await removeEntry(redis, [...keys, entryKey(id)], [id])) > 0;
     },
 
     async get(id: string): Promise<QuarantineRow | undefined> {

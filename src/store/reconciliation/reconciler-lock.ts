@@ -2,17 +2,24 @@
 //
 // Losing it is harmless, since intake is idempotent; what must not happen is that a process that lost it moves the
 // checkpoint. So the sweep's state is only written by the holder of the token, in the same step (sweep-state.ts).
+import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
+import { releaseLock, renewLock } from '../../redis/lock.ts';
 
 // Redis keeps the time of expiry, not the time that is left: where its clock was set back by an hour, a dead holder's key
 // would live for an hour. So a key that has longer to live than any holder gives it is taken over; a holder that is
 // alive would notice at its next renewal.
-const takeScript = `
+const take = defineScript({
+  keyCount: 1,
+  reply: z.number(),
+  lua: `
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl >= 0 and ttl <= tonumber(ARGV[2]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1`;
+return 1`,
+});
 
 export async function takeReconcilerLock(
   redis: RedisConnection,
@@ -20,10 +27,8 @@ export async function takeReconcilerLock(
   token: string,
   ttlMs: number,
 ): Promise<boolean> {
-  return (await redis.eval(takeScript, 1, keysOf.reconciler(queue), token, ttlMs)) === 1;
+  return (await take(redis, [keysOf.reconciler(queue)], [token, ttlMs])) === 1;
 }
-
-const renewScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0`;
 
 /** False where another process holds it, or none. */
 export async function renewReconcilerLock(
@@ -32,11 +37,9 @@ export async function renewReconcilerLock(
   token: string,
   ttlMs: number,
 ): Promise<boolean> {
-  return (await redis.eval(renewScript, 1, keysOf.reconciler(queue), token, ttlMs)) === 1;
+  return renewLock(redis, keysOf.reconciler(queue), token, ttlMs);
 }
 
-const releaseScript = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0`;
-
 export async function releaseReconcilerLock(redis: RedisConnection, queue: BrandQueue, token: string): Promise<void> {
-  await redis.eval(releaseScript, 1, keysOf.reconciler(queue), token);
+  await releaseLock(redis, keysOf.reconciler(queue), token);
 }

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
 
 const time = z.number().min(0).max(8.64e15);
 
@@ -57,11 +58,15 @@ export async function readSweepState(redis: RedisConnection, queue: BrandQueue):
   return stateSchema.parse(await redis.hgetall(keysOf.sweepState(queue)));
 }
 
-const writeScript = `
+const write = defineScript({
+  keyCount: 2,
+  reply: z.number(),
+  lua: `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
-return 1`;
+return 1`,
+});
 
 /** Replaces the state; false, and nothing written, where the token no longer holds the lock. */
 export async function writeSweepState(
@@ -74,5 +79,5 @@ export async function writeSweepState(
     .filter(([, value]) => value !== undefined)
     .flatMap(([name, value]) => [name, JSON.stringify(value)]);
   const keys = [keysOf.reconciler(queue), keysOf.sweepState(queue)];
-  return (await redis.eval(writeScript, keys.length, ...keys, token, ...fields)) === 1;
+  return (await write(redis, keys, [token, ...fields])) === 1;
 }

@@ -1,11 +1,13 @@
 // Conflicts that reconciliation has yet to verify at the gateway. `accept.lua` puts them in; their bodies lie in the
 // quarantine, where one stays unless the gateway confirmed it.
+import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { dueMembers, type DueBy } from '../../redis/due.ts';
 import { jobSchema } from '../../callback/job.ts';
 import { createQuarantineStore } from '../quarantine/quarantine-store.ts';
 import { parseJson } from '../../callback/json-text.ts';
+import { defineScript } from '../../redis/script.ts';
 
 export interface UnverifiedConflict {
   readonly id: string;
@@ -46,10 +48,14 @@ export async function postponeConflict(
 }
 
 // An entry that an operator removed meanwhile must not come back as a hash with nothing but a detail.
-const keepScript = `
+const keep = defineScript({
+  keyCount: 2,
+  reply: z.number(),
+  lua: `
 redis.call('ZREM', KEYS[1], ARGV[1])
 if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HSET', KEYS[2], 'detail', ARGV[2]) end
-return 1`;
+return 1`,
+});
 
 /** Verified, or given up: it stays in quarantine, and `detail` says why. */
 export async function keepConflict(
@@ -58,7 +64,7 @@ export async function keepConflict(
   id: string,
   detail: string,
 ): Promise<void> {
-  await redis.eval(keepScript, 2, keysOf.unverified(queue), keysOf.quarantineEntry(queue, id), id, detail);
+  await keep(redis, [keysOf.unverified(queue), keysOf.quarantineEntry(queue, id)], [id, detail]);
 }
 
 /** The gateway confirmed it and the merchant gets the correction: it leaves the quarantine. */
