@@ -1,5 +1,5 @@
-// The benchmark's short run: every section works, and every figure that a goal is about is a number. No figure is
-// judged here, since what else the machine does decides it.
+// The benchmark's short run: a section works, and the figure that a goal is about is a number. No figure is judged here,
+// since what else the machine does decides it. test/system/bench.test.ts runs every section.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -24,20 +24,18 @@ async function bench(...args: string[]) {
   return { code, output };
 }
 
-test('measures every section and writes each as a table and as JSON', { timeout: 180_000 }, async () => {
+test('measures a section and writes it as a table and as JSON', { timeout: 180_000 }, async () => {
   const out = path.join(await makeTempDir('bench'), 'results.json');
-  const { code, output } = await bench('--short', `--out=${out}`);
+  const { code, output } = await bench('--short', `--out=${out}`, 'accept');
   expect({ code, output }).toMatchObject({ code: 0 });
   const { sections } = results.parse(JSON.parse(readFileSync(out, 'utf8')));
-  const names = ['accept', 'latency', 'end-to-end', 'drain', 'memory', 'growth', 'spool', 'scale'];
-  expect(Object.keys(sections)).toEqual(names);
-  expect(output.match(/^## /gm)).toHaveLength(names.length);
+  expect(Object.keys(sections)).toEqual(['accept']);
+  expect(output.match(/^## /gm)).toHaveLength(1);
   expect(sections['accept']?.summary).toMatchObject({ 'service / bare': expect.any(Number) });
-  expect(sections['memory']?.summary).toMatchObject({ 'bytes beyond the body': expect.any(Number) });
 });
 
 test('refuses a section that does not exist, naming those that do', async () => {
   const { code, output } = await bench('throughput');
   expect(code).toBe(64);
-  expect(output).toContain('accept, latency, end-to-end, drain');
+  expect(output).toContain('accept, latency, end-to-end, drain, memory, growth, spool, scale');
 });

@@ -1,0 +1,163 @@
+// The console's modules by themselves: escaping, the headline, charts, formats. test/system/console.test.ts has the browser.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { barChart, lineChart } from '../../src/ops/console/charts.ts';
+import { bytesOf, countOf, relativeTo, spanOf } from '../../src/ops/console/format.ts';
+import { html, toText } from '../../src/ops/console/html.ts';
+import { headlineOf } from '../../src/ops/console/overview-page.ts';
+import { overviewLines } from '../../src/ops/console/overview-lines.ts';
+import { prettyJson } from '../../src/ops/console/pretty-json.ts';
+import type { Overview } from '../../src/ops/overview.ts';
+
+const nowMs = Date.parse('2026-11-26T12:00:00.000Z');
+const ago = (ms: number) => new Date(nowMs - ms).toISOString();
+
+const jobs = { queued: 0, delivering: 0, retrying: 0, delivered: 5, failed: 0, removed: 0 };
+
+const allIsWell: Overview = {
+  redis: { up: true, usedBytes: 1_000, maxBytes: null },
+  jobs,
+  oldestWaitingSeconds: 0,
+  oldestUndeliveredSeconds: 0,
+  notices: [],
+  quarantineEntries: 0,
+  spool: { entries: 0, bytes: 0, bytesMax: 1_000 },
+  forwarding: [forwarding()],
+  reconciliation: null,
+};
+
+function forwarding(fields: Partial<NonNullable<Overview['forwarding']>[number]> = {}) {
+  return {
+    brand: 'default',
+    paused: false,
+    breaker: 'closed',
+    openSince: null,
+    undelivered: 0,
+    oldestUndelivered: null,
+    lastDelivered: ago(1_000),
+    ...fields,
+  } as const;
+}
+
+describe('html', () => {
+  test('escapes every text that is put in, whatever it holds', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const page = toText(html`<p title="${text}">${[text, [text]]}</p>`);
+        const inside = page.slice('<p title="'.length, -'</p>'.length).replace('">', '');
+        expect(inside).not.toMatch(/[<>"']|&(?!(?:amp|lt|gt|quot|#39);)/);
+      }),
+    );
+  });
+
+  test('takes HTML that it made as it is, and nothing else for HTML', () => {
+    expect(toText(html`<b>${html`<i>${'<'}</i>`}</b>`)).toBe('<b><i>&lt;</i></b>');
+    expect(toText(html`<b>${'<i>'}${undefined}${null}${false}${0}</b>`)).toBe('<b>&lt;i&gt;0</b>');
+  });
+});
+
+describe('a body laid out for reading', () => {
+  const textOf = (body: string) =>
+    toText(prettyJson(body))
+      .replaceAll(/<[^>]*>/g, '')
+      .replaceAll('&quot;', '"')
+      .replaceAll('&lt;', '<')
+      .replaceAll('&gt;', '>')
+      .replaceAll('&#39;', "'")
+      .replaceAll('&amp;', '&');
+
+  test('keeps every digit and every escape', () => {
+    const body = '{"value":100.00,"big":12345678901234567890,"name":"\\u0041<b>"}';
+    expect(textOf(body).replaceAll(/\s/g, '')).toBe(body);
+  });
+
+  test('changes nothing but the white space of any JSON', () => {
+    fc.assert(
+      fc.property(fc.json(), (body) => {
+        expect(JSON.parse(textOf(body))).toEqual(JSON.parse(body));
+      }),
+    );
+  });
+
+  test('shows what is no JSON as it came', () => {
+    expect(textOf('{ "no": JSON')).toBe('{ "no": JSON');
+  });
+});
+
+describe('the headline names the worst that is the case', () => {
+  const redisDown = { redis: { up: false, usedBytes: null, maxBytes: null }, jobs: null };
+  const open = { forwarding: [forwarding({ breaker: 'open', openSince: ago(120_000) })] };
+  const paused = { forwarding: [forwarding({ paused: true })] };
+  const cases: readonly (readonly [tone: string, title: string, fields: Partial<Overview>])[] = [
+    ['good', 'All is well', {}],
+    ['bad', 'Redis cannot be reached', redisDown],
+    ['bad', 'Redis cannot be reached', { ...redisDown, ...open }],
+    ['bad', 'The merchant’s endpoint does not answer', open],
+    ['warn', 'Deliveries are paused', paused],
+    ['warn', 'The spool is being emptied', { spool: { entries: 3, bytes: 900, bytesMax: 1_000 } }],
+    ['warn', 'A backlog has built up', { oldestWaitingSeconds: 3_600 }],
+    ['warn', 'One callback could not be delivered', { jobs: { ...jobs, failed: 1 } }],
+  ];
+  test.for(cases)('%s: %s', ([tone, title, fields]) => {
+    expect(headlineOf({ ...allIsWell, ...fields }, nowMs)).toMatchObject({ tone, title });
+  });
+
+  test('and the lines below say since when nothing arrives', () => {
+    const silent = forwarding({ undelivered: 2, oldestUndelivered: ago(7_200_000), lastDelivered: ago(8_000_000) });
+    const lines = overviewLines({
+      overview: { ...allIsWell, forwarding: [silent] },
+      received: 1,
+      callbackUrl: 'http://127.0.0.1/',
+      nowMs,
+    });
+    expect(lines).toEqual([
+      expect.stringMatching(/^Nothing was delivered to the merchant since .* the oldest for 2 h\./),
+    ]);
+  });
+});
+
+describe('charts', () => {
+  const series = { className: 'received', name: 'received <b>', values: [0, 2, undefined, 4] } as const;
+
+  test('draw a bar for each value, none for nothing, and say the sum in words', () => {
+    const chart = toText(barChart('Per minute', [series]));
+    expect(chart.match(/<rect/g)).toHaveLength(2);
+    expect(chart).toContain('aria-label="Per minute. received &lt;b&gt;: 6"');
+    expect(chart).toContain('peak 4/min');
+  });
+
+  test('are whole without any value', () => {
+    expect(toText(lineChart('Waiting', { ...series, values: [] }))).not.toContain('NaN');
+    expect(toText(barChart('Per minute', [{ ...series, values: [] }]))).not.toContain('NaN');
+  });
+});
+
+describe('formats', () => {
+  test('spans name their two largest units', () => {
+    expect([12, 8_000, 61_000, 720_000, 3_660_000, 273_600_000].map(spanOf)).toEqual([
+      '12 ms',
+      '8 s',
+      '1 min 1 s',
+      '12 min',
+      '1 h 1 min',
+      '3 d 4 h',
+    ]);
+  });
+
+  test('moments stand in relation to now', () => {
+    expect([ago(1_000), ago(180_000), ago(-7_200_000)].map((iso) => relativeTo(iso, nowMs))).toEqual([
+      'just now',
+      '3 min ago',
+      'in 2 h',
+    ]);
+  });
+
+  test('counts and sizes are readable', () => {
+    expect([countOf(1_234_567), bytesOf(0), bytesOf(1_536), bytesOf(2.5 * 1024 ** 3)]).toEqual([
+      '1\u202F234\u202F567',
+      '0 B',
+      '1.5 KB',
+      '2.5 GB',
+    ]);
+  });
+});
