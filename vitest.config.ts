@@ -12,12 +12,13 @@ const units = unitTests();
 /** Minutes of waiting: started first, so that the others run beside them. */
 const longest = ['test/promises/', 'test/bench/', 'test/reconcile/whole-service', 'test/deliver/', 'test/store/'];
 
+function rank({ moduleId }: TestSpecification): number {
+  const at = longest.findIndex((name) => moduleId.includes(name));
+  return at < 0 ? longest.length : at;
+}
+
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const rank = ({ moduleId }: TestSpecification) => {
-      const at = longest.findIndex((name) => moduleId.includes(name));
-      return at < 0 ? longest.length : at;
-    };
     return (await super.sort(files)).toSorted((one, other) => rank(one) - rank(other));
   }
 }
