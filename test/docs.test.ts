@@ -3,6 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { variableNames } from '../src/config/config.ts';
 
 const documents = [...globSync('*.md'), ...globSync('docs/**/*.md'), ...globSync('examples/**/*.md')].filter(
   (file) => !file.includes('node_modules'),
@@ -103,4 +104,9 @@ test('lists every decision', () => {
   expect(records.map((record) => Number(record.slice(0, 4))).toSorted((one, other) => one - other)).toEqual(
     records.map((_, at) => at + 1),
   );
+});
+
+test('the reference names every variable', () => {
+  const reference = readFileSync('docs/reference/configuration.md', 'utf8');
+  expect(variableNames.filter((name) => !reference.includes(`\`${name}\``))).toEqual([]);
 });

@@ -90,7 +90,7 @@ export function createDrain(dependencies: DrainDependencies) {
       if (quarantineEntries > 0 && !ended.signal.aborted) rounds.push(await quarantineRound());
       return rounds.find((round) => round === 'progress') ?? 'held';
     } catch (error) {
-      log.warn({ event: 'spool.drain-failed', reason: error instanceof Error ? error.message : String(error) });
+      log.warn({ event: 'spool.drain_failed', reason: error instanceof Error ? error.message : String(error) });
       return 'held';
     }
   }
@@ -172,7 +172,7 @@ export function createDrain(dependencies: DrainDependencies) {
   async function setAllAside(entries: readonly SpooledEntry[], reason: SetAsideReason): Promise<boolean> {
     for (const entry of entries) {
       if ((await setAside(entry, reason)) === 'later') return false;
-      log.warn({ event: 'spool.set-aside', brand: entry.brand, nonce: entry.nonce, reason });
+      log.warn({ event: 'spool.set_aside', brand: entry.brand, nonce: entry.nonce, reason });
     }
     return true;
   }
@@ -205,7 +205,7 @@ export function createDrain(dependencies: DrainDependencies) {
     if (outcome === 'stored') await removeQuarantined(batch);
     if (outcome !== 'refused') return;
     goBehind(quarantineBehind, batch);
-    log.warn({ event: 'spool.quarantine-refused', folder: batch.folder });
+    log.warn({ event: 'spool.quarantine_refused', folder: batch.folder });
   }
 
   async function removeQuarantined(batch: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {

@@ -4,11 +4,23 @@
 // outcomes, durations); redaction is the second lock for what a library or a mistake might add. The lines of one turn
 // of the event loop are written together at its end, and at the latest when the process exits, however it exits; only
 // a SIGKILL can take the lines of the turn that it interrupts. Nobody waits for who reads the log: see bounded-output.ts.
-import { pino, stdSerializers, type Logger } from 'pino';
+import { pino, stdSerializers } from 'pino';
 import { createBoundedOutput } from './bounded-output.ts';
 import { createIsoTime } from '../time/iso-time.ts';
+import type { EventName } from './events.ts';
 
-export type Log = Logger;
+/** One line: its event, and fields that are safe by construction. */
+export interface LogFields {
+  readonly event: EventName;
+  readonly [field: string]: unknown;
+}
+
+type LogMethod = (fields: LogFields) => void;
+
+export type Log = Readonly<Record<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal', LogMethod>> & {
+  /** Adds these fields to each line. */
+  child(fields: Readonly<Record<string, unknown>>): Log;
+};
 
 const redacted = new Set(['body', 'apiKey', 'authorization', 'msisdn', 'x-api-key', 'cookie', 'set-cookie']);
 const censor = '[redacted]';

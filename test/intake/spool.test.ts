@@ -250,8 +250,8 @@ describe('a folder that cannot be used', () => {
     writeFileSync(path.join(foreign, 'spool.db'), 'this is not a database, yet long enough to be looked at as one');
     const { spool, log } = await open();
     await spool.adoptOrphans();
-    const told = log.warn.mock.calls.filter(([line]) => line.event === 'spool.not-adopted');
-    expect(told).toEqual([[{ event: 'spool.not-adopted', folder: foreign, code: 'SPOOL_CORRUPT' }]]);
+    const told = log.warn.mock.calls.filter(([line]) => line.event === 'spool.not_adopted');
+    expect(told).toEqual([[{ event: 'spool.not_adopted', folder: foreign, code: 'SPOOL_CORRUPT' }]]);
     expect(spool.canStore()).toBe(true);
   });
 });
@@ -264,7 +264,7 @@ describe('a thread', () => {
     await vi.waitFor(() => expect(spool.canStore()).toBe(false), { interval: 5 });
     expect(await spool.append(spoolEntry('meanwhile'))).toEqual({ kind: 'failed', code: 'SPOOL_TIMEOUT' });
     await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
-    expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.thread-hung' }));
+    expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.thread_hung' }));
     expect(await spool.append(spoolEntry('after'))).toEqual({ kind: 'stored' });
     await vi.waitFor(() => expect(spool.stats().entries).toBe(2), { timeout: 30_000, interval: 50 });
     expect(await readAll(spool)).toEqual(['stored', 'after']);
@@ -294,7 +294,7 @@ describe('quarantine beside the spool', () => {
     expect(batch.entries.map(({ meta, body }) => ({ meta, body: Buffer.from(body) }))).toEqual(
       [1, 2, 3].map((number) => ({ meta: `{"n":${number}}`, body: bodies[number] })),
     );
-    expect(log.warn).toHaveBeenCalledWith({ event: 'spool.quarantine-dropped', dropped: 1 });
+    expect(log.warn).toHaveBeenCalledWith({ event: 'spool.quarantine_dropped', dropped: 1 });
     await spool.removeQuarantine(batch);
     expect(spool.stats().quarantineEntries).toBe(0);
   });

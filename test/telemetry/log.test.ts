@@ -15,7 +15,7 @@ function linesOf(write: (log: ReturnType<typeof createLog>) => void): Record<str
 test('writes no key, body or phone number, however deep a mistake puts it', () => {
   const [line] = linesOf((log) =>
     log.info({
-      event: 'mistake',
+      event: 'service.notice',
       body: 'secret',
       apiKey: 'secret',
       request: {
@@ -27,7 +27,7 @@ test('writes no key, body or phone number, however deep a mistake puts it', () =
   );
   expect(JSON.stringify(line)).not.toContain('secret');
   expect(line).toMatchObject({
-    event: 'mistake',
+    event: 'service.notice',
     request: { headers: { accept: '*/*' } },
     err: { type: 'Error', message: 'failed', code: 'E_FAILED', stack: expect.stringContaining('log.test') },
   });
@@ -35,7 +35,9 @@ test('writes no key, body or phone number, however deep a mistake puts it', () =
 
 test('keeps the cause of an error, and values that turn themselves into JSON', () => {
   const cause = new TypeError('the reason');
-  const [line] = linesOf((log) => log.warn({ err: new Error('failed', { cause }), at: new Date(0), list: [1, null] }));
+  const [line] = linesOf((log) =>
+    log.warn({ event: 'service.notice', err: new Error('failed', { cause }), at: new Date(0), list: [1, null] }),
+  );
   expect(line).toMatchObject({ level: 'warn', at: '1970-01-01T00:00:00.000Z', list: [1, null] });
   expect(JSON.stringify(line)).toContain('the reason');
 });
@@ -72,9 +74,9 @@ test('shows what a Redis error is, and nothing of the command that it answers', 
     redis.call('auth', 'user', 'hunter2-hunter2'),
   ]) {
     await command.catch((error: unknown) => {
-      log.warn({ event: 'test', err: error });
-      log.warn({ event: 'test', err: new AggregateError([error], 'several') });
-      log.warn({ event: 'test', err: new Error('outer', { cause: error }) });
+      log.warn({ event: 'service.notice', err: error });
+      log.warn({ event: 'service.notice', err: new AggregateError([error], 'several') });
+      log.warn({ event: 'service.notice', err: new Error('outer', { cause: error }) });
     });
   }
   redis.disconnect();

@@ -46,7 +46,7 @@ export function createSpoolLink(options: SpoolLinkOptions) {
       if (worker === thread) receive(message);
     });
     worker.on('error', (error) => {
-      if (worker === thread) log.error({ event: 'spool.thread-failed', reason: error.message });
+      if (worker === thread) log.error({ event: 'spool.thread_failed', reason: error.message });
     });
     worker.on('exit', () => {
       if (worker === thread) replaceThread('SPOOL_THREAD_DIED');
@@ -79,7 +79,7 @@ export function createSpoolLink(options: SpoolLinkOptions) {
   function replaceHungThread(): void {
     const oldest = calls.values().next().value;
     if (oldest === undefined || performance.now() - oldest.startedAtMs < hungMs) return;
-    log.error({ event: 'spool.thread-hung', waitedMs: hungMs });
+    log.error({ event: 'spool.thread_hung', waitedMs: hungMs });
     const hung = thread;
     replaceThread('SPOOL_THREAD_HUNG');
     // It ends once it comes back from the system call that holds it; its lock, and so its entries, are free then.

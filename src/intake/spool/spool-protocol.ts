@@ -49,11 +49,11 @@ export interface SpoolState {
 
 export type SpoolNotice =
   | { readonly event: 'spool.adopted'; readonly folder: string; readonly entries: number }
-  | { readonly event: 'spool.not-adopted'; readonly folder: string; readonly code: string }
+  | { readonly event: 'spool.not_adopted'; readonly folder: string; readonly code: string }
   | { readonly event: 'spool.foreign'; readonly folder: string; readonly owner: string }
   | ({ readonly event: 'spool.damaged' } & SalvageReport)
-  | { readonly event: 'spool.not-deleted'; readonly code: string }
-  | { readonly event: 'spool.quarantine-dropped'; readonly dropped: number };
+  | { readonly event: 'spool.not_deleted'; readonly code: string }
+  | { readonly event: 'spool.quarantine_dropped'; readonly dropped: number };
 
 export interface SpoolMessage {
   readonly state: SpoolState;

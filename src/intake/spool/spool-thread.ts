@@ -135,7 +135,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     try {
       const notBeforeMs = entry.atMs - quarantineRetainMs;
       const dropped = store.appendQuarantine(entry, { maxBytes: quarantineMaxBytes, notBeforeMs });
-      if (dropped > 0) notices.push({ event: 'spool.quarantine-dropped', dropped });
+      if (dropped > 0) notices.push({ event: 'spool.quarantine_dropped', dropped });
     } catch (error) {
       folders.failed(spoolCodeOf(error));
       return failed();
@@ -180,7 +180,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     try {
       if (store !== undefined) salvaging(store, () => action(store));
     } catch (error) {
-      notices.push({ event: 'spool.not-deleted', code: spoolCodeOf(error) });
+      notices.push({ event: 'spool.not_deleted', code: spoolCodeOf(error) });
     }
     folders.sweep();
     return { op: 'done' };
@@ -199,7 +199,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
       if (!toldProblems.has(problem)) notices.push(notice);
     };
     const taken = folders.adopt({
-      onProblem: (folder, code) => tell(`${folder} ${code}`, { event: 'spool.not-adopted', folder, code }),
+      onProblem: (folder, code) => tell(`${folder} ${code}`, { event: 'spool.not_adopted', folder, code }),
       onForeign: (folder, owner) => tell(folder, { event: 'spool.foreign', folder, owner: describeOwner(owner) }),
     });
     toldProblems = problems;

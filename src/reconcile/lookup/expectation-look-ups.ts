@@ -135,5 +135,5 @@ function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: 
 }
 
 function failedLine({ brand }: BrandScope, gatewayReference: string, requestId: string) {
-  return { event: 'reconcile.look_up_failed', brand, gatewayReference, requestId };
+  return { event: 'reconcile.look_up_failed', brand, gatewayReference, requestId } as const;
 }

@@ -1,0 +1,33 @@
+// The list of log events: documented where users look them up, and used.
+import { globSync, readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { events } from '../../src/telemetry/events.ts';
+
+test('docs/reference/events.md is the list of events', async () => {
+  const rows = Object.entries(events).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
+  const text = [
+    '# Log events',
+    '',
+    'One JSON object per line on standard output. Each has `level`, `time`, `service`, `pid` and `event`, and the fields of',
+    'its event: `brand`, `gatewayReference`, `requestId`, `ms` and others. Keys, bodies and personal data are never logged.',
+    'This page is made from `src/telemetry/events.ts` (`npx vitest run test/telemetry/events.test.ts -u` writes it).',
+    '',
+    '| event | meaning |',
+    '| --- | --- |',
+    ...rows,
+    '',
+  ].join('\n');
+  await expect(text).toMatchFileSnapshot('../../docs/reference/events.md');
+});
+
+test('names events in the order of the alphabet, and none that nobody logs', () => {
+  const names = Object.keys(events);
+  expect(names.toSorted()).toEqual(names);
+  const source = globSync('src/**/*.ts')
+    .filter((file) => !file.endsWith('telemetry/events.ts'))
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
+  // These are put together from an outcome.
+  const isNamed = (name: string) => name.startsWith('callback.') || source.includes(`'${name}'`);
+  expect(names.filter((name) => !isNamed(name))).toEqual([]);
+});
