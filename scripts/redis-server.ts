@@ -1,7 +1,7 @@
 // Finds a Redis server for the quickstart and the tests, or brings one: from the PATH, else the distribution's own
 // packages unpacked below `.tools` (Debian, Ubuntu), else Homebrew, else a container engine.
 //
-// Promises: each step is said before it is taken; a second run takes none. Nothing is installed system-wide but by
+// Promises: each step is announced before it runs; a second run takes none. Nothing is installed system-wide but by
 // Homebrew, which knows no other way. Fails with one sentence that says what to install.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -71,7 +71,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** `payalo-receiver ... | head`: the work is finished all the same. */
+/** `payalo-receiver ... | head`: the work is finished anyway. */
 function ignoreReaderGone(error: Error & { code?: unknown }): void {
   if (error.code !== 'EPIPE') throw error;
 }

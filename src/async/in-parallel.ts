@@ -1,4 +1,4 @@
-// Runs an action over items, at most so many at once. Rejects with the first error, once all that runs has ended.
+// Runs an action over items with limited concurrency. Rejects with the first error once all running actions have ended.
 
 export async function inParallel<T>(
   items: readonly T[],

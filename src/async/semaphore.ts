@@ -1,4 +1,4 @@
-// Lets at most so many actions run at once; the others wait for their turn, in the order in which they came.
+// Limits how many actions run at once; the others wait their turn, first come, first served.
 
 export type Semaphore = <T>(action: () => Promise<T>) => Promise<T>;
 

@@ -8,7 +8,7 @@ export interface Amount {
 
 const decimalPattern = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 
-/** The canonical form of a decimal's text, or undefined where it is none (or has an exponent no amount has). */
+/** The canonical form of a decimal's text, or undefined if it is none (or has an exponent no amount has). */
 export function canonicalDecimal(text: string): string | undefined {
   const match = decimalPattern.exec(text.trim());
   if (match === null) return undefined;

@@ -14,7 +14,7 @@ export interface Callback {
   readonly status: string | null;
   readonly type: string | null;
   readonly finalAmount: Amount | null;
-  /** The gateway's JSON text. Encoding it as UTF-8 gives the very bytes that arrived, a byte order mark included. */
+  /** The gateway's JSON text. Encoding it as UTF-8 gives exactly the bytes that arrived, a byte order mark included. */
   readonly body: string;
 }
 

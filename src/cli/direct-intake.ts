@@ -1,4 +1,4 @@
-// The intake door for commands: straight into Redis. There is no spool behind it, since a command can simply be run
+// Intake for commands: straight into Redis. There is no spool behind it, since a command can simply be run
 // again, and the service's spool belongs to the service.
 import { createIntake } from '../intake/intake.ts';
 import { createStore } from '../intake/redis-store.ts';

@@ -14,7 +14,7 @@ Examples:
   payalo-receiver reconcile --from 2026-01-30 --to 2026-01-31
   payalo-receiver reconcile --from 2026-01-01 --to 2026-01-15 --force
 
-Exit codes: 0 swept, 1 something could not be put in, 69 the gateway did not answer.`;
+Exit codes: 0 swept, 1 something could not be injected, 69 the gateway did not answer.`;
 
 interface ReconcileOptions {
   readonly from: number;
@@ -27,7 +27,7 @@ interface ReconcileOptions {
 export function addReconcile(program: Command): void {
   program
     .command('reconcile')
-    .description("compares a period with the gateway's records, and puts in what never came")
+    .description("compares a period with the gateway's records, and injects what never came")
     .requiredOption('--from <time>', 'created at or after: ISO 8601, or 2h for two hours ago', parseTime)
     .option('--to <time>', 'created before; now without it', parseTime)
     .option('--dry-run', 'only count')

@@ -14,7 +14,7 @@ function toAddresses(value: string, context: z.RefinementCtx): string[] {
   const shown = JSON.stringify(wrong.slice(0, 60));
   context.addIssue({
     code: 'custom',
-    message: `must be IP addresses or CIDRs separated by commas; ${shown} is none`,
+    message: `must be IP addresses or CIDRs separated by commas; ${shown} is not one`,
   });
   return z.NEVER;
 }

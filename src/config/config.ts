@@ -212,7 +212,7 @@ function toRoles(roleArguments: readonly string[], problems: string[]): Readonly
   const roles = asked.flatMap((name) => (name === 'all' ? roleNames : roleNames.filter((role) => role === name)));
   const unknown = asked.filter((name) => name !== 'all' && !roleNames.some((role) => role === name));
   for (const name of unknown)
-    problems.push(`role: ${JSON.stringify(name.slice(0, 40))} is none; use all, ${roleNames.join(', ')}`);
+    problems.push(`unknown role ${JSON.stringify(name.slice(0, 40))}; use all, ${roleNames.join(', ')}`);
   return new Set(roles);
 }
 

@@ -1,4 +1,4 @@
-// The one door: every callback, whether the gateway sent it or reconciliation found it, comes in here.
+// Intake: every callback comes in here, whether the gateway sent it or reconciliation found it.
 //
 // `accept` answers only once the callback is durably stored: in Redis, or, where Redis cannot take it in time, in the
 // spool. One deadline counts from the callback's receipt, whatever it waits for: ACK_BUDGET for Redis, then what is left

@@ -1,6 +1,6 @@
 // How the service is doing, in one look: what the console's first page and `GET /v1/overview` show.
 //
-// What cannot be read (Redis is away) is null; the rest is told all the same.
+// What cannot be read (Redis is away) is null; the rest is still reported.
 import * as z from 'zod';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';

@@ -11,7 +11,7 @@ export function createApiKeys(initial: ReadonlyMap<string, readonly string[]>) {
 
   return {
     /**
-     * The brand whose key this `X-API-KEY` header is; undefined where it is none. Node joins repeated headers with
+     * The brand whose key this `X-API-KEY` header is; undefined if it is none. Node joins repeated headers with
      * commas, which no key contains: a header sent twice counts only if both carry the same key.
      */
     brandOf(header: string | string[] | undefined): string | undefined {

@@ -1,4 +1,4 @@
-// Puts a transaction that reconciliation found through the intake door, and logs it. The one place where that happens.
+// Injects a transaction that reconciliation found through intake, and logs it. Nothing else does that.
 import type { Callback } from '../callback/parse-callback.ts';
 import { replacedBy, type Claim } from '../store/accept/claims.ts';
 import type { BrandScope } from './brand-scope.ts';

@@ -12,7 +12,7 @@ const failuresInARowMax = 3;
 export interface HandSweepOptions extends Window {
   /** Only count. */
   readonly dryRun: boolean;
-  /** Also what RECONCILE_SINCE and DEDUP_TTL keep from being put in: it may be delivered a second time. */
+  /** Also what RECONCILE_SINCE and DEDUP_TTL keep from being injected: it may be delivered a second time. */
   readonly force: boolean;
   /** All brands without it. */
   readonly brand?: string | undefined;

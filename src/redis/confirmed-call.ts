@@ -4,7 +4,7 @@
 //
 // What would part the two is dealt with here instead of by ioredis, which would send the script again behind the WAIT: a
 // server that does not know the script yet, and on a Cluster one that does not own the slot any more. Both executed
-// nothing. The script must bear being sent twice all the same. Every other error is thrown.
+// nothing. The script must bear being sent twice anyway. Every other error is thrown.
 //
 // Where the server has WAITAOF, a replica counts once the write is on its disk. Replicas that keep no append-only file
 // never say so; where WAIT counts them and WAITAOF does not, WAIT decides from then on, for this connection.

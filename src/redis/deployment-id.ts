@@ -5,7 +5,7 @@ import { defaultBrand } from '../config/brand-values.ts';
 import { brandQueue, type QueueNaming } from './brand-queue.ts';
 import type { RedisConnection } from './connections.ts';
 
-/** Reads it; undefined where there is none, or Redis cannot be asked. */
+/** Reads it; undefined if there is none, or Redis cannot be asked. */
 export async function readDeploymentId(redis: RedisConnection, naming: QueueNaming): Promise<string | undefined> {
   const id = await redis.get(deploymentKey(naming)).catch(() => null);
   return id !== null && /^[\w-]{8,64}$/.test(id) ? id : undefined;

@@ -42,7 +42,7 @@ export const events = {
   'handler.process_ended':
     'A process that runs HANDLER_MODULE ended by itself; it costs the attempt, and a new one starts.',
   'intake.confirmation_waived':
-    'Too few replicas confirmed, and the spool has no room for a copy: acknowledged all the same.',
+    'Too few replicas confirmed, and the spool has no room for a copy: acknowledged anyway.',
   'intake.correction_overtaken': 'A spooled correction was dropped because a later one has replaced what it corrects.',
   'intake.redis_back': 'Redis stores callbacks again.',
   'intake.redis_keeps_up': 'Redis answers fast enough again.',

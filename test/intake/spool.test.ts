@@ -200,7 +200,7 @@ describe('a folder that cannot be used', () => {
   });
 
   test.skipIf(!canFillDisk())(
-    'on a full disk is reported; what it took is drained all the same, which makes room',
+    'on a full disk is reported; what it took is drained anyway, which makes room',
     async () => {
       const disk = makeSmallDisk(path.dirname(dir), 4);
       ends.push(() => disk.remove());

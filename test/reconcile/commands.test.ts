@@ -43,7 +43,7 @@ const envOf = (rig: Rig, more: Readonly<Record<string, string>> = {}) => ({
 });
 
 describe('reconcile', () => {
-  test('with --dry-run only counts; without it puts in; a second run finds nothing', async () => {
+  test('with --dry-run only counts; without it injects; a second run finds nothing', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     rig.gateway.addTransactions({ count: 3, createdAt: isoAgo(90 * minuteMs), everyMs: minuteMs });
     const dry = await run(envOf(rig), 'reconcile', '--from', '3h', '--dry-run');

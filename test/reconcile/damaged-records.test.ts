@@ -1,4 +1,4 @@
-// One damaged record, or one hour that fails, and everything else that arrives all the same.
+// One damaged record, or one hour that fails, and everything else that still arrives.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
 import { parseRecordsPage } from '../../src/reconcile/gateway/records-page.ts';

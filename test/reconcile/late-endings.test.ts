@@ -132,7 +132,7 @@ test('with a short lookback everything unfinished is seen at an age at which it 
   expect(await rig.jobs()).toMatchObject([{ gatewayReference: one?.gatewayReference }]);
 });
 
-test('the watch ends once it is too old to be put in: DEDUP_TTL', async () => {
+test('the watch ends once it is too old to be injected: DEDUP_TTL', async () => {
   await using rig = await rigOf({ DEDUP_TTL: '2d' });
   rig.gateway.addTransactions({ status: 'in_review', createdAt: isoAgo(47.5 * hourMs) });
   await sweep(rig, 2 * dayMs);

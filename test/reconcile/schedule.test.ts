@@ -34,7 +34,7 @@ test('goes back behind the checkpoint after an outage, at once', () => {
   expect(ask(state)).toMatchObject({ kind: 'plan', plan: { fromMs: now - 6 * day } });
 });
 
-test('goes back no further than what can still be put in', () => {
+test('goes back no further than what can still be injected', () => {
   expect(ask({ checkpointMs: now - 90 * day })).toMatchObject({ kind: 'plan', plan: { fromMs: now - 14 * day } });
 });
 

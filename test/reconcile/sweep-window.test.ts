@@ -19,7 +19,7 @@ afterAll(() => redis.stop());
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
 
 describe('a window', () => {
-  test('puts in what is missing, with the bytes of the status reply', async () => {
+  test('injects what is missing, with the bytes of the status reply', async () => {
     await using rig = await rigOf();
     const [transaction] = rig.gateway.addTransactions({ createdAt: isoAgo(600_000), amount: '9007199254740993.10' });
     const body = rig.gateway.bodyOf(transaction?.gatewayReference ?? '');
@@ -73,7 +73,7 @@ describe('a window', () => {
     });
   });
 
-  test('never puts in what is pending or in a status that is not terminal', async () => {
+  test('never injects what is pending or in a status that is not terminal', async () => {
     await using rig = await rigOf();
     rig.gateway.addTransactions({ createdAt: isoAgo(600_000), status: 'pending', merchantReferencePrefix: 'p' });
     rig.gateway.addTransactions({ createdAt: isoAgo(600_000), status: 'in_review', merchantReferencePrefix: 'r' });
@@ -83,7 +83,7 @@ describe('a window', () => {
     expect(await rig.jobs()).toEqual([]);
   });
 
-  test('reports but does not put in what was created before RECONCILE_SINCE, unless forced', async () => {
+  test('reports but does not inject what was created before RECONCILE_SINCE, unless forced', async () => {
     await using rig = await rigOf({ environment: { RECONCILE_SINCE: isoAgo(300_000) } });
     rig.gateway.addTransactions({ createdAt: isoAgo(600_000), merchantReferencePrefix: 'before' });
     rig.gateway.addTransactions({ createdAt: isoAgo(200_000), merchantReferencePrefix: 'after' });
@@ -96,7 +96,7 @@ describe('a window', () => {
     });
   });
 
-  test('does not put in what is older than DEDUP_TTL: it may have been delivered and forgotten', async () => {
+  test('does not inject what is older than DEDUP_TTL: it may have been delivered and forgotten', async () => {
     await using rig = await rigOf({ environment: { DEDUP_TTL: '30m', RECONCILE_LOOKBACK: '20m' } });
     rig.gateway.addTransactions({ createdAt: isoAgo(1_750_000) });
     expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({

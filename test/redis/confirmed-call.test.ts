@@ -33,7 +33,7 @@ test('confirms what a replica has', async () => {
   expect(await ofReplica.get('a')).toBe('1');
 });
 
-test('says so where more replicas are asked for than there are, and the write is there all the same', async () => {
+test('says so where more replicas are asked for than there are, and the write is there anyway', async () => {
   const call = createConfirmedCall(redis, script, { replicas: 2, timeoutMs: 20 });
   expect(await call(['b', '1'])).toEqual({ result: '1', confirmed: false });
   expect(await redis.get('b')).toBe('1');

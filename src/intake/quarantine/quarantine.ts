@@ -1,4 +1,4 @@
-// The quarantine: what carried a genuine key and was refused all the same, kept raw for an operator.
+// The quarantine: what carried a genuine key and was refused nevertheless, kept raw for an operator.
 //
 // Promises: the body's bytes are kept exactly, the headers without the key; an entry survives like a callback does (in
 // Redis, or beside the spool while Redis is out, from where it is drained); it is bounded in bytes and age, the oldest

@@ -107,7 +107,7 @@ export function createSpoolLink(options: SpoolLinkOptions) {
     isUp: () => thread !== undefined && !isClosed,
     isClosed: () => isClosed,
 
-    /** Ends the thread; one that does not answer is ended all the same. */
+    /** Ends the thread; one that does not answer is ended anyway. */
     async close(): Promise<void> {
       if (isClosed) return;
       const closing = call({ op: 'close' });

@@ -1,7 +1,7 @@
 // Whether an ordinary callback still fits into the spool: what readiness asks, before one is refused.
 //
 // Ordinary is as large as the largest one of late, whether it fitted or not, and of those that lie in the spool. One
-// that no empty spool could take says nothing about room. What is smaller and fits is stored all the same.
+// that no empty spool could take says nothing about room. What is smaller and fits is stored anyway.
 import { statfsSync } from 'node:fs';
 
 export interface Used {

@@ -3,7 +3,7 @@
 // Promises: `append` answers `stored` only after an fsync; it answers by the time that its caller names, whatever the
 // disk or the thread does; it never writes on the main thread. Entries that gather while a write is under way share the
 // next fsync; what was refused (the quarantine) is written only while no callback waits. A thread that hangs or dies is
-// reported and replaced, and what it held is adopted by its successor. What timed out may be stored all the same:
+// reported and replaced, and what it held is adopted by its successor. What timed out may be stored anyway:
 // harmless, since draining deduplicates.
 import type { Worker } from 'node:worker_threads';
 import type { Log } from '../../telemetry/log.ts';

@@ -14,7 +14,7 @@ export interface QuarantineView {
 export function quarantinePage({ entries, next, nowMs }: QuarantineView): Content {
   return html`<h1>Quarantine</h1>
     <p class="lead">
-      Requests that carried a genuine key and were refused all the same, and callbacks that contradict an earlier one.
+      Requests that carried a genuine key and were refused nevertheless, and callbacks that contradict an earlier one.
       The gateway does not send them again: look at each, then release or delete it.
     </p>
     ${entries.length === 0 ? html`<p class="empty good">Nothing is in quarantine.</p>` : list(entries, nowMs)}

@@ -91,7 +91,7 @@ function checkOwners(foreign: ReadonlyMap<string, FolderOwner>): Check {
     name,
     status: 'warning',
     detail: `${foreign.size} subfolders belong to another deployment and are not drained here: ${some.join('; ')}.`,
-    fix: 'Give each deployment a SPOOL_DIR of its own. What is yours all the same: `spool drain --any-owner`.',
+    fix: 'Give each deployment a SPOOL_DIR of its own. To drain what is yours anyway: `spool drain --any-owner`.',
   };
 }
 

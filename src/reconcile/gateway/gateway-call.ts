@@ -53,7 +53,7 @@ export interface GatewayCallOptions {
 
 const timeoutMsDefault = 20_000;
 const connectTimeoutMs = 5_000;
-/** A try whose turn comes late is made all the same. */
+/** A try whose turn comes late is made anyway. */
 const leastMs = 1_000;
 /** For each lane. */
 const connectionsMax = 16;

@@ -18,7 +18,7 @@ export interface RecordsPage {
 
 export interface UnreadableRecord {
   readonly reason: 'too-large' | 'not-utf8' | 'no-transaction';
-  /** Where they can be made out all the same. */
+  /** Where they can be made out nevertheless. */
   readonly gatewayReference: string | undefined;
   readonly createdAtMs: number | undefined;
 }

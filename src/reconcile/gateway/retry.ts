@@ -22,7 +22,7 @@ const waitMaxMs = 30_000;
 const retried = new Set([429, 500, 502, 503]);
 const retriedGets = new Set([408, 504]);
 
-/** Milliseconds until the next try; undefined where there is none. `Retry-After` is honoured up to a minute. */
+/** Milliseconds until the next try; undefined if there is none. `Retry-After` is honoured up to a minute. */
 export function retryWaitMs({ method, result, tries, triesMax, nowMs, random }: RetryInput): number | undefined {
   if (tries >= triesMax) return undefined;
   const backoffMs = Math.min(firstWaitMs * 2 ** (tries - 1), waitMaxMs) * (0.5 + random / 2);

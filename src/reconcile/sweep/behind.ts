@@ -1,5 +1,5 @@
 // The windows that have to be swept again, apart from the others (pure). One that fails never holds up the rest; it waits
-// ever longer, at most an hour, and is given up once nothing created in it can be put in any more.
+// ever longer, at most an hour, and is given up once nothing created in it can be injected any more.
 import type { BehindWindow } from '../../store/reconciliation/sweep-state.ts';
 import type { Window } from './window-pages.ts';
 

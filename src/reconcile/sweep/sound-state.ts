@@ -7,7 +7,7 @@ const skewMs = 600_000;
 /** No window behind waits for longer. */
 const waitMaxMs = 3_600_000;
 
-/** `oldestMs`: nothing created before it can be put in. */
+/** `oldestMs`: nothing created before it can be injected. */
 export function soundState(state: SweepState, nowMs: number, oldestMs: number): SweepState {
   const latestMs = nowMs + skewMs;
   const { beganMs, checkpointMs, plannedAtMs, plan, behind, endedWell } = state;

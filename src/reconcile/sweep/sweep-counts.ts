@@ -24,7 +24,7 @@ export function addCounts(total: SweepCounts, more: SweepCounts): void {
   for (const name of names) total[name] += more[name];
 }
 
-/** What was put in before a part of the window began anew was known when it came again. */
+/** What was injected before a part of the window began anew was known when it came again. */
 export function withEarlier(counts: SweepCounts, { injected, corrections }: SweepCounts): SweepCounts {
   return {
     ...counts,

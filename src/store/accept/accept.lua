@@ -40,7 +40,7 @@ local fixed, width = 11 + formerNames, 10 + formerNames
 local lineage = redis.call('GET', KEYS[17]) or ''
 if lineage ~= ARGV[10] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
 
--- Beyond it a duplicate is counted each time it is handed in; who sends so many has other troubles.
+-- Beyond it a duplicate is counted each time it is handed in; a sender of that many has other problems.
 local triesMax = 1000
 
 local wait, meta, idKey, active, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]

@@ -27,7 +27,7 @@ export interface Claim {
   readonly deliveredAtMs?: number;
 }
 
-/** The claims under these digests, in one pipelined read; undefined where there is none. */
+/** The claims under these digests, in one pipelined read; undefined if there is none. */
 export async function readClaims(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -13,7 +13,7 @@ export interface FoundClaim extends Claim {
 
 export type Sought = Omit<Identity, 'brand'>;
 
-/** The claim of each identity, under whichever name it came; undefined where there is none. */
+/** The claim of each identity, under whichever name it came; undefined if there is none. */
 export async function findClaims(
   redis: RedisConnection,
   queue: BrandQueue,
