@@ -122,6 +122,11 @@ const variables = z.object({
   OPS_HOST: z.string().default('127.0.0.1'),
   OPS_PORT: integer(3001, { max: 65_535 }),
   OPS_TOKEN: text,
+  OPS_USER_HEADER: z
+    .string()
+    .regex(/^[\w-]{1,64}$/, 'must be the name of a header, such as X-Forwarded-User')
+    .toLowerCase()
+    .optional(),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level, such as info')
     .default('info'),
@@ -249,6 +254,9 @@ function checkTogether({ checked, roles, lenientRoles, brands, opsTokens, proble
   }
   if (checked.DEDUP_TTL <= checked.RECONCILE_LOOKBACK) {
     problems.push('DEDUP_TTL: must exceed RECONCILE_LOOKBACK, else a sweep would deliver forgotten callbacks again');
+  }
+  if (checked.OPS_USER_HEADER !== undefined && checked.TRUST_PROXY.length === 0) {
+    problems.push('OPS_USER_HEADER: is believed from TRUST_PROXY only, which is not set');
   }
   if (!isLoopback(checked.OPS_HOST) && opsTokens.length === 0) {
     problems.push(`OPS_TOKEN: is required because OPS_HOST (${checked.OPS_HOST}) is not loopback`);

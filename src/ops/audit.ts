@@ -7,14 +7,20 @@ import type { Log } from '../telemetry/log.ts';
 import { parseJson } from '../callback/json-text.ts';
 
 export interface Actor {
-  /** The token's name; `local` without tokens; `cli:` and the user's name from the command line. */
+  /**
+   * The token's name; `local` without tokens; `cli:` and the user's name from the command line; the user's name where a
+   * trusted proxy gives it (OPS_USER_HEADER).
+   */
   readonly name: string;
+  /** The token's name, where `name` is what a trusted proxy says. */
+  readonly via?: string | undefined;
   readonly address: string;
 }
 
 export const auditEntrySchema = z.object({
   at: z.iso.datetime(),
   by: z.string(),
+  via: z.string().optional().describe("The token's name, where a trusted proxy named the user."),
   address: z.string(),
   action: z.string().describe('callback.replay, quarantine.release, forwarding.pause, ...'),
   target: z.string(),
@@ -37,7 +43,8 @@ export function createAudit({ redis, queue, log, now = Date.now }: AuditDeps) {
 
   async function record(actor: Actor, action: string, target: string, result: string): Promise<void> {
     const at = new Date(now()).toISOString();
-    const entry: AuditEntry = { at, by: actor.name, address: actor.address, action, target, result };
+    const { name, via, address } = actor;
+    const entry: AuditEntry = { at, by: name, ...(via !== undefined && { via }), address, action, target, result };
     log.info({ event: 'operator.action', ...entry });
     try {
       await redis

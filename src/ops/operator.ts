@@ -4,6 +4,7 @@
 // Everything below /v1 and the console needs a token where OPS_TOKEN is set; probes and metrics never do. While Redis is
 // away the listener stays up, tells what it still knows, and says 503 for the rest.
 import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import { createFindSpooled } from '../intake/spool/find-spooled.ts';
 import type { Quarantine } from '../intake/quarantine/quarantine.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
@@ -62,24 +63,11 @@ export async function createOperator(deps: OperatorDeps) {
   const queueState = createQueueState({ redis, queues });
   const refreshGauges = createQueueGauges({ queueState, isRedisUp, metrics, log });
   const audit = createAudit({ redis, queue: shared, log });
-  const actions = createActions({
-    redis,
-    queues,
-    callbackIndex,
-    quarantine,
-    audit,
-    graceMs: config.RECONCILE_GRACE,
-    log,
-  });
+  const graceMs = config.RECONCILE_GRACE;
+  const actions = createActions({ redis, queues, callbackIndex, quarantine, audit, graceMs, log });
   const reconciliation = createReconciliationOverview({ redis, queues });
-  const overview = createOverview({
-    redis,
-    queues,
-    queueState,
-    reconciliation,
-    spool,
-    notices: config.notices,
-  });
+  const { notices } = config;
+  const overview = createOverview({ redis, queues, queueState, reconciliation, spool, notices });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
   const claimKeeper = createClaimKeeper({ redis, queues, config, log });
@@ -87,17 +75,14 @@ export async function createOperator(deps: OperatorDeps) {
 
   const server = await createOperatorServer({
     tokens: config.opsTokens,
+    trustProxy: config.TRUST_PROXY,
+    userHeader: config.OPS_USER_HEADER,
     idleMs: config.KEEP_ALIVE_TIMEOUT,
     log,
   });
   const { app } = server;
-  app.get('/livez', async () => ({ status: 'ok' }));
-  app.get('/readyz', async (_request, reply) =>
-    isReady()
-      ? { status: 'ok' }
-      : sendProblem(reply, problem(503, 'not-ready', 'The service cannot take callbacks now.')),
-  );
-  app.get('/metrics', async (_request, reply) => {
+  serveProbes(app, isReady);
+  app.get('/metrics', needsNothing, async (_request, reply) => {
     await refreshGauges();
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
@@ -108,7 +93,7 @@ export async function createOperator(deps: OperatorDeps) {
     ...stateRoutes({ overview, reconciliation, audit }),
   ]);
   await serveConsole(app, {
-    permit: server.permit,
+    askerOf: server.askerOf,
     callbackIndex,
     quarantine,
     actions,
@@ -141,6 +126,17 @@ export async function createOperator(deps: OperatorDeps) {
 }
 
 export type Operator = Awaited<ReturnType<typeof createOperator>>;
+
+const needsNothing = { config: { needs: 'nothing' } } as const;
+
+function serveProbes(app: FastifyInstance, isReady: () => boolean): void {
+  app.get('/livez', needsNothing, async () => ({ status: 'ok' }));
+  app.get('/readyz', needsNothing, async (_request, reply) =>
+    isReady()
+      ? { status: 'ok' }
+      : sendProblem(reply, problem(503, 'not-ready', 'The service cannot take callbacks now.')),
+  );
+}
 
 /** The port that the system chose where OPS_PORT is 0. */
 function portOf(address: string | AddressInfo | null): number {

@@ -15,7 +15,7 @@ import { createApiKeys } from './api-keys.ts';
 import { decodeBody } from './decode-body.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
 import { createRequestIds } from './request-id.ts';
-import { clientAddress, createTrustedProxies } from './trusted-proxies.ts';
+import { clientAddress, createTrustedProxies } from '../http/trusted-proxies.ts';
 import { watchApiKeys } from './watch-api-keys.ts';
 
 /** A header block of a callback is a few hundred bytes. */

@@ -47,6 +47,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
     route({
       method: 'POST',
       path: '/v1/callbacks/{gatewayReference}/replay',
+      needs: 'change',
       summary: 'Deliver a callback again, under the same webhook-id, with its whole schedule anew',
       input: z.object({ params: referenceParams, query: brandQuery }),
       answers: {
@@ -81,6 +82,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
     route({
       method: 'DELETE',
       path: '/v1/callbacks/{gatewayReference}',
+      needs: 'change',
       summary: 'Erase body and answers; reference, status, times and the deduplication memory stay',
       input: z.object({ params: referenceParams, query: brandQuery }),
       answers: {
@@ -103,6 +105,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
     route({
       method: 'POST',
       path: '/v1/replays',
+      needs: 'change',
       summary: 'Replay many, throttled, in the background of this process',
       input: z.object({ body: replaysBody }),
       answers: { 202: { description: 'Begun', schema: z.object({ count: z.int() }) } },
@@ -114,10 +117,10 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
     route({
       method: 'POST',
       path: '/v1/expectations',
+      needs: 'expect',
       summary: 'A transaction was started: look it up if its callback is not here in time',
       input: z.object({ body: expectationBody }),
       answers: { 202: { description: 'Registered', schema: z.object({ gatewayReference: z.string() }) } },
-      expecting: true,
       async handle({ body }) {
         const { kind } = await actions.expect(body);
         if (kind === 'unknown-brand') return { status: 400, problem: unknownBrand };
@@ -128,6 +131,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       route({
         method: 'POST',
         path: `/v1/forwarding/${verb}`,
+        needs: 'change',
         summary: verb === 'pause' ? 'Stop deliveries; intake goes on' : 'Deliver again, also past an open breaker',
         input: z.object({ query: brandQuery }),
         answers: { 200: { description: 'Done', schema: z.object({ paused: z.boolean() }) } },

@@ -5,12 +5,13 @@
 // something must not come from another site's page: browsers send Basic credentials along by themselves.
 import { hash, timingSafeEqual } from 'node:crypto';
 import { isLoopback } from '../../config/config.ts';
-import type { OpsToken } from '../../config/ops-tokens.ts';
+import type { OpsToken, Right } from '../../config/ops-tokens.ts';
+import { grants, type Need } from './permissions.ts';
 
 export interface Principal {
   /** Stands in the audit log. */
   readonly name: string;
-  readonly may: 'everything' | 'expect';
+  readonly may: Right;
 }
 
 export interface Asking {
@@ -23,13 +24,12 @@ export interface Asking {
 export type Authorization =
   | { readonly kind: 'allowed'; readonly principal: Principal }
   | { readonly kind: 'unauthorized' }
-  | { readonly kind: 'forbidden'; readonly reason: 'token' | 'host' | 'cross-site' };
+  | { readonly kind: 'forbidden'; readonly reason: Right | 'host' | 'cross-site' };
 
 export interface Wanted {
   /** It changes something. */
   readonly changes: boolean;
-  /** A token for expectations suffices. */
-  readonly expecting: boolean;
+  readonly need: Need;
 }
 
 export function createAuthorize(tokens: readonly OpsToken[]) {
@@ -48,7 +48,7 @@ export function createAuthorize(tokens: readonly OpsToken[]) {
     const principal = known.length === 0 ? anybody : principalOf(asking.authorization);
     if (principal === undefined) return { kind: 'unauthorized' };
     if (known.length === 0 && !isLoopback(hostName(asking.host))) return { kind: 'forbidden', reason: 'host' };
-    if (principal.may === 'expect' && !wanted.expecting) return { kind: 'forbidden', reason: 'token' };
+    if (!grants(principal.may, wanted.need)) return { kind: 'forbidden', reason: principal.may };
     if (wanted.changes && isCrossSite(asking)) return { kind: 'forbidden', reason: 'cross-site' };
     return { kind: 'allowed', principal };
   };

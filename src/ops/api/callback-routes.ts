@@ -48,6 +48,7 @@ export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex
     route({
       method: 'GET',
       path: '/v1/callbacks/{gatewayReference}',
+      needs: 'read',
       summary: 'Everything known of one callback',
       input: z.object({ params: referenceParams, query: brandQuery }),
       answers: { 200: { description: 'Found', schema: findingSchema }, 404: { description: 'Unknown' } },
@@ -59,6 +60,7 @@ export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex
     route({
       method: 'GET',
       path: '/v1/callbacks',
+      needs: 'read',
       summary: 'Callbacks, newest first',
       input: z.object({ query: listQuerySchema }),
       answers: { 200: { description: 'A page', schema: pageSchema } },

@@ -14,7 +14,7 @@ const problemSchema = z.object({
 const always: Readonly<Record<number, AnswerSpec>> = {
   400: { description: 'The request is not valid' },
   401: { description: 'No token, or an unknown one' },
-  403: { description: 'This token may not do this, or the request came from another site' },
+  403: { description: 'This token may not do this (x-needs), or the request came from another site' },
   503: { description: 'Redis cannot be reached' },
 };
 
@@ -35,10 +35,11 @@ export function openApi(routes: readonly Route[]): object {
   };
 }
 
-function operation({ summary, path, method, shape, answers }: Route): object {
+function operation({ summary, path, method, needs, shape, answers }: Route): object {
   const parameters = [...parametersOf(shape.params, 'path'), ...parametersOf(shape.query, 'query')];
   return {
     summary,
+    'x-needs': needs,
     operationId: [method.toLowerCase(), ...path.split('/').filter((part) => /^[a-z]/.test(part) && part !== 'v1')]
       .join('-')
       .concat(path.includes('{') ? '-one' : ''),

@@ -1,5 +1,8 @@
 // The operator's HTTP server: security headers, authorization, routes, and errors as problem documents without a secret
 // or a stack. Knows nothing of callbacks.
+//
+// Every route names what it needs in its configuration; one hook asks for it before anything else is looked at, and a route
+// without it is refused when it is made.
 import { fastifyHelmet } from '@fastify/helmet';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
 import * as z from 'zod';
@@ -7,10 +10,20 @@ import { createHttpConnections, listenerTimes } from '../../http/http-connection
 import type { Log } from '../../telemetry/log.ts';
 import type { OpsToken } from '../../config/ops-tokens.ts';
 import { problem, problemContentType, type Problem } from '../../http/problem.ts';
+import { clientAddress, createTrustedProxies } from '../../http/trusted-proxies.ts';
 import type { Actor } from '../audit.ts';
+import { withoutPersonalData } from '../masking.ts';
 import { createAuthorize } from './authorize.ts';
 import { openApi } from './openapi.ts';
+import { askerOf, needs, type Asker, type Need } from './permissions.ts';
 import { route, type Route } from './route.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Without one the listener does not start. */
+    readonly needs?: Need;
+  }
+}
 
 /** A gatewayReference has up to 255 characters, each up to 12 when percent-encoded. */
 const paramLengthMax = 255 * 12;
@@ -19,17 +32,20 @@ const bodyBytesMax = 65_536;
 
 export interface OperatorServerDeps {
   readonly tokens: readonly OpsToken[];
+  /** TRUST_PROXY. */
+  readonly trustProxy: readonly string[];
+  /** OPS_USER_HEADER, in lower case. */
+  readonly userHeader: string | undefined;
   /** KEEP_ALIVE_TIMEOUT. */
   readonly idleMs: number;
   readonly log: Log;
 }
 
-export type Permit = (request: FastifyRequest, wanted: { expecting: boolean }) => PermitAnswer;
+/** Who asked; known for every request that got as far as its handler. */
+export type AskerOf = (request: FastifyRequest) => Asker;
 
-export type PermitAnswer = { readonly actor: Actor } | { readonly problem: Problem };
-
-export async function createOperatorServer({ tokens, idleMs, log }: OperatorServerDeps) {
-  const authorize = createAuthorize(tokens);
+export async function createOperatorServer(deps: OperatorServerDeps) {
+  const { idleMs, log } = deps;
   const connections = createHttpConnections();
   const app = fastify({
     ...listenerTimes(idleMs),
@@ -68,24 +84,23 @@ export async function createOperatorServer({ tokens, idleMs, log }: OperatorServ
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log));
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, problem(404, 'not-found', 'There is nothing here.')));
 
-  const permit: Permit = (request, { expecting }) => {
-    const { authorization, host, origin } = request.headers;
-    const site = request.headers['sec-fetch-site'];
-    const asking = { authorization, host, origin, fetchSite: typeof site === 'string' ? site : undefined };
-    const changes = request.method !== 'GET' && request.method !== 'HEAD';
-    const answer = authorize(asking, { changes, expecting });
-    switch (answer.kind) {
-      case 'allowed':
-        return { actor: { name: answer.principal.name, address: request.ip } };
-      case 'unauthorized':
-        if (authorization !== undefined) log.warn({ event: 'operator.unauthorized', address: request.ip });
-        return {
-          problem: problem(401, 'unauthorized', 'Send a token of OPS_TOKEN as Bearer token or as Basic password.'),
-        };
-      case 'forbidden':
-        log.warn({ event: 'operator.forbidden', address: request.ip, reason: answer.reason });
-        return { problem: problem(403, 'forbidden', forbidden[answer.reason]) };
-    }
+  const permit = createPermit(deps);
+  const askers = new WeakMap<FastifyRequest, Asker>();
+  app.addHook('onRoute', ({ config, method, url }) => {
+    if (!needs.some((need) => need === config?.needs)) throw new TypeError(`${String(method)} ${url} names no need`);
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const need = request.is404 ? 'nothing' : (request.routeOptions.config.needs ?? 'change');
+    if (need === 'nothing') return undefined;
+    const permitted = permit(request, need);
+    if ('problem' in permitted) return sendProblem(reply, permitted.problem);
+    askers.set(request, permitted.asker);
+    return undefined;
+  });
+  const asker: AskerOf = (request) => {
+    const found = askers.get(request);
+    if (found === undefined) throw new TypeError('a route that needs nothing has no asker');
+    return found;
   };
 
   function refuseOtherMethods(url: string, ofPath: readonly Route[]): void {
@@ -95,10 +110,9 @@ export async function createOperatorServer({ tokens, idleMs, log }: OperatorServ
     app.route({
       method: app.supportedMethods.filter((method) => !taken.has(method)),
       url,
+      config: { needs: 'token' },
       // Before the body is read, which may be none of ours.
-      async onRequest(request, reply) {
-        const permitted = permit(request, { expecting: true });
-        if ('problem' in permitted) return sendProblem(reply, permitted.problem);
+      async onRequest(_request, reply) {
         void reply.header('allow', allow);
         return sendProblem(reply, problem(405, 'method-not-allowed', `This path takes ${allow} only.`));
       },
@@ -108,7 +122,7 @@ export async function createOperatorServer({ tokens, idleMs, log }: OperatorServ
 
   return {
     app,
-    permit,
+    askerOf: asker,
 
     /** Serves the routes and, at /v1/openapi.json, their description; 405 for other methods on their paths. */
     serve(served: readonly Route[]): void {
@@ -117,13 +131,18 @@ export async function createOperatorServer({ tokens, idleMs, log }: OperatorServ
         app.route({
           method: one.method,
           url: urlOf(one),
+          config: { needs: one.needs },
           async handler(request, reply) {
-            const permitted = permit(request, { expecting: one.expecting ?? false });
-            if ('problem' in permitted) return sendProblem(reply, permitted.problem);
             const { params, query, body } = request;
-            const answer = await one.run({ params, query, body: body ?? {} }, permitted.actor);
+            const by = asker(request);
+            const answer = await one.run({ params, query, body: body ?? {} }, by);
             if ('problem' in answer) return sendProblem(reply, answer.problem);
-            return reply.code(answer.status).send(answer.body);
+            if (by.mayReveal) return reply.code(answer.status).send(answer.body);
+            void reply
+              .code(answer.status)
+              .type('application/json; charset=utf-8')
+              .header('payalo-withheld', 'bodies, answers');
+            return reply.send(JSON.stringify(answer.body, withoutPersonalData));
           },
         });
       }
@@ -133,6 +152,51 @@ export async function createOperatorServer({ tokens, idleMs, log }: OperatorServ
 }
 
 export type OperatorServer = Awaited<ReturnType<typeof createOperatorServer>>;
+
+type Permitted = { readonly asker: Asker } | { readonly problem: Problem };
+
+function createPermit({ tokens, trustProxy, userHeader, log }: OperatorServerDeps) {
+  const authorize = createAuthorize(tokens);
+  const isTrusted = createTrustedProxies(trustProxy);
+
+  function actorOf(request: FastifyRequest, token: string): Actor {
+    const address = clientAddress(request, isTrusted);
+    const user =
+      userHeader !== undefined && isTrusted(request.socket.remoteAddress)
+        ? userName(request.headers[userHeader])
+        : undefined;
+    return user === undefined ? { name: token, address } : { name: user, via: token, address };
+  }
+
+  return function permit(request: FastifyRequest, need: Need): Permitted {
+    const { authorization, host, origin } = request.headers;
+    const site = request.headers['sec-fetch-site'];
+    const asking = { authorization, host, origin, fetchSite: typeof site === 'string' ? site : undefined };
+    const changes = request.method !== 'GET' && request.method !== 'HEAD';
+    const answer = authorize(asking, { changes, need });
+    const address = clientAddress(request, isTrusted);
+    switch (answer.kind) {
+      case 'allowed':
+        return { asker: askerOf(actorOf(request, answer.principal.name), answer.principal.may) };
+      case 'unauthorized':
+        if (authorization !== undefined) log.warn({ event: 'operator.unauthorized', address });
+        return {
+          problem: problem(401, 'unauthorized', 'Send a token of OPS_TOKEN as Bearer token or as Basic password.'),
+        };
+      case 'forbidden':
+        log.warn({ event: 'operator.forbidden', address, reason: answer.reason });
+        return { problem: problem(403, 'forbidden', forbidden[answer.reason]) };
+    }
+  };
+}
+
+const userCharactersMax = 128;
+
+/** As the proxy wrote it: UTF-8, which Node reads as Latin-1. */
+function userName(value: string | string[] | undefined): string | undefined {
+  const text = Buffer.from([value ?? ''].flat().join(', '), 'latin1').toString('utf8');
+  return text.replaceAll(/\p{C}/gu, '').trim().slice(0, userCharactersMax) || undefined;
+}
 
 export function sendProblem(reply: FastifyReply, body: Problem) {
   if (body.status === 401) void reply.header('www-authenticate', 'Basic realm="payalo-receiver", charset="UTF-8"');
@@ -150,10 +214,10 @@ function withDescription(routes: readonly Route[]): Route[] {
     route({
       method: 'GET',
       path: '/v1/openapi.json',
+      needs: 'token',
       summary: 'This document',
       input: z.object({}),
       answers: { 200: { description: 'OpenAPI 3.1', schema: z.looseObject({ openapi: z.string() }) } },
-      expecting: true,
       handle: async () => ({ status: 200, body: document }),
     }),
   ];
@@ -173,7 +237,10 @@ const contentSecurityPolicy = {
 };
 
 const forbidden = {
-  token: 'This token may only register expectations.',
+  everything: 'Nobody may do this.',
+  read: 'This token may read everything and change nothing.',
+  support: 'This token may read, without bodies and answers, and change nothing.',
+  expect: 'This token may only register expectations.',
   host: 'Without OPS_TOKEN this listener answers under a loopback name only, such as http://127.0.0.1:3001/.',
   'cross-site': 'A request that changes something must not come from another site.',
 } as const;

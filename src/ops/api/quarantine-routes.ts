@@ -40,6 +40,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
     route({
       method: 'GET',
       path: '/v1/quarantine',
+      needs: 'read',
       summary: 'What is in quarantine, newest first, without the bodies',
       input: z.object({ query: listQuery }),
       answers: {
@@ -53,6 +54,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
     route({
       method: 'GET',
       path: '/v1/quarantine/{id}',
+      needs: 'read',
       summary: 'One entry with its body',
       input: z.object({ params: idParams }),
       answers: {
@@ -69,6 +71,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
     route({
       method: 'POST',
       path: '/v1/quarantine/{id}/release',
+      needs: 'change',
       summary: 'Hand an entry to intake as if it had just come',
       input: z.object({ params: idParams, body: releaseBody }),
       answers: {
@@ -95,6 +98,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
     route({
       method: 'DELETE',
       path: '/v1/quarantine/{id}',
+      needs: 'change',
       summary: 'Delete an entry',
       input: z.object({ params: idParams }),
       answers: {

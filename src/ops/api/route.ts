@@ -1,7 +1,7 @@
 // A route of the operator API: one definition from which come the validation, the handler and the OpenAPI document.
 import * as z from 'zod';
 import { problem, type Problem } from '../../http/problem.ts';
-import type { Actor } from '../audit.ts';
+import type { Asker, Need } from './permissions.ts';
 
 export type Answer =
   { readonly status: number; readonly body: unknown } | { readonly status: number; readonly problem: Problem };
@@ -21,28 +21,27 @@ interface RouteHead {
   readonly path: `/v1/${string}`;
   readonly summary: string;
   readonly answers: Readonly<Record<number, AnswerSpec>>;
-  /** A token that may only register expectations suffices. */
-  readonly expecting?: boolean;
+  readonly needs: Exclude<Need, 'nothing'>;
 }
 
 export interface Route extends RouteHead {
   readonly shape: InputShape;
-  readonly run: (raw: unknown, actor: Actor) => Promise<Answer>;
+  readonly run: (raw: unknown, asker: Asker) => Promise<Answer>;
 }
 
 export function route<Shape extends InputShape>(
   head: RouteHead & {
     readonly input: z.ZodObject<Shape>;
-    readonly handle: (input: z.infer<z.ZodObject<Shape>>, actor: Actor) => Promise<Answer>;
+    readonly handle: (input: z.infer<z.ZodObject<Shape>>, asker: Asker) => Promise<Answer>;
   },
 ): Route {
   const { input, handle, ...rest } = head;
   return {
     ...rest,
     shape: input.shape,
-    async run(raw, actor) {
+    async run(raw, asker) {
       const parsed = input.safeParse(raw);
-      return parsed.success ? handle(parsed.data, actor) : { status: 400, problem: invalid(parsed.error) };
+      return parsed.success ? handle(parsed.data, asker) : { status: 400, problem: invalid(parsed.error) };
     },
   };
 }

@@ -19,6 +19,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
     route({
       method: 'GET',
       path: '/v1/overview',
+      needs: 'read',
       summary: 'How the service is doing; what cannot be read is null',
       input: z.object({}),
       answers: { 200: { description: 'Now', schema: overviewSchema } },
@@ -27,6 +28,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
     route({
       method: 'GET',
       path: '/v1/reconciliation',
+      needs: 'read',
       summary: 'The last sweeps, transactions pending too long, open expectations',
       input: z.object({ query: brandQuery }),
       answers: { 200: { description: 'Lately', schema: reconciliationSchema } },
@@ -35,6 +37,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
     route({
       method: 'GET',
       path: '/v1/audit',
+      needs: 'read',
       summary: 'What operators did, the latest first',
       input: z.object({ query: auditQuery }),
       answers: { 200: { description: 'Lately', schema: z.object({ data: z.array(auditEntrySchema) }) } },

@@ -22,10 +22,10 @@ export function activityPage(entries: readonly AuditEntry[]): Content {
             </thead>
             <tbody>
               ${entries.map(
-                ({ at, by, address, action, target, result }) =>
+                ({ at, by, via, address, action, target, result }) =>
                   html`<tr>
                     <td data-label="When">${timeOf(at)}</td>
-                    <td data-label="Who">${by}</td>
+                    <td data-label="Who">${by}${via !== undefined && html` <small>through ${via}</small>`}</td>
                     <td data-label="From">${address}</td>
                     <td data-label="Action">${action}</td>
                     <td data-label="Target"><span class="reference">${target}</span></td>

@@ -2,10 +2,11 @@
 import type { Finding } from '../../store/callbacks/callback-index.ts';
 import type { Attempt } from '../../store/callbacks/job-attempts.ts';
 import type { CallbackView, Conflict } from '../../store/callbacks/callback-view.ts';
+import type { Asker } from '../api/permissions.ts';
 import { callbackTable } from './callback-table.ts';
 import { amountOf, exactTimeOf, relativeTo, spanOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
-import { confirm, stateBadge } from './layout.ts';
+import { confirm, stateBadge, withheld } from './layout.ts';
 import { prettyJson } from './pretty-json.ts';
 import { isSuccess } from '../../http/http-answer.ts';
 
@@ -14,9 +15,11 @@ export interface CallbackPageView {
   /** Other brands that know the same reference. */
   readonly elsewhere: readonly CallbackView[];
   readonly nowMs: number;
+  /** Where it may not see bodies and answers, they are not in the finding. */
+  readonly asker: Pick<Asker, 'mayChange' | 'mayReveal'>;
 }
 
-export function callbackPage({ finding, elsewhere, nowMs }: CallbackPageView): Content {
+export function callbackPage({ finding, elsewhere, nowMs, asker }: CallbackPageView): Content {
   const { callback, corrected, others } = finding;
   return html`<div class="title">
       <h1>
@@ -32,16 +35,10 @@ export function callbackPage({ finding, elsewhere, nowMs }: CallbackPageView): C
           <h2>What happened</h2>
           ${timeline(callback, nowMs)}
         </section>
-        ${callback.conflicts.length > 0 && conflictCards(callback.conflicts)}
+        ${callback.conflicts.length > 0 && conflictCards(callback.conflicts, asker.mayReveal)}
         <section class="card">
           <h2>What it said</h2>
-          ${
-            callback.body === null
-              ? html`<p class="empty">
-                  ${callback.erased ? 'The body was erased.' : 'The body is no longer kept; only the memory is left.'}
-                </p>`
-              : prettyJson(callback.body)
-          }
+          ${asker.mayReveal ? bodyOf(callback) : withheld('The body, and what the merchant answered,')}
         </section>
         ${related('What this correction replaced', corrected, nowMs)}
         ${related('Other statuses of this reference', others, nowMs)} ${related('In other brands', elsewhere, nowMs)}
@@ -51,12 +48,22 @@ export function callbackPage({ finding, elsewhere, nowMs }: CallbackPageView): C
           <h2>Facts</h2>
           ${facts(callback)}
         </section>
-        <section class="card">
-          <h2>Actions</h2>
-          ${actions(callback)}
-        </section>
+        ${
+          asker.mayChange &&
+          html`<section class="card">
+            <h2>Actions</h2>
+            ${actions(callback)}
+          </section>`
+        }
       </aside>
     </div>`;
+}
+
+function bodyOf({ body, erased }: CallbackView): Html {
+  if (body !== null) return prettyJson(body);
+  return html`<p class="empty">
+    ${erased ? 'The body was erased.' : 'The body is no longer kept; only the memory is left.'}
+  </p>`;
 }
 
 function sentence({ state, attempts, deliveredAt, nextAttemptAt, failedReason }: CallbackView, nowMs: number): string {
@@ -136,7 +143,7 @@ function attemptItem({ at, status, error, ms, answer, attempt }: Attempt, positi
   </li>`;
 }
 
-function conflictCards(conflicts: readonly Conflict[]): Html {
+function conflictCards(conflicts: readonly Conflict[], mayReveal: boolean): Html {
   return html`<section class="card warn">
     <h2>Contradicted</h2>
     <p>The gateway sent the same reference again with another status or amount. The first one stands.</p>
@@ -146,13 +153,17 @@ function conflictCards(conflicts: readonly Conflict[]): Html {
           <summary>
             ${status ?? 'no status'} ${amount ?? ''} ${receivedAt === null ? '' : html`– ${exactTimeOf(receivedAt)}`}
           </summary>
-          ${body === null ? html`<p class="empty">Its body is no longer kept.</p>` : prettyJson(body)}
+          ${mayReveal ? conflictBody(body) : withheld('Its body')}
           <p>
             <a href="/quarantine/${encodeURIComponent(quarantineId)}">In quarantine</a>: release it as a correction.
           </p>
         </details>`,
     )}
   </section>`;
+}
+
+function conflictBody(body: string | null): Html {
+  return body === null ? html`<p class="empty">Its body is no longer kept.</p>` : prettyJson(body);
 }
 
 function related(title: string, views: readonly CallbackView[], nowMs: number): Html | undefined {

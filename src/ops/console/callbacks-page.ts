@@ -10,6 +10,7 @@ export interface CallbacksView {
   readonly rows: readonly CallbackRow[];
   readonly next: string | null;
   readonly nowMs: number;
+  readonly mayChange: boolean;
 }
 
 export interface Filters {
@@ -21,7 +22,7 @@ export interface Filters {
   readonly cursor?: string | undefined;
 }
 
-export function callbacksPage({ filters, rows, next, nowMs }: CallbacksView): Content {
+export function callbacksPage({ filters, rows, next, nowMs, mayChange }: CallbacksView): Content {
   const isFailed = filters.state === 'failed';
   return html`<h1>${isFailed ? 'Failed callbacks' : 'Callbacks'}</h1>
     ${
@@ -32,7 +33,7 @@ export function callbacksPage({ filters, rows, next, nowMs }: CallbacksView): Co
       </p>`
     }
     ${filterForm(filters)}
-    ${rows.length === 0 ? nothing(filters, next) : isFailed ? bulkForm(rows, nowMs) : callbackTable(rows, nowMs)}
+    ${rows.length === 0 ? nothing(filters, next) : isFailed && mayChange ? bulkForm(rows, nowMs) : callbackTable(rows, nowMs)}
     <nav class="pages" aria-label="Pages">
       ${filters.cursor !== undefined && html`<a href="${hrefOf({ ...filters, cursor: undefined })}">Newest</a>`}
       ${next !== null && html`<a rel="next" href="${hrefOf({ ...filters, cursor: next })}">Older</a>`}

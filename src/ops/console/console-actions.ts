@@ -3,12 +3,12 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import * as z from 'zod';
 import type { Actor } from '../audit.ts';
 import type { Actions } from '../actions.ts';
-import type { Permit } from '../api/operator-server.ts';
+import type { AskerOf } from '../api/operator-server.ts';
 import { callbackHref } from './callback-table.ts';
 import type { NoticeName } from './notices.ts';
 
 export interface ConsoleActionsDeps {
-  readonly permit: Permit;
+  readonly askerOf: AskerOf;
   readonly actions: Actions;
 }
 
@@ -23,7 +23,7 @@ const target = z
   .transform((text): unknown => JSON.parse(text))
   .pipe(z.tuple([z.string(), z.string()]));
 
-export function serveConsoleActions(scope: FastifyInstance, { permit, actions }: ConsoleActionsDeps): void {
+export function serveConsoleActions(scope: FastifyInstance, { askerOf, actions }: ConsoleActionsDeps): void {
   // Parsed to lists, since a form may send a field several times.
   scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) => {
     const fields = new URLSearchParams(String(body));
@@ -39,9 +39,8 @@ export function serveConsoleActions(scope: FastifyInstance, { permit, actions }:
 
   /** `act` says where to go and which notice to show there. */
   function form(url: string, act: (form: Form) => Promise<readonly [to: string, notice: NoticeName]>): void {
-    scope.post(url, async (request, reply) => {
-      const permitted = permit(request, { expecting: false });
-      const actor = 'actor' in permitted ? permitted.actor : { name: 'unknown', address: request.ip };
+    scope.post(url, { config: { needs: 'change' } }, async (request, reply) => {
+      const actor = askerOf(request);
       const { params, query, body } = request;
       const [to, notice] = await act({ params, query, body: body ?? {}, actor });
       return goTo(reply, to, notice);

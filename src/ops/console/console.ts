@@ -4,11 +4,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
 import type { CallbackIndex } from '../../store/callbacks/callback-index.ts';
-import { callbackStates } from '../../store/callbacks/callback-view.ts';
+import { callbackStates, type CallbackRow } from '../../store/callbacks/callback-view.ts';
 import { parseTimeMs } from '../../time/parse-time.ts';
 import type { Actions } from '../actions.ts';
 import type { Audit } from '../audit.ts';
-import { problemOf, sendProblem, type Permit } from '../api/operator-server.ts';
+import { problemOf, type AskerOf } from '../api/operator-server.ts';
+import type { Asker } from '../api/permissions.ts';
+import { maskEntry, maskFinding, maskRow } from '../masking.ts';
 import type { ReadOverview } from '../overview.ts';
 import type { ReadQueueState } from '../queue-state.ts';
 import type { RateKeeper } from '../rates.ts';
@@ -27,7 +29,7 @@ import { quarantineEntryPage, quarantinePage } from './quarantine-page.ts';
 import { reconciliationPage } from './reconciliation-page.ts';
 
 export interface ConsoleDeps {
-  readonly permit: Permit;
+  readonly askerOf: AskerOf;
   readonly callbackIndex: CallbackIndex;
   readonly quarantine: Pick<Quarantine, 'list' | 'get'>;
   readonly actions: Actions;
@@ -39,6 +41,8 @@ export interface ConsoleDeps {
   readonly callbackUrl: string;
   readonly now?: () => number;
 }
+
+type PageAnswer = (request: FastifyRequest, reply: FastifyReply, asker: Asker) => Promise<FastifyReply>;
 
 const rowsPerPage = 50;
 const latestRows = 8;
@@ -61,7 +65,7 @@ const filtersSchema = z.object({
 
 export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Promise<void> {
   const {
-    permit,
+    askerOf,
     callbackIndex,
     quarantine,
     audit,
@@ -74,10 +78,8 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
   serveAssets(app);
 
   await app.register(async (scope) => {
-    scope.addHook('onRequest', async (request, reply) => {
-      const permitted = permit(request, { expecting: false });
-      return 'problem' in permitted ? sendProblem(reply, permitted.problem) : undefined;
-    });
+    const page = (url: string, answer: PageAnswer) =>
+      scope.get(url, { config: { needs: 'read' } }, (request, reply) => answer(request, reply, askerOf(request)));
     scope.setErrorHandler((error, request, reply) => {
       const { status, detail } = problemOf(error);
       return show(
@@ -88,19 +90,21 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       );
     });
 
-    scope.get('/', async (request, reply) => {
+    page('/', async (request, reply, asker) => {
       const [state, lastHour, latest] = await Promise.all([
         overview(),
         rates.read().catch(() => undefined),
         callbackIndex.list({ limit: latestRows }).catch(() => ({ data: [] })),
       ]);
       const { callbackUrl } = deps;
-      const view = { overview: state, rates: lastHour, latest: latest.data, callbackUrl, nowMs: now() };
-      const page = { title: 'Overview', tab: 'Overview', refreshSeconds: overviewEverySeconds } as const;
-      return show(request, reply, { ...page, content: overviewPage(view) });
+      const { mayChange } = asker;
+      const rows = latest.data.map(rowFor(asker));
+      const view = { overview: state, rates: lastHour, latest: rows, callbackUrl, nowMs: now(), mayChange };
+      const first = { title: 'Overview', tab: 'Overview', refreshSeconds: overviewEverySeconds } as const;
+      return show(request, reply, { ...first, content: overviewPage(view) });
     });
 
-    scope.get('/callbacks', async (request, reply) => {
+    page('/callbacks', async (request, reply, asker) => {
       const filters = filtersSchema.parse(request.query);
       const { state, status, merchantReference, cursor } = filters;
       const period = { fromMs: utcMs(filters.from), toMs: utcMs(filters.to) };
@@ -116,24 +120,31 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       return show(request, reply, {
         title,
         tab: title,
-        content: callbacksPage({ filters, rows: data, next, nowMs: now() }),
+        content: callbacksPage({
+          filters,
+          rows: data.map(rowFor(asker)),
+          next,
+          nowMs: now(),
+          mayChange: asker.mayChange,
+        }),
       });
     });
 
-    scope.get('/callbacks/:gatewayReference', async (request, reply) => {
+    page('/callbacks/:gatewayReference', async (request, reply, asker) => {
       const { gatewayReference } = referenceParams.parse(request.params);
       const { brand } = z.object({ brand: text }).parse(request.query);
       const findings = await callbackIndex.findAll(gatewayReference);
-      const finding = findings.find(({ callback }) => callback.brand === brand) ?? findings[0];
-      if (finding === undefined) return unknown(request, reply, gatewayReference);
-      const elsewhere = findings.filter((one) => one !== finding).map(({ callback }) => callback);
-      const content = callbackPage({ finding, elsewhere, nowMs: now() });
+      const found = findings.find(({ callback }) => callback.brand === brand) ?? findings[0];
+      if (found === undefined) return unknown(request, reply, gatewayReference);
+      const elsewhere = findings.filter((one) => one !== found).map(({ callback }) => rowFor(asker)(callback));
+      const finding = asker.mayReveal ? found : maskFinding(found);
+      const content = callbackPage({ finding, elsewhere, nowMs: now(), asker });
       const isMoving = ['queued', 'delivering', 'retrying', 'spooled', 'removed'].includes(finding.callback.state);
       const refreshSeconds = isMoving ? pageEverySeconds : 0;
       return show(request, reply, { title: gatewayReference, tab: 'Callbacks', content, refreshSeconds });
     });
 
-    scope.get('/search', async (request, reply) => {
+    page('/search', async (request, reply) => {
       const { q } = z.object({ q: z.string().default('') }).parse(request.query);
       const reference = q.trim();
       const [found] = reference === '' ? [] : await callbackIndex.findAll(reference);
@@ -147,23 +158,25 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       return reply.redirect(isOne && gatewayReference !== null ? callbackHref({ gatewayReference, brand }) : list);
     });
 
-    scope.get('/quarantine', async (request, reply) => {
+    page('/quarantine', async (request, reply, asker) => {
       const { cursor } = z.object({ cursor: text }).parse(request.query);
-      const content = quarantinePage({ ...(await quarantine.list({ limit: rowsPerPage, cursor })), nowMs: now() });
+      const list = await quarantine.list({ limit: rowsPerPage, cursor });
+      const content = quarantinePage({ ...list, nowMs: now(), mayChange: asker.mayChange });
       return show(request, reply, { title: 'Quarantine', tab: 'Quarantine', content });
     });
 
-    scope.get('/quarantine/:id', async (request, reply) => {
+    page('/quarantine/:id', async (request, reply, asker) => {
       const { id } = z.object({ id: z.string() }).parse(request.params);
       const entry = await quarantine.get(id);
       if (entry === undefined) {
         const content = message('Not in quarantine', 'It was released, deleted, or grew too old.');
         return show(request, reply, { title: 'Quarantine', tab: 'Quarantine', content }, 404);
       }
-      return show(request, reply, { title: entry.reason, tab: 'Quarantine', content: quarantineEntryPage(entry) });
+      const content = quarantineEntryPage(asker.mayReveal ? entry : maskEntry(entry), asker);
+      return show(request, reply, { title: entry.reason, tab: 'Quarantine', content });
     });
 
-    scope.get('/reconciliation', async (request, reply) => {
+    page('/reconciliation', async (request, reply) => {
       const content = reconciliationPage(await reconciliation(), now());
       return show(request, reply, {
         title: 'Reconciliation',
@@ -173,7 +186,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       });
     });
 
-    scope.get('/activity', async (request, reply) => {
+    page('/activity', async (request, reply) => {
       const content = activityPage(await audit.latest(activityEntries));
       return show(request, reply, { title: 'Activity', tab: 'Activity', content });
     });
@@ -186,7 +199,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
     const state = await queueState().catch(() => undefined);
     const badges = { Failed: state?.jobs.failed ?? 0, Quarantine: state?.quarantineEntries ?? 0 };
     void reply.code(status).type('text/html; charset=utf-8').header('cache-control', 'no-store');
-    return reply.send(layout({ badges, notice: noticeOf(notice), search: q, ...page }));
+    return reply.send(layout({ badges, notice: noticeOf(notice), search: q, asker: askerOf(request), ...page }));
   }
 
   function unknown(request: FastifyRequest, reply: FastifyReply, reference: string) {
@@ -203,6 +216,10 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       </section>`;
     return show(request, reply, { title: 'Not found', search: reference, content }, 404);
   }
+}
+
+function rowFor({ mayReveal }: Asker) {
+  return <Row extends CallbackRow>(row: Row): Row => (mayReveal ? row : maskRow(row));
 }
 
 function message(title: string, detail: string): Content {

@@ -1,5 +1,6 @@
 // The frame of every page: navigation, search, notices. Pages are complete without a script; browser.js adds refreshing,
 // the `/` key and copying.
+import type { Asker } from '../api/permissions.ts';
 import { html, toText, type Content, type Html } from './html.ts';
 
 export const tabs = [
@@ -26,9 +27,11 @@ export interface Page {
   /** Seconds after which the script reads the page anew; 0 never. */
   readonly refreshSeconds?: number;
   readonly badges?: Partial<Record<Tab, number>>;
+  readonly asker?: Asker;
 }
 
-export function layout({ title, tab, content, notice, search = '', refreshSeconds = 0, badges = {} }: Page): string {
+export function layout(page: Page): string {
+  const { title, tab, content, notice, search = '', refreshSeconds = 0, badges = {}, asker } = page;
   return toText(
     html`<!doctype html>
       <html lang="en">
@@ -71,9 +74,21 @@ export function layout({ title, tab, content, notice, search = '', refreshSecond
           <main id="main" tabindex="-1" data-refresh-seconds="${refreshSeconds}">
             ${notice && html`<p class="notice ${notice.tone}" role="status">${notice.text}</p>`} ${content}
           </main>
+          ${asker !== undefined && !asker.mayChange && viewerLine(asker)}
         </body>
       </html>`,
   );
+}
+
+function viewerLine({ name, mayReveal }: Asker): Html {
+  return html`<footer>
+    ${name} may look at everything${mayReveal ? '' : ' but bodies and answers'}, and change nothing.
+  </footer>`;
+}
+
+/** In the place of what this token may not see. */
+export function withheld(what: string): Html {
+  return html`<p class="empty">${what} may hold personal data, and is not shown to this token.</p>`;
 }
 
 function badge(count: number | undefined): Html | undefined {

@@ -19,6 +19,7 @@ export interface OverviewView {
   /** Where callbacks are received, as far as this process knows. */
   readonly callbackUrl: string;
   readonly nowMs: number;
+  readonly mayChange: boolean;
 }
 
 export interface Headline {
@@ -28,7 +29,7 @@ export interface Headline {
 }
 
 export function overviewPage(view: OverviewView): Content {
-  const { overview, rates, latest, nowMs, callbackUrl } = view;
+  const { overview, rates, latest, nowMs, callbackUrl, mayChange } = view;
   const { tone, title, detail } = headlineOf(overview, nowMs);
   const received = rates && sumOf(rates.counts.received);
   const lines = overviewLines({ overview, received, callbackUrl, nowMs });
@@ -36,7 +37,7 @@ export function overviewPage(view: OverviewView): Content {
   return html`<section class="headline ${tone}" role="status">
       <h1>${title}</h1>
       <p>${detail}</p>
-      ${forwardingForm(overview)}
+      ${mayChange && forwardingForm(overview)}
     </section>
     ${
       lines.length > 0 &&

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { clientAddress, createTrustedProxies, type ForwardedRequest } from '../../src/receive/trusted-proxies.ts';
+import { clientAddress, createTrustedProxies, type ForwardedRequest } from '../../src/http/trusted-proxies.ts';
 
 test.for([
   [
