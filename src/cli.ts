@@ -7,6 +7,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
+import { addAudit } from './cli/audit.ts';
 import { addBrand } from './cli/brand.ts';
 import { addDoctor } from './cli/doctor.ts';
 import { addErase } from './cli/erase.ts';
@@ -42,6 +43,7 @@ export function createProgram(): Command {
   addSpool(program);
   addErase(program);
   addBrand(program);
+  addAudit(program);
   addSimulate(program);
   return program;
 }

@@ -1,6 +1,5 @@
 // `brand`: a brand's callbacks under another name, and names that nobody serves any more.
 import type { Command } from 'commander';
-import { createAudit } from '../ops/audit.ts';
 import { readLineage } from '../redis/brand-lineage.ts';
 import { moveBrand, type MoveResult } from '../store/brands/brand-move.ts';
 import { brandQueue, keysOf } from '../redis/brand-queue.ts';
@@ -18,6 +17,7 @@ import { isBrandName } from '../config/brand-values.ts';
 import type { Config } from '../config/config.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { auditOf } from './operator-session.ts';
 import { printable } from './output.ts';
 import { runSession, UnreachableError, UsageError, type Session } from './session.ts';
 
@@ -104,7 +104,7 @@ async function move(session: Session, from: string, to: string): Promise<ExitCod
   const redis = await session.redis();
   const [fromQueue, toQueue] = [brandQueue(from, config), brandQueue(to, config)];
   const intake = createDirectIntake(config, redis, log);
-  const audit = createAudit({ redis, queue: brandQueue([...config.brands.keys()][0] ?? to, config), log });
+  const audit = await auditOf(session);
   const isConfirmed = confirmation(redis, toQueue, config.REDIS_WAIT_REPLICAS);
   const retained = [config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL];
   const result = await moveBrand({
@@ -163,13 +163,14 @@ function tell(result: MoveResult, from: string, to: string): string {
   }
 }
 
-async function retire({ config, redis: connect, output, actor, log }: Session, name: string): Promise<ExitCode> {
+async function retire(session: Session, name: string): Promise<ExitCode> {
+  const { config, output, actor } = session;
   if (config.brands.has(name)) throw new UsageError(`The brand ${name} is configured; take it out first.`);
-  const redis = await connect();
+  const redis = await session.redis();
   const holdings = await readHoldings(redis, brandQueue(name, config), config.DEDUP_TTL);
   const outcome = holdings.undelivered > 0 ? 'undelivered' : 'retired';
   if (outcome === 'retired') await retireBrand(redis, config, name);
-  const audit = createAudit({ redis, queue: brandQueue([...config.brands.keys()][0] ?? name, config), log });
+  const audit = await auditOf(session);
   await audit.record(actor, 'brand.retire', name, outcome);
   output.result({ brand: name, outcome, ...holdings }, () =>
     output.line(
@@ -182,8 +183,9 @@ async function retire({ config, redis: connect, output, actor, log }: Session, n
 }
 
 /** What still comes for the name is that of another merchant from now on. */
-async function reopen({ config, redis: connect, output, actor, log }: Session, name: string): Promise<ExitCode> {
-  const redis = await connect();
+async function reopen(session: Session, name: string): Promise<ExitCode> {
+  const { config, output, actor } = session;
+  const redis = await session.redis();
   const queue = brandQueue(name, config);
   const { movedTo } = await readLineage(redis, queue);
   if (movedTo !== undefined) {
@@ -192,7 +194,7 @@ async function reopen({ config, redis: connect, output, actor, log }: Session, n
     await noteBrand(redis, config, name);
   }
   const outcome = movedTo === undefined ? 'not-moved' : 'reopened';
-  const audit = createAudit({ redis, queue: brandQueue([...config.brands.keys()][0] ?? name, config), log });
+  const audit = await auditOf(session);
   await audit.record(actor, 'brand.reopen', name, outcome);
   output.result({ brand: name, outcome }, () =>
     output.line(

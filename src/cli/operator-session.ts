@@ -2,8 +2,7 @@
 import { createQuarantine, type Quarantine } from '../intake/quarantine/quarantine.ts';
 import { createCallbackIndex, type CallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createActions, type Actions } from '../ops/actions.ts';
-import { createAudit } from '../ops/audit.ts';
-import { brandQueue } from '../redis/brand-queue.ts';
+import { createAudit, type Audit } from '../ops/audit.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import type { Session } from './session.ts';
 
@@ -13,13 +12,19 @@ export interface OperatorSession {
   readonly actions: Actions;
 }
 
-export async function operatorSession({ config, queues, log, redis: connect }: Session): Promise<OperatorSession> {
-  const redis = await connect();
+/** What commands do stands in the same trail as what is done in the console. */
+export async function auditOf({ queues, log, redis: connect }: Session): Promise<Audit> {
+  return createAudit({ redis: await connect(), queues: [...queues.values()], log });
+}
+
+export async function operatorSession(session: Session): Promise<OperatorSession> {
+  const { config, queues, log } = session;
+  const redis = await session.redis();
   const callbackIndex = createCallbackIndex({ redis, queues });
   const intake = createDirectIntake(config, redis, log);
   const brands = [...config.brands.keys()];
   const quarantine = createQuarantine({ redis, brands, config, accept: (item) => intake.accept(item), log });
-  const audit = createAudit({ redis, queue: brandQueue(brands[0] ?? '', config), log });
+  const audit = await auditOf(session);
   const graceMs = config.RECONCILE_GRACE;
   return {
     callbackIndex,

@@ -14,6 +14,7 @@ import { parseDurationMs } from '../time/duration.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
+import { auditOf } from './operator-session.ts';
 import { runSession, type Session } from './session.ts';
 
 const examples = `
@@ -100,6 +101,8 @@ async function follow(session: Session, scope: BrandScope, { method, resultUrl, 
 
   say(`payin      ${merchantReference}: ${amount} ${currency} by ${method}`);
   const answer = await payin(scope, { ...request, payerId: payerId ?? merchantReference }, signal);
+  const result = answer.kind === 'started' ? answer.gatewayReference : describeFailure(answer);
+  await (await auditOf(session)).record(session.actor, 'payin.start', merchantReference, result);
   if (answer.kind !== 'started') {
     const outcome = describeFailure(answer);
     const detail = answer.kind === 'refused' ? answer.detail : '';

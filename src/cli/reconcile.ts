@@ -5,6 +5,7 @@ import { addCounts, noCounts } from '../reconcile/sweep/sweep-counts.ts';
 import type { SweepCounts } from '../store/reconciliation/reconciliation-report.ts';
 import { parseTime } from './arguments.ts';
 import { createDirectIntake } from './direct-intake.ts';
+import { auditOf } from './operator-session.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { runSession, type Session } from './session.ts';
 
@@ -66,6 +67,7 @@ async function reconcile(session: Session, options: ReconcileOptions): Promise<E
   }
   const total = noCounts();
   for (const { counts } of rows.values()) addCounts(total, counts);
+  if (!dryRun) await note(session, { fromMs, toMs, brand }, total);
   output.result({ dryRun, days: [...rows.values()], total, failures }, () =>
     output.table(
       ['DAY', 'BRAND', ...columns.map(([title]) => title)],
@@ -79,6 +81,18 @@ async function reconcile(session: Session, options: ReconcileOptions): Promise<E
   for (const failure of failures) output.complain(failure);
   if (failures.length > 0) return exitCodes.unavailable;
   return total.errors > 0 ? exitCodes.no : exitCodes.done;
+}
+
+/** It may have delivered something, so it stands in the audit trail. */
+async function note(
+  session: Session,
+  { fromMs, toMs, brand }: { fromMs: number; toMs: number; brand: string | undefined },
+  { injected, corrections, errors }: SweepCounts,
+): Promise<void> {
+  const period = `${new Date(fromMs).toISOString()}..${new Date(toMs).toISOString()}`;
+  const result = `injected ${injected}, corrections ${corrections}, errors ${errors}`;
+  const target = brand === undefined ? period : `${period} of ${brand}`;
+  await (await auditOf(session)).record(session.actor, 'gateway.reconcile', target, result);
 }
 
 interface Row {

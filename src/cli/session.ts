@@ -68,7 +68,7 @@ async function actIn(
     output.complain(`There is no brand ${printable(brand)} here, only: ${[...config.brands.keys()].join(', ')}`);
     return exitCodes.usage;
   }
-  const log = createLog({ level: 'silent' });
+  const log = createLog({ level: 'silent', destination: { write: () => undefined } });
   const closers: (() => unknown)[] = [];
   let connection: Promise<RedisConnection> | undefined;
   const session: Session = {

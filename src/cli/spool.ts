@@ -8,7 +8,7 @@ import { readDeploymentId } from '../redis/deployment-id.ts';
 import type { Config } from '../config/config.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes } from './exit-codes.ts';
-import { operatorSession } from './operator-session.ts';
+import { auditOf, operatorSession } from './operator-session.ts';
 import type { Output } from './output.ts';
 import { runSession } from './session.ts';
 
@@ -74,6 +74,9 @@ export function addSpool(program: Command): void {
           taken: (brand) => intake.taken(brand),
         });
         const result: DrainedByHand = drained ?? { drained: 0, left: 0, untouched: 0 };
+        const audit = await auditOf(session);
+        const folder = dir ?? config.SPOOL_DIR;
+        await audit.record(session.actor, 'spool.drain', folder, `drained ${result.drained}, left ${result.left}`);
         output.result({ ...result }, () => printDrained(output, result));
         return result.left + (result.foreign ?? 0) === 0 ? exitCodes.done : exitCodes.no;
       }),

@@ -1,5 +1,6 @@
-// The audit trail: who changed what, when, from where, and with which result. In the log, and the latest entries in
-// Redis for the console. The log line is the record; the copy in Redis may be lost, and says so.
+// The audit trail: who changed what, when, from where, and with which result. In the log whatever LOG_LEVEL says, and in
+// Redis for the console and for `audit`: the latest 20,000 entries, of at most 400 days. The log line is the record; the
+// copy in Redis may be lost, and says so. What the command line does stands in Redis only, since it writes no log.
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -28,33 +29,48 @@ export const auditEntrySchema = z.object({
 });
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
 
-const entriesMax = 1_000;
+/** Some 4 MB. */
+const entriesMax = 20_000;
+/** A year, and time to look back on it. They hold names of people, so not for ever. */
+const keptMs = 400 * 86_400_000;
+/** So that a trail that was left alone for long does not hold up an action. */
+const expiredPerEntry = 20;
+const pageEntries = 1_000;
 
 export interface AuditDeps {
   readonly redis: RedisConnection;
-  /** Holds the entries of all brands. */
-  readonly queue: BrandQueue;
+  /** The first one's keys hold the new entries of all brands; the others may have old ones, from when they came first. */
+  readonly queues: readonly BrandQueue[];
   readonly log: Log;
   readonly now?: () => number;
 }
 
-export function createAudit({ redis, queue, log, now = Date.now }: AuditDeps) {
-  const key = keysOf.audit(queue);
+export function createAudit({ redis, queues, log, now = Date.now }: AuditDeps) {
+  const keys = queues.map((queue) => keysOf.audit(queue));
+  const [key = ''] = keys;
+  const trail = log.child({}, { level: 'info' });
 
   async function record(actor: Actor, action: string, target: string, result: string): Promise<void> {
     const at = new Date(now()).toISOString();
     const { name, via, address } = actor;
     const entry: AuditEntry = { at, by: name, ...(via !== undefined && { via }), address, action, target, result };
-    log.info({ event: 'operator.action', ...entry });
+    trail.info({ event: 'operator.action', ...entry });
     try {
       await redis
         .multi()
         .lpush(key, JSON.stringify(entry))
         .ltrim(key, 0, entriesMax - 1)
         .exec();
+      await expire();
     } catch (error) {
       log.warn({ event: 'audit.not_kept', action, target, err: error });
     }
+  }
+
+  async function expire(): Promise<void> {
+    const oldest = await redis.lrange(key, -expiredPerEntry, -1);
+    const old = oldest.filter((line) => atOf(line) < now() - keptMs).length;
+    if (old > 0) await redis.rpop(key, old);
   }
 
   /** Does the action and notes its result, a failure too. */
@@ -75,11 +91,41 @@ export function createAudit({ redis, queue, log, now = Date.now }: AuditDeps) {
   }
 
   async function latest(count: number): Promise<AuditEntry[]> {
-    const lines = await redis.lrange(key, 0, Math.min(count, entriesMax) - 1);
-    return lines.flatMap((line) => auditEntrySchema.safeParse(parseJson(line)).data ?? []);
+    const last = Math.min(count, entriesMax) - 1;
+    const lines = await Promise.all(keys.map((one) => redis.lrange(one, 0, last)));
+    return lines.flat().flatMap(toEntries).toSorted(byTime).slice(0, count);
   }
 
-  return { record, audited, latest };
+  /** The oldest first. */
+  async function between(fromMs: number, toMs: number): Promise<AuditEntry[]> {
+    const entries: AuditEntry[] = [];
+    for (const one of keys) {
+      for (let start = 0; start < entriesMax; start += pageEntries) {
+        const page = (await redis.lrange(one, start, start + pageEntries - 1)).flatMap(toEntries);
+        entries.push(...page.filter(({ at }) => Date.parse(at) >= fromMs && Date.parse(at) < toMs));
+        // The newest come first; clocks of several processes may differ a little, so a whole page must be older.
+        if (page.every(({ at }) => Date.parse(at) < fromMs)) break;
+      }
+    }
+    return entries.toSorted(byTime).toReversed();
+  }
+
+  return { record, audited, latest, between };
+}
+
+function toEntries(line: string): AuditEntry[] {
+  const { data } = auditEntrySchema.safeParse(parseJson(line));
+  return data === undefined ? [] : [data];
+}
+
+/** What cannot be read is old enough to go. */
+function atOf(line: string): number {
+  return Date.parse(toEntries(line)[0]?.at ?? new Date(0).toISOString());
+}
+
+/** The newest first, as they stand in Redis; those of one moment stay as they stand there. */
+function byTime(one: AuditEntry, other: AuditEntry): number {
+  return Date.parse(other.at) - Date.parse(one.at);
 }
 
 export type Audit = ReturnType<typeof createAudit>;

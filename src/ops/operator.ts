@@ -51,7 +51,7 @@ export async function createOperator(deps: OperatorDeps) {
   const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp } = deps;
   const brands = [...config.brands.keys()];
   const queues = new Map(brands.map((brand) => [brand, brandQueue(brand, config)]));
-  // What belongs to no brand (audit, rates) lies beside the first one's keys.
+  // What belongs to no brand (the rates) lies beside the first one's keys.
   const shared = brandQueue(brands[0] ?? '', config);
   const listSpooled = createListSpooled(spool, brands);
   const callbackIndex = createCallbackIndex({
@@ -62,7 +62,7 @@ export async function createOperator(deps: OperatorDeps) {
   });
   const queueState = createQueueState({ redis, queues });
   const refreshGauges = createQueueGauges({ queueState, isRedisUp, metrics, log });
-  const audit = createAudit({ redis, queue: shared, log });
+  const audit = createAudit({ redis, queues: [...queues.values()], log });
   const graceMs = config.RECONCILE_GRACE;
   const actions = createActions({ redis, queues, callbackIndex, quarantine, audit, graceMs, log });
   const reconciliation = createReconciliationOverview({ redis, queues });

@@ -18,8 +18,8 @@ export interface LogFields {
 type LogMethod = (fields: LogFields) => void;
 
 export type Log = Readonly<Record<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal', LogMethod>> & {
-  /** Adds these fields to each line. */
-  child(fields: Readonly<Record<string, unknown>>): Log;
+  /** Adds these fields to each line; with a level, has one of its own. */
+  child(fields: Readonly<Record<string, unknown>>, options?: { readonly level?: string }): Log;
 };
 
 const redacted = new Set(['body', 'apiKey', 'authorization', 'msisdn', 'x-api-key', 'cookie', 'set-cookie']);
