@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { addAudit } from './cli/audit.ts';
 import { addBrand } from './cli/brand.ts';
+import { addConfig } from './cli/config.ts';
 import { addDoctor } from './cli/doctor.ts';
 import { addErase } from './cli/erase.ts';
 import { exitCodes } from './cli/exit-codes.ts';
@@ -44,6 +45,7 @@ export function createProgram(): Command {
   addErase(program);
   addBrand(program);
   addAudit(program);
+  addConfig(program);
   addSimulate(program);
   return program;
 }

@@ -29,7 +29,7 @@ interface BrandVariables {
   readonly GATEWAY_BASE_URL?: string | undefined;
 }
 
-const productionGateway = 'https://api.payalo.com/gateway/mmo/v2';
+export const productionGateway = 'https://api.payalo.com/gateway/mmo/v2';
 
 const headerObject = z.record(z.string(), z.string());
 const headersFile = z.union([headerObject, z.record(z.string(), headerObject)]);

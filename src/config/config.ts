@@ -16,6 +16,7 @@ import { otelValues, otelVariables, type OtelValues } from './otel-variables.ts'
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
 import { parseTimeMs } from '../time/parse-time.ts';
 import { readTextFile } from './read-text-file.ts';
+import { resolveValues, type Environment } from './resolve-values.ts';
 import { proxyVariable } from './proxy.ts';
 import { checkRedisVariables, type RedisTarget } from './redis-url.ts';
 
@@ -37,8 +38,6 @@ export type Config = z.infer<typeof variables> & {
   /** What is most likely a mistake, yet stops no start; one sentence each. */
   readonly notices: readonly string[];
 };
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 const maxTimerMs = 2_147_483_647; // what setTimeout takes; a longer one would fire at once
 const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s, and an answer may leave ACK_BUDGET + 2 s after the body
@@ -135,10 +134,30 @@ const variables = z.object({
 
 export const variableNames: readonly string[] = Object.keys(variables.shape);
 
+/** As they would be written, of the variables that have a default of their own. */
+export const variableDefaults: ReadonlyMap<string, string> = new Map(
+  Object.entries(z.toJSONSchema(variables, { io: 'input', unrepresentable: 'any' }).properties ?? {}).flatMap(
+    ([name, schema]) =>
+      typeof schema === 'object' && typeof schema.default === 'string' ? [[name, schema.default]] : [],
+  ),
+);
+
+export interface Sources {
+  /** Of an optional `.env` in the working folder. */
+  readonly file: Environment;
+  /** Stands above it. */
+  readonly process: Environment;
+}
+
+export function readSources(envFile = '.env'): Sources {
+  const isFile = statSync(envFile, { throwIfNoEntry: false })?.isFile();
+  return { file: isFile ? parseEnv(readTextFile(envFile)) : {}, process: process.env };
+}
+
 /** The process's environment over an optional `.env` of the working folder. */
-export function readEnvironment(envFile = '.env'): Environment {
-  const fromFile = statSync(envFile, { throwIfNoEntry: false })?.isFile() ? parseEnv(readTextFile(envFile)) : {};
-  return { ...fromFile, ...process.env };
+export function readEnvironment(envFile?: string): Environment {
+  const sources = readSources(envFile);
+  return { ...sources.file, ...sources.process };
 }
 
 /** For packages that read the process's environment themselves, and know neither `.env` nor X_FILE. */
@@ -157,7 +176,8 @@ export function loadConfig(
   roleArguments: readonly string[] = [],
 ): { config: Config } | { problems: string[] } {
   const problems: string[] = [];
-  const values = resolveValues(environment, problems);
+  const resolved = resolveValues(environment, variableNames, problems);
+  const values = Object.fromEntries([...resolved].map(([name, { value }]) => [name, value]));
   const roles = toRoles(roleArguments, problems);
   const parsed = variables.safeParse(values);
   if (!parsed.success) {
@@ -180,36 +200,6 @@ export function loadConfig(
   return {
     config: { ...checked, roles, production, redis, brands, apiKeysFile, opsTokens, otel, lenientRoles, notices },
   };
-}
-
-/** Applies `X_FILE` and takes an empty string for unset. */
-function resolveValues(environment: Environment, problems: string[]): Record<string, string> {
-  const values: Record<string, string> = {};
-  for (const name of variableNames) {
-    const direct = readDirect(environment, name)?.trim() || undefined;
-    const file = environment[`${name}_FILE`]?.trim() || undefined;
-    if (direct !== undefined && file !== undefined)
-      problems.push(`${name}: both ${name} and ${name}_FILE are set; keep one`);
-    const value = direct ?? (file === undefined ? undefined : readValueFile(name, file, problems));
-    if (value !== undefined) values[name] = value;
-  }
-  return values;
-}
-
-/** Proxies are known under lower-case names, too; where both are set, those win, as for curl. */
-function readDirect(environment: Environment, name: string): string | undefined {
-  return (name.endsWith('_PROXY') && environment[name.toLowerCase()]) || environment[name];
-}
-
-function readValueFile(name: string, file: string, problems: string[]): string | undefined {
-  try {
-    return readTextFile(file).trim() || undefined;
-  } catch (error) {
-    problems.push(
-      `${name}_FILE: ${file} cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'})`,
-    );
-    return undefined;
-  }
 }
 
 function toRoles(roleArguments: readonly string[], problems: string[]): ReadonlySet<Role> {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { couldBe, parseBrandValues } from '../../src/config/brand-values.ts';
-import { loadConfig, readEnvironment, variableNames, type Environment } from '../../src/config/config.ts';
+import { loadConfig, readEnvironment, variableNames } from '../../src/config/config.ts';
+import type { Environment } from '../../src/config/resolve-values.ts';
 
 const key = 'k'.repeat(16);
 const url = 'http://127.0.0.1:9000/hook';

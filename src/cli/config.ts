@@ -1,0 +1,94 @@
+// `config`: the effective configuration, and whether the service would start with it.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { ConfigError } from '../config/config-error.ts';
+import { loadConfig, readEnvironment, readSources, type Config } from '../config/config.ts';
+import { effectiveConfig } from '../config/effective-config.ts';
+import { createDestinations } from '../deliver/destinations.ts';
+import { createRedis, type RedisConnection } from '../redis/connections.ts';
+import { findBrandProblems } from '../store/brands/unowned-brands.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { createOutput } from './output.ts';
+
+const examples = `
+Where a value comes from: the default, the environment, the file .env of the working folder, or the file that NAME_FILE
+names. Secrets are masked.
+
+Examples:
+  payalo-receiver config
+  payalo-receiver config --check
+  payalo-receiver config --check receive work
+
+Exit codes: 0 done; with --check, 78 where the start would end with 78, with the same lines.`;
+
+const redisWithinMs = 4_000;
+
+export function addConfig(program: Command): void {
+  program
+    .command('config')
+    .description('the effective configuration, each value with its origin')
+    .argument('[roles...]', 'the roles that the start names; all without one')
+    .option('--check', 'whether the service would start')
+    .addHelpText('after', examples)
+    .action(async (roles: string[], { check }: { check?: true }, command: Command) => {
+      const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
+      const values = effectiveConfig(readSources());
+      const problems = await problemsOf(roles, check === true);
+      const exit: ExitCode = check && problems.length > 0 ? exitCodes.config : exitCodes.done;
+      output.result({ values, problems }, () => {
+        if (check)
+          return problems.length === 0 ? output.line('The service would start with this configuration.') : undefined;
+        output.table(
+          ['VARIABLE', 'VALUE', 'FROM'],
+          values.map(({ name, value, origin }) => [
+            name,
+            value ?? { text: 'unset', style: 'dim' },
+            { text: origin, ...(origin === 'default' && { style: 'dim' }) },
+          ]),
+        );
+      });
+      for (const problem of problems) output.complain(problem);
+      process.exitCode = exit;
+    });
+}
+
+/** The lines with which a start would end. */
+async function problemsOf(roles: readonly string[], check: boolean): Promise<string[]> {
+  const loaded = loadConfig(readEnvironment(), roles);
+  if ('problems' in loaded) return loaded.problems;
+  if (!check) return [];
+  const log = createLog({ level: 'silent', destination: { write: () => undefined } });
+  return [...(await brandProblems(loaded.config, log)), ...(await handlerProblems(loaded.config, log))];
+}
+
+/** While Redis is out the start is not refused either. */
+async function brandProblems(config: Config, log: Log): Promise<string[]> {
+  const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs: redisWithinMs }, 'config', log);
+  try {
+    if (!(await isThere(redis))) return [];
+    return await findBrandProblems({ redis, config }).catch(() => []);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function isThere(redis: RedisConnection): Promise<boolean> {
+  redis.on('error', () => undefined);
+  const ready = new Promise<boolean>((resolve) => redis.once('ready', () => resolve(true)));
+  return Promise.race([ready, delay(redisWithinMs, false, { ref: false })]);
+}
+
+async function handlerProblems(config: Config, log: Log): Promise<string[]> {
+  if (!config.roles.has('work')) return [];
+  const destinations = createDestinations(config, log, Date.now);
+  try {
+    await destinations.check();
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return [error.message];
+    throw error;
+  } finally {
+    await destinations.close();
+  }
+}
