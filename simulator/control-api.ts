@@ -2,8 +2,9 @@
 // simulator listens on the loopback address unless it is told otherwise, and holds nothing worth stealing.
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { bulkSchema, type GatewayControls } from './gateway-controls.ts';
+import { bulkSchema, forgerySchema, type GatewayControls } from './gateway-controls.ts';
 import { refuse } from './gateway-api.ts';
+import { delaySchema, limitSchema } from './load.ts';
 import { misbehaviourSchema } from './misbehaviour.ts';
 import { outageSchema } from './outage.ts';
 import { outcomesHelp } from './outcomes.ts';
@@ -15,6 +16,8 @@ const probability = z.number().min(0).max(1).optional();
 const chancesSchema = z.strictObject({ lossProbability: probability, duplicateProbability: probability });
 const keysSchema = z.strictObject({ merchant: z.string().optional(), keys: z.array(z.string().min(1)) });
 const callbackSchema = z.strictObject({ body: z.string().optional(), key: z.string().optional() });
+const reversalSchema = z.strictObject({ callback: z.boolean().default(false) });
+const denialSchema = z.strictObject({ denied: z.boolean().default(true) });
 const correctionSchema = z.strictObject({
   status: z.string(),
   errorCode: z.string().optional(),
@@ -27,7 +30,12 @@ export const controlApiHelp = `Controls (HTTP, JSON), below /_simulator:
   POST   /transactions                      {"count", "createdAt", "everyMs", "status", "resultUrl", "callbacks", ...} adds many
   POST   /transactions/{ref}/correction     {"status", "errorCode", "percentPaid", "callback"} changes the truth
   POST   /transactions/{ref}/callback       {"body", "key"} sends its callback once more
-  PUT    /transactions/{ref}/misbehaviour   {"record": {"kind": "bytes", "base64"} | outage, "status": {"kind": "says", "status"} | outage}
+  POST   /transactions/{ref}/reversal       {"callback"} takes the money back; its callback is lost unless it is asked for
+  POST   /transactions/{ref}/denial         {"denied"} the gateway does not know it: status 404, in no list; false ends it
+  PUT    /transactions/{ref}/misbehaviour   {"denied", "record": {"kind": "bytes", "base64"} | outage, "status": {"kind": "says", "status"} | outage}
+  POST   /forgeries                         {"resultUrl", "status", "amount", ...} a callback with the genuine key for a transaction that does not exist
+  PUT    /delay                             {"ms", "on": "status" | "records" | "start"} answers leave so much later
+  PUT    /limit                             {"statusCallsPerSecond"} beyond it 429, or null for the usual limit
   PUT    /keys                              {"merchant", "keys"} exactly these are valid; callbacks carry the first
   PUT    /outage                            {"kind": "answer", "status": 503} | {"kind": "hang" | "reset" | "garbage"}, with "on": "status" | "records" | "start", or null
   PUT    /chances                           {"lossProbability", "duplicateProbability"}
@@ -62,6 +70,8 @@ export function registerControlApi(app: FastifyInstance, controls: GatewayContro
     controls.sendCallback(params.reference, callbackSchema.parse(json(body))),
   );
 
+  registerLies(app, controls);
+
   app.put<{ Params: { reference: string } }>('/transactions/:reference/misbehaviour', async ({ params, body }) =>
     controls.misbehave(params.reference, misbehaviourSchema.parse(json(body))),
   );
@@ -76,6 +86,10 @@ export function registerControlApi(app: FastifyInstance, controls: GatewayContro
     controls.setOutage(outage);
     return { outage };
   });
+  app.put('/delay', async ({ body }) => controls.setDelay(delaySchema.parse(json(body))));
+  app.put('/limit', async ({ body }) =>
+    controls.setStatusLimit(limitSchema.nullable().parse(json(body))?.statusCallsPerSecond ?? null),
+  );
   app.put('/chances', async ({ body }) => controls.setChances(chancesSchema.parse(json(body))));
 
   app.get('/calls', async () => controls.calls());
@@ -92,6 +106,19 @@ export function registerControlApi(app: FastifyInstance, controls: GatewayContro
       .type('text/plain')
       .send(`Here the payer of ${params.reference} would pay. The simulator completes it by itself.\n`),
   );
+}
+
+/** What is not true any more, and what never was. */
+function registerLies(app: FastifyInstance, controls: GatewayControls): void {
+  app.post<{ Params: { reference: string } }>('/transactions/:reference/reversal', async ({ params, body }) =>
+    summary(await controls.reverse(params.reference, reversalSchema.parse(json(body)))),
+  );
+  app.post<{ Params: { reference: string } }>('/transactions/:reference/denial', async ({ params, body }) => {
+    const { denied } = denialSchema.parse(json(body));
+    controls.deny(params.reference, denied);
+    return { denied };
+  });
+  app.post('/forgeries', async ({ body }) => controls.forge(forgerySchema.parse(json(body))));
 }
 
 function json(body: unknown): unknown {

@@ -1,7 +1,9 @@
 // The gateway's public API as its documentation describes it: starting transactions, status, records. Every call meets
 // the outage, the key check and (status calls) the rate limit, in that order, before anything else; every error is a
 // problem document.
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { DelayedCall } from './load.ts';
 import { strike, type OutageSwitch } from './outage.ts';
 import { chooseOutcome } from './outcomes.ts';
 import { problemText, type Problem } from './problems.ts';
@@ -44,6 +46,8 @@ export interface GatewayApiOptions {
   readonly now: () => number;
   readonly requireHttps: boolean;
   readonly merchantOf: (key: string) => string | null;
+  /** How long each answer of this kind is held back. */
+  readonly delayOf: (call: DelayedCall) => number;
   readonly statusCallAllowed: (merchant: string) => boolean;
   readonly onStarted: (transaction: Transaction) => void;
   /** Where a payer of a web flow is sent. */
@@ -61,6 +65,11 @@ type Flow = (typeof flows)[number];
 
 export function registerGatewayApi(app: FastifyInstance, options: GatewayApiOptions): void {
   const { transactions, scripts, outage, calls, now, requireHttps } = options;
+  app.addHook('preHandler', async ({ method, url }) => {
+    const call = method === 'POST' ? 'start' : /\/records(?:\?|$)/.test(url) ? 'records' : 'status';
+    const waitMs = options.delayOf(call);
+    if (waitMs > 0) await delay(waitMs, undefined, { ref: false }); // it holds up no end of the process
+  });
 
   /** Lets a call in and says whose it is; null when it has been refused, or struck by the outage. */
   function admit(request: FastifyRequest, reply: FastifyReply, call: Call): string | null {
@@ -164,7 +173,7 @@ export function refuse(reply: FastifyReply, problem: Problem): FastifyReply {
 }
 
 function sendTransaction(reply: FastifyReply, transaction: Transaction | null): FastifyReply {
-  if (transaction === null) {
+  if (transaction === null || transaction.misbehaviour.denied === true) {
     return refuse(reply, { status: 404, errorCode: 'not_found', detail: 'No such transaction.' });
   }
   transaction.statusCalls += 1;

@@ -5,12 +5,13 @@ import type { Breaker } from './breaker.ts';
 import type { CallbackSender, Chances } from './callbacks.ts';
 import { isPlainDecimal, withTwoDecimals } from './decimals.ts';
 import { noCalls, type CallCounts } from './gateway-api.ts';
+import type { Load } from './load.ts';
 import type { Misbehaviour } from './misbehaviour.ts';
 import type { Outage, OutageSwitch } from './outage.ts';
 import type { Change } from './outcomes.ts';
 import type { Scripts } from './scripts.ts';
 import { transactionText } from './transaction-text.ts';
-import { stateAfter, type CallbackRecord, type Transaction, type Transactions } from './transactions.ts';
+import { invented, stateAfter, type CallbackRecord, type Transaction, type Transactions } from './transactions.ts';
 
 const transactionsAtOnceMax = 1_000_000;
 
@@ -38,11 +39,25 @@ export const bulkSchema = z.strictObject({
 
 export type Bulk = z.input<typeof bulkSchema>;
 
+export const forgerySchema = z.strictObject({
+  resultUrl: z.url(),
+  status: z.string().default('success'),
+  amount: z.string().refine(isPlainDecimal).default('100.00'),
+  currency: z.string().default('KES'),
+  merchant: z.string().default('default'),
+  merchantReference: z.string().default('forged'),
+  /** Made up where none is given. */
+  gatewayReference: z.string().min(1).optional(),
+});
+
+export type Forgery = z.input<typeof forgerySchema>;
+
 export interface GatewayControlsOptions {
   readonly transactions: Transactions;
   readonly sender: CallbackSender;
   readonly scripts: Scripts;
   readonly outage: OutageSwitch;
+  readonly load: Load;
   readonly chances: Chances;
   readonly calls: CallCounts;
   readonly keys: Map<string, string[]>;
@@ -53,7 +68,7 @@ export interface GatewayControlsOptions {
 export type GatewayControls = ReturnType<typeof createGatewayControls>;
 
 export function createGatewayControls(options: GatewayControlsOptions) {
-  const { transactions, sender, scripts, outage, chances, calls, keys, breakerOf, now } = options;
+  const { transactions, sender, scripts, outage, load, chances, calls, keys, breakerOf, now } = options;
 
   function mustFind(gatewayReference: string): Transaction {
     const transaction = transactions.byGatewayReference(gatewayReference);
@@ -68,6 +83,14 @@ export function createGatewayControls(options: GatewayControlsOptions) {
     const transaction = mustFind(gatewayReference);
     const genuine = transactionText(transaction);
     return sender.attempt(transaction, { body: body ?? genuine, said: transaction.state.status, key });
+  }
+
+  /** Changes what the gateway holds to be true; with `callback`, also says so to the merchant. */
+  async function correct(gatewayReference: string, change: Change, { callback = false } = {}): Promise<Transaction> {
+    const transaction = mustFind(gatewayReference);
+    transaction.state = { ...stateAfter(transaction, change, now()), completionSource: 'manual' };
+    if (callback) await sendCallback(gatewayReference);
+    return transaction;
   }
 
   return {
@@ -110,13 +133,27 @@ export function createGatewayControls(options: GatewayControlsOptions) {
         return transaction;
       });
     },
-    /** Changes what the gateway holds to be true; with `callback`, also says so to the merchant. */
-    async correct(gatewayReference: string, change: Change, { callback = false } = {}): Promise<Transaction> {
+    correct,
+    /** Takes the money back; its callback is lost unless it is asked for. */
+    reverse: (gatewayReference: string, options: { callback?: boolean } = {}) =>
+      correct(gatewayReference, { status: 'reversed' }, options),
+    /** From now on the gateway does not know it: 404 to its status call, and no list names it. */
+    deny(gatewayReference: string, denied = true): void {
       const transaction = mustFind(gatewayReference);
-      transaction.state = { ...stateAfter(transaction, change, now()), completionSource: 'manual' };
-      if (callback) await sendCallback(gatewayReference);
-      return transaction;
+      transaction.misbehaviour = { ...transaction.misbehaviour, denied };
     },
+    /** What a thief of the key sends: a callback with the genuine key for a transaction that does not exist. */
+    async forge(forgery: Forgery) {
+      const transaction = inventedBy(forgerySchema.parse(forgery), now());
+      const { gatewayReference } = transaction;
+      const body = transactionText(transaction);
+      const record = await sender.attempt(transaction, { body, said: transaction.state.status });
+      return { gatewayReference, body, ...record };
+    },
+    /** Every answer, or every one of a kind, leaves so much later. */
+    setDelay: load.setDelay,
+    /** So many status calls a second and merchant; null is what it was at first. */
+    setStatusLimit: load.setStatusLimit,
     /** From now on the gateway misbehaves so about one transaction; `{}` ends it. */
     misbehave(gatewayReference: string, misbehaviour: Misbehaviour): void {
       mustFind(gatewayReference).misbehaviour = misbehaviour;
@@ -136,4 +173,23 @@ export function createGatewayControls(options: GatewayControlsOptions) {
     /** Resolves when every callback that is to be sent has met its fate. */
     idle: () => scripts.idle(),
   };
+}
+
+function inventedBy(forgery: z.output<typeof forgerySchema>, atMs: number): Transaction {
+  const { merchant, merchantReference, amount, currency, resultUrl, status, gatewayReference } = forgery;
+  const draft = invented({
+    merchant,
+    type: 'payin',
+    flow: 'direct',
+    method: 'mpesa-ke',
+    country: 'KE',
+    merchantReference,
+    reconciliationReference: null,
+    labels: null,
+    requestedAmount: { value: withTwoDecimals(amount), currency },
+    resultUrl,
+    createdAtMs: atMs,
+  });
+  const transaction = { ...draft, gatewayReference: gatewayReference ?? draft.gatewayReference };
+  return { ...transaction, state: stateAfter(transaction, { status }, atMs) };
 }

@@ -6,9 +6,9 @@ import { createCallbackSender, type CallbackSenderOptions } from './callbacks.ts
 import { noCalls, type CallCounts } from './gateway-api.ts';
 import { createGatewayControls } from './gateway-controls.ts';
 import { createGatewayServer } from './gateway-server.ts';
+import { createLoad } from './load.ts';
 import { createOutageSwitch } from './outage.ts';
 import { createRandom } from './random.ts';
-import { createRateBucket } from './rate-bucket.ts';
 import { createScripts } from './scripts.ts';
 import { createTransactions, type CallbackRecord, type Transaction } from './transactions.ts';
 
@@ -56,9 +56,7 @@ export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
     ]),
   );
   const breakerOf = memoize((): Breaker => createBreaker({ ...breakerOptions, now }));
-  const bucketOf = memoize(() =>
-    createRateBucket({ perSecond: statusCallsPerSecondMax, burst: 2 * statusCallsPerSecondMax, now }),
-  );
+  const load = createLoad({ statusCallsPerSecond: statusCallsPerSecondMax, now });
   const chances = {
     lossProbability: options.lossProbability ?? 0,
     duplicateProbability: options.duplicateProbability ?? 0,
@@ -80,6 +78,7 @@ export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
     sender,
     scripts,
     outage,
+    load,
     chances,
     calls,
     keys,
@@ -99,7 +98,8 @@ export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
       now,
       requireHttps: options.requireHttps ?? false,
       merchantOf: (key) => [...keys].find(([, accepted]) => accepted.includes(key))?.[0] ?? null,
-      statusCallAllowed: (merchant) => bucketOf(merchant)(),
+      statusCallAllowed: load.statusCallAllowed,
+      delayOf: load.delayOf,
       onStarted: (transaction) => onEvent({ kind: 'started', transaction }),
     },
   });

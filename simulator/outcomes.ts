@@ -12,6 +12,8 @@ export interface Change {
 export interface Step {
   readonly after: number;
   readonly become?: Change;
+  /** From here on the gateway does not know the transaction. */
+  readonly vanish?: true;
   /** What the callback says where that is not the truth. */
   readonly say?: Change;
   readonly callback: 'none' | 'once' | 'twice' | 'lost';
@@ -151,6 +153,24 @@ const special: readonly Outcome[] = [
     steps: [
       { after: 1, become: { status: 'in_review' }, callback: 'once' },
       { after: 1, become: success, callback: 'once' },
+    ],
+  },
+  {
+    code: 7208,
+    name: 'reversed_silently',
+    says: 'succeeds, then is reversed, and the callback of the reversal is lost',
+    steps: [
+      { after: 1, become: success, callback: 'once' },
+      { after: 1, become: { status: 'reversed' }, callback: 'lost' },
+    ],
+  },
+  {
+    code: 7209,
+    name: 'denied',
+    says: 'a callback says success, then the gateway does not know the transaction',
+    steps: [
+      { after: 1, become: success, callback: 'once' },
+      { after: 1, vanish: true, callback: 'none' },
     ],
   },
 ];

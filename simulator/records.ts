@@ -72,6 +72,7 @@ function parseQuestion(query: unknown): Question | string {
 
 function matches(transaction: Transaction, { type, method, status }: Question): boolean {
   return (
+    transaction.misbehaviour.denied !== true &&
     (type === null || transaction.type === type) &&
     (method === null || transaction.method === method) &&
     (status === null || transaction.state.status === status)

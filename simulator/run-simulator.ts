@@ -20,6 +20,8 @@ export interface SimulatorOptions {
   readonly callbackDelayMs?: number | undefined;
   readonly lossProbability?: number | undefined;
   readonly duplicateProbability?: number | undefined;
+  readonly answerDelayMs?: number | undefined;
+  readonly statusCallsPerSecondMax?: number | undefined;
   readonly seed?: number | undefined;
   /** Called once both listen. */
   readonly onListening?: ((addresses: SimulatorAddresses) => void) | undefined;
@@ -53,8 +55,10 @@ export async function runSimulator(
     lossProbability,
     duplicateProbability,
     seed,
+    statusCallsPerSecondMax: options.statusCallsPerSecondMax,
     onEvent: (event) => print(gatewayLine(event)),
   });
+  gateway.setDelay({ ms: options.answerDelayMs ?? 0 });
   const merchant = createMerchantSimulator({
     host,
     port: options.merchantPort ?? merchantPortDefault,

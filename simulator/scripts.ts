@@ -18,8 +18,9 @@ export function createScripts({ sender, delayMs, now }: ScriptsOptions) {
   const running = new Set<Promise<void>>();
   const closing = new AbortController();
 
-  async function take(transaction: Transaction, { become, say, callback }: Step): Promise<void> {
+  async function take(transaction: Transaction, { become, vanish, say, callback }: Step): Promise<void> {
     if (become !== undefined) transaction.state = stateAfter(transaction, become, now());
+    if (vanish) transaction.misbehaviour = { ...transaction.misbehaviour, denied: true };
     if (callback === 'none') return;
     const state = say === undefined ? transaction.state : stateAfter(transaction, say, now());
     await sender.send(transaction, { state, copies: callback === 'twice' ? 2 : 1, lost: callback === 'lost' });

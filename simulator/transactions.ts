@@ -70,13 +70,8 @@ export function createTransactions({ random }: { readonly random: () => number }
       const key = merchantKey(draft.merchant, draft.merchantReference);
       if (byMerchantReference.has(key)) return null;
       const transaction: Transaction = {
-        ...draft,
+        ...invented(draft),
         sequence: ordered.length,
-        gatewayReference: newReference(draft.createdAtMs),
-        state: pending,
-        callbacks: [],
-        statusCalls: 0,
-        misbehaviour: {},
         luck: { loss: random(), duplicate: random() },
       };
       ordered.splice(positionAfter(ordered, transaction), 0, transaction);
@@ -102,6 +97,20 @@ export function createTransactions({ random }: { readonly random: () => number }
 export interface Place {
   readonly createdAtMs: number;
   readonly sequence: number;
+}
+
+/** One that the gateway does not have: whoever forges a callback needs no more. */
+export function invented(draft: TransactionDraft): Transaction {
+  return {
+    ...draft,
+    sequence: -1,
+    gatewayReference: newReference(draft.createdAtMs),
+    state: pending,
+    callbacks: [],
+    statusCalls: 0,
+    misbehaviour: {},
+    luck: { loss: 1, duplicate: 1 },
+  };
 }
 
 const pending: TransactionState = {

@@ -23,6 +23,8 @@ interface SimulateOptions {
   readonly delay?: number;
   readonly loss?: number;
   readonly duplicates?: number;
+  readonly answerDelay?: number;
+  readonly statusCalls?: number;
   readonly seed?: number;
 }
 
@@ -38,6 +40,8 @@ export function addSimulate(program: Command): void {
     .option('--delay <ms>', 'from start to callback', parseNumber(0, 86_400_000))
     .option('--loss <share>', 'of callbacks that never come, 0 to 1', parseNumber(0, 1))
     .option('--duplicates <share>', 'of callbacks that come twice, 0 to 1', parseNumber(0, 1))
+    .option('--answer-delay <ms>', "by which the gateway's answers leave late", parseNumber(0, 600_000))
+    .option('--status-calls <number>', 'that the gateway takes a second; beyond it 429', parseNumber(1, 1_000_000))
     .option('--seed <number>', 'makes chance repeatable', parseNumber(0, 4_294_967_295))
     .addHelpText('after', examples)
     .action(async (options: SimulateOptions, command: Command) => {
@@ -55,6 +59,8 @@ export function addSimulate(program: Command): void {
             callbackDelayMs: options.delay,
             lossProbability: options.loss,
             duplicateProbability: options.duplicates,
+            answerDelayMs: options.answerDelay,
+            statusCallsPerSecondMax: options.statusCalls,
             seed: options.seed,
             onListening: (addresses) => output.result(addresses, () => undefined), // the lines below say it to people
           },

@@ -5,7 +5,7 @@ import { call, parseObject, referenceOfPayin, startGateway, startMerchant } from
 const failureCodes = Object.keys(failureMessages);
 
 /** By name: what the callbacks say, in order, and what the status endpoint says in the end. */
-const expected: Readonly<Record<string, { said: readonly string[]; truth: string }>> = {
+const expected: Readonly<Record<string, { said: readonly string[]; truth: string | number }>> = {
   success: { said: ['success'], truth: 'success' },
   ...Object.fromEntries(failureCodes.map((code) => [code, { said: ['failed'], truth: 'failed' }])),
   never_completes: { said: [], truth: 'pending' },
@@ -21,6 +21,8 @@ const expected: Readonly<Record<string, { said: readonly string[]; truth: string
   partial_payment: { said: ['success'], truth: 'success' },
   reversed: { said: ['success', 'reversed'], truth: 'reversed' },
   unknown_status: { said: ['in_review', 'success'], truth: 'success' },
+  reversed_silently: { said: ['success'], truth: 'reversed' },
+  denied: { said: ['success'], truth: 404 },
 };
 
 async function play(fields: Readonly<Record<string, unknown>>) {
