@@ -34,6 +34,8 @@ const reconcileStopMs = 2_000;
 const startCheckAfterMs = 10_000;
 /** A merchant and a gateway, each perhaps behind a proxy. */
 const hostsPerBrand = 4;
+/** NOTIFY_URL, or its proxy. */
+const hostsElse = 1;
 /** Kept of SHUTDOWN_TIMEOUT for closing what is left. */
 const stopMarginMs = 500;
 
@@ -59,7 +61,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   await stage.start();
 
   // Before any listener: a handler module that cannot be used stops the start.
-  const names = createNameLookups({ namesMax: config.brands.size * hostsPerBrand, log });
+  const names = createNameLookups({ namesMax: config.brands.size * hostsPerBrand + hostsElse, log });
   const { lookup } = names;
   const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics, tracing, lookup }) : undefined;
   await delivery?.check();
@@ -92,6 +94,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     spool: stage.spool,
     isReady: () => !isStopping && (!config.roles.has('receive') || canStore()),
     isRedisUp: () => intake.isRedisUp(),
+    lookup,
   });
   log.info({ event: 'listener.started', listener: 'operator', ...(await operator.listen()) });
 

@@ -1,6 +1,7 @@
 // `doctor`: whether this deployment can keep the product's promises.
 import type { Command } from 'commander';
 import type { Check } from '../ops/doctor/check.ts';
+import { checkNotify } from '../ops/doctor/doctor-notify.ts';
 import { runDoctor } from '../ops/doctor/doctor.ts';
 import { createRedis } from '../redis/connections.ts';
 import { checkGateway } from '../reconcile/gateway/check-gateway.ts';
@@ -18,6 +19,7 @@ that callbacks take, through DNS, TLS and load balancer.
 Examples:
   payalo-receiver doctor
   payalo-receiver doctor --url https://payments.example.com/webhooks/payalo
+  payalo-receiver doctor --notify
 
 Exit codes: 0 all is well or only warnings, 1 a problem was found.`;
 
@@ -31,17 +33,19 @@ export function addDoctor(program: Command): void {
     .command('doctor')
     .description('check this deployment, and say what to do')
     .option('--url <url>', 'the registered resultUrl, tried from here', parseHttpUrl)
+    .option('--notify', 'send a test notification to NOTIFY_URL')
     .addHelpText('after', examples)
-    .action(({ url }: { url?: string }, command: Command) =>
+    .action(({ url, notify }: { url?: string; notify?: true }, command: Command) =>
       runSession(command, async (session) => {
         const { config, queues, output } = session;
-        const checks = await runDoctor({
+        const found = await runDoctor({
           config,
           queues: queues.values(),
           redis: unconnectedRedis(session),
           checkGatewayKey: (brand) => checkKey(config, session, brand),
           publicUrl: url,
         });
+        const checks = notify ? [...found, await checkNotify(config, Date.now())] : found;
         output.result({ checks }, () => printChecks(output, checks));
         return checks.some(({ status }) => status === 'problem') ? exitCodes.no : exitCodes.done;
       }),

@@ -12,6 +12,7 @@ import { brandNotices } from './brand-notices.ts';
 import { buildBrands, type Brand } from './brands.ts';
 import { brandNames } from './brand-values.ts';
 import { parseDurationMs } from '../time/duration.ts';
+import { notifyVariables } from './notify-variables.ts';
 import { otelValues, otelVariables, type OtelValues } from './otel-variables.ts';
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
 import { parseTimeMs } from '../time/parse-time.ts';
@@ -126,6 +127,7 @@ const variables = z.object({
     .regex(/^[\w-]{1,64}$/, 'must be the name of a header, such as X-Forwarded-User')
     .toLowerCase()
     .optional(),
+  ...notifyVariables,
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level, such as info')
     .default('info'),

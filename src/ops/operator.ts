@@ -17,6 +17,7 @@ import type { Config } from '../config/config.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { problem } from '../http/problem.ts';
+import type { Egress } from '../http/http-pool.ts';
 import { cannotListen } from '../http/listen-error.ts';
 import { actionRoutes } from './api/action-routes.ts';
 import { createActions } from './actions.ts';
@@ -24,6 +25,7 @@ import { createAudit } from './audit.ts';
 import { callbackRoutes } from './api/callback-routes.ts';
 import { serveConsole } from './console/console.ts';
 import { createOperatorServer, sendProblem } from './api/operator-server.ts';
+import { createNotifications } from './notify/create-notifications.ts';
 import { createOverview } from './overview.ts';
 import { quarantineRoutes } from './api/quarantine-routes.ts';
 import { createQueueGauges } from './queue-gauges.ts';
@@ -45,10 +47,11 @@ export interface OperatorDeps {
   readonly isReady: () => boolean;
   /** Whether Redis took the last callback that this process gave it. */
   readonly isRedisUp: () => boolean;
+  readonly lookup?: Egress['lookup'];
 }
 
 export async function createOperator(deps: OperatorDeps) {
-  const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp } = deps;
+  const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp, lookup } = deps;
   const brands = [...config.brands.keys()];
   const queues = new Map(brands.map((brand) => [brand, brandQueue(brand, config)]));
   // What belongs to no brand (the rates) lies beside the first one's keys.
@@ -68,6 +71,8 @@ export async function createOperator(deps: OperatorDeps) {
   const reconciliation = createReconciliationOverview({ redis, queues });
   const { notices } = config;
   const overview = createOverview({ redis, queues, queueState, reconciliation, spool, notices });
+  const reads = { overview, reconciliation, callbackIndex, isRedisUp };
+  const notifications = createNotifications({ config, redis, queue: shared, ...reads, metrics, log, lookup });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
   const claimKeeper = createClaimKeeper({ redis, queues, config, log });
@@ -114,13 +119,14 @@ export async function createOperator(deps: OperatorDeps) {
       follower.start();
       claimKeeper.start();
       rates.start();
+      notifications?.start();
       return { host: config.OPS_HOST, port: portOf(app.server.address()) };
     },
 
     async close(): Promise<void> {
       await actions.stop();
       await app.close();
-      await Promise.all([retention.stop(), follower.stop(), claimKeeper.stop(), rates.stop()]);
+      await Promise.all([retention.stop(), follower.stop(), claimKeeper.stop(), rates.stop(), notifications?.stop()]);
     },
   };
 }

@@ -62,6 +62,10 @@ export const keysOf = {
   breakerOwn: ({ base }: BrandQueue) => `${base}/b:own`,
   /** List: what operators did, the latest first; hash: `minute:name` -> count, for the console's charts; retention's lock. */
   audit: ({ base }: BrandQueue) => `${base}/audit`,
+  /** Hash: what people were told of, by kind; list: notifications that wait; text: the process that sends them now. */
+  notified: ({ base }: BrandQueue) => `${base}/notified`,
+  notifications: ({ base }: BrandQueue) => `${base}/notify`,
+  notifier: ({ base }: BrandQueue) => `${base}/notifier`,
   rates: ({ base }: BrandQueue) => `${base}/rates`,
   retention: ({ base }: BrandQueue) => `${base}/retention`,
   /** Sorted set: gatewayReference by when it is looked up next, of transactions that the merchant said it started. */

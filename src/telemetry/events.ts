@@ -53,6 +53,11 @@ export const events = {
   'log.lines_dropped': 'Log lines were dropped because nobody read the output.',
   'lookups.process_ended': 'The process that resolves names ended; a new one starts.',
   'metrics.queue_unread': 'The gauges of the queue are absent, because Redis could not be read.',
+  'notification.given_up': 'NOTIFY_URL did not take a notification for a day; it is dropped.',
+  'notification.not_sent': 'NOTIFY_URL did not take a notification; it is sent again later.',
+  'notification.sent': 'NOTIFY_URL took a notification.',
+  'notifications.waiting':
+    'Notifications could not be looked for or sent, most likely because Redis is out; tried again.',
   'operator.action': 'An operator changed something: the audit trail.',
   'operator.error': 'A request to the operator listener failed.',
   'operator.forbidden': 'A token may not do what it asked for.',

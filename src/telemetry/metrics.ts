@@ -24,6 +24,8 @@ export type CallbackOutcome = (typeof callbackOutcomes)[number];
 export const deliveryOutcomes = ['delivered', 'retried', 'failed'] as const;
 export type DeliveryOutcome = (typeof deliveryOutcomes)[number];
 
+export const notificationOutcomes = ['sent', 'retried', 'given_up'] as const;
+
 const fast = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const slow = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 60, 600, 3_600, 86_400];
 
@@ -41,10 +43,12 @@ export function createMetrics() {
 
   const callbacks = counter('payalo_callbacks_total', 'Requests to the callback path by outcome.', ['outcome']);
   const deliveries = counter('payalo_deliveries_total', 'Attempts at the merchant by outcome.', ['outcome']);
+  const notifications = counter('payalo_notifications_total', 'Attempts at NOTIFY_URL by outcome.', ['outcome']);
   const buildInfo = gauge('payalo_build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
   // A counter that was never touched is absent, and an alert on its rate would miss the first event.
   for (const outcome of callbackOutcomes) callbacks.inc({ outcome }, 0);
   for (const outcome of deliveryOutcomes) deliveries.inc({ outcome }, 0);
+  for (const outcome of notificationOutcomes) notifications.inc({ outcome }, 0);
   buildInfo.set({ version: packageVersion(), node: process.version }, 1);
 
   return {
@@ -93,6 +97,7 @@ export function createMetrics() {
     gatewayAuthOk: gauge('payalo_gateway_auth_ok', '1 while the gateway accepts a key of the brand.', ['brand']),
     pendingOverdue: gauge('payalo_pending_overdue', 'Transactions pending at the gateway for over an hour.'),
     logLinesDropped: counter('payalo_log_lines_dropped_total', 'Log lines dropped while nobody read them.'),
+    notifications,
     quarantineEntries: gauge('payalo_quarantine_entries', 'Entries in quarantine, all brands (from Redis).'),
   };
 }

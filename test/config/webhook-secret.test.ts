@@ -1,7 +1,7 @@
 // FORWARD_SECRET is refused at start where a merchant's library could not load it.
 import { Webhook } from 'standardwebhooks';
 import { expect, test } from 'vitest';
-import { secretKey, sign } from '../../src/deliver/http/delivery-headers.ts';
+import { secretKey, sign } from '../../src/http/webhook-signature.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { isWebhookSecret } from '../../src/config/webhook-secret.ts';
 import { testKey } from '../support/callbacks.ts';

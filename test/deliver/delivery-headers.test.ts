@@ -2,7 +2,8 @@ import { validateHeaderValue } from 'node:http';
 import fc from 'fast-check';
 import { Webhook } from 'standardwebhooks';
 import { expect, test } from 'vitest';
-import { configuredHeaders, encodeHeaderText, secretKey, sign } from '../../src/deliver/http/delivery-headers.ts';
+import { configuredHeaders, encodeHeaderText } from '../../src/deliver/http/delivery-headers.ts';
+import { secretKey, sign } from '../../src/http/webhook-signature.ts';
 import { attemptAt } from './attempt-at.ts';
 import { startHttp2Merchant } from './http2-merchant.ts';
 

@@ -2,14 +2,8 @@
 //
 // Every value is made valid header text, so that no reference (Cyrillic, a line break, a lone surrogate) can fail an
 // attempt. Ours win over FORWARD_HEADERS; those that would break the request itself are never sent.
-import { createHmac } from 'node:crypto';
+import { sign } from '../../http/webhook-signature.ts';
 import type { Delivery } from '../attempt.ts';
-
-export interface SignedContent {
-  readonly webhookId: string;
-  readonly timestampSeconds: number;
-  readonly body: string;
-}
 
 export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], nowMs: number): Record<string, string> {
   const { job, webhookId, sequence, attempt } = delivery;
@@ -27,17 +21,6 @@ export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], 
     'payalo-sequence': String(sequence),
     ...(job.traceparent !== undefined && { traceparent: encodeHeaderText(job.traceparent) }),
   };
-}
-
-/** One `v1,<base64>` per secret: during a rotation the merchant may hold either. */
-export function sign({ webhookId, timestampSeconds, body }: SignedContent, secrets: readonly Buffer[]): string {
-  const content = `${webhookId}.${timestampSeconds}.${body}`;
-  return secrets.map((secret) => `v1,${createHmac('sha256', secret).update(content).digest('base64')}`).join(' ');
-}
-
-/** The key bytes of a `whsec_...` secret. */
-export function secretKey(secret: string): Buffer {
-  return Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
 }
 
 /** Percent-encodes what is not visible ASCII, and `%` itself, so that decodeURIComponent gives the text back. */

@@ -8,7 +8,8 @@ import type { Dispatcher } from 'undici';
 import type { Brand } from '../../config/brands.ts';
 import { createHttpPool, type Egress } from '../../http/http-pool.ts';
 import { answerBytesMax, type Attempt, type AttemptResult } from '../attempt.ts';
-import { configuredHeaders, deliveryHeaders, secretKey } from './delivery-headers.ts';
+import { secretKey } from '../../http/webhook-signature.ts';
+import { configuredHeaders, deliveryHeaders } from './delivery-headers.ts';
 
 export interface HttpAttemptOptions extends Egress {
   readonly url: string;

@@ -1,0 +1,243 @@
+// The kinds of notifications, one table: how each is read, when it begins and ends, how grave it is, and its sentences.
+//
+// What is read is what the console's first page and the gauges show (overview.ts, reconciliation-overview.ts), so that
+// nobody is told anything else here. Pure.
+import { hostname } from 'node:os';
+import type { Overview } from '../overview.ts';
+import type { ReconciliationOverview } from '../reconciliation-overview.ts';
+import type { NotificationBody } from './notification.ts';
+
+export interface Facts {
+  readonly nowMs: number;
+  readonly overview: Overview;
+  /** Undefined while Redis cannot be read. */
+  readonly reconciliation: ReconciliationOverview | undefined;
+  /** Whether Redis took the last callback of this process. */
+  readonly isRedisUp: boolean;
+  readonly reconcileEveryMs: number;
+  /** The latest that failed, at most ten. */
+  readonly failedReferences: readonly string[];
+}
+
+export interface Reading {
+  /** Where each brand has a state of its own. */
+  readonly brand?: string;
+  /** Undefined: cannot be known now, so nothing begins and nothing ends. */
+  readonly holds: boolean | undefined;
+  readonly sinceMs?: number | undefined;
+  readonly count?: number;
+  readonly references?: readonly string[];
+  /** While it holds; without personal data. */
+  readonly text: string;
+  readonly overText: string;
+}
+
+export interface Kind {
+  readonly type: string;
+  readonly severity: NotificationBody['severity'];
+  /** Known to this process only (its own spool, its own way to Redis): it tells by itself, whatever others do. */
+  readonly isOwn?: true;
+  /** How long it must hold, and be over, before that is told. What ended a short while ago must be over for longer. */
+  readonly beginAfterMs: number;
+  readonly endAfterMs: number;
+  /** More of it is told again, once an hour. */
+  readonly grows?: true;
+  read(facts: Facts): readonly Reading[];
+}
+
+const hourMs = 3_600_000;
+const filling = 0.5;
+const failuresInARow = 2;
+/** Sweeps that fall out altogether are noticed after so many intervals, and a while. */
+const intervalsMissed = 3;
+const missedMarginMs = 600_000;
+
+/*
+ * `callbacks.held`, `callbacks.denied` and `callbacks.mismatched` belong here as soon as the overview counts them: each with
+ * `grows`, read as `callbacks.failed` is.
+ */
+export const kinds: readonly Kind[] = [
+  {
+    type: 'redis.down',
+    severity: 'critical',
+    isOwn: true,
+    beginAfterMs: 5_000,
+    endAfterMs: 5_000,
+    read: ({ overview, isRedisUp }) => [
+      {
+        holds: !overview.redis.up || !isRedisUp,
+        text: 'Redis cannot be used: callbacks are taken into the spool on the disk, and nothing is delivered.',
+        overText: 'Redis can be used again: what lies in the spool follows by itself.',
+      },
+    ],
+  },
+  {
+    type: 'spool.filling',
+    severity: 'critical',
+    isOwn: true,
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    read: ({ overview: { spool } }) => [
+      {
+        holds: spool.bytes > spool.bytesMax * filling,
+        count: spool.entries,
+        text: `The spool of ${hostname()} is more than half full, with ${callbacks(spool.entries)} in it: when it is full, callbacks are refused and lost.`,
+        overText: `The spool of ${hostname()} has room again.`,
+      },
+    ],
+  },
+  {
+    type: 'merchant.down',
+    severity: 'critical',
+    beginAfterMs: 0, // the breaker itself waits for several failures
+    endAfterMs: 10_000,
+    read: ({ overview: { forwarding } }) =>
+      (forwarding ?? []).map(({ brand, breaker, openSince, undelivered }) => ({
+        brand,
+        holds: breaker !== 'closed',
+        sinceMs: openSince === null ? undefined : Date.parse(openSince),
+        count: undelivered,
+        text: `The endpoint of ${brand} does not answer: ${undelivered === 1 ? '1 callback waits' : `${undelivered} callbacks wait`}, and nothing is lost.`,
+        overText: `The endpoint of ${brand} answers again: what waited is being delivered.`,
+      })),
+  },
+  {
+    type: 'callbacks.failed',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    grows: true,
+    read: ({ overview: { jobs }, failedReferences }) => [
+      {
+        holds: jobs === null ? undefined : jobs.failed > 0,
+        count: jobs?.failed ?? 0,
+        references: failedReferences,
+        text: `${callbacks(jobs?.failed ?? 0)} could not be delivered and used up the retries: look why, then replay.`,
+        overText: 'No failed callback is left.',
+      },
+    ],
+  },
+  {
+    type: 'callbacks.undelivered',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    read: ({ overview: { forwarding }, nowMs }) =>
+      (forwarding ?? []).map(({ brand, oldestUndelivered, undelivered }) => ({
+        brand,
+        holds: oldestUndelivered !== null && nowMs - Date.parse(oldestUndelivered) > hourMs,
+        sinceMs: oldestUndelivered === null ? undefined : Date.parse(oldestUndelivered),
+        count: undelivered,
+        text: `The oldest of ${callbacks(undelivered)} of ${brand} has not been delivered for over an hour.`,
+        overText: `No callback of ${brand} has waited for over an hour any more.`,
+      })),
+  },
+  {
+    type: 'gateway.key_refused',
+    severity: 'critical',
+    beginAfterMs: 0,
+    endAfterMs: 0,
+    read: (facts) =>
+      sweepsByBrand(facts).map(({ brand, sweeps: [latest] }) => ({
+        brand,
+        holds: latest === undefined ? undefined : isKeyRefused(latest),
+        sinceMs: latest === undefined ? undefined : Date.parse(latest.startedAt),
+        text: `The gateway refuses every key of ${brand}: callbacks that do not come are not found until there is a good one.`,
+        overText: `The gateway accepts a key of ${brand} again.`,
+      })),
+  },
+  {
+    type: 'reconciliation.failing',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 0,
+    read: (facts) =>
+      sweepsByBrand(facts).map(({ brand, sweeps, lastSuccess }) => {
+        const inARow = sweeps.slice(0, failuresInARow);
+        const failed = inARow.length === failuresInARow && inARow.every(({ failure }) => failure !== undefined);
+        const lateMs = facts.reconcileEveryMs * intervalsMissed + missedMarginMs;
+        const isLate = lastSuccess !== null && facts.nowMs - Date.parse(lastSuccess) > lateMs;
+        const [latest] = sweeps;
+        return {
+          brand,
+          // A refused key is told of under its own name.
+          holds: latest === undefined ? undefined : (failed || isLate) && !isKeyRefused(latest),
+          sinceMs: lastSuccess === null ? undefined : Date.parse(lastSuccess),
+          text: `Sweeps of ${brand} fail or do not run: callbacks that do not come are not found meanwhile.`,
+          overText: `Sweeps of ${brand} end well again.`,
+        };
+      }),
+  },
+  {
+    type: 'callbacks.missing',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 0,
+    grows: true,
+    read: ({ overview: { reconciliation } }) => [
+      {
+        holds: reconciliation === null ? undefined : reconciliation.foundLastHour > 0,
+        count: reconciliation?.foundLastHour ?? 0,
+        text: `${callbacks(reconciliation?.foundLastHour ?? 0)} never came and had to be fetched from the gateway in the last hour: can the gateway reach us?`,
+        overText: 'For an hour every callback came by itself.',
+      },
+    ],
+  },
+  {
+    type: 'pending.overdue',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    grows: true,
+    read: ({ overview: { reconciliation } }) => [
+      {
+        holds: reconciliation === null ? undefined : reconciliation.pendingTooLong > 0,
+        count: reconciliation?.pendingTooLong ?? 0,
+        text: `${count(reconciliation?.pendingTooLong ?? 0, 'transaction has', 'transactions have')} been pending at the gateway for over an hour: ask its support.`,
+        overText: 'No transaction has been pending for over an hour any more.',
+      },
+    ],
+  },
+  {
+    type: 'quarantine.new',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    grows: true,
+    read: ({ overview: { quarantineEntries } }) => [
+      {
+        holds: quarantineEntries === null ? undefined : quarantineEntries > 0,
+        count: quarantineEntries ?? 0,
+        text: `${count(quarantineEntries ?? 0, 'request lies', 'requests lie')} in quarantine: look at each, then release or delete it.`,
+        overText: 'Nothing is in quarantine any more.',
+      },
+    ],
+  },
+];
+
+interface BrandSweeps {
+  readonly brand: string;
+  readonly lastSuccess: string | null;
+  /** Newest first. */
+  readonly sweeps: ReconciliationOverview['sweeps'];
+}
+
+function sweepsByBrand({ reconciliation }: Facts): BrandSweeps[] {
+  return (reconciliation?.brands ?? []).map(({ brand, lastSuccess }) => ({
+    brand,
+    lastSuccess,
+    sweeps: reconciliation?.sweeps.filter((sweep) => sweep.brand === brand) ?? [],
+  }));
+}
+
+function isKeyRefused({ failure }: { readonly failure?: string | undefined }): boolean {
+  return failure === 'unauthorized';
+}
+
+function callbacks(number: number): string {
+  return count(number, 'callback', 'callbacks');
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}

@@ -1,0 +1,90 @@
+// Sends what waits, one at a time and in order, from one process; tries again for a day, with growing waits.
+//
+// What could not be put into Redis waits in this process. A wait is measured by the age of what is to be sent, so that
+// nothing has to be counted, and whichever process goes on, goes on in the same rhythm.
+import { randomUUID } from 'node:crypto';
+import type { Log } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import type { Notification } from './notification.ts';
+import type { Post } from './post-notification.ts';
+import type { SharedNotes } from './shared-notes.ts';
+
+export interface OutboxDeps {
+  readonly notes: SharedNotes;
+  readonly post: Post;
+  readonly metrics: Pick<Metrics, 'notifications'>;
+  readonly log: Log;
+  readonly now?: () => number;
+  readonly waitMinMs?: number;
+}
+
+const dayMs = 86_400_000;
+const waitMaxMs = 3_600_000;
+const waitShare = 0.5;
+const localMax = 100;
+/** Longer than an attempt takes. */
+const lockMs = 30_000;
+const perTurnMax = 20;
+
+export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMinMs = 5_000 }: OutboxDeps) {
+  const local: Notification[] = [];
+  const token = randomUUID();
+  let notBeforeMs = 0;
+
+  /** Whether it is dealt with: sent, or too old. */
+  async function deal(notification: Notification, stop: AbortSignal): Promise<boolean> {
+    const { type } = notification.body;
+    const ageMs = now() - notification.atMs;
+    if (ageMs > dayMs) {
+      metrics.notifications.inc({ outcome: 'given_up' });
+      log.error({ event: 'notification.given_up', type });
+      return true;
+    }
+    const posted = await post(notification, stop);
+    if (posted.kind === 'sent') {
+      metrics.notifications.inc({ outcome: 'sent' });
+      log.info({ event: 'notification.sent', type, id: notification.id });
+      return true;
+    }
+    const waitMs = Math.min(Math.max(ageMs * waitShare, waitMinMs), waitMaxMs);
+    notBeforeMs = now() + waitMs;
+    metrics.notifications.inc({ outcome: 'retried' });
+    log.warn({ event: 'notification.not_sent', type, reason: posted.reason, waitMs });
+    return false;
+  }
+
+  async function sendLocal(stop: AbortSignal): Promise<boolean> {
+    for (let first = local[0]; first !== undefined && !stop.aborted; first = local[0]) {
+      if (!(await deal(first, stop))) return false;
+      local.shift();
+    }
+    return true;
+  }
+
+  async function sendShared(stop: AbortSignal): Promise<void> {
+    for (let turn = 0; turn < perTurnMax && !stop.aborted; turn += 1) {
+      if ((await notes.head()) === undefined || !(await notes.lock(token, lockMs))) return;
+      try {
+        const head = await notes.head(); // as it is now that nobody else sends
+        if (head === undefined || !(await deal(head.notification, stop))) return;
+        await notes.remove(head.text);
+      } finally {
+        await notes.unlock(token);
+      }
+    }
+  }
+
+  return {
+    /** Where Redis is out: this process alone. The oldest give way. */
+    keep(notification: Notification): void {
+      local.push(notification);
+      if (local.length > localMax) local.shift();
+    },
+
+    /** Rejects as Redis does. */
+    async send(stop: AbortSignal): Promise<void> {
+      if (now() < notBeforeMs) return;
+      if (await sendLocal(stop)) await sendShared(stop);
+    },
+  };
+}

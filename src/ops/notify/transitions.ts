@@ -1,0 +1,62 @@
+// When a state of affairs has begun, grown or ended so that people are told. Pure.
+//
+// Hysteresis: it must hold for a while, and be over for a while. What begins again and again must be over for longer each
+// time, so that one that flaps is told of a few times an hour.
+import * as z from 'zod';
+import { parseJson } from '../../callback/json-text.ts';
+import type { Kind, Reading } from './kinds.ts';
+
+export const stateSchema = z.object({
+  isOn: z.boolean(),
+  sinceMs: z.number(),
+  /** When it was last told of. */
+  toldMs: z.number(),
+  count: z.number(),
+  /** Of the last hour. */
+  begunMs: z.array(z.number()),
+});
+export type State = z.infer<typeof stateSchema>;
+
+/** How long it has held, or not, as this process saw it. */
+export interface Seen {
+  readonly holds: boolean;
+  readonly sinceMs: number;
+}
+
+export interface Transition {
+  readonly kind: 'begun' | 'grown' | 'over';
+  readonly state: State;
+}
+
+const hourMs = 3_600_000;
+const patienceFactor = 4;
+const patienceMaxMs = 1_800_000;
+
+export function transitionOf(
+  kind: Kind,
+  state: State | undefined,
+  reading: Reading,
+  seen: Seen,
+  nowMs: number,
+): Transition | undefined {
+  const { count = 0 } = reading;
+  const lastedMs = nowMs - seen.sinceMs;
+  const begunMs = (state?.begunMs ?? []).filter((at) => at > nowMs - hourMs && at <= nowMs);
+  const isOn = state?.isOn ?? false;
+  if (seen.holds && !isOn) {
+    if (lastedMs < kind.beginAfterMs) return undefined;
+    const sinceMs = reading.sinceMs ?? seen.sinceMs;
+    return { kind: 'begun', state: { isOn: true, sinceMs, toldMs: nowMs, count, begunMs: [...begunMs, nowMs] } };
+  }
+  if (state === undefined || !isOn) return undefined;
+  if (seen.holds) {
+    const isMore = kind.grows === true && count > state.count && nowMs - state.toldMs >= hourMs;
+    return isMore ? { kind: 'grown', state: { ...state, toldMs: nowMs, count } } : undefined;
+  }
+  const waitMs = Math.min(kind.endAfterMs * patienceFactor ** Math.max(begunMs.length - 1, 0), patienceMaxMs);
+  return lastedMs < waitMs ? undefined : { kind: 'over', state: { ...state, isOn: false, toldMs: nowMs, begunMs } };
+}
+
+export function parseState(text: string | undefined | null): State | undefined {
+  return stateSchema.safeParse(parseJson(text ?? '')).data;
+}
