@@ -157,6 +157,8 @@ describe('the API', () => {
         });
       }
     }
+    expect((await ask('expect', '/v1/callbacks', { method: 'HEAD' })).status).toBe(403);
+    expect((await fetch(`${service.opsUrl}/v1/callbacks`, { method: 'HEAD' })).status).toBe(401);
     expect((await ask('everything', '/v1/forwarding/resume', { method: 'POST' })).status).toBe(200);
   });
 

@@ -57,11 +57,14 @@ export function createNotifier({ readFacts, notes, outbox, log, now = Date.now }
     if (shared === undefined) return;
     const before = shared[field];
     const passed = transitionOf(kind, parseState(before), reading, isSeen, now());
-    if (passed !== undefined) await notes.pass(field, before, passed.state, notificationOf(kind, reading, passed));
+    if (passed === undefined) return;
+    const told = passed.kind === 'shrunk' ? undefined : notificationOf(kind, reading, passed);
+    await notes.pass(field, before, passed.state, told);
   }
 
   async function tellOwn(field: string, kind: Kind, reading: Reading, passed: Transition): Promise<void> {
     own.set(field, passed.state);
+    if (passed.kind === 'shrunk') return;
     const notification = notificationOf(kind, reading, passed);
     // With Redis back, its return is the same for all; what each spool does is not.
     const isSame = kind.type === 'redis.down' && passed.kind === 'over';

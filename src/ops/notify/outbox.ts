@@ -26,36 +26,42 @@ const localMax = 100;
 const lockMs = 30_000;
 const perTurnMax = 20;
 
+/** Done: sent, or too old. */
+type Dealt = { readonly isDone: true } | { readonly isDone: false; readonly waitMs: number };
+
 export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMinMs = 5_000 }: OutboxDeps) {
   const local: Notification[] = [];
   const token = randomUUID();
   let notBeforeMs = 0;
 
-  /** Whether it is dealt with: sent, or too old. */
-  async function deal(notification: Notification, stop: AbortSignal): Promise<boolean> {
+  async function deal(notification: Notification, stop: AbortSignal): Promise<Dealt> {
     const { type } = notification.body;
     const ageMs = now() - notification.atMs;
     if (ageMs > dayMs) {
       metrics.notifications.inc({ outcome: 'given_up' });
       log.error({ event: 'notification.given_up', type });
-      return true;
+      return { isDone: true };
     }
     const posted = await post(notification, stop);
     if (posted.kind === 'sent') {
       metrics.notifications.inc({ outcome: 'sent' });
       log.info({ event: 'notification.sent', type, id: notification.id });
-      return true;
+      return { isDone: true };
     }
     const waitMs = Math.min(Math.max(ageMs * waitShare, waitMinMs), waitMaxMs);
-    notBeforeMs = now() + waitMs;
+    if (stop.aborted) return { isDone: false, waitMs: 0 }; // the next process goes on at once
     metrics.notifications.inc({ outcome: 'retried' });
     log.warn({ event: 'notification.not_sent', type, reason: posted.reason, waitMs });
-    return false;
+    return { isDone: false, waitMs };
   }
 
   async function sendLocal(stop: AbortSignal): Promise<boolean> {
     for (let first = local[0]; first !== undefined && !stop.aborted; first = local[0]) {
-      if (!(await deal(first, stop))) return false;
+      const dealt = await deal(first, stop);
+      if (!dealt.isDone) {
+        notBeforeMs = now() + dealt.waitMs;
+        return false;
+      }
       local.shift();
     }
     return true;
@@ -63,10 +69,13 @@ export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMi
 
   async function sendShared(stop: AbortSignal): Promise<void> {
     for (let turn = 0; turn < perTurnMax && !stop.aborted; turn += 1) {
-      if ((await notes.head()) === undefined || !(await notes.lock(token, lockMs))) return;
+      if ((await notes.head()) === undefined || (await notes.heldUntilMs()) > now()) return;
+      if (!(await notes.lock(token, lockMs))) return;
       try {
         const head = await notes.head(); // as it is now that nobody else sends
-        if (head === undefined || !(await deal(head.notification, stop))) return;
+        if (head === undefined) return;
+        const dealt = await deal(head.notification, stop);
+        if (!dealt.isDone) return await notes.hold(now() + dealt.waitMs, dealt.waitMs);
         await notes.remove(head.text);
       } finally {
         await notes.unlock(token);

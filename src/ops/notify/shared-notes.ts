@@ -19,6 +19,7 @@ const pass = defineScript({
   reply: z.number(),
   lua: `if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+if ARGV[4] == '' then return 1 end
 redis.call('RPUSH', KEYS[2], ARGV[4])
 redis.call('LTRIM', KEYS[2], -${waitingMax}, -1)
 return 1`,
@@ -35,9 +36,19 @@ export function createSharedNotes(redis: RedisConnection, queue: BrandQueue) {
   return {
     readStates: (): Promise<Record<string, string>> => redis.hgetall(states),
 
-    /** False where another process was faster. */
-    async pass(field: string, before: string | undefined, after: object, notification: Notification): Promise<boolean> {
-      const args = [field, before ?? '', JSON.stringify(after), JSON.stringify(notification)];
+    /** False where another process was faster. Without a notification the state alone is noted. */
+    async pass(
+      field: string,
+      before: string | undefined,
+      after: object,
+      notification?: Notification,
+    ): Promise<boolean> {
+      const args = [
+        field,
+        before ?? '',
+        JSON.stringify(after),
+        notification === undefined ? '' : JSON.stringify(notification),
+      ];
       return (await pass(redis, [states, waiting], args)) === 1;
     },
 
@@ -54,6 +65,12 @@ export function createSharedNotes(redis: RedisConnection, queue: BrandQueue) {
       (await redis.set(sender, token, 'PX', ttlMs, 'NX')) !== null,
 
     unlock: (token: string): Promise<void> => releaseLock(redis, sender, token),
+
+    /** Nobody sends before then: the receiver is away for all processes alike. */
+    hold: async (untilMs: number, ttlMs: number): Promise<void> =>
+      void (await redis.set(`${sender}:hold`, untilMs, 'PX', Math.max(Math.ceil(ttlMs), 1))),
+
+    heldUntilMs: async (): Promise<number> => Number((await redis.get(`${sender}:hold`)) ?? 0),
 
     /** The oldest; `text` is what takes it away. What cannot be read is taken away at once. */
     async head(): Promise<{ readonly text: string; readonly notification: Notification } | undefined> {

@@ -24,7 +24,8 @@ export interface Seen {
 }
 
 export interface Transition {
-  readonly kind: 'begun' | 'grown' | 'over';
+  /** `shrunk` is noted and not told: what grows from there is more again. */
+  readonly kind: 'begun' | 'grown' | 'shrunk' | 'over';
   readonly state: State;
 }
 
@@ -50,6 +51,7 @@ export function transitionOf(
   }
   if (state === undefined || !isOn) return undefined;
   if (seen.holds) {
+    if (kind.grows === true && count < state.count) return { kind: 'shrunk', state: { ...state, count } };
     const isMore = kind.grows === true && count > state.count && nowMs - state.toldMs >= hourMs;
     return isMore ? { kind: 'grown', state: { ...state, toldMs: nowMs, count } } : undefined;
   }

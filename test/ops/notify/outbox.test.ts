@@ -17,6 +17,7 @@ import { startRedis, type TestRedis } from '../../support/redis.ts';
 const secret = `whsec_${Buffer.from('notifications are signed').toString('base64')}`;
 const proxies = { HTTP_PROXY: undefined, HTTPS_PROXY: undefined, NO_PROXY: undefined };
 const never = new AbortController().signal;
+const log = createLog({ level: 'silent' });
 
 let redis: TestRedis;
 let client: Redis;
@@ -80,7 +81,6 @@ function teller({ connection, queue }: ReturnType<typeof newPlace>, url: string,
   const notes = createSharedNotes(connection, queue);
   const poster = createPoster({ url, secrets: [secret], proxies, now });
   const metrics = createMetrics();
-  const log = createLog({ level: 'silent' });
   const outbox = createOutbox({ notes, post: poster.post, metrics, log, now, waitMinMs: 1_000 });
   const outcomes = async () =>
     Object.fromEntries((await metrics.notifications.get()).values.map(({ labels, value }) => [labels.outcome, value]));
@@ -128,6 +128,15 @@ test('waits for a receiver that is down, longer each time, then arrives in order
   ).toEqual(['merchant.down', 'merchant.down.over']);
   expect(new Set(receiver.got.map(({ headers }) => headers['webhook-id'])).size).toBe(2);
   expect(await outcomes()).toMatchObject({ sent: 2, given_up: 0 });
+});
+
+test('troubles a receiver that is down as often with many processes as with one', async () => {
+  const place = newPlace();
+  using receiver = await startReceiver(() => 503);
+  const tellers = Array.from({ length: 5 }, () => teller(place, receiver.url));
+  await tellers[0]?.notes.push(notification());
+  for (const { outbox } of tellers) await outbox.send(never);
+  expect(receiver.got).toHaveLength(1);
 });
 
 test('is given up after a day', async () => {
