@@ -43,7 +43,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     ['--disable-warning=ExperimentalWarning', '--enable-source-maps', ...nodeFlags, main, ...roles],
     {
       cwd: options.cwd,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
+      env: { ...fromHere(['PATH', 'HOME', 'NODE_COMPILE_CACHE']), ...options.env },
       stdio: ['ignore', options.output?.writeEnd ?? 'pipe', 'pipe'],
       detached: true, // a Ctrl-C in the terminal reaches this process only, which ends its children in order
     },
@@ -141,4 +141,11 @@ function urlOf(line: LogLine): string {
   const host = String(line['host']);
   const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${String(line['port'])}`;
+}
+
+/** What a program needs of the environment; the rest is the caller's alone. */
+function fromHere(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
 }

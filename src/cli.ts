@@ -7,25 +7,30 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
-import { addAudit } from './cli/audit.ts';
-import { addBrand } from './cli/brand.ts';
-import { addConfig } from './cli/config.ts';
-import { addDoctor } from './cli/doctor.ts';
-import { addErase } from './cli/erase.ts';
 import { exitCodes } from './cli/exit-codes.ts';
-import { addInspect } from './cli/inspect.ts';
 import { errorDocument } from './cli/output.ts';
-import { addPayin } from './cli/payin.ts';
-import { addQuarantine } from './cli/quarantine.ts';
-import { addReconcile } from './cli/reconcile.ts';
-import { addReplay } from './cli/replay.ts';
-import { addSend } from './cli/send.ts';
-import { addSimulate } from './cli/simulate.ts';
-import { addSpool } from './cli/spool.ts';
-import { addVerify } from './cli/verify.ts';
-import { packageVersion } from './telemetry/metrics.ts';
+import { packageVersion } from './telemetry/package-version.ts';
 
-export function createProgram(): Command {
+/** Each is loaded when it is used: a command line starts with every call of a script. */
+const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  inspect: async () => (await import('./cli/inspect.ts')).addInspect,
+  replay: async () => (await import('./cli/replay.ts')).addReplay,
+  quarantine: async () => (await import('./cli/quarantine.ts')).addQuarantine,
+  reconcile: async () => (await import('./cli/reconcile.ts')).addReconcile,
+  verify: async () => (await import('./cli/verify.ts')).addVerify,
+  payin: async () => (await import('./cli/payin.ts')).addPayin,
+  send: async () => (await import('./cli/send.ts')).addSend,
+  doctor: async () => (await import('./cli/doctor.ts')).addDoctor,
+  spool: async () => (await import('./cli/spool.ts')).addSpool,
+  erase: async () => (await import('./cli/erase.ts')).addErase,
+  brand: async () => (await import('./cli/brand.ts')).addBrand,
+  audit: async () => (await import('./cli/audit.ts')).addAudit,
+  config: async () => (await import('./cli/config.ts')).addConfig,
+  simulate: async () => (await import('./cli/simulate.ts')).addSimulate,
+};
+
+/** With the commands named, or all of them. */
+export async function createProgram(names: readonly string[] = Object.keys(commands)): Promise<Command> {
   const program = new Command('payalo-receiver')
     .description('Looks into and acts on the callbacks of a payalo-receiver: found, replayed, checked, erased.')
     .version(packageVersion())
@@ -33,20 +38,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(run it with --help for examples)')
     .exitOverride()
     .addHelpText('after', programHelp);
-  addInspect(program);
-  addReplay(program);
-  addQuarantine(program);
-  addReconcile(program);
-  addVerify(program);
-  addPayin(program);
-  addSend(program);
-  addDoctor(program);
-  addSpool(program);
-  addErase(program);
-  addBrand(program);
-  addAudit(program);
-  addConfig(program);
-  addSimulate(program);
+  for (const name of names) (await commands[name]?.())?.(program);
   return program;
 }
 
@@ -64,7 +56,7 @@ Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 69 not reachable, 78 wron
 export async function main(argv: readonly string[]): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreReaderGone);
   try {
-    await createProgram().parseAsync([...argv]);
+    await (await createProgram(named(argv))).parseAsync([...argv]);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Help and version end here too, with 0; everything else that commander refuses is wrong usage.
@@ -73,6 +65,12 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (argv.includes('--json')) process.stdout.write(`${errorDocument(message)}\n`);
     process.exitCode = exitCodes.usage;
   }
+}
+
+/** All of them where none is named, for the help and for an error that lists them. */
+function named(argv: readonly string[]): string[] | undefined {
+  const name = argv.slice(2).find((word) => !word.startsWith('-'));
+  return name !== undefined && Object.hasOwn(commands, name) ? [name] : undefined;
 }
 
 /** `payalo-receiver ... | head`: the work is finished anyway. */

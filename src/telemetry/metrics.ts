@@ -2,8 +2,8 @@
 //
 // Counters and histograms describe this process. Gauges that describe the queue are read when they are scraped, so
 // every process reports the same: `max without (instance)`.
-import { readFileSync } from 'node:fs';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { packageVersion } from './package-version.ts';
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -100,10 +100,4 @@ export function createMetrics() {
     notifications,
     quarantineEntries: gauge('payalo_quarantine_entries', 'Entries in quarantine, all brands (from Redis).'),
   };
-}
-
-export function packageVersion(): string {
-  // Read at run time: it lies beside `src` in a checkout and beside `dist` in the package.
-  const text = readFileSync(new URL(import.meta.resolve('#package.json')), 'utf8');
-  return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? 'unknown';
 }

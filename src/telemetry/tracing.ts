@@ -7,7 +7,7 @@
 import type { Span, SpanContext } from '@opentelemetry/api';
 import { putIntoEnvironment } from '../config/config.ts';
 import type { Log } from './log.ts';
-import { packageVersion } from './metrics.ts';
+import { packageVersion } from './package-version.ts';
 import { traceSettings, type OtelValues } from '../config/otel-variables.ts';
 
 export type TraceAttributes = Readonly<Record<string, string | number | undefined>>;

@@ -52,7 +52,24 @@ export async function runPromises(options: PromisesOptions): Promise<PromisesRes
   else await atRandom(possible, inflict, random, minutes * 60_000);
   await Promise.all([load.stop(), truths.stop()]);
   const report = await settleAndAudit(world, load, { truths });
-  return { seed, faults: counts, skipped, report, violations: violations(report) };
+  const broken = violations(report);
+  const lateLines = linesOfLate(world, report);
+  return {
+    seed,
+    faults: counts,
+    skipped,
+    report,
+    violations: broken.length === 0 ? broken : [...broken, ...lateLines],
+  };
+}
+
+/** What the receivers themselves logged about answers that were late: was it they, or the way to them? */
+function linesOfLate(world: World, { late }: Report): string[] {
+  const isLate = (reference: unknown) => late.some((text) => text.includes(String(reference)));
+  return world.receivers
+    .flatMap((receiver) => receiver.logs())
+    .filter(({ gatewayReference }) => gatewayReference !== undefined && isLate(gatewayReference))
+    .map((line) => `its line: ${JSON.stringify(line)}`);
 }
 
 export interface SettleOptions {

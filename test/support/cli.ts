@@ -20,7 +20,7 @@ export interface CliProcess {
 export function startCli(args: readonly string[], env: Readonly<Record<string, string>>): CliProcess {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
     cwd: env['SPOOL_DIR'] === undefined ? import.meta.dirname : path.dirname(env['SPOOL_DIR']),
-    env: { PATH: process.env['PATH'], ...env },
+    env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
   });
   let out = '';
   let err = '';

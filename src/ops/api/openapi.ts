@@ -1,6 +1,6 @@
 // The OpenAPI document of the operator API, generated from the routes and their schemas.
 import * as z from 'zod';
-import { packageVersion } from '../../telemetry/metrics.ts';
+import { packageVersion } from '../../telemetry/package-version.ts';
 import { problemContentType } from '../../http/problem.ts';
 import type { AnswerSpec, Route } from './route.ts';
 
