@@ -253,6 +253,7 @@ test('every command of the contract is there and explains itself with examples',
 const contractCommands = [
   'audit',
   'brand',
+  'config',
   'doctor',
   'erase',
   'inspect',
