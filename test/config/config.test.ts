@@ -73,7 +73,9 @@ test('requires what each role needs, and REDIS_URL in production', () => {
   expect(problemsOf({}, ['work'])).toEqual([expect.stringMatching(/^FORWARD_URL: /)]);
   expect(problemsOf({}, ['reconcile'])).toEqual([]);
   expect(problemsOf({ PAYALO_API_KEYS: key, NODE_ENV: 'production' })).toEqual([expect.stringMatching(/^REDIS_URL: /)]);
-  expect(problemsOf({ PAYALO_API_KEYS: key }, ['recieve'])).toEqual([expect.stringMatching(/^unknown role "recieve"; use all, receive/)]);
+  expect(problemsOf({ PAYALO_API_KEYS: key }, ['recieve'])).toEqual([
+    expect.stringMatching(/^unknown role "recieve"; use all, receive/),
+  ]);
 });
 
 test('takes a variable that holds nothing but commas for one that names nothing', () => {
