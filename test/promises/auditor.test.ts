@@ -77,6 +77,11 @@ test.each<[string, Partial<Evidence>, RegExp]>([
   ],
   ['one with another body', { got: [{ ...got, body: '{ }' }] }, /1 delivered with another body/],
   ['an answer that came late', { answers: [{ ...answer, endedAtMs: 4_001 }] }, /1 answered later/],
+  [
+    'an answer that came late, also without the time that nobody looked',
+    { answers: [{ ...answer, endedAtMs: 6_001, blindMs: 2_000 }] },
+    /1 answered later/,
+  ],
   ['a 503 while both worked', { answers: [{ ...answer, status: 503 }] }, /1 refused or not answered/],
   [
     'a 503 while only Redis was out',
@@ -93,6 +98,7 @@ test.each<[string, Partial<Evidence>]>([
   ['what waits in the queue', { got: [], remaining: { ...nothing, queued: new Set(['a']) } }],
   ['what lies in the spool', { got: [], remaining: { ...nothing, spooled: new Set(['a']) } }],
   ['a second delivery under the same id', { got: [got, got] }],
+  ['an answer that lay there while nobody looked', { answers: [{ ...answer, endedAtMs: 6_001, blindMs: 4_000 }] }],
   ['what foreign hands removed', { got: [], destroyed: new Set(['a']) }],
   [
     'a 503 while Redis and the disk were out',

@@ -8,6 +8,8 @@ export interface Answer {
   readonly target: string;
   readonly sentAtMs: number;
   readonly endedAtMs: number;
+  /** Of that time, how long this process stood still: it could not have seen an answer that was there. */
+  readonly blindMs?: number;
   /** Null: there was no answer. */
   readonly status: number | null;
 }
@@ -99,7 +101,7 @@ export function audit(evidence: Evidence): Report {
     ({ reference }) => reference,
   );
   const undelivered = acknowledged.map(({ reference }) => reference).filter((reference) => !taken.has(reference));
-  const inTime = (answer: Answer) => answer.status === null || answer.endedAtMs - answer.sentAtMs <= answerWithinMs;
+  const inTime = (answer: Answer) => answer.status === null || tookMs(answer) <= answerWithinMs;
   return {
     callbacks: answers.length,
     acknowledged: acknowledged.length,
@@ -121,9 +123,7 @@ export function audit(evidence: Evidence): Report {
       0,
     ),
     slowestMs: Math.round(
-      answers
-        .filter(({ status }) => status !== null)
-        .reduce((slowest, { sentAtMs, endedAtMs }) => Math.max(slowest, endedAtMs - sentAtMs), 0),
+      answers.filter(({ status }) => status !== null).reduce((slowest, answer) => Math.max(slowest, tookMs(answer)), 0),
     ),
     late: answers.filter((answer) => !inTime(answer)).map((answer) => describeLate(answer, answers[0])),
     unjustified: answers.filter((answer) => !isJustified(answer, outages)).map(describe),
@@ -192,9 +192,14 @@ function isJustified(answer: Answer, outages: readonly Outage[]): boolean {
 }
 
 /** With the time since the load began, to be held against the faults. */
-function describeLate({ reference, target, sentAtMs, endedAtMs }: Answer, first: Answer | undefined): string {
+function tookMs({ sentAtMs, endedAtMs, blindMs = 0 }: Answer): number {
+  return endedAtMs - sentAtMs - blindMs;
+}
+
+function describeLate(answer: Answer, first: Answer | undefined): string {
+  const { reference, target, sentAtMs } = answer;
   const seconds = (sentAtMs - (first?.sentAtMs ?? sentAtMs)) / 1_000;
-  return `${reference} (after ${Math.round(endedAtMs - sentAtMs)} ms from ${target}, sent at ${seconds.toFixed(1)} s)`;
+  return `${reference} (after ${Math.round(tookMs(answer))} ms from ${target}, sent at ${seconds.toFixed(1)} s)`;
 }
 
 function describe({ reference, status, target }: Answer): string {

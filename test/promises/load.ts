@@ -22,6 +22,7 @@ export function startLoad({ targets, perSecond, next = newCallback }: LoadOption
   const answers: Answer[] = [];
   const inFlight = new Set<Promise<void>>();
   const stopping = new AbortController();
+  const stalls = watchStalls();
   const running = run();
 
   async function run(): Promise<void> {
@@ -40,7 +41,16 @@ export function startLoad({ targets, perSecond, next = newCallback }: LoadOption
     const { reference, body } = next();
     const sentAtMs = performance.now();
     const status = await post(target, body);
-    answers.push({ reference, body, target, sentAtMs, endedAtMs: performance.now(), status });
+    const endedAtMs = performance.now();
+    answers.push({
+      reference,
+      body,
+      target,
+      sentAtMs,
+      endedAtMs,
+      blindMs: stalls.between(sentAtMs, endedAtMs),
+      status,
+    });
   }
 
   async function post(target: string, body: string): Promise<number | null> {
@@ -68,7 +78,36 @@ export function startLoad({ targets, perSecond, next = newCallback }: LoadOption
       await running;
       await Promise.all(inFlight);
       await agent.close();
+      stalls.stop();
     },
+  };
+}
+
+const lookEveryMs = 50;
+/** A timer may be late by so much on a busy machine. */
+const stalledMs = 250;
+
+/**
+ * When this process stood still, on a machine that is busy with other things. An answer that came meanwhile is seen only
+ * afterwards: that time is the stopwatch's own, and nobody's fault.
+ */
+function watchStalls() {
+  const stalls: { readonly fromMs: number; readonly toMs: number }[] = [];
+  let lookedAtMs = performance.now();
+  function look(): void {
+    const nowMs = performance.now();
+    if (nowMs - lookedAtMs > stalledMs) stalls.push({ fromMs: lookedAtMs + lookEveryMs, toMs: nowMs });
+    lookedAtMs = nowMs;
+  }
+  const timer = setInterval(look, lookEveryMs);
+
+  return {
+    between(fromMs: number, toMs: number): number {
+      look();
+      const overlaps = stalls.map((stall) => Math.min(stall.toMs, toMs) - Math.max(stall.fromMs, fromMs));
+      return overlaps.reduce((sum, ms) => sum + Math.max(ms, 0), 0);
+    },
+    stop: () => clearInterval(timer),
   };
 }
 
