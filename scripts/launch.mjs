@@ -155,8 +155,6 @@ async function run(nodePath, nodeArgs) {
     PATH: [path.dirname(nodePath), path.join(root, 'node_modules', '.bin'), process.env.PATH].join(path.delimiter),
     // The sources are run as TypeScript: a second start need not strip and compile them again.
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? path.join(root, '.tools', 'compile-cache'),
-    // The sources are run as TypeScript: a second start need not strip and compile them again.
-    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? path.join(root, '.tools', 'compile-cache'),
   };
   const { code, signal } = await finish(spawn(nodePath, nodeArgs, { stdio: 'inherit', env }));
   if (signal === null) process.exit(code ?? 1);

@@ -96,10 +96,11 @@ async function walkTheMainPath({ merchant, gateway }: Awaited<ReturnType<typeof 
   expect(await send(service, callbackBody({ reference }))).toBe('200 {"status":"ok","duplicate":true}');
   expect(await send(service, callbackBody({ reference, status: 'failed' }))).toContain('200');
   expect(await send(service, '{"gatewayReference":""}')).toContain('422');
+  // Before another callback could take one of the two failures.
+  await until(() => merchant.deliveriesOf(reference).length === 3, { timeoutMs: 25_000, describe: 'the delivery' });
   const other = newReference();
   expect(await send(service, callbackBody({ reference: other }), otherKey)).toBe('200 {"status":"ok"}');
   await until(() => merchant.deliveriesOf(other).length === 1, { describe: 'the delivery of the other brand' });
-  await until(() => merchant.deliveriesOf(reference).length === 3, { timeoutMs: 25_000, describe: 'the delivery' });
   const path = `/v1/callbacks/${reference}`;
   await until(async () => (await operate(service, `POST ${path}/replay`)) === 202, { describe: 'the replay' });
   await until(() => merchant.deliveriesOf(reference).length === 4, { describe: 'the delivery again' });
