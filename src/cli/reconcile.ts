@@ -114,4 +114,5 @@ const columns: readonly (readonly [title: string, name: keyof SweepCounts])[] = 
   ['UNCONFIRMED', 'unconfirmed'],
   ['UNREADABLE', 'unreadable'],
   ['ERRORS', 'errors'],
+  ['REVERSED', 'reversed'],
 ];

@@ -3,6 +3,7 @@
 //
 // The answer is exact for what is remembered here, DEDUP_TTL; an older period is refused rather than answered wrongly.
 import { isTerminal } from '../callback/identity.ts';
+import type { Claim } from '../store/accept/claims.ts';
 import { createJobReader, type JobReader, type JobRecord } from '../store/callbacks/read-callbacks.ts';
 import { stateOf } from '../store/callbacks/callback-view.ts';
 import { createBrandScopes, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
@@ -83,14 +84,15 @@ export async function* verifyWindow(
       told.add(reference);
       yield unreadable(scope.brand, reason, reference);
     }
-    const ended = step.page.transactions.filter(({ callback }) => isTerminal(callback.status));
-    terminalOfPart += ended.length;
-    const classified = await classifyPage(scope, ended);
-    const received = classified.flatMap(({ claim }) => (claim === undefined ? [] : [claim.jobId]));
+    const classified = (await classifyPage(scope, step.page.transactions)).filter(
+      ({ transaction, reversal }) => isTerminal(transaction.callback.status) || reversal !== undefined,
+    );
+    terminalOfPart += classified.length;
+    const received = classified.map(claimHere).flatMap((claim) => (claim === undefined ? [] : [claim.jobId]));
     const records = await readJobs(scope.queue, received, { withLogs: false });
     const byJobId = new Map(records.map((record) => [record.jobId, record]));
     for (const one of classified) {
-      const difference = compare(scope.brand, one, byJobId.get(one.claim?.jobId ?? ''));
+      const difference = compare(scope.brand, one, byJobId.get(claimHere(one)?.jobId ?? ''));
       if (difference === undefined || told.has(difference.gatewayReference)) continue;
       told.add(difference.gatewayReference);
       yield { kind: 'difference', difference };
@@ -110,18 +112,22 @@ function unreadable(brand: string, reason: string, gatewayReference: string): Ve
   return { kind: 'difference', difference: { ...difference, kind: 'unreadable' } };
 }
 
-function compare(
-  brand: string,
-  { transaction: { callback }, claim, classification }: Classified,
-  record: JobRecord | undefined,
-): Difference | undefined {
-  const { gatewayReference, merchantReference, status, finalAmount } = callback;
+/** What stands here for what the gateway says now; for a reversal of which nothing came, the success. */
+function claimHere({ claim, reversal }: Classified): Claim | undefined {
+  return reversal?.claim ?? claim;
+}
+
+function compare(brand: string, classified: Classified, record: JobRecord | undefined): Difference | undefined {
+  const { transaction, classification, reversal } = classified;
+  const { gatewayReference, merchantReference, status, finalAmount } = transaction.callback;
+  const claim = claimHere(classified);
+  const isUnheard = reversal !== undefined && reversal.claim === undefined;
   const atGateway = said(status, finalAmount === null ? '' : finalAmount.value + finalAmount.currency);
   const found = { brand, gatewayReference, merchantReference, atGateway };
   if (claim === undefined) return { ...found, kind: 'not-received', here: '' };
   const state = record === undefined ? 'unknown' : stateOf(record);
   const here = `${said(claim.status, claim.amount)}, ${state}`;
-  if (classification === 'differs') return { ...found, kind: 'contradicts', here };
+  if (classification === 'differs' || isUnheard) return { ...found, kind: 'contradicts', here };
   return state === 'delivered' ? undefined : { ...found, kind: 'not-delivered', here };
 }
 

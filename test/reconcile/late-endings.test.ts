@@ -105,7 +105,10 @@ test('one that was delivered as success, then in_review for days, is corrected w
   await pass(rig, 30 * hourMs);
   await rig.gateway.correct(reference, { status: 'failed' });
   await pass(rig, 7 * hourMs);
-  expect(await rig.jobs()).toMatchObject([{ source: 'correction', sequence: 1, status: 'failed' }]);
+  expect(await rig.jobs()).toMatchObject([
+    { source: 'status', status: 'in_review' }, // told as soon as it was seen
+    { source: 'correction', sequence: 1, status: 'failed' },
+  ]);
   expect(await watched(rig)).toBe(0);
 });
 

@@ -28,7 +28,7 @@ export function callbackPage({ finding, elsewhere, nowMs, asker }: CallbackPageV
       </h1>
       ${stateBadge(callback.state)}
     </div>
-    <p class="lead">${sentence(callback, nowMs)}</p>
+    <p class="lead">${sentence(callback, nowMs)}${reversalOf(finding)}</p>
     <div class="columns">
       <div>
         <section class="card">
@@ -90,6 +90,13 @@ function sentence({ state, attempts, deliveredAt, nextAttemptAt, failedReason }:
     case 'removed':
       return 'Not delivered: its job was removed from the queue by somebody else. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
   }
+}
+
+/** What was success and is told of otherwise since: money may have been taken back. */
+function reversalOf({ callback, others }: Finding): string {
+  const since = others.filter(({ receivedAt }) => receivedAt >= callback.receivedAt).map(({ status }) => status);
+  if (callback.status !== 'success' || since.length === 0) return '';
+  return ` The gateway has said since: ${since.join(', ')}. Money may have been taken back.`;
 }
 
 function timeline(callback: CallbackView, nowMs: number): Html {

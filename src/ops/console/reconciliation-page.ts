@@ -51,6 +51,7 @@ export function reconciliationPage(report: ReconciliationOverview, nowMs: number
                 <th class="right">Missing</th>
                 <th class="right">Injected</th>
                 <th class="right">Corrections</th>
+                <th class="right">Reversed</th>
                 <th class="right">Errors</th>
                 <th class="right">Took</th>
                 <th>Result</th>
@@ -67,6 +68,7 @@ export function reconciliationPage(report: ReconciliationOverview, nowMs: number
                     <td data-label="Missing" class="right">${countOf(sweep.missing)}</td>
                     <td data-label="Injected" class="right">${countOf(sweep.injected)}</td>
                     <td data-label="Corrections" class="right">${countOf(sweep.corrections)}</td>
+                    <td data-label="Reversed" class="right">${countOf(sweep.reversed)}</td>
                     <td data-label="Errors" class="right">${countOf(sweep.errors)}</td>
                     <td data-label="Took" class="right">${spanOf(sweep.ms)}</td>
                     <td data-label="Result">

@@ -73,6 +73,11 @@ async function takeFound(
     }
     case 'early':
       return postponeWatched(redis, queue, gatewayReference, classified.terminalSinceMs + limits.graceMs);
+    case 'reversed': {
+      const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId });
+      const isStored = settled !== 'unstored' && settled !== 'overtaken';
+      return putOff(scope, gatewayReference, isStored ? rarelyMs : askAgainMs(limits)); // it may end yet
+    }
     case 'missing':
     case 'differs': {
       const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId });

@@ -1,10 +1,11 @@
 // Judges a page of the gateway's transactions against what is known here: one pipelined read for all of them.
-import { digestOf, isTerminal, terminalKind } from '../../callback/identity.ts';
+import { digestOf, isTerminal, kindOf, terminalKind } from '../../callback/identity.ts';
 import type { Claim } from '../../store/accept/claims.ts';
 import { recordedWithinMs } from '../../store/callbacks/delivery-records.ts';
 import { findClaims } from '../../store/callbacks/find-claims.ts';
 import { firstSeen } from '../../store/reconciliation/first-seen.ts';
 import { findRemoved } from '../../store/callbacks/removed-jobs.ts';
+import { findReversals, type Reversal } from './reversals.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { judge, type Classification } from './classify.ts';
 import type { Transaction } from '../gateway/transaction.ts';
@@ -16,6 +17,7 @@ export interface Classified {
   readonly claim: Claim | undefined;
   /** The claim's job was taken out of the queue before it was delivered. */
   readonly isRemoved: boolean;
+  readonly reversal?: Reversal | undefined;
   readonly terminalSinceMs: number;
   readonly classification: Classification;
 }
@@ -24,7 +26,10 @@ export async function classifyPage(scope: BrandScope, page: readonly Transaction
   const { redis, queue, brand, clock, limits } = scope;
   const sought = page.map(({ callback: { gatewayReference } }) => ({ gatewayReference, kind: terminalKind }));
   const claims = await findClaims(redis, queue, sought);
-  const digests = sought.map((identity) => digestOf({ brand, ...identity }));
+  const digests = page.map(({ callback: { gatewayReference, status } }) =>
+    digestOf({ brand, gatewayReference, kind: kindOf(status) ?? terminalKind }),
+  );
+  const reversals = await findReversals(redis, queue, page, claims);
   const removed = await findRemoved(
     redis,
     queue,
@@ -32,11 +37,13 @@ export async function classifyPage(scope: BrandScope, page: readonly Transaction
   );
   const nowMs = clock.now();
   const undated = page
-    .map((transaction, index) => ({ transaction, digest: digests[index] ?? '', claim: claims[index] }))
-    .filter(
-      ({ transaction: { callback, completedAtMs }, claim }) =>
-        claim === undefined && (completedAtMs ?? Infinity) > nowMs && isTerminal(callback.status),
-    )
+    .map((transaction, index) => ({ transaction, digest: digests[index] ?? '', index }))
+    .filter(({ transaction: { callback, completedAtMs }, index }) => {
+      if ((completedAtMs ?? Infinity) <= nowMs) return false;
+      const reversal = reversals[index];
+      if (reversal !== undefined) return reversal.claim === undefined;
+      return claims[index] === undefined && isTerminal(callback.status);
+    })
     .map(({ digest }) => digest);
   const keptMs = Math.max(seenKeptMs, 2 * limits.graceMs);
   const seen = await firstSeen(redis, queue, undated, { nowMs, keptMs });
@@ -45,12 +52,14 @@ export async function classifyPage(scope: BrandScope, page: readonly Transaction
     const claim = claims[index];
     const isRemoved = claim !== undefined && removed.has(claim.jobId);
     const terminalSinceMs = seenAt.get(digests[index] ?? '') ?? Math.min(transaction.completedAtMs ?? nowMs, nowMs);
+    const reversal = reversals[index];
     return {
       transaction,
       claim,
       isRemoved,
+      reversal,
       terminalSinceMs,
-      classification: judge({ transaction, claim, isRemoved, terminalSinceMs, nowMs, limits }),
+      classification: judge({ transaction, claim, isRemoved, reversal, terminalSinceMs, nowMs, limits }),
     };
   });
 }
@@ -65,7 +74,9 @@ export async function classifyTwice(
   signal: AbortSignal,
 ): Promise<Classified[]> {
   const classified = await classifyPage(scope, page);
-  if (!classified.some(({ classification, isRemoved }) => classification === 'missing' && isRemoved)) return classified;
+  const seemsRemoved = ({ classification, isRemoved, reversal }: Classified) =>
+    (classification === 'missing' && isRemoved) || (classification === 'reversed' && reversal?.isRemoved === true);
+  if (!classified.some(seemsRemoved)) return classified;
   await scope.clock.sleep(recordedWithinMs, signal);
   return classifyPage(scope, page);
 }

@@ -1,6 +1,7 @@
 // What a transaction at the gateway means for us: the decision of every sweep, pure.
 import { isTerminal } from '../../callback/identity.ts';
 import { agrees, type Claim } from '../../store/accept/claims.ts';
+import { isUntold, type Reversal } from './reversals.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
 export type Classification =
@@ -9,7 +10,9 @@ export type Classification =
   | 'pending'
   /** Neither pending nor terminal; its callback, if any, is an identity of its own. */
   | 'other'
-  /** Terminal and unknown here, but its callback may still come. */
+  /** Was success here, stands otherwise now, and no callback has said so in time. */
+  | 'reversed'
+  /** Terminal or reversed, and unknown here, but its callback may still come. */
   | 'early'
   /** Terminal, and unknown here for too long, or its job was removed before it was delivered. */
   | 'missing'
@@ -35,6 +38,8 @@ export interface ClassifyInput {
   readonly claim: Claim | undefined;
   /** The claim's job was taken out of the queue before it was delivered. */
   readonly isRemoved: boolean;
+  /** Where it was success here, and is neither pending nor ended now. */
+  readonly reversal?: Reversal | undefined;
   /** Its completion, or when it was first seen terminal where the gateway names no past one. */
   readonly terminalSinceMs: number;
   readonly nowMs: number;
@@ -51,6 +56,7 @@ export function judge({
   transaction,
   claim,
   isRemoved,
+  reversal,
   terminalSinceMs,
   nowMs,
   limits,
@@ -62,8 +68,10 @@ export function judge({
     if (isTooOld(transaction.createdAtMs ?? nowMs, nowMs, limits)) return 'tooOld';
     return nowMs < terminalSinceMs + limits.graceMs ? 'early' : 'missing';
   }
-  if (status !== 'pending') return 'other';
-  return isTooOld(transaction.createdAtMs ?? nowMs, nowMs, limits) ? 'tooOld' : 'pending';
+  if (status !== 'pending' && (reversal === undefined || !isUntold(reversal))) return 'other';
+  if (isTooOld(transaction.createdAtMs ?? nowMs, nowMs, limits)) return 'tooOld';
+  if (reversal === undefined) return 'pending';
+  return nowMs < terminalSinceMs + limits.graceMs ? 'early' : 'reversed';
 }
 
 export function isTooOld(

@@ -1,14 +1,15 @@
 // One transaction that a list calls missing or different: the status call decides, and its reply is what is delivered.
 //
 // A list is believed only where no status reply could be had, and an hour after the completion: until then the status
-// call is tried again, since a wrong success sends goods that nobody paid for. A correction is never made on its word.
+// call is tried again, since a wrong success sends goods that nobody paid for. A correction or a reversal is never made on its word.
 import { isTerminal } from '../../callback/identity.ts';
-import { agrees } from '../../store/accept/claims.ts';
+import { agrees, claimStatus } from '../../store/accept/claims.ts';
 import { createSemaphore } from '../../async/semaphore.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { describeFailure, type StatusAnswer } from '../gateway/gateway-client.ts';
 import type { Classified } from './classify-page.ts';
-import { inject } from '../inject.ts';
+import { isReversed } from './reversals.ts';
+import { inject, type Injection } from '../inject.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
 export type Settled =
@@ -58,7 +59,7 @@ export async function settle(
       log.warn({ event: 'reconcile.list_contradicted', ...told, asked: null });
       return 'denied';
     default: {
-      const willDo = classification !== 'differs' && terminalSinceMs < clock.now() - listedWillDoAfterMs;
+      const willDo = classification === 'missing' && terminalSinceMs < clock.now() - listedWillDoAfterMs;
       const reason = describeFailure(answer);
       log.warn({ event: 'reconcile.status_unanswered', ...told, reason, listBelieved: willDo });
       return willDo ? injectTruth(scope, listed, classified, { source: 'records', requestId }) : 'unanswered';
@@ -70,18 +71,26 @@ export async function settle(
 export async function injectTruth(
   scope: BrandScope,
   { callback }: Transaction,
-  { claim, isRemoved }: Pick<Classified, 'claim' | 'isRemoved'>,
+  { claim, isRemoved, classification, reversal }: Classified,
   { source, requestId }: { source: 'records' | 'status'; requestId: string },
 ): Promise<Settled> {
-  if (!isTerminal(callback.status)) return 'unfinished';
+  if (!isTerminal(callback.status)) {
+    if (classification !== 'reversed' || !isReversed(callback.status, claim)) return 'unfinished';
+    // Of another status than was classified by, nothing is known to be removed.
+    const removed = reversal?.claim?.status === claimStatus(callback.status) ? reversal.claim : undefined;
+    return settledBy(await inject(scope, { callback, requestId, source, removed }), 'injected');
+  }
   const isSaidHere = claim !== undefined && agrees(claim, callback.status, callback.finalAmount);
   if (isSaidHere && !isRemoved) return 'known';
   const isCorrection = claim !== undefined && !isSaidHere;
   const found = isCorrection ? ({ source: 'correction', replaces: claim } as const) : { source, removed: claim };
-  const result = await inject(scope, { callback, requestId, ...found });
+  return settledBy(await inject(scope, { callback, requestId, ...found }), isCorrection ? 'corrected' : 'injected');
+}
+
+function settledBy(result: Injection, stored: Settled): Settled {
   switch (result) {
     case 'stored':
-      return isCorrection ? 'corrected' : 'injected';
+      return stored;
     case 'unavailable':
       return 'unstored';
     case 'known':

@@ -8,6 +8,7 @@ export function noCounts(): SweepCounts {
     pending: 0,
     early: 0,
     other: 0,
+    reversed: 0,
     missing: 0,
     injected: 0,
     corrections: 0,

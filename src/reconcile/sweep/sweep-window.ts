@@ -129,6 +129,7 @@ async function settleAll(scope: BrandScope, page: readonly Classified[], work: P
 function callsForAction({ classification, claim, transaction }: Classified, { force }: SweepMode): boolean {
   switch (classification) {
     case 'missing':
+    case 'reversed':
       return true;
     case 'differs':
       return claim !== undefined;

@@ -74,6 +74,10 @@ function decide(
       return isYoung ? 'left' : { ...watched, dueMs: nowMs, over: 'keep' };
     case 'early':
       return isYoung ? 'left' : { ...watched, dueMs: terminalSinceMs + limits.graceMs, over: 'no-later' };
+    case 'reversed':
+      if (settled === undefined) return 'left';
+      if (isOpen(settled)) return { ...watched, dueMs: nowMs + waitAfter(settled, limits), over: 'no-sooner' };
+      return isYoung ? 'left' : { ...watched, dueMs: nowMs + askAgainMs(limits), over: 'keep' }; // it may end yet
     case 'missing':
     case 'differs':
       if (settled === undefined) return 'left';

@@ -19,6 +19,8 @@ export const sweepCountsSchema = z.object({
   early: count,
   /** In a status that is neither pending nor terminal. */
   other: count,
+  /** Was success here, stands otherwise at the gateway, and no callback had said so: delivered as its own kind. */
+  reversed: count.default(0),
   /** Terminal and unknown here after RECONCILE_GRACE. */
   missing: count,
   /** Of the missing, those that went through intake. */

@@ -36,6 +36,7 @@ const counts = {
   pending: 0,
   early: 0,
   other: 0,
+  reversed: 0,
   missing: 0,
   injected: 0,
   corrections: 0,

@@ -1,0 +1,55 @@
+// Reversals: what was success here and stands otherwise at the gateway now, neither pending nor ended. Money may have been
+// taken back, so it is delivered as its own kind, as its callback would be, whether that comes or not.
+import { isTerminal, kindOf } from '../../callback/identity.ts';
+import type { Claim } from '../../store/accept/claims.ts';
+import { findClaims } from '../../store/callbacks/find-claims.ts';
+import { findRemoved } from '../../store/callbacks/removed-jobs.ts';
+import type { BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+
+export interface Reversal {
+  /** Of the status that it stands in now; undefined where nothing of that came. */
+  readonly claim: Claim | undefined;
+  /** That claim's job was taken out of the queue before it was delivered. */
+  readonly isRemoved: boolean;
+}
+
+/** One that names no status takes nothing back. `claim`: of the terminal identity. */
+export function isReversed(status: string | null, claim: Claim | undefined): boolean {
+  const isOther = status !== null && status !== '' && status !== 'pending' && !isTerminal(status);
+  return isOther && claim?.status === 'success';
+}
+
+/** For each transaction of a page, in one more read where there is any. */
+export async function findReversals(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  page: readonly Transaction[],
+  terminalClaims: readonly (Claim | undefined)[],
+): Promise<(Reversal | undefined)[]> {
+  const reversed = page.flatMap((transaction, at) => {
+    const { gatewayReference, status } = transaction.callback;
+    const kind = isReversed(status, terminalClaims[at]) ? kindOf(status) : undefined;
+    return kind === undefined ? [] : [{ at, gatewayReference, kind }];
+  });
+  if (reversed.length === 0) return page.map(() => undefined);
+  const claims = await findClaims(redis, queue, reversed);
+  const removed = await findRemoved(
+    redis,
+    queue,
+    claims.filter((claim) => claim !== undefined),
+  );
+  const found = new Map(
+    reversed.map(({ at }, index) => {
+      const claim = claims[index];
+      return [at, { claim, isRemoved: claim !== undefined && removed.has(claim.jobId) }];
+    }),
+  );
+  return page.map((_, at) => found.get(at));
+}
+
+/** It has not reached the merchant's queue, or was taken out of it. */
+export function isUntold({ claim, isRemoved }: Reversal): boolean {
+  return claim === undefined || isRemoved;
+}
