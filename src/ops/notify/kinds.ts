@@ -61,7 +61,7 @@ export const kinds: readonly Kind[] = [
     type: 'redis.down',
     severity: 'critical',
     isOwn: true,
-    beginAfterMs: 5_000,
+    beginAfterMs: 10_000, // one burst that Redis was too slow for is over by then
     endAfterMs: 5_000,
     read: ({ overview, isRedisUp }) => [
       {
