@@ -3,5 +3,5 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { jobJsonSchema } from '../src/callback/job-json-schema.ts';
 
-const file = path.join(path.dirname(import.meta.dirname), 'src', 'queue', 'job.schema.json');
+const file = path.join(path.dirname(import.meta.dirname), 'src', 'callback', 'job.schema.json');
 writeFileSync(file, `${JSON.stringify(jobJsonSchema(), null, 2)}\n`);

@@ -29,8 +29,8 @@ def webhook_id(job: dict) -> str:
     kind = "terminal" if status in ("success", "failed") else f"status:{status or ''}"
     parts = ["webhook", job.get("identityBrand", job["brand"]), job["gatewayReference"], kind]
     if "finalAmount" in job:  # absent in jobs of former versions, whose ids did not name the result
-        amount = job["finalAmount"] or {"value": "", "currency": ""}
-        parts += [status or "", amount["value"], amount["currency"]]
+        value, _, currency = (job["finalAmount"] or " ").partition(" ")
+        parts += [status or "", value, currency]
     parts.append(str(job.get("sequence", 0)))
     text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(text.encode("utf-8")).digest()[:16]

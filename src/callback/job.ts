@@ -1,6 +1,7 @@
 // The job: a callback's copy in the queue, version 1. A public contract: workers of the merchant's own read it.
 import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
+import type { Amount } from './decimal.ts';
 import { kindOf, webhookIdOf } from './identity.ts';
 import type { Callback } from './parse-callback.ts';
 import { parseJson } from './json-text.ts';
@@ -28,10 +29,12 @@ export const jobSchema = z.object({
   status: z.string().nullable().describe('An open set: success, failed, ...'),
   type: z.string().nullable().describe('An open set: payin, payout, tax, ...'),
   finalAmount: z
-    .object({ value: z.string(), currency: z.string() })
+    .string()
     .nullable()
     .optional()
-    .describe('Exact, without needless zeros. Where it stands here, null or not, the webhook-id is made of it, too.'),
+    .describe(
+      'Value and currency, as `100 KES`: exact, without needless zeros. If it is here, null or not, the webhook-id is made of it, too.',
+    ),
   receivedAt: z.iso.datetime().describe('When it came here, UTC.'),
   requestId: z.string().describe('Stands in the log lines of the request that brought it.'),
   body: z.string().describe("The gateway's JSON text, byte for byte."),
@@ -68,7 +71,8 @@ export function toJobData(callback: Callback, origin: JobOrigin, isFormer = fals
     merchantReference,
     status,
     type,
-    ...(!isFormer && { finalAmount }),
+    // As text, since it is kept with each callback.
+    ...(!isFormer && { finalAmount: finalAmount === null ? null : `${finalAmount.value} ${finalAmount.currency}` }),
     receivedAt,
     requestId,
     body,
@@ -82,12 +86,19 @@ export function identityBrandOf({ brand, identityBrand }: Pick<JobData, 'brand' 
   return identityBrand ?? brand;
 }
 
+/** Null where it names none, or is of a former version. */
+export function amountOfJob({ finalAmount }: Pick<JobData, 'finalAmount'>): Amount | null {
+  if (finalAmount === undefined || finalAmount === null) return null;
+  const space = finalAmount.indexOf(' ');
+  return { value: finalAmount.slice(0, space), currency: finalAmount.slice(space + 1) };
+}
+
 /** The id under which a job's callback reaches the merchant, whoever hands it over. */
 export function webhookIdOfJob(job: JobData): string {
   const { gatewayReference, status, finalAmount, sequence = 0 } = job;
   // `pending` has no kind and is never queued by us; were it, it would still need an id of its own.
   const kind = kindOf(status) ?? `status:${status ?? ''}`;
-  const result = finalAmount === undefined ? undefined : { status, finalAmount };
+  const result = finalAmount === undefined ? undefined : { status, finalAmount: amountOfJob(job) };
   return webhookIdOf({ brand: identityBrandOf(job), gatewayReference, kind }, sequence, result);
 }
 

@@ -6,7 +6,7 @@
 import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
 import type { AcceptItem } from '../store/accept/accept-batch.ts';
-import { createNonce, isFormerNonce, jobSchema, toJobData, type JobOrigin } from '../callback/job.ts';
+import { amountOfJob, createNonce, isFormerNonce, jobSchema, toJobData, type JobOrigin } from '../callback/job.ts';
 import { within } from '../async/deadline.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Store } from './redis-store.ts';
@@ -162,7 +162,7 @@ export function toAcceptItem({ brand, nonce, data }: SpoolEntry): AcceptItem | u
   // A released quarantine entry got its reference from the operator; its body has none, and the job's fields count.
   const read = parsed.kind === 'callback' ? parsed.callback : undefined;
   const { gatewayReference, merchantReference, status, type, body } = job.data;
-  const finalAmount = job.data.finalAmount ?? read?.finalAmount ?? null;
+  const finalAmount = amountOfJob(job.data) ?? read?.finalAmount ?? null;
   const callback = { gatewayReference, merchantReference, status, type, body, finalAmount };
   const { source, receivedAt, replaces } = job.data;
   return { callback, source, receivedAtMs: Date.parse(receivedAt), nonce, data, replaces };

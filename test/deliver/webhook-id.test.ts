@@ -15,7 +15,7 @@ import { createRig, jobData } from './rig.ts';
 const reference = 'b2p01j3abcdef0000000000000000a1b2';
 /** What the version before gave out for this reference's success or failure. */
 const formerId = 'msg_bBYXG2MUZs98qqF8r3Ny5g';
-const amount = { value: '100', currency: 'KES' };
+const amount = '100 KES';
 
 let redis: TestRedis;
 
@@ -48,7 +48,7 @@ test('jobs of another status or final amount have another id, under the same seq
     { status: 'failed', finalAmount: null },
     { status: 'failed', finalAmount: amount },
     { status: 'success', finalAmount: amount },
-    { status: 'success', finalAmount: { ...amount, value: '90' } },
+    { status: 'success', finalAmount: '90 KES' },
     { status: 'success', finalAmount: amount, sequence: 1 },
     {},
   ].map((fields) => jobData({ gatewayReference: reference, ...fields }));

@@ -19,7 +19,7 @@ const times = {
 };
 
 test(
-  'a callback in Redis costs less than 2.8 kB, its append-only line as much, and its reference alone less than 200 B',
+  'a callback in Redis costs less than 2.6 kB, its append-only line as much, and its reference alone less than 200 B',
   { timeout: 120_000 },
   async () => {
     await using server = await startRedis();
@@ -43,8 +43,8 @@ test(
       reference,
     };
     console.log(`bytes a callback: ${JSON.stringify(each)}`);
-    expect(each.memory).toBeLessThan(2_800);
-    expect(each.disk).toBeLessThan(2_800);
+    expect(each.memory).toBeLessThan(2_600);
+    expect(each.disk).toBeLessThan(2_600);
     expect(each.reference).toBeLessThan(200);
   },
 );
