@@ -15,6 +15,7 @@ import { until } from '../support/until.ts';
 const packages = await ensureDebianPackages(['chromium']);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const token = 'console-token-0123456789';
+const supportToken = 'support-token-0123456789';
 const transferredMax = 100_000;
 
 let redis: TestRedis;
@@ -42,7 +43,7 @@ describe.skipIf(packages.missing)('the console', () => {
         PAYALO_API_KEYS: testKey,
         FORWARD_URL: `http://127.0.0.1:${port}/hook`,
         FORWARD_RETRIES: '20ms',
-        OPS_TOKEN: `amina=${token}`,
+        OPS_TOKEN: `amina=${token},sam:support=${supportToken}`,
       },
     });
     browser = await chromium.launch({
@@ -234,7 +235,12 @@ describe.skipIf(packages.missing)('the console', () => {
       '/activity',
       '/search?q=none',
     ];
-    for (const options of [{ colorScheme: 'light' }, { colorScheme: 'dark', viewport: { width: 360, height: 740 } }]) {
+    const support = { httpCredentials: { username: 'sam', password: supportToken } };
+    for (const options of [
+      { colorScheme: 'light' },
+      { colorScheme: 'dark', viewport: { width: 360, height: 740 } },
+      support,
+    ]) {
       const other = await newContext({ ...options, bypassCSP: true });
       const tab = await other.newPage();
       for (const path of paths) {
