@@ -98,15 +98,28 @@ function install(names: readonly string[], say: (text: string) => void): void {
 }
 
 function apt(args: readonly string[]): void {
-  const { status, stderr, error } = spawnSync('apt-get', ['-o', `DPkg::Lock::Timeout=${lockTimeoutSeconds}`, ...args], {
-    encoding: 'utf8',
-    timeout: installTimeoutMs,
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
-  });
+  const { status, stderr, error } = waitingForLock(() =>
+    spawnSync('apt-get', ['-o', `DPkg::Lock::Timeout=${lockTimeoutSeconds}`, ...args], {
+      encoding: 'utf8',
+      timeout: installTimeoutMs,
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
+    }),
+  );
   if (status === 0) return;
   throw new Error(
     `apt-get ${args.join(' ')} failed: ${error?.message ?? stderr.trim().split('\n').slice(-2).join(' ')}`,
   );
+}
+
+/** apt waits for the lock of dpkg, but not for that of the package lists, which other test files may hold. */
+function waitingForLock<Run extends { readonly status: number | null; readonly stderr: string }>(run: () => Run): Run {
+  const endsAtMs = performance.now() + lockTimeoutSeconds * 1_000;
+  for (;;) {
+    const result = run();
+    const isLocked = result.status !== 0 && result.stderr.includes('Could not get lock');
+    if (!isLocked || performance.now() > endsAtMs) return result;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000); // everything here waits for it anyway
+  }
 }
 
 function digestOf(names: readonly string[]): string {
