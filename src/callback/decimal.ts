@@ -24,6 +24,23 @@ export function canonicalDecimal(text: string): string | undefined {
   return value === '0' ? value : sign + value;
 }
 
+/** Negative, zero or positive, as the first of two canonical decimals is smaller, equal or larger. */
+export function compareDecimals(a: string, b: string): number {
+  const digits = Math.max(fractionDigits(a), fractionDigits(b));
+  const [left, right] = [scaled(a, digits), scaled(b, digits)];
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}
+
+function fractionDigits(value: string): number {
+  const point = value.indexOf('.');
+  return point < 0 ? 0 : value.length - point - 1;
+}
+
+function scaled(value: string, digits: number): bigint {
+  return BigInt(value.replace('.', '') + '0'.repeat(digits - fractionDigits(value)));
+}
+
 /**
  * Parses JSON with every number as the exact text that stands in it (`100.00` stays `"100.00"`), however deep it nests.
  * Throws SyntaxError where the text is no JSON.

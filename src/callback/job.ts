@@ -40,6 +40,10 @@ export const jobSchema = z.object({
   body: z.string().describe("The gateway's JSON text, byte for byte."),
   sequence: z.int().min(1).optional().describe('On corrections: 1, 2, ...; the highest one wins.'),
   replaces: replacedSchema.optional().describe('On corrections: what was known when it was found that it is not so.'),
+  expectedAmount: z
+    .string()
+    .optional()
+    .describe('What the merchant ordered, where its expectation says so: as finalAmount is written.'),
   identityBrand: z
     .string()
     .optional()
@@ -72,7 +76,7 @@ export function toJobData(callback: Callback, origin: JobOrigin, isFormer = fals
     status,
     type,
     // As text, since it is kept with each callback.
-    ...(!isFormer && { finalAmount: finalAmount === null ? null : `${finalAmount.value} ${finalAmount.currency}` }),
+    ...(!isFormer && { finalAmount: finalAmount === null ? null : amountText(finalAmount) }),
     receivedAt,
     requestId,
     body,
@@ -84,6 +88,11 @@ export function toJobData(callback: Callback, origin: JobOrigin, isFormer = fals
 /** The brand of whose name the ids of a job are made. */
 export function identityBrandOf({ brand, identityBrand }: Pick<JobData, 'brand' | 'identityBrand'>): string {
   return identityBrand ?? brand;
+}
+
+/** An amount as a job holds it. */
+export function amountText({ value, currency }: Amount): string {
+  return `${value} ${currency}`;
 }
 
 /** Null where it names none, or is of a former version. */

@@ -25,10 +25,9 @@ export async function operatorSession(session: Session): Promise<OperatorSession
   const brands = [...config.brands.keys()];
   const quarantine = createQuarantine({ redis, brands, config, accept: (item) => intake.accept(item), log });
   const audit = await auditOf(session);
-  const graceMs = config.RECONCILE_GRACE;
   return {
     callbackIndex,
     quarantine,
-    actions: createActions({ redis, queues, callbackIndex, quarantine, audit, graceMs, log }),
+    actions: createActions({ redis, queues, callbackIndex, quarantine, audit, config, log }),
   };
 }

@@ -2,6 +2,8 @@
 //
 // The merchant's reference is the idempotency key: a second try after a lost answer cannot start a second transaction;
 // the gateway refuses it, and the first one is found by that reference.
+import { canonicalDecimal } from '../callback/decimal.ts';
+import { registerExpectedAmount } from '../store/reconciliation/expected-amounts.ts';
 import { registerExpectation } from '../store/reconciliation/expectations.ts';
 import type { BrandScope } from '../reconcile/brand-scope.ts';
 import type { GatewayFailure } from '../reconcile/gateway/gateway-call.ts';
@@ -30,6 +32,8 @@ export async function payin(scope: BrandScope, request: PayinRequest, signal: Ab
   const started = answer.kind === 'unavailable' ? await findStarted(scope, request, signal) : answer;
   if (started.kind !== 'found') return answer.kind === 'found' ? started : answer;
   const { gatewayReference, status } = started.transaction.callback;
+  const amount = { value: canonicalDecimal(request.amount) ?? request.amount, currency: request.currency };
+  await registerExpectedAmount(redis, queue, { gatewayReference, amount }, limits.rememberedMs);
   await registerExpectation(redis, queue, { gatewayReference }, clock.now() + limits.graceMs);
   return { kind: 'started', gatewayReference, status };
 }

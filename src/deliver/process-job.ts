@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import { createWriteGathering, type RedisConnection } from '../redis/connections.ts';
 import type { DeliveryRecords } from '../store/callbacks/delivery-records.ts';
+import { amountCheckOf, isMismatch } from '../callback/amount-check.ts';
 import { jobSchema, type JobData } from '../callback/job.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -153,6 +154,8 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const { job, webhookId, attempt } = delivery;
     const outcome = verdict.kind === 'done' ? 'delivered' : verdict.kind === 'retry' || held ? 'retried' : 'failed';
     metrics.deliveries.inc({ outcome });
+    const check = amountCheckOf(job);
+    if (attempt === 1 && isMismatch(check)) metrics.amountMismatches.inc({ kind: check });
     metrics.deliverySeconds.observe(ms / 1_000);
     if (verdict.kind === 'done')
       metrics.endToEndSeconds.observe(Math.max(now() - Date.parse(job.receivedAt), 0) / 1_000);

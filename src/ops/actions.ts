@@ -3,9 +3,12 @@
 // Outcomes are tagged values; every change is audited with its outcome. Throws only where Redis cannot be asked.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Quarantine, ReleaseOutcome } from '../intake/quarantine/quarantine.ts';
+import { amountCheckOf, isMismatch } from '../callback/amount-check.ts';
+import type { Amount } from '../callback/decimal.ts';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import { erase, type EraseOutcome } from '../store/lifecycle/erase.ts';
+import { registerExpectedAmount } from '../store/reconciliation/expected-amounts.ts';
 import { registerExpectation } from '../store/reconciliation/expectations.ts';
 import { pauseForwarding, resumeForwarding } from '../store/lifecycle/forwarding.ts';
 import type { CallbackState } from '../store/callbacks/callback-view.ts';
@@ -13,6 +16,8 @@ import { callbackPageMax } from '../store/callbacks/callback-pages.ts';
 import type { CallbackIndex } from '../store/callbacks/callback-index.ts';
 import { replay, type ReplayOutcome } from '../store/lifecycle/replay.ts';
 import { defaultBrand } from '../config/brand-values.ts';
+import type { Config } from '../config/config.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Actor, Audit } from './audit.ts';
 
@@ -22,7 +27,8 @@ export interface ActionsDeps {
   readonly callbackIndex: CallbackIndex;
   readonly quarantine: Pick<Quarantine, 'get' | 'remove' | 'release'>;
   readonly audit: Audit;
-  readonly graceMs: number;
+  readonly config: Pick<Config, 'RECONCILE_GRACE' | 'DEDUP_TTL'>;
+  readonly metrics?: Pick<Metrics, 'amountMismatches'> | undefined;
   readonly log: Log;
   readonly now?: () => number;
 }
@@ -31,6 +37,13 @@ export interface ActionsDeps {
 export interface Target {
   readonly gatewayReference: string;
   readonly brand?: string | undefined;
+}
+
+/** A transaction that was started. */
+export interface Expected extends Target {
+  readonly merchantReference?: string | undefined;
+  /** What was ordered. */
+  readonly amount?: Amount | undefined;
 }
 
 export interface ManyTargets {
@@ -56,7 +69,7 @@ export interface Replaying {
 }
 
 export function createActions(deps: ActionsDeps) {
-  const { redis, queues, callbackIndex, quarantine, audit, graceMs, log, now = Date.now } = deps;
+  const { redis, queues, callbackIndex, quarantine, audit, config, metrics, log, now = Date.now } = deps;
   const stopping = new AbortController();
   const underWay = new Set<Promise<unknown>>();
 
@@ -64,6 +77,17 @@ export function createActions(deps: ActionsDeps) {
     if (brand !== undefined) return queues.get(brand);
     const [first] = queues.values();
     return queues.get(defaultBrand) ?? (queues.size === 1 ? first : undefined);
+  }
+
+  async function expectOne(queue: BrandQueue, expected: Omit<Expected, 'brand'>): Promise<void> {
+    const { gatewayReference, merchantReference, amount } = expected;
+    if (amount !== undefined) {
+      // One that was delivered before is counted here, any other one by the worker.
+      const begun = await registerExpectedAmount(redis, queue, { gatewayReference, amount }, config.DEDUP_TTL);
+      const check = begun && amountCheckOf(begun);
+      if (isMismatch(check)) metrics?.amountMismatches.inc({ kind: check });
+    }
+    await registerExpectation(redis, queue, { gatewayReference, merchantReference }, now() + config.RECONCILE_GRACE);
   }
 
   async function replayOne({ gatewayReference, brand }: Target): Promise<ReplayOutcome> {
@@ -182,18 +206,14 @@ export function createActions(deps: ActionsDeps) {
       })),
 
     /** Not audited: the merchant's system registers one per transaction, and that would bury what people did. */
-    async expect({
-      gatewayReference,
-      merchantReference,
-      brand,
-    }: Target & { merchantReference?: string | undefined }): Promise<{
-      readonly kind: 'registered' | 'unknown-brand';
-    }> {
+    async expect({ brand, ...expected }: Expected): Promise<{ readonly kind: 'registered' | 'unknown-brand' }> {
       const queue = queueOf(brand);
       if (queue === undefined) return { kind: 'unknown-brand' };
-      await registerExpectation(redis, queue, { gatewayReference, merchantReference }, now() + graceMs);
+      await expectOne(queue, expected);
       return { kind: 'registered' };
     },
+
+    isBrand: (brand: string | undefined): boolean => queueOf(brand) !== undefined,
 
     /** Ends bulk replays after the batch at hand; what they did not reach stays as it was. */
     async stop(): Promise<void> {

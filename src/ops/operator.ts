@@ -19,6 +19,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { problem } from '../http/problem.ts';
 import type { Egress } from '../http/http-pool.ts';
 import { cannotListen } from '../http/listen-error.ts';
+import { expectationRoutes } from './api/expectation-routes.ts';
 import { actionRoutes } from './api/action-routes.ts';
 import { createActions } from './actions.ts';
 import { createAudit } from './audit.ts';
@@ -66,8 +67,7 @@ export async function createOperator(deps: OperatorDeps) {
   const queueState = createQueueState({ redis, queues });
   const refreshGauges = createQueueGauges({ queueState, isRedisUp, metrics, log });
   const audit = createAudit({ redis, queues: [...queues.values()], log });
-  const graceMs = config.RECONCILE_GRACE;
-  const actions = createActions({ redis, queues, callbackIndex, quarantine, audit, graceMs, log });
+  const actions = createActions({ redis, queues, callbackIndex, quarantine, audit, config, metrics, log });
   const reconciliation = createReconciliationOverview({ redis, queues });
   const { notices } = config;
   const overview = createOverview({ redis, queues, queueState, reconciliation, spool, notices });
@@ -94,6 +94,7 @@ export async function createOperator(deps: OperatorDeps) {
   server.serve([
     ...callbackRoutes({ callbackIndex }),
     ...actionRoutes({ actions }),
+    ...expectationRoutes({ actions }),
     ...quarantineRoutes({ quarantine, actions }),
     ...stateRoutes({ overview, reconciliation, audit }),
   ]);

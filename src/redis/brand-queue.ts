@@ -72,6 +72,10 @@ export const keysOf = {
   expectations: ({ base }: BrandQueue) => `${base}/expect`,
   /** Hash: gatewayReference -> when the gateway first did not know it, or refused it, of those expectations only. */
   unknownExpectations: ({ base }: BrandQueue) => `${base}/expect:unknown`,
+  /** Text: there while an amount was registered within DEDUP_TTL; else nobody looks for one. */
+  amountsExpected: ({ base }: BrandQueue) => `${base}/expect:amounts`,
+  /** Hash: `amount` -> what the merchant ordered, as JSON. */
+  expectedAmount: ({ base }: BrandQueue, digest: string) => `${base}/e:${digest}`,
   expectedMerchantReferences: ({ base }: BrandQueue) => `${base}/expect:merchant`,
   /** Sorted sets of transactions seen unfinished: by creation, by next look-up, and those still pending by creation. */
   watched: ({ base }: BrandQueue) => `${base}/watch`,

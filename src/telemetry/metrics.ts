@@ -2,6 +2,7 @@
 //
 // Counters and histograms describe this process. Gauges that describe the queue are read when they are scraped, so
 // every process reports the same: `max without (instance)`.
+import { amountChecks } from '../callback/amount-check.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { packageVersion } from './package-version.ts';
 
@@ -29,26 +30,33 @@ export const notificationOutcomes = ['sent', 'retried', 'given_up'] as const;
 const fast = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const slow = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 60, 600, 3_600, 86_400];
 
-export function createMetrics() {
-  const registry = new Registry();
+function makersIn(registry: Registry) {
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
-
   const counter = <Label extends string = never>(name: string, help: string, labelNames: Label[] = []) =>
     new Counter({ name, help, labelNames, registers });
   const histogram = (name: string, help: string, buckets: number[]) =>
     new Histogram({ name, help, buckets, registers });
   const gauge = <Label extends string = never>(name: string, help: string, labelNames: Label[] = []) =>
     new Gauge({ name, help, labelNames, registers });
+  return { counter, histogram, gauge };
+}
+
+export function createMetrics() {
+  const registry = new Registry();
+  const { counter, histogram, gauge } = makersIn(registry);
+  collectDefaultMetrics({ register: registry });
 
   const callbacks = counter('payalo_callbacks_total', 'Requests to the callback path by outcome.', ['outcome']);
   const deliveries = counter('payalo_deliveries_total', 'Attempts at the merchant by outcome.', ['outcome']);
   const notifications = counter('payalo_notifications_total', 'Attempts at NOTIFY_URL by outcome.', ['outcome']);
+  const mismatched = 'Callbacks whose amount or currency is not what was ordered.';
+  const amountMismatches = counter('payalo_amount_mismatches_total', mismatched, ['kind']);
   const buildInfo = gauge('payalo_build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
   // A counter that was never touched is absent, and an alert on its rate would miss the first event.
   for (const outcome of callbackOutcomes) callbacks.inc({ outcome }, 0);
   for (const outcome of deliveryOutcomes) deliveries.inc({ outcome }, 0);
   for (const outcome of notificationOutcomes) notifications.inc({ outcome }, 0);
+  for (const kind of amountChecks.filter((check) => check !== 'match')) amountMismatches.inc({ kind }, 0);
   buildInfo.set({ version: packageVersion(), node: process.version }, 1);
 
   return {
@@ -96,6 +104,7 @@ export function createMetrics() {
     breakerOpen: gauge('payalo_breaker_open', '1 while deliveries of a brand are held back.', ['brand']),
     gatewayAuthOk: gauge('payalo_gateway_auth_ok', '1 while the gateway accepts a key of the brand.', ['brand']),
     pendingOverdue: gauge('payalo_pending_overdue', 'Transactions pending at the gateway for over an hour.'),
+    amountMismatches,
     logLinesDropped: counter('payalo_log_lines_dropped_total', 'Log lines dropped while nobody read them.'),
     notifications,
     quarantineEntries: gauge('payalo_quarantine_entries', 'Entries in quarantine, all brands (from Redis).'),

@@ -3,10 +3,12 @@
 // Every value is made valid header text, so that no reference (Cyrillic, a line break, a lone surrogate) can fail an
 // attempt. Ours win over FORWARD_HEADERS; those that would break the request itself are never sent.
 import { sign } from '../../http/webhook-signature.ts';
+import { amountCheckOf } from '../../callback/amount-check.ts';
 import type { Delivery } from '../attempt.ts';
 
 export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], nowMs: number): Record<string, string> {
   const { job, webhookId, sequence, attempt } = delivery;
+  const amountCheck = amountCheckOf(job);
   const timestampSeconds = Math.floor(nowMs / 1_000);
   return {
     'content-type': 'application/json',
@@ -19,6 +21,7 @@ export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], 
     'payalo-attempt': String(attempt),
     'payalo-request-id': encodeHeaderText(job.requestId),
     'payalo-sequence': String(sequence),
+    ...(amountCheck !== undefined && { 'payalo-amount-check': amountCheck }),
     ...(job.traceparent !== undefined && { traceparent: encodeHeaderText(job.traceparent) }),
   };
 }

@@ -1,4 +1,4 @@
-// The routes that change something: replay, erase, pause, expectations.
+// The routes that change something: replay, erase, pause.
 import * as z from 'zod';
 import { problem } from '../../http/problem.ts';
 import { replayableStates, type Actions } from '../actions.ts';
@@ -9,17 +9,6 @@ const replaysBody = z.object({
   state: z.enum(replayableStates),
   from: time.describe('Of receipt, inclusive.'),
   to: time.describe('Of receipt, exclusive.'),
-  brand: z.string().optional(),
-});
-
-const expectationBody = z.object({
-  gatewayReference: z.string().min(1).max(255),
-  merchantReference: z
-    .string()
-    .min(1)
-    .max(255)
-    .nullish()
-    .transform((text) => text ?? undefined),
   brand: z.string().optional(),
 });
 
@@ -112,19 +101,6 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       async handle({ body: { from, to, ...rest } }, actor) {
         const { count } = await actions.replayMany(actor, { ...rest, fromMs: from, toMs: to });
         return { status: 202, body: { count } };
-      },
-    }),
-    route({
-      method: 'POST',
-      path: '/v1/expectations',
-      needs: 'expect',
-      summary: 'A transaction was started: look it up if its callback is not here in time',
-      input: z.object({ body: expectationBody }),
-      answers: { 202: { description: 'Registered', schema: z.object({ gatewayReference: z.string() }) } },
-      async handle({ body }) {
-        const { kind } = await actions.expect(body);
-        if (kind === 'unknown-brand') return { status: 400, problem: unknownBrand };
-        return { status: 202, body: { gatewayReference: body.gatewayReference } };
       },
     }),
     ...(['pause', 'resume'] as const).map((verb) =>

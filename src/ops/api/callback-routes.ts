@@ -1,5 +1,6 @@
 // `/v1/callbacks`: find one, list many.
 import * as z from 'zod';
+import { amountChecks } from '../../callback/amount-check.ts';
 import { callbackPageMax } from '../../store/callbacks/callback-pages.ts';
 import type { Finding, CallbackIndex } from '../../store/callbacks/callback-index.ts';
 import { callbackRowSchema, callbackSchema, callbackStates } from '../../store/callbacks/callback-view.ts';
@@ -21,6 +22,7 @@ export const time = z.iso
 export const listQuerySchema = brandQuery.extend({
   state: z.enum(callbackStates).optional(),
   status: z.string().optional().describe("The gateway's: success, failed, ..."),
+  amountCheck: z.enum(amountChecks).optional().describe('What was paid against what was ordered.'),
   merchantReference: z.string().optional(),
   from: time.describe('Of receipt, inclusive; ISO 8601 with an offset.'),
   to: time.describe('Of receipt, exclusive.'),

@@ -28,7 +28,8 @@ declare module 'fastify' {
 /** A gatewayReference has up to 255 characters, each up to 12 when percent-encoded. */
 const paramLengthMax = 255 * 12;
 /** What an operator sends is small; a body it is not. */
-const bodyBytesMax = 65_536;
+/** A thousand expectations fit, with references as long as there can be. */
+const bodyBytesMax = 1_048_576;
 
 export interface OperatorServerDeps {
   readonly tokens: readonly OpsToken[];

@@ -182,9 +182,10 @@ function related(title: string, views: readonly CallbackView[], nowMs: number): 
 }
 
 function facts(callback: CallbackView): Html {
-  const { amount, status, type, merchantReference, brand, sequence, webhookId, requestId } = callback;
+  const { amount, amountCheck, status, type, merchantReference, brand, sequence, webhookId, requestId } = callback;
   const rows: [string, Content][] = [
     ['Amount', amountOf(amount)],
+    ['Amount against order', amountCheck],
     ['Status', status],
     ['Type', type],
     [

@@ -46,7 +46,7 @@ export const batchSizeMax = 16;
 /** To look for one costs a fraction of taking it in. */
 export const lookSizeMax = 256;
 
-export const acceptKeyCount = 18;
+export const acceptKeyCount = 19;
 
 const outcomeSchema = z.enum(acceptOutcomes);
 /** `gone`: it would have to be handed in again. */
@@ -185,6 +185,7 @@ function acceptKeys(queue: BrandQueue): string[] {
     keysOf.mark(queue),
     keysOf.lineage(queue),
     keysOf.lineageHold(queue),
+    keysOf.amountsExpected(queue),
   ];
 }
 

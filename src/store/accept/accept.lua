@@ -10,7 +10,7 @@
 
   KEYS[1] wait  [2] meta  [3] id  [4] active  [5] events  [6] marker  [7] delayed  [8] completed  [9] failed
        [10] index success  [11] index failed  [12] index other  [13] quarantine  [14] quarantine bytes  [15] unverified
-       [16] mark  [17] lineage  [18] lineage hold
+       [16] mark  [17] lineage  [18] lineage hold  [19] flag: amounts are expected
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
        [8] brand  [9] mode: 'plain'; 'marked', which always writes something; or 'look', which does, too, and takes nothing in
@@ -37,7 +37,8 @@ local name, options, brand, mode = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local formerNames = tonumber(ARGV[11])
 local fixed, width = 11 + formerNames, 10 + formerNames
 
-local lineage = redis.call('GET', KEYS[17]) or ''
+local texts = redis.call('MGET', KEYS[17], KEYS[19])
+local lineage, amountsExpected = texts[1] or '', texts[2]
 if lineage ~= ARGV[10] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
 
 -- Beyond it a duplicate is counted each time it is handed in; a sender of that many has other problems.
@@ -195,6 +196,15 @@ local function claimedAs(at)
   return own
 end
 
+-- What the merchant ordered, as JSON; looked for only while some amount is expected.
+local function expectedAmount(at)
+  for index = 0, formerNames do
+    local digest = index == 0 and ARGV[at + 1] or ARGV[at + 10 + index]
+    local amount = redis.pcall('HGET', base .. '/e:' .. digest, 'amount')
+    if type(amount) == 'string' then return amount end
+  end
+end
+
 local function accept(at)
   local nonce, known, receivedAt = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local digest, identityBrand = claimedAs(at)
@@ -223,6 +233,8 @@ local function accept(at)
 
   local jobId = digest .. nonce
   if identityBrand then data = string.format('%s,"identityBrand":"%s"}', string.sub(data, 1, -2), identityBrand) end
+  local amount = amountsExpected and referenceDigest == '' and expectedAmount(at)
+  if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
   addJob(jobId, data, receivedAt)
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end

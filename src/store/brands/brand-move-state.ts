@@ -52,6 +52,8 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   audit: { kind: 'list', key: keysOf.audit },
   sweepReports: { kind: 'list', key: keysOf.sweepReports },
   expectations: { kind: 'sorted set', key: keysOf.expectations },
+  amountsExpected: { kind: 'copy', key: keysOf.amountsExpected },
+  expectedAmount: 'apart',
   unknownExpectations: { kind: 'hash', key: keysOf.unknownExpectations },
   expectedMerchantReferences: { kind: 'hash', key: keysOf.expectedMerchantReferences },
   watched: { kind: 'sorted set', key: keysOf.watched },

@@ -52,7 +52,7 @@ return 1`,
 export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, onBatch: () => Promise<void>) {
   const { redis, from, to } = ends;
   let claims = 0;
-  for await (const keys of scan(redis, `${from.base}/[cmotx]:*`)) {
+  for await (const keys of scan(redis, `${from.base}/[cmotxe]:*`)) {
     await onBatch();
     const { c = [], m = [], ...hashes } = Object.groupBy(keys, (key) => key.slice(from.base.length).charAt(1));
     claims += await carryClaims(ends, c, keep);

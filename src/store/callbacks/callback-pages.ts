@@ -3,6 +3,7 @@
 // Without a state the index's parts are walked. The jobs of a state are all read where there are few of them, and looked
 // for in the index's parts where there are many: then a page may hold few, or none, and still have a next one. A cursor
 // names the last position (receipt-order.ts), so that neither what arrives meanwhile nor a growing set shifts anything.
+import type { AmountCheck } from '../../callback/amount-check.ts';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
 import { keysOf, indexPartOf, indexParts, type BrandQueue, type IndexPart } from '../../redis/brand-queue.ts';
@@ -18,6 +19,7 @@ export interface ListQuery {
   readonly state?: CallbackState | undefined;
   /** The gateway's status. */
   readonly status?: string | undefined;
+  readonly amountCheck?: AmountCheck | undefined;
   readonly merchantReference?: string | undefined;
   /** Of receipt, inclusive. */
   readonly fromMs?: number | undefined;
@@ -210,6 +212,7 @@ export function matches(query: ListQuery, row: CallbackRow): boolean {
   return (
     (query.state === undefined || row.state === query.state) &&
     (query.status === undefined || row.status === query.status) &&
+    (query.amountCheck === undefined || row.amountCheck === query.amountCheck) &&
     isWithin(query, receivedMs)
   );
 }

@@ -2,6 +2,7 @@
 // Pure. Lenient towards jobs that a worker of the merchant's own has handled: those have no attempts of ours noted.
 import * as z from 'zod';
 import { kindOf, terminalKind, webhookIdOf, type Identity } from '../../callback/identity.ts';
+import { amountCheckOf, amountChecks } from '../../callback/amount-check.ts';
 import { parseExact } from '../../callback/decimal.ts';
 import { attemptSchema, attemptsOf, deliveryOf, isSuperseded, toTime } from './job-attempts.ts';
 import { isRemoved, type JobRecord } from './read-callbacks.ts';
@@ -46,6 +47,10 @@ export const callbackRowSchema = z.object({
   deliveredAt: time.nullable(),
   nextAttemptAt: time.nullable(),
   failedReason: z.string().nullable(),
+  amountCheck: z
+    .enum(amountChecks)
+    .nullable()
+    .describe('What was paid against what was ordered; null where no expectation names an amount.'),
   source: z.enum(sources).nullable().describe('Null where only the memory of it is left, or its data is no callback.'),
   sequence: z.int().describe('0; 1, 2, ... for corrections.'),
   duplicates: z.int(),
@@ -88,6 +93,7 @@ function rowOf(record: JobRecord, data: JobData) {
     deliveredAt: toTime(deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: failedReasonOf(record),
+    amountCheck: amountCheckOf(data) ?? null,
     source: data.source,
     sequence,
     duplicates: claim?.duplicates ?? 0,
@@ -149,6 +155,7 @@ function rowWithoutData(record: JobRecord): CallbackRow {
     deliveredAt: toTime(claim?.deliveredAtMs ?? deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: failedReasonOf(record),
+    amountCheck: null,
     source: null,
     sequence: claim?.sequence ?? 0,
     duplicates: claim?.duplicates ?? 0,
@@ -181,6 +188,7 @@ export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
     deliveredAt: null,
     nextAttemptAt: null,
     failedReason: null,
+    amountCheck: null,
     source: data.source,
     sequence: data.sequence ?? 0,
     duplicates: 0,

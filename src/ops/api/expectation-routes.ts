@@ -1,0 +1,93 @@
+// `POST /v1/expectations`: transactions that were started, one or a day's orders at once. Many are registered all or none.
+import * as z from 'zod';
+import { canonicalDecimal } from '../../callback/decimal.ts';
+import { inParallel } from '../../async/in-parallel.ts';
+import { problem } from '../../http/problem.ts';
+import type { Actions } from '../actions.ts';
+import { route, type Answer, type Route } from './route.ts';
+
+export const expectationsMax = 1_000;
+const atOnceMax = 50;
+/** A double holds as many digits of a decimal for certain. */
+const certainDigits = 15;
+
+const amountSchema = z.object({
+  value: z.union([z.string(), z.number()]).transform((value, context) => {
+    const text = canonicalDecimal(String(value));
+    const isCertain = typeof value === 'string' || String(value).replaceAll(/\D/g, '').length <= certainDigits;
+    if (text !== undefined && isCertain && !text.startsWith('-')) return text;
+    context.addIssue('must be a decimal that is not negative; as text where it has over 15 digits');
+    return z.NEVER;
+  }),
+  currency: z.string().min(1).max(16),
+});
+
+const expectationBody = z.object({
+  gatewayReference: z.string().min(1).max(255),
+  merchantReference: z
+    .string()
+    .min(1)
+    .max(255)
+    .nullish()
+    .transform((text) => text ?? undefined),
+  brand: z.string().optional(),
+  amount: amountSchema
+    .nullish()
+    .transform((amount) => amount ?? undefined)
+    .describe('What was ordered: compared with what was paid.'),
+});
+
+type Expectation = z.infer<typeof expectationBody>;
+
+const unknownBrand = problem(400, 'unknown-brand', 'Name one of the configured brands.');
+const brandMessage = 'brand: must be one of the configured brands';
+
+export function expectationRoutes({ actions }: { actions: Pick<Actions, 'expect' | 'isBrand'> }): Route[] {
+  return [
+    route({
+      method: 'POST',
+      path: '/v1/expectations',
+      needs: 'expect',
+      summary: `Transactions were started (one, or an array of up to ${expectationsMax}): look each up if its callback is not here in time`,
+      input: z.object({ body: z.union([z.array(z.unknown()), expectationBody]) }),
+      answers: {
+        202: {
+          description: 'Registered',
+          schema: z.union([z.object({ gatewayReference: z.string() }), z.object({ registered: z.int() })]),
+        },
+        422: { description: 'One of many is wrong; `errors` names each by its index, and none was registered' },
+      },
+      async handle({ body }) {
+        if (Array.isArray(body)) return registerMany(actions, body);
+        const { kind } = await actions.expect(body);
+        if (kind === 'unknown-brand') return { status: 400, problem: unknownBrand };
+        return { status: 202, body: { gatewayReference: body.gatewayReference } };
+      },
+    }),
+  ];
+}
+
+async function registerMany(actions: Pick<Actions, 'expect' | 'isBrand'>, items: readonly unknown[]): Promise<Answer> {
+  if (items.length === 0 || items.length > expectationsMax)
+    return wrong(`Send between 1 and ${expectationsMax} expectations, not ${items.length}. None was registered.`, []);
+  const expectations: Expectation[] = [];
+  const errors: { index: number; message: string }[] = [];
+  for (const [index, item] of items.entries()) {
+    const parsed = expectationBody.safeParse(item);
+    if (!parsed.success) errors.push({ index, message: messageOf(parsed.error) });
+    else if (!actions.isBrand(parsed.data.brand)) errors.push({ index, message: brandMessage });
+    else expectations.push(parsed.data);
+  }
+  const indexes = errors.map(({ index }) => index).join(', ');
+  if (errors.length > 0) return wrong(`Wrong at index ${indexes}. None was registered.`, errors);
+  await inParallel(expectations, atOnceMax, async (expectation) => void (await actions.expect(expectation)));
+  return { status: 202, body: { registered: expectations.length } };
+}
+
+function wrong(detail: string, errors: readonly object[]): Answer {
+  return { status: 422, problem: problem(422, 'invalid-expectations', detail, { errors }) };
+}
+
+function messageOf({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`)).join('; ');
+}
