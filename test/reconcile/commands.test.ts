@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { countExpectations } from '../../src/store/reconciliation/expectations.ts';
 import { simulatorKey } from '../../simulator/gateway.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
@@ -178,6 +179,10 @@ describe('payin', () => {
     expect(rig.gateway.transactions()[0]).toMatchObject({ requestedAmount: { value: '100.00', currency: 'KES' } });
     expect(merchant.deliveries()).toHaveLength(1);
     expect(await countExpectations(rig.redis, rig.queue)).toBe(1);
+    const queues = new Map([['default', rig.queue]]);
+    const reference = rig.gateway.transactions()[0]?.gatewayReference ?? '';
+    const found = await createCallbackIndex({ redis: rig.redis, queues }).find(reference);
+    expect(found?.callback.amountCheck).toBe('match'); // payin says what it ordered
     await merchant.close();
   });
 
