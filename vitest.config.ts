@@ -10,7 +10,14 @@ import { unitTests } from './test/support/unit-tests.ts';
 
 const units = unitTests();
 /** Minutes of waiting: started first, so that the others run beside them. */
-const longest = ['test/promises/', 'test/bench/', 'test/reconcile/whole-service', 'test/deliver/', 'test/store/'];
+const longest = [
+  'test/system/image',
+  'test/promises/',
+  'test/reconcile/whole-service',
+  'test/intake/deadline',
+  'test/cli/',
+  'test/intake/',
+];
 
 function rank({ moduleId }: TestSpecification): number {
   const at = longest.findIndex((name) => moduleId.includes(name));
