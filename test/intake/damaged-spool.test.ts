@@ -1,9 +1,10 @@
 // A page of the spool is overwritten: what lies on the other pages is drained, and the damaged file is kept.
-import { closeSync, cpSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, openSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createSpool, type Spool } from '../../src/intake/spool/spool.ts';
+import type { Owner } from '../../src/intake/spool/spool-owner.ts';
 import { listDamaged } from '../../src/intake/spool/spool-salvage.ts';
 import { createSpoolStore } from '../../src/intake/spool/spool-store.ts';
 import { checkDamage } from '../../src/ops/doctor/doctor-spool.ts';
@@ -101,14 +102,31 @@ test('an entry that the index has lost is drained from its row', async () => {
   await second.close();
 });
 
+test('a file of which nothing can be read is set aside and reported, where the folder says that it is ours', async () => {
+  const owner = { servers: ['127.0.0.1:6379'], master: '', db: 0, queue: '{payalo}:payalo-callbacks' };
+  const first = await open(owner);
+  await first.append(spoolEntry('r'));
+  await first.close();
+  const folder = path.join(dir, readdirSync(dir)[0] ?? '');
+  truncateSync(path.join(folder, 'spool.db'), 100);
+
+  const second = await open(owner);
+  await second.append(spoolEntry('later'));
+  await until(() => listDamaged(dir).length === 1);
+  expect(await readAll(second)).toEqual(['later']);
+  expect(log.warn).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.damaged', salvaged: 0 }));
+  expect(checkDamage(listDamaged(dir))).toMatchObject({ status: 'warning' });
+  await second.close();
+});
+
 function overwrite(file: string, at: number): void {
   const descriptor = openSync(file, 'r+');
   writeSync(descriptor, Buffer.alloc(4_096, 0xa5), 0, 4_096, at);
   closeSync(descriptor);
 }
 
-async function open(): Promise<Spool> {
-  const spool = createSpool({ dir, maxBytes: 1e9, log });
+async function open(owner?: Owner): Promise<Spool> {
+  const spool = createSpool({ dir, maxBytes: 1e9, log, owner });
   await spool.ready();
   return spool;
 }

@@ -6,7 +6,7 @@
 import { accessSync, constants } from 'node:fs';
 import { isDamage, spoolCodeOf } from './spool-code.ts';
 import { listSpoolFolders, newSpoolFolder, removeLeftovers } from './spool-folder.ts';
-import { foreignFolders, writeOwner, type FolderOwner, type Owner } from './spool-owner.ts';
+import { foreignFolders, readOwner, writeOwner, type FolderOwner, type Owner } from './spool-owner.ts';
 import { isSpool, listUnfinishedSalvages, salvageSpool, type SalvageReport } from './spool-salvage.ts';
 import { createSpoolStore, openSpoolStore, type SpoolStore } from './spool-store.ts';
 
@@ -122,7 +122,8 @@ export function createSpoolFolders(
           taken.push({ folder, entries: store.totals().entries });
         } catch (error) {
           const code = spoolCodeOf(error);
-          const isSaved = isDamage(error) && isSpool(folder) && this.salvage(folder);
+          const isSaved =
+            isDamage(error) && (readOwner(folder) !== 'unmarked' || isSpool(folder)) && this.salvage(folder);
           if (code !== 'SPOOL_LOCKED' && !isSaved) onProblem(folder, code);
         }
       }
