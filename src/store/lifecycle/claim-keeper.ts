@@ -17,6 +17,7 @@ import { digestOfJob, identityBrandOf, type JobData } from '../../callback/job.t
 import { createJobReader, type JobRecord } from '../callbacks/read-callbacks.ts';
 import { deliveredAtMs } from '../callbacks/callback-view.ts';
 import { defineScript } from '../../redis/script.ts';
+import { createRounds } from '../../redis/rounds.ts';
 
 export interface ClaimKeeperDeps {
   readonly redis: RedisConnection;
@@ -47,8 +48,6 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
   const merchantTtlMs = Math.max(config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL);
   const everyMs = Math.max(Math.min(everyMaxMs, Math.floor(claimTtlMs / looksPerTtl)), everyMinMs);
   const stopping = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
 
   async function keepBrand(queue: BrandQueue): Promise<void> {
     const enoughMs = Math.floor(claimTtlMs / 2);
@@ -85,30 +84,22 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
     }
   }
 
-  function tick(): void {
-    if (redis.status !== 'ready') return; // the connection itself says that it is down
-    running ??= keepIfDue()
-      .catch((error: unknown) => log.warn({ event: 'claims.not_kept', err: error }))
-      .finally(() => {
-        running = undefined;
-      });
-  }
+  const rounds = createRounds({
+    redis,
+    everyMs: Math.min(everyMs, 60_000),
+    round: keepIfDue,
+    onError: (error) => log.warn({ event: 'claims.not_kept', err: error }),
+  });
 
   return {
     keep,
 
-    start(): void {
-      timer = setInterval(tick, Math.min(everyMs, 60_000));
-      timer.unref();
-      if (redis.status === 'ready') tick();
-      else redis.once('ready', tick);
-    },
+    start: () => rounds.start(),
 
     /** Ends after the batch at hand. */
     async stop(): Promise<void> {
       stopping.abort();
-      clearInterval(timer);
-      await running;
+      await rounds.stop();
     },
   };
 }

@@ -15,6 +15,7 @@ import { deliveryRecordLua, followDeliveries } from '../callbacks/delivery-recor
 import { createJobReader, type JobRecord } from '../callbacks/read-callbacks.ts';
 import { deliveredAtMs, stateOf } from '../callbacks/callback-view.ts';
 import { defineScript } from '../../redis/script.ts';
+import { createRounds } from '../../redis/rounds.ts';
 
 export interface RetentionDeps {
   readonly redis: RedisConnection;
@@ -49,8 +50,6 @@ const trimEntries = defineScript({
 export function createRetention({ redis, queues, config, log, now = Date.now }: RetentionDeps) {
   const readJobs = createJobReader(redis);
   const trimCursors = new Map<string, string>();
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
   const stopping = new AbortController();
 
   /** Removes what is past its time or over the count. */
@@ -148,30 +147,22 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
     }
   }
 
-  function tick(): void {
-    if (redis.status !== 'ready') return; // the connection itself says that it is down
-    running ??= sweepIfDue()
-      .catch((error: unknown) => log.warn({ event: 'retention.failed', err: error }))
-      .finally(() => {
-        running = undefined;
-      });
-  }
+  const rounds = createRounds({
+    redis,
+    everyMs: tickMs,
+    round: sweepIfDue,
+    onError: (error) => log.warn({ event: 'retention.failed', err: error }),
+  });
 
   return {
     sweep,
 
-    start(): void {
-      timer = setInterval(tick, tickMs);
-      timer.unref();
-      if (redis.status === 'ready') tick();
-      else redis.once('ready', tick);
-    },
+    start: () => rounds.start(),
 
     /** Ends after the batch at hand. */
     async stop(): Promise<void> {
       stopping.abort();
-      clearInterval(timer);
-      await running;
+      await rounds.stop();
     },
   };
 }
