@@ -98,6 +98,20 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     expect(await found(reference)).toMatchObject({ state: 'failed', duplicates: 2, conflicts: [{ status: 'failed' }] });
   });
 
+  test('of another status is found for as long as its claim is there, which a conflict lets live longer', async () => {
+    const ttlOf = async (pattern: string) => {
+      const [key = ''] = await stored.redis.keys(`${stored.queue.base}${pattern}`);
+      return stored.redis.pttl(key);
+    };
+    const reference = await stored.store({ status: 'reversed', merchantReference: 'm-1' });
+    await stored.redis.pexpire((await stored.redis.keys(`${stored.queue.base}/o:*`))[0] ?? '', 60_000);
+    await stored.store({ reference, status: 'reversed', amount: '5', merchantReference: 'm-1' });
+    expect(await ttlOf('/o:*')).toBeGreaterThanOrEqual((await ttlOf('/c:*')) - 1_000);
+    expect(await ttlOf('/m:*')).toBeGreaterThanOrEqual((await ttlOf('/c:*')) - 1_000);
+    await stored.store({ reference, status: 'chargeback', merchantReference: 'm-1' });
+    expect(await ttlOf('/o:*')).toBeGreaterThan(605_000); // not made shorter
+  });
+
   test('can be replayed and erased', async () => {
     const reference = await stored.store({ receivedAtMs: longAgoMs() });
     await stored.fail();

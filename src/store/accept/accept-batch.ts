@@ -161,8 +161,8 @@ function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
 /** What the script is called with, its keys first. */
 export function acceptArguments(queue: BrandQueue, times: AcceptTimes, mode: AcceptMode = 'plain') {
   const keys = acceptKeys(queue);
-  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL);
   const quarantineTtlMs = times.QUARANTINE_RETAIN + quarantineTtlSlackMs;
+  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL, quarantineTtlMs);
   const fixed = [times.DEDUP_TTL, merchantTtlMs, quarantineTtlMs, jobName, options, queue.brand, mode];
 
   return (items: readonly AcceptItem[], names = [queue.brand], lineageText = ''): (string | number)[] => {

@@ -123,6 +123,11 @@ local function noteTry(triesKey, field, value)
   redis.call('PEXPIRE', triesKey, claimTtl)
 end
 
+-- Never shortens: what leads to a claim must not go before it.
+local function live(key, ttl)
+  if redis.call('PTTL', key) < tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end
+end
+
 -- Keeps the body of what contradicts a claim, once per contradiction, where an operator and reconciliation find it.
 local function keepConflict(item, claim)
   local conflicts = base .. '/x:' .. item.digest
@@ -140,10 +145,11 @@ local function keepConflict(item, claim)
   redis.call('INCRBY', KEYS[14], #item.data)
   redis.call('ZADD', KEYS[15], now, id)
   redis.call('HSET', conflicts, contradiction, id) -- last, since what is noted here is not kept again
-  -- What lies in quarantine is found by its reference.
+  -- What lies in quarantine is found by its reference, and so is what it contradicts.
   local ttl = math.max(tonumber(quarantineTtl), redis.call('PTTL', item.claimKey))
   redis.call('PEXPIRE', conflicts, ttl)
   redis.call('PEXPIRE', item.claimKey, ttl)
+  for _, way in ipairs({ '/m:' .. item.merchantDigest, '/o:' .. item.referenceDigest }) do live(base .. way, ttl) end
 end
 
 -- What is not queued: counted once, however often it is handed in.
@@ -247,7 +253,7 @@ local function accept(at)
   if referenceDigest ~= '' then
     local otherKinds = base .. '/o:' .. referenceDigest
     redis.pcall('HSET', otherKinds, string.match(known, ',([^,]*),'), digest)
-    redis.call('PEXPIRE', otherKinds, claimTtl)
+    live(otherKinds, claimTtl)
   end
   return 'queued'
 end

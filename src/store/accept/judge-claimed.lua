@@ -16,8 +16,8 @@ local function readItem(at, digest)
   local known, replaces = ARGV[at + 3], ARGV[at + 10]
   local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
   return { digest = digest, nonce = ARGV[at + 2], known = known, status = status, amount = amount,
-    receivedAt = ARGV[at + 4], data = ARGV[at + 6], source = ARGV[at + 7], part = tonumber(ARGV[at + 8]),
-    replaces = replaces, judgedBy = tonumber(string.match(replaces, '^%d+')),
+    receivedAt = ARGV[at + 4], merchantDigest = ARGV[at + 5], data = ARGV[at + 6], source = ARGV[at + 7],
+    part = tonumber(ARGV[at + 8]), referenceDigest = ARGV[at + 9], replaces = replaces, judgedBy = tonumber(string.match(replaces, '^%d+')),
     claimKey = base .. '/c:' .. digest, triesKey = base .. '/t:' .. digest }
 end
 

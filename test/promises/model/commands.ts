@@ -1,0 +1,350 @@
+// What can happen, as random commands: each does one thing to the product and to the model, and holds them against each
+// other. After each, what the product says of every callback is compared as well.
+//
+// A further kind of event (the gateway confirms or denies a callback, one is held back) is a function that returns an
+// `Event`, a line in `anyCommand`, and whatever it makes true in expected.ts.
+import { UnrecoverableError } from 'bullmq';
+import fc from 'fast-check';
+import assert from 'node:assert/strict';
+import { isTerminal, terminalKind } from '../../../src/callback/identity.ts';
+import type { AttemptResult, Delivery } from '../../../src/deliver/attempt.ts';
+import type { AcceptItem } from '../../../src/store/accept/accept-batch.ts';
+import { agrees, replacedBy } from '../../../src/store/accept/claims.ts';
+import { findClaims } from '../../../src/store/callbacks/find-claims.ts';
+import { erase } from '../../../src/store/lifecycle/erase.ts';
+import { replay } from '../../../src/store/lifecycle/replay.ts';
+import { callbackOf } from '../../support/callbacks.ts';
+import { compare, forget } from './compare.ts';
+import {
+  isDue,
+  isSettled,
+  jobsOf,
+  keyOf,
+  retryAfterMs,
+  settle,
+  take,
+  textOf,
+  type Arrival,
+  type Expected,
+  type ExpectedJob,
+  type Result,
+} from './expected.ts';
+import { bodyOf, times, type Real, type RedisMode } from './real.ts';
+
+type Event = (expected: Expected, real: Real) => Promise<void>;
+export type ModelCommand = fc.AsyncCommand<Expected, Real>;
+
+function command(name: string, event: Event): ModelCommand {
+  return {
+    check: () => true,
+    async run(expected, real) {
+      real.clock.pass(1);
+      await event(expected, real);
+      await forget(expected, real);
+      await compare(expected, real);
+    },
+    toString: () => name,
+  };
+}
+
+/** The gateway calls back, some times at once. */
+function callBack(reference: string, results: readonly Result[], mode: RedisMode): ModelCommand {
+  const name = `${results.map(textOf).join(' and ')} comes for ${reference}${whileRedis(mode)}`;
+  return command(name, async (expected, real) => {
+    const arrivals = results.map((result) => ({ reference, result, receivedAtMs: real.clock.now() }));
+    await handIn(expected, real, { arrivals, mode }, async () =>
+      Promise.all(results.map(async (result) => (await real.accept(reference, result)).kind)),
+    );
+  });
+}
+
+/** Reconciliation reads the gateway's truth, and hands in what is missing here or differs. */
+function reconcile(reference: string, truth: Result, mode: RedisMode): ModelCommand {
+  const name = `the gateway says that ${reference} is ${textOf(truth)}${whileRedis(mode)}`;
+  return command(name, (expected, real) => reconcileOne(expected, real, { reference, truth, mode }));
+}
+
+interface Truth {
+  readonly reference: string;
+  readonly truth: Result;
+  readonly mode: RedisMode;
+}
+
+async function reconcileOne(expected: Expected, real: Real, { reference, truth, mode }: Truth): Promise<void> {
+  const [claim] = await findClaims(real.redis, real.queue, [{ gatewayReference: reference, kind: terminalKind }]);
+  const { finalAmount } = callbackOf({ reference, ...truth });
+  const standing = expected.claims.get(keyOf(reference, truth))?.jobs[0];
+  assert.equal(claim?.sequence, standing?.sequence);
+  if (claim !== undefined && agrees(claim, truth.status, finalAmount)) return;
+  const arrivals = [{ reference, result: truth, receivedAtMs: real.clock.now(), judgedBy: standing }];
+  const replaces = claim === undefined ? undefined : replacedBy(claim);
+  await handIn(expected, real, { arrivals, mode }, async () => [
+    (await real.accept(reference, truth, replaces, 'records')).kind,
+  ]);
+}
+
+interface HandingIn {
+  readonly arrivals: readonly Arrival[];
+  readonly mode: RedisMode;
+}
+
+/** An answer that came from Redis is the model's; one from the spool needs a reason. */
+async function handIn(
+  expected: Expected,
+  real: Real,
+  { arrivals, mode }: HandingIn,
+  accept: () => Promise<readonly string[]>,
+): Promise<void> {
+  const mayBeAsked = real.intake.isRedisUp();
+  real.store.setMode(mode);
+  const outcomes = await accept();
+  const unheard = real.store.unheard();
+  real.store.setMode('up');
+  const nowMs = real.clock.now();
+  const spooled = arrivals.filter((_, at) => outcomes[at] === 'spooled');
+  const left = [...spooled];
+  for (const item of unheard) noteTaken(expected, pickOut(left, item), nowMs);
+  for (const [at, arrival] of arrivals.entries()) {
+    if (outcomes[at] !== 'spooled') assert.equal(outcomes[at], noteTaken(expected, arrival, nowMs));
+  }
+  if (spooled.length > 0) assert.ok(mode !== 'up' || !mayBeAsked, 'went to the spool although Redis takes callbacks');
+  expected.spool.push(...spooled);
+}
+
+function noteTaken(expected: Expected, arrival: Arrival, nowMs: number): string {
+  const outcome = take(expected, arrival, nowMs);
+  if (outcome === 'conflict' && arrival.receivedAtMs === nowMs) arrival.takenBy?.conflicts.add(textOf(arrival.result));
+  return outcome;
+}
+
+/** Of those that came together it is not known in which order they were stored. */
+function pickOut(from: Arrival[], { callback, receivedAtMs }: AcceptItem): Arrival {
+  const amount = callback.finalAmount?.value ?? '';
+  const text = `${callback.gatewayReference} ${textOf({ status: callback.status ?? '', amount })} ${receivedAtMs}`;
+  const at = from.findIndex((one) => `${one.reference} ${textOf(one.result)} ${one.receivedAtMs}` === text);
+  const [found] = at < 0 ? [] : from.splice(at, 1);
+  assert.ok(found !== undefined, `nobody knows ${text}`);
+  return found;
+}
+
+function noteDrained(expected: Expected, items: readonly AcceptItem[], nowMs: number): void {
+  const left = [...expected.spool];
+  for (const item of items) noteTaken(expected, pickOut(left, item), nowMs);
+}
+
+const drain = command('the spool is drained', async (expected, real) => {
+  const spooled = await real.spooled(10_000);
+  assert.equal(await real.drain(), 0, 'is left in the spool');
+  noteDrained(
+    expected,
+    spooled.map(({ item }) => item),
+    real.clock.now(),
+  );
+  assert.equal(spooled.length, expected.spool.length);
+  expected.spool = [];
+});
+
+/** Redis has taken some entries, and the process dies before they are deleted. */
+function breakOffDrain(count: number): ModelCommand {
+  return command(`a process dies when it has drained ${count}`, async (expected, real) => {
+    const spooled = await real.spooled(count);
+    assert.equal(await real.intake.resubmit(spooled.map(({ entry }) => entry)), 'stored');
+    noteDrained(
+      expected,
+      spooled.map(({ item }) => item),
+      real.clock.now(),
+    );
+  });
+}
+
+type Answer = 'takes it' | 'fails' | 'never wants it' | 'takes it, and the worker dies';
+
+interface Attempt {
+  readonly answer: Answer;
+  /** What the gateway says of the same transaction while it is being delivered. */
+  readonly meanwhile?: Result | undefined;
+}
+
+/** The worker takes the next job, and the merchant answers. */
+function deliver(attempt: Attempt): ModelCommand {
+  const { answer, meanwhile } = attempt;
+  const name = `the merchant ${answer}${meanwhile === undefined ? '' : `; meanwhile it is ${textOf(meanwhile)}`}`;
+  return command(name, async (expected, real) => void (await deliverNext(expected, real, attempt)));
+}
+
+/** False where there was nothing to deliver. */
+export async function deliverNext(expected: Expected, real: Real, { answer, meanwhile }: Attempt): Promise<boolean> {
+  const due = jobsOf(expected).filter((job) => isDue(job, real.clock.now()));
+  const job = await real.worker.getNextJob('token', { block: false });
+  assert.equal(job !== undefined, due.length > 0, `jobs that wait: ${due.length}`);
+  if (job === undefined) return false;
+  for (const one of due) one.state = 'queued'; // retries that are due stand in line from now on
+  let handed: ExpectedJob | undefined;
+  let broken: Error | undefined;
+  const { process, record } = real.processorOf(async (delivery) => {
+    try {
+      handed = expectedOf(expected, delivery, real.clock.now());
+      handed.state = 'delivering';
+      if (meanwhile !== undefined && isTerminal(handed.result.status)) {
+        const reference = delivery.job.gatewayReference;
+        await reconcileOne(expected, real, { reference, truth: meanwhile, mode: 'up' });
+      }
+    } catch (error) {
+      broken = error instanceof Error ? error : new Error(String(error)); // the processor takes what an attempt throws for an outage
+    }
+    return answers[answer];
+  });
+  try {
+    const returned = await process(job, 'token');
+    if (answer === 'takes it, and the worker dies')
+      await job.moveToWait('token'); // as when its lock has lapsed
+    else {
+      await job.moveToCompleted(returned, 'token', false);
+      await record();
+    }
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (error instanceof UnrecoverableError) await job.moveToFailed(error, 'token', false);
+    else if (error.name !== 'WaitingError') throw error;
+  }
+  if (broken !== undefined) throw broken;
+  if (handed !== undefined) noteAnswer(handed, answer, real.clock.now());
+  else noteUntried(due, answer, real.clock.now());
+  return true;
+}
+
+const answers: Readonly<Record<Answer, AttemptResult>> = {
+  'takes it': { kind: 'answered', status: 200, retryAfter: undefined, answer: '' },
+  fails: { kind: 'answered', status: 500, retryAfter: undefined, answer: 'M-Pesa 254700000000' },
+  'never wants it': { kind: 'permanent', error: 'no' },
+  'takes it, and the worker dies': { kind: 'answered', status: 200, retryAfter: undefined, answer: '' },
+};
+
+/** What the merchant is handed must be due, as it came, and under an id that was never used for anything else. */
+function expectedOf({ claims, resultOf }: Expected, delivery: Delivery, nowMs: number): ExpectedJob {
+  const { job, webhookId, sequence } = delivery;
+  const { gatewayReference, body } = job;
+  const result = { status: job.status ?? '', amount: (job.finalAmount ?? '').split(' ')[0] ?? '' };
+  const found = claims.get(keyOf(gatewayReference, result))?.jobs.find((one) => one.sequence === sequence);
+  assert.ok(found !== undefined, `${gatewayReference} is delivered, and nobody knows it`);
+  assert.ok(isDue(found, nowMs) && !found.isReplaced, `${gatewayReference} is delivered while it is ${found.state}`);
+  assert.equal(textOf(result), textOf(found.result));
+  assert.equal(body, bodyOf(gatewayReference, result));
+  const text = `${gatewayReference} ${textOf(result)}`;
+  assert.equal(resultOf.get(webhookId) ?? text, text, `${webhookId} carries two results`);
+  resultOf.set(webhookId, text);
+  return found;
+}
+
+function noteAnswer(job: ExpectedJob, answer: Answer, nowMs: number): void {
+  switch (answer) {
+    case 'takes it':
+      return settle(job, 'delivered', nowMs);
+    case 'takes it, and the worker dies':
+      job.state = 'queued';
+      return;
+    case 'never wants it':
+      return settle(job, job.isReplaced ? 'superseded' : 'failed', nowMs);
+    case 'fails': {
+      const waitMs = retryAfterMs[job.attempts];
+      if (job.isReplaced) return settle(job, 'superseded', nowMs);
+      if (waitMs === undefined) return settle(job, 'failed', nowMs);
+      job.state = 'retrying';
+      job.dueAtMs = nowMs + waitMs;
+      job.attempts += 1;
+    }
+  }
+}
+
+/** No attempt was made: the job had been replaced while a worker that died had it. */
+function noteUntried(due: readonly ExpectedJob[], answer: Answer, nowMs: number): void {
+  const replaced = due.find((job) => job.isReplaced);
+  assert.ok(replaced !== undefined, 'a job was taken and not tried');
+  if (answer !== 'takes it, and the worker dies') settle(replaced, 'superseded', nowMs);
+}
+
+function replayOne(reference: string): ModelCommand {
+  return command(`${reference} is replayed`, async (expected, real) => {
+    const [claim] = await findClaims(real.redis, real.queue, [{ gatewayReference: reference, kind: terminalKind }]);
+    if (claim === undefined) return;
+    const { kind } = await replay(real.redis, real.queue, claim.jobId);
+    const job = expected.claims.get(keyOf(reference, { status: 'success', amount: '' }))?.jobs[0];
+    assert.ok(job !== undefined);
+    const gone = job.isErased || job.isRetired ? 'gone' : 'replayed';
+    assert.equal(kind, job.state === 'queued' ? 'in-progress' : gone);
+    if (kind === 'replayed') Object.assign(job, { state: 'queued', attempts: 0 });
+  });
+}
+
+function eraseOne(reference: string): ModelCommand {
+  return command(`${reference} is erased`, async (expected, real) => {
+    const jobs = jobsOf(expected, reference).filter((job) => !job.isRetired);
+    const { kind } = await erase(real.redis, real.queue, reference);
+    if (![...expected.claims.values()].some((claim) => claim.reference === reference)) {
+      assert.notEqual(kind, 'in-progress');
+      return;
+    }
+    assert.equal(kind, jobs.every(isSettled) ? 'erased' : 'in-progress');
+    if (kind === 'erased') for (const job of jobs) job.isErased = true;
+  });
+}
+
+const retain = command('retention runs', async (expected, real) => {
+  await real.retain();
+  for (const job of jobsOf(expected).filter(isSettled)) {
+    const keptMs = job.state === 'failed' ? times.RETAIN_FAILED : times.RETAIN_COMPLETED;
+    if (job.settledAtMs <= real.clock.now() - keptMs) job.isRetired = true;
+  }
+});
+
+function pass(hours: number): ModelCommand {
+  return command(`${hours} h pass`, async (_, real) => {
+    for (let hour = 0; hour < hours; hour += 1) await real.passHour();
+  });
+}
+
+function whileRedis(mode: RedisMode): string {
+  if (mode === 'up') return '';
+  return mode === 'out' ? ' while Redis is out' : ", and Redis's answer is lost";
+}
+
+const anyReference = fc.constantFrom('ref-a', 'ref-b');
+const anyAmount = fc.constantFrom('100', '5');
+const anyEnded = fc.record({ status: fc.constantFrom('success', 'failed'), amount: anyAmount });
+const anyResult = fc.oneof(
+  { weight: 4, arbitrary: anyEnded },
+  { weight: 1, arbitrary: fc.record({ status: fc.constant('reversed'), amount: anyAmount }) },
+);
+const anyMode = fc.constantFrom<RedisMode[]>('up', 'up', 'up', 'out', 'unheard');
+const anyAnswer = fc.constantFrom<Answer[]>(
+  'takes it',
+  'takes it',
+  'fails',
+  'never wants it',
+  'takes it, and the worker dies',
+);
+const sometimes = { freq: 4, nil: undefined };
+
+const together = fc.array(anyResult, { minLength: 1, maxLength: 3 });
+
+export const anyCommand = [
+  fc.tuple(anyReference, together, anyMode).map(([reference, results, mode]) => callBack(reference, results, mode)),
+  fc.tuple(anyReference, anyEnded, anyMode).map(([reference, truth, mode]) => reconcile(reference, truth, mode)),
+  fc.record({ answer: anyAnswer, meanwhile: fc.option(anyEnded, sometimes) }).map(deliver),
+  fc.constant({ answer: 'takes it' } as const).map(deliver),
+  fc.constant(drain),
+  fc.integer({ min: 1, max: 3 }).map(breakOffDrain),
+  anyReference.map(replayOne),
+  anyReference.map(eraseOne),
+  fc.constant(retain),
+  fc.constantFrom(1, 4, 9).map(pass),
+];
+
+/** All that is owed is delivered in the end: the spool is drained, the merchant takes everything, time passes. */
+export const settleAll = command('all is delivered in the end', async (expected, real) => {
+  await drain.run(expected, real);
+  while (jobsOf(expected).some((job) => !isSettled(job))) {
+    while (await deliverNext(expected, real, { answer: 'takes it' }));
+    await real.passHour();
+  }
+});

@@ -1,0 +1,128 @@
+// What must be true: the whole product as a table of claims, their jobs and a spool, with neither Redis nor a network.
+//
+// A claim is what is remembered of one identity. Its jobs are what the merchant gets or got, the latest first: a
+// correction stands before what it corrects.
+import { isTerminal } from '../../../src/callback/identity.ts';
+
+export interface Result {
+  readonly status: string;
+  readonly amount: string;
+}
+
+/** One callback, or one correction by the gateway's word, on its way in. */
+export interface Arrival {
+  readonly reference: string;
+  readonly result: Result;
+  readonly receivedAtMs: number;
+  /** Of a correction: what stood when it was judged. */
+  readonly judgedBy?: { readonly sequence: number; readonly result: Result } | undefined;
+  /** Where Redis has taken it already, unheard: a second try must do nothing. */
+  takenBy?: Claim | undefined;
+}
+
+export type State = 'queued' | 'delivering' | 'retrying' | 'delivered' | 'failed' | 'superseded';
+
+export interface ExpectedJob {
+  readonly result: Result;
+  readonly sequence: number;
+  state: State;
+  attempts: number;
+  /** Of the next attempt, where it is being retried. */
+  dueAtMs: number;
+  settledAtMs: number;
+  /** A correction came while it was being delivered: no further attempt. */
+  isReplaced: boolean;
+  isErased: boolean;
+  isRetired: boolean;
+}
+
+export interface Claim {
+  readonly reference: string;
+  readonly jobs: ExpectedJob[];
+  readonly conflicts: Set<string>;
+  sinceMs: number;
+}
+
+export type Outcome = 'queued' | 'duplicate' | 'conflict' | 'overtaken';
+
+export interface Expected {
+  readonly claims: Map<string, Claim>;
+  spool: Arrival[];
+  /** What each webhook-id was used for, for ever. */
+  readonly resultOf: Map<string, string>;
+}
+
+export const retryAfterMs = [1_800_000, 7_200_000];
+
+export function expectNothing(): Expected {
+  return { claims: new Map(), spool: [], resultOf: new Map() };
+}
+
+export function keyOf(reference: string, { status }: Result): string {
+  return `${reference} ${isTerminal(status) ? 'ended' : status}`;
+}
+
+export function textOf({ status, amount }: Result): string {
+  return `${status}|${amount}`;
+}
+
+/** The one step of intake. */
+export function take({ claims }: Expected, arrival: Arrival, nowMs: number): Outcome {
+  const { reference, result, judgedBy, receivedAtMs } = arrival;
+  const known = claims.get(keyOf(reference, result));
+  const standing = known?.jobs[0];
+  if (known === undefined || standing === undefined) {
+    const jobs = [jobOf(result, judgedBy === undefined ? 0 : judgedBy.sequence + 1)];
+    arrival.takenBy = { reference, jobs, sinceMs: receivedAtMs, conflicts: new Set() };
+    claims.set(keyOf(reference, result), arrival.takenBy);
+    return 'queued';
+  }
+  if (arrival.takenBy === known) return 'queued';
+  arrival.takenBy = known;
+  const isSame = textOf(standing.result) === textOf(result);
+  if (judgedBy === undefined) return isSame ? 'duplicate' : 'conflict';
+  if (isSame && standing.sequence >= judgedBy.sequence) return 'duplicate';
+  const isCurrent = standing.sequence === judgedBy.sequence && textOf(standing.result) === textOf(judgedBy.result);
+  const isLater = standing.sequence > judgedBy.sequence || known.sinceMs > receivedAtMs;
+  if (!isSame && !isCurrent && isLater) return 'overtaken';
+  endReplaced(standing, nowMs);
+  known.jobs.unshift(jobOf(result, judgedBy.sequence + 1));
+  known.sinceMs = receivedAtMs;
+  return 'queued';
+}
+
+function jobOf(result: Result, sequence: number): ExpectedJob {
+  const fresh = { attempts: 0, dueAtMs: 0, settledAtMs: 0, isReplaced: false, isErased: false, isRetired: false };
+  return { result, sequence, state: 'queued', ...fresh };
+}
+
+function endReplaced(job: ExpectedJob, nowMs: number): void {
+  if (job.isRetired || job.state === 'delivered' || job.state === 'superseded') return;
+  job.isReplaced = true;
+  if (job.state !== 'delivering') settle(job, 'superseded', nowMs);
+}
+
+export function settle(job: ExpectedJob, state: 'delivered' | 'failed' | 'superseded', nowMs: number): void {
+  job.state = state;
+  job.settledAtMs = nowMs;
+}
+
+export function jobsOf({ claims }: Expected, reference?: string): ExpectedJob[] {
+  return [...claims.values()]
+    .filter((claim) => reference === undefined || claim.reference === reference)
+    .flatMap(({ jobs }) => jobs);
+}
+
+export function isSettled({ state }: ExpectedJob): boolean {
+  return state === 'delivered' || state === 'failed' || state === 'superseded';
+}
+
+/** Whether a worker that asks now may be given it. */
+export function isDue({ state, dueAtMs }: ExpectedJob, nowMs: number): boolean {
+  return state === 'queued' || (state === 'retrying' && dueAtMs <= nowMs);
+}
+
+/** Nothing is promised beyond DEDUP_TTL but for what is kept. */
+export function mayBeForgotten({ jobs, sinceMs }: Claim, nowMs: number, rememberedMs: number): boolean {
+  return jobs.every((job) => job.isRetired) && nowMs >= sinceMs + rememberedMs;
+}

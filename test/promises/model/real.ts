@@ -1,0 +1,220 @@
+// The product under the model: the real intake, spool, drain, processor and scripts against a real Redis. The clock is
+// simulated: it moves only when a command moves it, and moves Redis's memory along.
+import { Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Replaced } from '../../../src/callback/job.ts';
+import { parseCallbackText } from '../../../src/callback/parse-callback.ts';
+import type { AttemptResult, Delivery } from '../../../src/deliver/attempt.ts';
+import { createProcessor, type Returned } from '../../../src/deliver/process-job.ts';
+import { createSlots } from '../../../src/deliver/slots.ts';
+import { createDrain } from '../../../src/intake/drain.ts';
+import { createIntake, toAcceptItem } from '../../../src/intake/intake.ts';
+import { createStore, type Store } from '../../../src/intake/redis-store.ts';
+import { createSpool } from '../../../src/intake/spool/spool.ts';
+import { brandQueue } from '../../../src/redis/brand-queue.ts';
+import type { AcceptItem } from '../../../src/store/accept/accept-batch.ts';
+import { createCallbackIndex } from '../../../src/store/callbacks/callback-index.ts';
+import { createDeliveryRecords } from '../../../src/store/callbacks/delivery-records.ts';
+import { createClaimKeeper } from '../../../src/store/lifecycle/claim-keeper.ts';
+import { createRetention } from '../../../src/store/lifecycle/retention.ts';
+import { createLog } from '../../../src/telemetry/log.ts';
+import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { callbackBody } from '../../support/callbacks.ts';
+import { startRedis } from '../../support/redis.ts';
+import { makeTempDir } from '../../support/temp-dir.ts';
+import { retryAfterMs, type Result } from './expected.ts';
+
+const hourMs = 3_600_000;
+export const times = {
+  DEDUP_TTL: 8 * hourMs,
+  RETAIN_COMPLETED: 3 * hourMs,
+  RETAIN_FAILED: 24 * hourMs,
+  RETAIN_COMPLETED_MAX: 1_000,
+  QUARANTINE_RETAIN: 12 * hourMs,
+};
+
+/** How Redis treats the next call: `unheard` does what it is told, and its answer is lost on the way. */
+export type RedisMode = 'up' | 'out' | 'unheard';
+
+/** What a whole run has in common. */
+export type Ground = Awaited<ReturnType<typeof prepareGround>>;
+
+export async function prepareGround() {
+  const server = await startRedis({ durable: false });
+  const log = createLog({ level: 'silent', destination: { write: () => undefined } });
+  const spool = createSpool({ dir: await makeTempDir('model'), maxBytes: 67_108_864, log });
+  await spool.ready();
+  return {
+    server,
+    log,
+    spool,
+    metrics: createMetrics(),
+    async [Symbol.asyncDispose]() {
+      await spool.close();
+      await server.stop();
+    },
+  };
+}
+
+export type Real = ReturnType<typeof createReal>;
+
+/** One product, with a queue of its own. */
+export function createReal({ server, log, spool, metrics }: Ground) {
+  const clock = holdClock();
+  const redis = new Redis(server.url);
+  const workerConnection = new Redis(server.url, { maxRetriesPerRequest: null });
+  const queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  const queues = new Map([['default', queue]]);
+  const config = times;
+  const store = fickleStore(createStore({ connections: [redis], queue, times, waitReplicas: 0, waitTimeoutMs: 0 }));
+  const settings = { budgetMs: 10_000, spoolBytesMax: 67_108_864 };
+  const intake = createIntake({ storeFor: () => store, spool, settings, log });
+  const worker = new Worker<unknown, Returned>(queue.name, null, {
+    connection: workerConnection,
+    prefix: queue.prefix,
+  });
+  worker.on('error', () => undefined);
+  const retention = createRetention({ redis, queues, config, log, now: clock.now });
+  const keeper = createClaimKeeper({ redis, queues, config, log });
+
+  return {
+    redis,
+    queue,
+    intake,
+    spool,
+    store,
+    clock,
+    worker,
+    index: createCallbackIndex({ redis, queues }),
+    retain: () => retention.sweep(),
+
+    /** The oldest entries of the spool, as they would be handed in again. */
+    async spooled(limit: number) {
+      const { entries } = await spool.readBatch('default', limit);
+      return entries.map((entry) => {
+        const item = toAcceptItem(entry);
+        if (item === undefined) throw new TypeError('what lies in the spool is no callback');
+        return { entry, item };
+      });
+    },
+
+    accept(reference: string, result: Result, replaces?: Replaced, source: 'records' | 'callback' = 'callback') {
+      const parsed = parseCallbackText(bodyOf(reference, result));
+      if (parsed.kind !== 'callback') throw new TypeError('the example is no callback');
+      const origin = {
+        brand: 'default',
+        receivedAt: new Date(clock.now()).toISOString(),
+        requestId: 'model',
+        replaces,
+      };
+      return intake.accept({
+        callback: parsed.callback,
+        origin: { ...origin, source: replaces === undefined ? source : 'correction' },
+      });
+    },
+
+    /** Everything that lies in the spool, as the service does it. */
+    async drain(): Promise<number> {
+      const drain = createDrain({
+        spool,
+        submit: (entries) => intake.resubmit(entries),
+        confirm: (entries) => intake.confirm(entries),
+        submitQuarantine: async () => 'later',
+        setAside: async () => 'later',
+        log,
+      });
+      drain.start();
+      return drain.stop(20_000);
+    },
+
+    /** Makes the processor of one job, as a worker does; its records are written when it stops. */
+    processorOf(attempt: (delivery: Delivery) => Promise<AttemptResult>) {
+      const records = createDeliveryRecords({ redis, queue, log });
+      const process = createProcessor({
+        queue,
+        redis,
+        attempt,
+        breaker: undefined,
+        slots: createSlots(1, ['default']),
+        records,
+        scheduleMs: retryAfterMs,
+        stop: new AbortController().signal,
+        log,
+        metrics,
+        now: clock.now,
+        random: () => 0,
+      });
+      return { process, record: () => records.stop() };
+    },
+
+    /** Lets an hour pass, for Redis too; then claims are kept, as the service does each hour. */
+    async passHour(): Promise<void> {
+      clock.pass(hourMs);
+      await redis.eval(passTime, 1, queue.base, `${queue.prefix}*`, hourMs);
+      await keeper.keep();
+    },
+
+    async [Symbol.asyncDispose]() {
+      const left = await spool.readBatch('default', 10_000);
+      await spool.remove('default', left);
+      await worker.close(true);
+      workerConnection.disconnect();
+      redis.disconnect();
+      clock.release();
+      await delay(0);
+    },
+  };
+}
+
+export function bodyOf(reference: string, { status, amount }: Result): string {
+  return callbackBody({ reference, status, amount });
+}
+
+/** Redis has no clock that can be set: so what it remembers for a time is left less of it. */
+const passTime = `
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+  local left = redis.call('PTTL', key)
+  if left >= 0 then redis.call('PEXPIRE', key, left - ARGV[2]) end
+end`;
+
+/** A store whose Redis can be out, or can do what it is told without its answer being heard. */
+function fickleStore(store: Store) {
+  let mode: RedisMode = 'up';
+  let unheard: AcceptItem[] = [];
+  return {
+    setMode(next: RedisMode): void {
+      mode = next;
+      unheard = [];
+    },
+    /** What Redis has taken since the mode was set, in calls whose answer was lost. */
+    unheard: (): readonly AcceptItem[] => unheard,
+    async batch(items: Parameters<Store['batch']>[0]) {
+      if (mode === 'out') throw new Error('Connection is closed.');
+      const answer = await store.batch(items);
+      if (mode === 'up') return answer;
+      unheard.push(...items);
+      throw new Error('Command timed out');
+    },
+    look: (items: Parameters<Store['look']>[0]) => store.look(items),
+    reset: () => undefined,
+  };
+}
+
+/** `Date.now` of this process stands still between commands. */
+function holdClock() {
+  const original = Date.now;
+  let nowMs = Date.UTC(2026, 0, 1);
+  const now = () => nowMs;
+  Date.now = now;
+  return {
+    now,
+    pass(ms: number): void {
+      nowMs += ms;
+    },
+    release(): void {
+      Date.now = original;
+    },
+  };
+}
