@@ -15,7 +15,7 @@ export function createDirectIntake(config: Config, redis: RedisConnection, log: 
       createStore({
         connections: [redis],
         queue: brandQueue(brand, config),
-        times: config,
+        settings: config,
         waitReplicas: config.REDIS_WAIT_REPLICAS,
         waitTimeoutMs: budgetMs / 2,
       }),

@@ -85,6 +85,7 @@ export const stateStyles: Readonly<Record<CallbackState, Style>> = {
   retrying: 'warn',
   delivered: 'good',
   failed: 'bad',
+  held: 'bad',
   superseded: 'dim',
   removed: 'bad',
 };

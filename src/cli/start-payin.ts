@@ -27,13 +27,14 @@ export type PayinAnswer =
   | { readonly kind: 'not-found' };
 
 export async function payin(scope: BrandScope, request: PayinRequest, signal: AbortSignal): Promise<PayinAnswer> {
-  const { gateway, redis, queue, clock, limits } = scope;
+  const { gateway, redis, queue, clock, limits, holdMismatched } = scope;
   const answer = await gateway.startPayin(request.method, bodyOf(request), signal);
   const started = answer.kind === 'unavailable' ? await findStarted(scope, request, signal) : answer;
   if (started.kind !== 'found') return answer.kind === 'found' ? started : answer;
   const { gatewayReference, status } = started.transaction.callback;
   const amount = { value: canonicalDecimal(request.amount) ?? request.amount, currency: request.currency };
-  await registerExpectedAmount(redis, queue, { gatewayReference, amount }, limits.rememberedMs);
+  const registering = { keptMs: limits.rememberedMs, holdMismatched };
+  await registerExpectedAmount(redis, queue, { gatewayReference, amount }, registering);
   await registerExpectation(redis, queue, { gatewayReference }, clock.now() + limits.graceMs);
   return { kind: 'started', gatewayReference, status };
 }

@@ -5,6 +5,8 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import * as z from 'zod';
 import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
+import { confirmModesOf, type ConfirmMode } from './confirm-modes.ts';
+import type { Role } from './role-names.ts';
 import { readTextFile } from './read-text-file.ts';
 import { isWebhookSecret, webhookSecretRule } from './webhook-secret.ts';
 
@@ -18,6 +20,8 @@ export interface Brand {
   readonly gatewayBaseUrl: string | undefined;
   /** Tried in turn. */
   readonly gatewayApiKeys: readonly string[];
+  /** Whether, and when, the gateway is asked if a callback is true. */
+  readonly confirm: ConfirmMode;
 }
 
 interface BrandVariables {
@@ -27,6 +31,13 @@ interface BrandVariables {
   readonly FORWARD_HEADERS_FILE?: string | undefined;
   readonly GATEWAY_API_KEY?: string | undefined;
   readonly GATEWAY_BASE_URL?: string | undefined;
+  readonly CONFIRM?: string | undefined;
+}
+
+interface Building {
+  readonly production: boolean;
+  readonly roles: ReadonlySet<Role>;
+  readonly problems: string[];
 }
 
 export const productionGateway = 'https://api.payalo.com/gateway/mmo/v2';
@@ -36,8 +47,7 @@ const headersFile = z.union([headerObject, z.record(z.string(), headerObject)]);
 
 export function buildBrands(
   variables: BrandVariables,
-  production: boolean,
-  problems: string[],
+  { production, roles, problems }: Building,
 ): ReadonlyMap<string, Brand> {
   const apiKeys = parseApiKeys(variables.PAYALO_API_KEYS ?? '', problems);
   const forwardUrls = parseUrls('FORWARD_URL', variables.FORWARD_URL ?? '', problems);
@@ -51,20 +61,17 @@ export function buildBrands(
     (name) => name !== defaultBrand || apiKeys.has(defaultBrand) || apiKeys.size === 0,
   );
   const names = real.length === 0 ? [defaultBrand] : real;
-  return new Map(
-    names.map((name) => [
-      name,
-      {
-        name,
-        apiKeys: apiKeys.get(name) ?? [],
-        forwardUrl: shared(forwardUrls, name),
-        forwardSecrets: shared(secrets, name) ?? [],
-        forwardHeaders: headers(name, forwardUrls.has(name)),
-        gatewayBaseUrl: shared(gatewayUrls, name) ?? (production ? productionGateway : undefined),
-        gatewayApiKeys: gatewayKeys.get(name) ?? apiKeys.get(name) ?? [],
-      },
-    ]),
-  );
+  const brands = names.map((name) => ({
+    name,
+    apiKeys: apiKeys.get(name) ?? [],
+    forwardUrl: shared(forwardUrls, name),
+    forwardSecrets: shared(secrets, name) ?? [],
+    forwardHeaders: headers(name, forwardUrls.has(name)),
+    gatewayBaseUrl: shared(gatewayUrls, name) ?? (production ? productionGateway : undefined),
+    gatewayApiKeys: gatewayKeys.get(name) ?? apiKeys.get(name) ?? [],
+  }));
+  const modes = confirmModesOf(variables.CONFIRM ?? '', brands, { roles, problems });
+  return new Map(brands.map((brand) => [brand.name, { ...brand, confirm: modes.get(brand.name) ?? 'off' }]));
 }
 
 function shared<T>(group: ReadonlyMap<string, T>, name: string): T | undefined {

@@ -11,18 +11,15 @@ import { addressesVariable } from './addresses.ts';
 import { brandNotices } from './brand-notices.ts';
 import { buildBrands, type Brand } from './brands.ts';
 import { brandNames } from './brand-values.ts';
-import { parseDurationMs } from '../time/duration.ts';
 import { notifyVariables } from './notify-variables.ts';
 import { otelValues, otelVariables, type OtelValues } from './otel-variables.ts';
 import { parseOpsTokens, type OpsToken } from './ops-tokens.ts';
-import { parseTimeMs } from '../time/parse-time.ts';
 import { readTextFile } from './read-text-file.ts';
+import { roleNames, type Role } from './role-names.ts';
 import { resolveValues, type Environment } from './resolve-values.ts';
 import { proxyVariable } from './proxy.ts';
 import { checkRedisVariables, type RedisTarget } from './redis-url.ts';
-
-export const roleNames = ['receive', 'work', 'reconcile'] as const;
-export type Role = (typeof roleNames)[number];
+import { duration, integer, maxAckBudgetMs, text, timer, toSchedule, toTime, yesOrNo } from './variable-types.ts';
 
 export type Config = z.infer<typeof variables> & {
   readonly roles: ReadonlySet<Role>;
@@ -39,26 +36,6 @@ export type Config = z.infer<typeof variables> & {
   /** What is most likely a mistake, yet stops no start; one sentence each. */
   readonly notices: readonly string[];
 };
-
-const maxTimerMs = 2_147_483_647; // what setTimeout takes; a longer one would fire at once
-const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s, and an answer may leave ACK_BUDGET + 2 s after the body
-
-const text = z.string().optional();
-const duration = (fallback: string, { min = 1, max = Number.MAX_SAFE_INTEGER } = {}) =>
-  z.string().default(fallback).transform(toDuration(min, max));
-const timer = (fallback: string, min = 1) => duration(fallback, { min, max: maxTimerMs });
-const integer = (fallback: number, { min = 0, max = Number.MAX_SAFE_INTEGER } = {}) =>
-  z
-    .string()
-    .default(String(fallback))
-    .transform((value, context) => {
-      const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-      if (number >= min && number <= max) return number;
-      return refuse(
-        context,
-        `must be a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}`,
-      );
-    });
 
 const variables = z.object({
   NODE_ENV: text,
@@ -119,6 +96,9 @@ const variables = z.object({
   RECONCILE_LOOKBACK: duration('24h'),
   RECONCILE_GRACE: duration('5m', { min: 0 }),
   RECONCILE_SINCE: z.string().optional().transform(toTime),
+  CONFIRM: text,
+  CONFIRM_WAIT: duration('10m'),
+  HOLD_MISMATCHED: yesOrNo(false),
   OPS_HOST: z.string().default('127.0.0.1'),
   OPS_PORT: integer(3001, { max: 65_535 }),
   OPS_TOKEN: text,
@@ -191,7 +171,7 @@ export function loadConfig(
   const production = checked.NODE_ENV === 'production';
   const lenientRoles = roleArguments.length === 0 || roleArguments.includes('all');
   const redis = checkRedisVariables(checked, production, problems);
-  const brands = buildBrands(checked, production, problems);
+  const brands = buildBrands(checked, { production, roles, problems });
   const opsTokens = parseOpsTokens(checked.OPS_TOKEN ?? '', problems);
   checkTogether({ checked, roles, lenientRoles, brands: [...brands.values()], opsTokens, problems });
   if (problems.length > 0) return { problems: problems.map((problem) => problem.replaceAll(/\s+/g, ' ')) };
@@ -247,6 +227,11 @@ function checkTogether({ checked, roles, lenientRoles, brands, opsTokens, proble
   if (checked.DEDUP_TTL <= checked.RECONCILE_LOOKBACK) {
     problems.push('DEDUP_TTL: must exceed RECONCILE_LOOKBACK, else a sweep would deliver forgotten callbacks again');
   }
+  if (brands.some(({ confirm }) => confirm === 'before') && checked.DEDUP_TTL <= checked.CONFIRM_WAIT) {
+    problems.push(
+      'CONFIRM_WAIT: must be shorter than DEDUP_TTL, else a callback would be forgotten before it is delivered',
+    );
+  }
   if (checked.OPS_USER_HEADER !== undefined && checked.TRUST_PROXY.length === 0) {
     problems.push('OPS_USER_HEADER: is believed from TRUST_PROXY only, which is not set');
   }
@@ -257,31 +242,4 @@ function checkTogether({ checked, roles, lenientRoles, brands, opsTokens, proble
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-}
-
-function refuse(context: z.RefinementCtx, message: string): never {
-  context.addIssue({ code: 'custom', message });
-  return z.NEVER;
-}
-
-function toDuration(minMs: number, maxMs: number) {
-  return (value: string, context: z.RefinementCtx): number => {
-    const durationMs = parseDurationMs(value);
-    if (durationMs === undefined) return refuse(context, 'must be a duration such as 500ms, 15s, 10m, 24h or 30d');
-    if (durationMs < minMs || durationMs > maxMs) return refuse(context, `must be from ${minMs}ms to ${maxMs}ms`);
-    return durationMs;
-  };
-}
-
-function toSchedule(value: string, context: z.RefinementCtx): number[] {
-  const waits = value.split(',').map((item) => parseDurationMs(item) ?? Number.NaN);
-  if (waits.length > 100) return refuse(context, 'must have at most 100 waits');
-  if (waits.some((waitMs) => Number.isNaN(waitMs)))
-    return refuse(context, 'must be durations separated by commas, such as 5s,30s,2m');
-  return waits;
-}
-
-function toTime(value: string | undefined, context: z.RefinementCtx): number | undefined {
-  if (value === undefined) return undefined;
-  return parseTimeMs(value) ?? refuse(context, 'must be an ISO 8601 time, such as 2026-01-31T00:00:00Z');
 }

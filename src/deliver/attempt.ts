@@ -10,6 +10,8 @@ export interface Delivery {
   readonly sequence: number;
   /** From 1; goes on counting over replays. */
   readonly attempt: number;
+  /** Whether the gateway has confirmed status and amount; `no` also where it was not asked yet. */
+  readonly confirmed: 'yes' | 'no';
 }
 
 export type AttemptResult =

@@ -8,7 +8,7 @@ import { brandQueue } from '../redis/brand-queue.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { toHandledCallback, type CallbackHandler } from './handler/handled-callback.ts';
 import { isPermanent } from './handler/permanent-error.ts';
-import { QueueWorker } from './queue-worker.ts';
+import { notedOf, QueueWorker } from './queue-worker.ts';
 
 export interface CallbackWorkerOptions {
   /** As BullMQ takes it: `{ host, port, ... }`, `{ url }`, or an ioredis instance with `maxRetriesPerRequest: null`. */
@@ -52,7 +52,7 @@ export function createCallbackWorker(handler: CallbackHandler, options: Callback
       const timeout = AbortSignal.timeout(timeoutMs);
       const signal = cancelled === undefined ? timeout : AbortSignal.any([timeout, cancelled]);
       try {
-        await handler(toHandledCallback(toDelivery(data.data, job.attemptsMade + 1), signal));
+        await handler(toHandledCallback(toDelivery(data.data, job.attemptsMade + 1, notedOf(job).confirmed), signal));
       } catch (error) {
         throw isPermanent(error) ? new UnrecoverableError(error instanceof Error ? error.message : 'permanent') : error;
       }

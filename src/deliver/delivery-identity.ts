@@ -1,7 +1,10 @@
 // The ids under which a job's callback reaches the merchant, whoever hands it over.
+import { confirmedOf } from '../callback/confirmation.ts';
 import { webhookIdOfJob, type JobData } from '../callback/job.ts';
 import type { Delivery } from './attempt.ts';
 
-export function toDelivery(job: JobData, attempt: number): Delivery {
-  return { job, webhookId: webhookIdOfJob(job), sequence: job.sequence ?? 0, attempt };
+/** `noted`: what the job's hash says of its confirmation, '' where it says nothing. */
+export function toDelivery(job: JobData, attempt: number, noted = ''): Delivery {
+  const confirmed = confirmedOf(job.source, noted) === 'yes' ? 'yes' : 'no';
+  return { job, webhookId: webhookIdOfJob(job), sequence: job.sequence ?? 0, attempt, confirmed };
 }

@@ -15,6 +15,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
 import { isOutage, type Breaker, type FailureVerdict } from './breaker/breaker.ts';
 import type { Slots } from './slots.ts';
+import { notedOf } from './queue-worker.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
 
@@ -78,11 +79,11 @@ export function createProcessor(dependencies: ProcessorDependencies) {
 
   async function deliver(job: CallbackJob, token: string, data: JobData): Promise<Returned> {
     const takenMs = performance.now();
-    const past = await recall(job);
+    const past = notedOf(job);
     if (past.superseded) return { superseded: true };
     const release = await slots.take(queue.brand);
     if (release === undefined) return putBack(() => job.moveToWait(token));
-    const delivery = toDelivery(data, past.attempts + job.attemptsMade + 1);
+    const delivery = toDelivery(data, past.attemptsBefore + job.attemptsMade + 1, past.confirmed);
     const made = await make(job, delivery, takenMs).finally(release);
     switch (made.kind) {
       case 'counted':
@@ -131,13 +132,6 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     if (superseded) return { superseded: true };
     if (verdict.kind === 'failed') throw new UnrecoverableError(verdict.reason);
     return putBack(() => job.moveToDelayed(now() + verdict.waitMs, token));
-  }
-
-  /** What the job's hash knows that BullMQ does not hand over. Only looked up where there can be anything. */
-  async function recall(job: CallbackJob): Promise<{ superseded: boolean; attempts: number }> {
-    if (job.attemptsStarted <= 1) return { superseded: false, attempts: 0 };
-    const [superseded, attempts] = await redis.hmget(keysOf.job(queue, job.id ?? ''), 'superseded', 'attemptsBefore');
-    return { superseded: superseded === '1', attempts: Number(attempts ?? 0) };
   }
 
   /** Keeps a failed attempt. BullMQ counts the last one itself (`atm`) when it moves the job to `failed`. */

@@ -1,4 +1,4 @@
-// BullMQ's worker, mended in four places:
+// BullMQ's worker, mended in five places:
 //
 // - A job whose data is no JSON at all reaches its processor too. Left alone, BullMQ throws while it makes the job from
 //   its hash, before any code of ours: the job stays active until its lock lapses, comes back, and so on for ever. Here
@@ -8,12 +8,31 @@
 //   that) would fail for good, in a loop that never lets the event loop go on.
 // - Times are Redis's, not this machine's (redis-clock.ts).
 // - A Redis that refuses to hand out a job is asked again after a pause. BullMQ asks at once, as fast as Redis answers.
+// - What stands in a job's hash beside BullMQ's own fields is kept: BullMQ fetches it and throws it away.
 //
 // A class, against the habit of this house, since overriding is the only door that BullMQ leaves.
 import { setTimeout as delay } from 'node:timers/promises';
 import { RedisConnection, Worker, type Job, type JobJson, type Processor, type WorkerOptions } from 'bullmq';
 import { useRedisClock } from './redis-clock.ts';
 import { parseJson } from '../callback/json-text.ts';
+
+/** What stands in a job's hash beside BullMQ's own fields when a worker takes it. */
+export interface NotedFields {
+  /** A correction took its place. */
+  readonly superseded: boolean;
+  /** Made before it was replayed. */
+  readonly attemptsBefore: number;
+  /** `yes`, `denied`, '' for nothing. */
+  readonly confirmed: string;
+}
+
+const notedFields = new WeakMap<object, NotedFields>();
+const nothingNoted: NotedFields = { superseded: false, attemptsBefore: 0, confirmed: '' };
+
+/** Costs no call: BullMQ hands the whole hash over. */
+export function notedOf(job: object): NotedFields {
+  return notedFields.get(job) ?? nothingNoted;
+}
 
 const refusedPauseMs = 1_000;
 /** What the oldest server that is supported can do (Redis 6.2). Without INFO BullMQ would assume a worse one. */
@@ -47,6 +66,7 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
 
   protected override createJob(json: JobJson, jobId: string): Job<unknown, Result> {
     const job = this.toJob(json, jobId);
+    notedFields.set(job, toNoted(json));
     job.processedOn = Date.now(); // the lock's renewal counts from it, by this machine's clock
     return job;
   }
@@ -59,4 +79,16 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
       return super.createJob({ ...json, data: 'null' }, jobId);
     }
   }
+}
+
+function toNoted(json: object): NotedFields {
+  const text = (name: string) => {
+    const value: unknown = Reflect.get(json, name);
+    return typeof value === 'string' ? value : '';
+  };
+  return {
+    superseded: text('superseded') === '1',
+    attemptsBefore: Number(text('attemptsBefore')),
+    confirmed: text('confirmed'),
+  };
 }

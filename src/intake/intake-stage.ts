@@ -41,7 +41,7 @@ export function createIntakeStage({ config, log, metrics, gate, redis, connect }
       connections,
       queue: brandQueue(brand, config),
       gate: gate.forBrand(brand),
-      times: config,
+      settings: config,
       waitReplicas: config.REDIS_WAIT_REPLICAS,
       waitTimeoutMs: Math.ceil(config.ACK_BUDGET / 2),
     });

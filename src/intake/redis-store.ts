@@ -5,7 +5,7 @@ import {
   createLook,
   type AcceptItem,
   type AcceptOutcome,
-  type AcceptTimes,
+  type AcceptSettings,
 } from '../store/accept/accept-batch.ts';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import { renewConnection, type RedisConnection } from '../redis/connections.ts';
@@ -29,18 +29,18 @@ export interface StoreDependencies {
   readonly queue: BrandQueue;
   /** Throws while nothing may be enqueued. */
   readonly gate?: { check(): void };
-  readonly times: AcceptTimes;
+  readonly settings: AcceptSettings;
   readonly waitReplicas: number;
   readonly waitTimeoutMs: number;
 }
 
 export function createStore(dependencies: StoreDependencies): Store {
-  const { connections, queue, gate, times, waitReplicas, waitTimeoutMs } = dependencies;
+  const { connections, queue, gate, settings, waitReplicas, waitTimeoutMs } = dependencies;
   const wait = { replicas: waitReplicas, timeoutMs: waitTimeoutMs };
   const lanes = connections.map((redis) => ({
     redis,
-    acceptBatch: createAcceptBatch(redis, queue, times, wait),
-    look: createLook(redis, queue, times, wait),
+    acceptBatch: createAcceptBatch(redis, queue, settings, wait),
+    look: createLook(redis, queue, settings, wait),
   }));
   let next = 0;
 

@@ -27,7 +27,7 @@ export interface ActionsDeps {
   readonly callbackIndex: CallbackIndex;
   readonly quarantine: Pick<Quarantine, 'get' | 'remove' | 'release'>;
   readonly audit: Audit;
-  readonly config: Pick<Config, 'RECONCILE_GRACE' | 'DEDUP_TTL'>;
+  readonly config: Pick<Config, 'RECONCILE_GRACE' | 'DEDUP_TTL' | 'HOLD_MISMATCHED'>;
   readonly metrics?: Pick<Metrics, 'amountMismatches'> | undefined;
   readonly log: Log;
   readonly now?: () => number;
@@ -83,7 +83,15 @@ export function createActions(deps: ActionsDeps) {
     const { gatewayReference, merchantReference, amount } = expected;
     if (amount !== undefined) {
       // One that was delivered before is counted here, any other one by the worker.
-      const begun = await registerExpectedAmount(redis, queue, { gatewayReference, amount }, config.DEDUP_TTL);
+      const begun = await registerExpectedAmount(
+        redis,
+        queue,
+        { gatewayReference, amount },
+        {
+          keptMs: config.DEDUP_TTL,
+          holdMismatched: config.HOLD_MISMATCHED,
+        },
+      );
       const check = begun && amountCheckOf(begun);
       if (isMismatch(check)) metrics?.amountMismatches.inc({ kind: check });
     }

@@ -3,6 +3,7 @@
 //
 // Survives an outage of the gateway or of Redis: what failed is logged and tried again from where it stopped.
 import type { BrandScope } from './brand-scope.ts';
+import { confirmationLookUps } from './lookup/confirmation-look-ups.ts';
 import { conflictLookUps } from './lookup/conflict-look-ups.ts';
 import { expectationLookUps } from './lookup/expectation-look-ups.ts';
 import { lead } from './leadership.ts';
@@ -44,6 +45,7 @@ export function createLookUps(scope: BrandScope): readonly LookUpLane[] {
     createLookUpLane(scope, expectationLookUps(scope)),
     createLookUpLane(scope, watchLookUps(scope)),
     createLookUpLane(scope, conflictLookUps(scope)),
+    createLookUpLane(scope, confirmationLookUps(scope)),
   ];
 }
 

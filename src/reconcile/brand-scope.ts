@@ -2,6 +2,7 @@
 import type { Intake } from '../intake/intake.ts';
 import { brandQueue, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
+import type { ConfirmMode } from '../config/confirm-modes.ts';
 import type { Brand } from '../config/brands.ts';
 import type { Config } from '../config/config.ts';
 import type { Egress } from '../http/http-pool.ts';
@@ -20,6 +21,10 @@ export interface BrandScope {
   readonly gateway: GatewayClient;
   readonly intake: Pick<Intake, 'accept'>;
   readonly limits: ClassifyLimits;
+  readonly confirm: ConfirmMode;
+  /** With `after`: how long after its receipt a callback is asked for that no sweep has listed. */
+  readonly confirmAfterMs: number;
+  readonly holdMismatched: boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics | undefined;
@@ -62,6 +67,9 @@ export function createBrandScope(dependencies: ReconcileDependencies, brand: Bra
       rememberedMs: config.DEDUP_TTL,
       lookbackMs: lookbackOf({ everyMs: config.RECONCILE_EVERY, lookbackMs: config.RECONCILE_LOOKBACK }),
     },
+    confirm: brand.confirm,
+    holdMismatched: config.HOLD_MISMATCHED,
+    confirmAfterMs: config.RECONCILE_GRACE + config.RECONCILE_EVERY,
     clock,
     log,
     metrics,

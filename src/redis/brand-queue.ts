@@ -110,6 +110,12 @@ export const keysOf = {
   inHand: ({ base }: BrandQueue) => `${base}/f`,
   /** Sorted set: job id by receipt time, of jobs that were found removed before they were delivered. */
   removed: ({ base }: BrandQueue) => `${base}/r`,
+  /** Sorted set: callbacks by when the gateway is asked next whether they are true (store/confirmation). */
+  unconfirmed: ({ base }: BrandQueue) => `${base}/unconfirmed`,
+  /** Sorted set: job id by time, of callbacks that the gateway denied. */
+  denied: ({ base }: BrandQueue) => `${base}/denied`,
+  /** Sorted set: job id by when it was held. Beside BullMQ's places, so that no worker and no dashboard delivers it. */
+  held: ({ base }: BrandQueue) => `${base}/held`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;

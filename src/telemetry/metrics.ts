@@ -81,6 +81,12 @@ export function createMetrics() {
     redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),
     redisMemoryFullSeconds: gauge('payalo_redis_memory_full_seconds', 'Until maxmemory, at the last hour’s rate.'),
     reconciliationMissing: counter('payalo_reconciliation_missing_total', 'Callbacks that never came and were found.'),
+    confirmations: counter(
+      'payalo_confirmations_total',
+      'Callbacks of which the gateway was asked whether they are true, by its answer.',
+      ['outcome'],
+    ),
+    unconfirmed: gauge('payalo_unconfirmed', 'Callbacks that the gateway has not confirmed or denied yet.'),
     reconciliationUnreadable: counter(
       'payalo_reconciliation_unreadable_total',
       'Records of the gateway that could not be read, each time that a sweep met one.',

@@ -21,7 +21,7 @@ import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { spoolEntry } from './spool-entry.ts';
 
-const times = { DEDUP_TTL: 600_000, RETAIN_COMPLETED: 1, RETAIN_FAILED: 600_000, QUARANTINE_RETAIN: 600_000 };
+const settings = { DEDUP_TTL: 600_000, RETAIN_COMPLETED: 1, RETAIN_FAILED: 600_000, QUARANTINE_RETAIN: 600_000 };
 const log = createLog({ level: 'silent' });
 
 let server: TestRedis;
@@ -53,7 +53,7 @@ beforeEach(async () => {
   intake = createIntake({
     storeFor: (brand) => {
       const wait = { waitReplicas: 0, waitTimeoutMs: 0 };
-      return createStore({ connections: [redis], queue: brandQueue(brand, naming), times, ...wait });
+      return createStore({ connections: [redis], queue: brandQueue(brand, naming), settings, ...wait });
     },
     spool,
     settings: { budgetMs: 5_000, spoolBytesMax: 1e9 },
@@ -106,7 +106,7 @@ describe('a claim', () => {
     expect(data.map(({ gatewayReference }) => gatewayReference).toSorted()).toEqual(['bad', 'good']);
     for (const id of await redis.lrange(`${queue.base}:wait`, 0, -1))
       await redis.zadd(`${queue.base}:completed`, 1, id);
-    const config = { RETAIN_COMPLETED: 1, RETAIN_COMPLETED_MAX: 1_000, RETAIN_FAILED: 600_000 };
+    const config = { DEDUP_TTL: 600_000, RETAIN_COMPLETED: 1, RETAIN_COMPLETED_MAX: 1_000, RETAIN_FAILED: 600_000 };
     const retention = createRetention({ redis, queues: new Map([['default', queue]]), config, log });
     expect((await retention.sweep()).completed).toBe(2);
   });

@@ -99,7 +99,7 @@ function createIntakeOf(config: Config, redis: RedisConnection) {
       createStore({
         connections: [redis],
         queue: brandQueue(brand, config),
-        times: config,
+        settings: config,
         waitReplicas: 0,
         waitTimeoutMs: 1_000,
       }),

@@ -36,6 +36,7 @@ const into: Record<ListedState, (reference: string) => Promise<unknown>> = {
   retrying: () => stored.retryLater(nowMs + 60_000),
   delivered: () => stored.deliver(),
   failed: () => stored.fail(),
+  held: () => stored.hold(),
   superseded: (reference) =>
     stored.store({ reference, amount: '7.50', source: 'correction', receivedAtMs: nowMs - 3_600_000 }),
 };

@@ -73,6 +73,7 @@ const retention = (overrides = {}) =>
     ...stored,
     config: {
       RETAIN_COMPLETED: 0,
+      DEDUP_TTL: hour,
       RETAIN_COMPLETED_MAX: 0,
       RETAIN_FAILED: hour,
       ...overrides,

@@ -39,7 +39,12 @@ const found = async (reference: string) => (await callbackIndex.find(reference))
 const keysLike = async (pattern: string) => stored.redis.keys(`${stored.queue.base}${pattern}`);
 
 function retentionOf({ completedMs = hour, completedMax = 1_000, failedMs = hour, now = Date.now } = {}) {
-  const config = { RETAIN_COMPLETED: completedMs, RETAIN_COMPLETED_MAX: completedMax, RETAIN_FAILED: failedMs };
+  const config = {
+    DEDUP_TTL: failedMs,
+    RETAIN_COMPLETED: completedMs,
+    RETAIN_COMPLETED_MAX: completedMax,
+    RETAIN_FAILED: failedMs,
+  };
   return createRetention({ ...stored, config, log, now });
 }
 

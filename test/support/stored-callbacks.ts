@@ -3,7 +3,7 @@ import { UnrecoverableError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { createAcceptBatch } from '../../src/store/accept/accept-batch.ts';
-import { brandQueue } from '../../src/redis/brand-queue.ts';
+import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
 import { createNonce, toJobData, type Source } from '../../src/callback/job.ts';
 import { callbackOf, newReference, type CallbackFields } from './callbacks.ts';
 
@@ -64,6 +64,13 @@ export function createStoredCallbacks(url: string, brand = 'default', prefix = `
       const job = await take();
       await job.log(JSON.stringify({ attempt: 1, at: Date.now(), ms: 7, status: 500, answer }));
       await job.moveToFailed(new UnrecoverableError('HTTP 500'), 'token', false);
+    },
+
+    /** The next one that a worker would take is held instead. */
+    async hold(reason = 'denied'): Promise<void> {
+      const jobId = (await redis.rpop(`${queue.base}:wait`)) ?? '';
+      await redis.hset(keysOf.job(queue, jobId), 'held', reason);
+      await redis.zadd(keysOf.held(queue), Date.now(), jobId);
     },
 
     async retryLater(atMs: number): Promise<void> {

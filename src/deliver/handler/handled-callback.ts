@@ -1,4 +1,5 @@
 // What a merchant's handler is called with: in HANDLER_MODULE and in createCallbackWorker alike.
+import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
 import { parseExact } from '../../callback/decimal.ts';
 import type { JobData } from '../../callback/job.ts';
 import type { Delivery } from '../attempt.ts';
@@ -13,6 +14,10 @@ export interface HandledCallback extends JobData {
   readonly sequence: number;
   /** From 1. */
   readonly attempt: number;
+  /** Whether the gateway has confirmed status and amount; `no` also where it was not asked yet. */
+  readonly confirmed: 'yes' | 'no';
+  /** What was paid against what was ordered; undefined where no expectation names an amount. */
+  readonly amountCheck?: AmountCheck;
   /** Aborted when the time for this attempt is over, and at shutdown. */
   readonly signal: AbortSignal;
 }
@@ -21,8 +26,10 @@ export interface HandledCallback extends JobData {
 export type CallbackHandler = (callback: HandledCallback) => unknown;
 
 export function toHandledCallback(delivery: Delivery, signal: AbortSignal): HandledCallback {
-  const { job, webhookId, sequence, attempt } = delivery;
-  return { ...job, transaction: parseTransaction(job.body), webhookId, sequence, attempt, signal };
+  const { job, webhookId, sequence, attempt, confirmed } = delivery;
+  const amountCheck = amountCheckOf(job);
+  const ids = { webhookId, sequence, attempt, confirmed, ...(amountCheck !== undefined && { amountCheck }) };
+  return { ...job, transaction: parseTransaction(job.body), ...ids, signal };
 }
 
 function parseTransaction(body: string): Readonly<Record<string, unknown>> {

@@ -7,7 +7,7 @@ import { amountCheckOf } from '../../callback/amount-check.ts';
 import type { Delivery } from '../attempt.ts';
 
 export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], nowMs: number): Record<string, string> {
-  const { job, webhookId, sequence, attempt } = delivery;
+  const { job, webhookId, sequence, attempt, confirmed } = delivery;
   const amountCheck = amountCheckOf(job);
   const timestampSeconds = Math.floor(nowMs / 1_000);
   return {
@@ -21,6 +21,7 @@ export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], 
     'payalo-attempt': String(attempt),
     'payalo-request-id': encodeHeaderText(job.requestId),
     'payalo-sequence': String(sequence),
+    'payalo-confirmed': confirmed,
     ...(amountCheck !== undefined && { 'payalo-amount-check': amountCheck }),
     ...(job.traceparent !== undefined && { traceparent: encodeHeaderText(job.traceparent) }),
   };

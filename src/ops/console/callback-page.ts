@@ -66,15 +66,20 @@ function bodyOf({ body, erased }: CallbackView): Html {
   </p>`;
 }
 
-function sentence({ state, attempts, deliveredAt, nextAttemptAt, failedReason }: CallbackView, nowMs: number): string {
+function sentence(callback: CallbackView, nowMs: number): string {
+  const { state, attempts, deliveredAt, nextAttemptAt, failedReason, heldReason } = callback;
   const tries = attempts.length === 1 ? 'one attempt' : `${attempts.length} attempts`;
   switch (state) {
     case 'spooled':
       return 'Stored in the spool, because Redis could not take it. It follows by itself.';
     case 'queued':
+      if (nextAttemptAt !== null)
+        return `Stored, and waiting until the gateway has confirmed it; delivered without that ${relativeTo(nextAttemptAt, nowMs)}.`;
       return attempts.length === 0
         ? 'Stored, and waiting to be delivered.'
         : `Waiting to be delivered again, after ${tries}.`;
+    case 'held':
+      return `Held, and not delivered: ${heldReason ?? 'its reason is no longer known'}. Deliver it only if you know that it is true.`;
     case 'delivering':
       return 'Being delivered right now.';
     case 'retrying':

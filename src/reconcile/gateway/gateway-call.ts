@@ -23,7 +23,7 @@ export interface GatewayRequest {
 }
 
 /** Who asks. */
-export type GatewayLane = 'commands' | 'records' | 'sweeps' | 'expectations' | 'watch' | 'conflicts';
+export type GatewayLane = 'commands' | 'records' | 'sweeps' | 'expectations' | 'watch' | 'conflicts' | 'confirmations';
 
 export type GatewayFailure =
   /** None of the brand's keys is accepted. */
@@ -63,6 +63,7 @@ const patienceOf: Readonly<Record<GatewayLane, { readonly deadlineMs: number; re
   records: { deadlineMs: 60_000, triesMax: 5 },
   sweeps: { deadlineMs: 10_000, triesMax: 2 },
   expectations: { deadlineMs: 10_000, triesMax: 3 },
+  confirmations: { deadlineMs: 10_000, triesMax: 2 },
   watch: { deadlineMs: 10_000, triesMax: 2 },
   conflicts: { deadlineMs: 10_000, triesMax: 2 },
 };

@@ -58,6 +58,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
   const { pageBytesMax = pageBytesMaxDefault } = options;
   let authorized: boolean | undefined;
   const answered = createRecentCalls(clock);
+  let provenAtMs = -Infinity;
 
   const http = createGatewayCall({
     baseUrl,
@@ -89,7 +90,13 @@ export function createGatewayClient(options: GatewayClientOptions) {
     if (reply.kind === 'refused' && reply.status === 404) return { kind: 'not-found' };
     if (reply.kind === 'too-large') return unreadable;
     if (reply.kind !== 'reply') return reply;
-    return toFound(reply.bytes);
+    return proven(toFound(reply.bytes));
+  }
+
+  /** An answer that only the gateway can have given. */
+  function proven<T extends StatusAnswer | RecordsAnswer>(answer: T): T {
+    if (answer.kind === 'found' || answer.kind === 'page') provenAtMs = clock.elapsed();
+    return answer;
   }
 
   async function getPage(query: URLSearchParams, signal: AbortSignal): Promise<RecordsAnswer> {
@@ -100,7 +107,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
     if (reply.kind !== 'reply') return reply;
     const page = parseRecordsPage(reply.bytes);
     if (page === 'damaged') return { kind: 'damaged' };
-    return page === undefined ? unreadable : { kind: 'page', ...page };
+    return page === undefined ? unreadable : proven({ kind: 'page', ...page });
   }
 
   return {
@@ -114,6 +121,9 @@ export function createGatewayClient(options: GatewayClientOptions) {
 
     /** Whether somebody in this process was told its status a moment ago. */
     answeredWithin: (gatewayReference: string, ms: number): boolean => answered.isWithin(gatewayReference, ms),
+
+    /** Whether it is the gateway that answers, as it told a transaction or a page of the records within this time. */
+    isProvenWithin: (ms: number): boolean => clock.elapsed() - provenAtMs <= ms,
 
     statusByMerchantReference: (reference: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> =>
       getTransaction(`/status/mref/${encodeReference(reference)}`, lane, signal),

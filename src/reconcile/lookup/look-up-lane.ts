@@ -7,7 +7,9 @@ import type { BrandScope } from '../brand-scope.ts';
 import { askAgainMs } from '../sweep/watch-unfinished.ts';
 
 export interface LookUps<T> {
-  readonly name: 'expectations' | 'watch' | 'conflicts';
+  readonly name: 'expectations' | 'watch' | 'conflicts' | 'confirmations';
+  /** Looks for what is due at least this often. */
+  readonly everyMaxMs?: number;
   /** What is due now, about so many, the longest due first; what needs no call is settled and left out. */
   readonly due: (limit: number) => Promise<readonly T[]>;
   /** No two of one key are looked up at once. */
@@ -107,7 +109,8 @@ export function createLookUpLane<T>(scope: BrandScope, lookUps: LookUps<T>): Loo
     start,
     idle,
     async run(everyMs, signal) {
-      while (!signal.aborted) await round(everyMs, signal).catch(() => undefined);
+      const { everyMaxMs = everyMs } = lookUps;
+      while (!signal.aborted) await round(Math.min(everyMs, everyMaxMs), signal).catch(() => undefined);
       await idle();
     },
   };

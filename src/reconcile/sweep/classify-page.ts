@@ -50,7 +50,7 @@ export async function classifyPage(scope: BrandScope, page: readonly Transaction
   const seenAt = new Map(undated.map((digest, index) => [digest, seen[index] ?? nowMs]));
   return page.map((transaction, index) => {
     const claim = claims[index];
-    const isRemoved = claim !== undefined && removed.has(claim.jobId);
+    const isRemoved = claim !== undefined && (removed.has(claim.jobId) || claim.state === 'removed');
     const terminalSinceMs = seenAt.get(digests[index] ?? '') ?? Math.min(transaction.completedAtMs ?? nowMs, nowMs);
     const reversal = reversals[index];
     return {

@@ -7,6 +7,7 @@
 import { isTerminal } from '../../callback/identity.ts';
 import type { SweepCounts } from '../../store/reconciliation/reconciliation-report.ts';
 import type { BrandScope } from '../brand-scope.ts';
+import { confirmListed } from '../confirm/confirm-listed.ts';
 import { inParallel } from '../../async/in-parallel.ts';
 import { classifyTwice, type Classified } from './classify-page.ts';
 import type { RecordsPage } from '../gateway/records-page.ts';
@@ -98,6 +99,7 @@ async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCount
     else if (classification !== 'differs') counts[classification] += 1; // counted as a correction once it is verified
   }
   if (!mode.inject) return true;
+  await confirmListed(scope, page.transactions, mode.requestId);
   const outcomes = await settleAll(scope, classified, work);
   for (const { settled } of outcomes) countSettled(counts, settled);
   await watchUnfinished(scope, outcomes, window.fromMs);

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { digestOf, isTerminal, kindOf, referenceDigest } from '../../callback/identity.ts';
+import type { ConfirmMode } from '../../config/confirm-modes.ts';
 import type { Callback } from '../../callback/parse-callback.ts';
 import { hopsMax, namesOf, noLineage, parseLineage, type Lineage } from '../../redis/brand-lineage.ts';
 import { brandQueue, keysOf, indexPartOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -9,6 +10,7 @@ import { claimAmount, claimStatus, replacedText } from './claims.ts';
 import { createConfirmedCall, type Confirmation } from '../../redis/confirmed-call.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { jobName, jobOptions, toBrand, type Replaced, type Source } from '../../callback/job.ts';
+import { unconfirmedMember } from '../confirmation/unconfirmed.ts';
 import { quarantineTtlSlackMs } from '../quarantine/quarantine-store.ts';
 import { defineScript } from '../../redis/script.ts';
 
@@ -41,12 +43,22 @@ export interface AcceptTimes {
   readonly QUARANTINE_RETAIN: number;
 }
 
+/** What the script is told beside the callbacks. The configuration has all of it. */
+export interface AcceptSettings extends AcceptTimes {
+  /** Brands without one, and all where there are none, are `off`. */
+  readonly brands?: ReadonlyMap<string, { readonly confirm: ConfirmMode }>;
+  readonly CONFIRM_WAIT?: number;
+  readonly RECONCILE_GRACE?: number;
+  readonly RECONCILE_EVERY?: number;
+  readonly HOLD_MISMATCHED?: boolean;
+}
+
 /** As many as keep one call short; Redis serves nobody else meanwhile. */
 export const batchSizeMax = 16;
 /** To look for one costs a fraction of taking it in. */
 export const lookSizeMax = 256;
 
-export const acceptKeyCount = 19;
+export const acceptKeyCount = 21;
 
 const outcomeSchema = z.enum(acceptOutcomes);
 /** `gone`: it would have to be handed in again. */
@@ -58,10 +70,15 @@ const options = JSON.stringify(jobOptions);
 /** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. `look`: so it does, and takes nothing. */
 type AcceptMode = 'plain' | 'marked' | 'look';
 
+const readScript = (file: string) => readFileSync(new URL(file, import.meta.url), 'utf8');
+/** For every script that holds what was paid otherwise than ordered. */
+export const paidOtherwiseLua = readScript('./paid-otherwise.lua');
+
 /** Exported for the benchmark, which has redis-benchmark call it. */
-export const acceptScript = ['./judge-claimed.lua', './accept.lua']
-  .map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'))
-  .join('');
+export const acceptScript = [
+  paidOtherwiseLua,
+  ...['./judge-claimed.lua', './gather-jobs.lua', './accept.lua'].map(readScript),
+].join('');
 
 const accepting = { lua: acceptScript, keyCount: acceptKeyCount };
 const runAccept = defineScript({ ...accepting, reply: z.unknown() });
@@ -77,17 +94,22 @@ export class BrandHeldError extends Error {
  * Teaches a connection the script; call once per connection. Answers one outcome per item, in order, and whether enough
  * replicas confirmed. Throws where Redis refused, timed out or is away: then nothing is known.
  */
-export function createAcceptBatch(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
+export function createAcceptBatch(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  settings: AcceptSettings,
+  wait: Confirmation,
+) {
   const mode = wait.replicas === 0 ? 'plain' : 'marked';
-  return createCall({ redis, queue, times, wait, mode, outcome: outcomeSchema });
+  return createCall({ redis, queue, settings, wait, mode, outcome: outcomeSchema });
 }
 
 /**
  * Asks which of those that were handed in before are not there, and whether enough replicas have the others. Throws as
  * acceptBatch does.
  */
-export function createLook(redis: RedisConnection, queue: BrandQueue, times: AcceptTimes, wait: Confirmation) {
-  const call = createCall({ redis, queue, times, wait, mode: 'look', outcome: lookedSchema });
+export function createLook(redis: RedisConnection, queue: BrandQueue, settings: AcceptSettings, wait: Confirmation) {
+  const call = createCall({ redis, queue, settings, wait, mode: 'look', outcome: lookedSchema });
 
   return async function look(items: readonly AcceptItem[]) {
     const { outcomes, confirmed } = await call(items.map((item) => ({ ...item, data: '' })));
@@ -98,7 +120,7 @@ export function createLook(redis: RedisConnection, queue: BrandQueue, times: Acc
 interface CallOptions<Outcome> {
   readonly redis: RedisConnection;
   readonly queue: BrandQueue;
-  readonly times: AcceptTimes;
+  readonly settings: AcceptSettings;
   readonly wait: Confirmation;
   readonly mode: AcceptMode;
   readonly outcome: z.ZodType<Outcome>;
@@ -113,8 +135,8 @@ type Call<Outcome> = (items: readonly AcceptItem[], hops?: number) => Promise<Ba
 
 /** Calls the script under the names that the brand has and had, or under the one that took it over. */
 function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
-  const { redis, queue, times, wait, mode } = options;
-  const argumentsOf = acceptArguments(queue, times, mode);
+  const { redis, queue, settings, wait, mode } = options;
+  const argumentsOf = acceptArguments(queue, settings, mode);
   const callConfirmed = createConfirmedCall(redis, accepting, wait);
   const replySchema = z.union([z.array(options.outcome), lineageSchema]);
   const elsewhere = new Map<string, Call<Outcome>>();
@@ -159,11 +181,13 @@ function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
 }
 
 /** What the script is called with, its keys first. */
-export function acceptArguments(queue: BrandQueue, times: AcceptTimes, mode: AcceptMode = 'plain') {
+export function acceptArguments(queue: BrandQueue, settings: AcceptSettings, mode: AcceptMode = 'plain') {
   const keys = acceptKeys(queue);
-  const quarantineTtlMs = times.QUARANTINE_RETAIN + quarantineTtlSlackMs;
-  const merchantTtlMs = Math.max(times.RETAIN_COMPLETED, times.RETAIN_FAILED, times.DEDUP_TTL, quarantineTtlMs);
-  const fixed = [times.DEDUP_TTL, merchantTtlMs, quarantineTtlMs, jobName, options, queue.brand, mode];
+  const quarantineTtlMs = settings.QUARANTINE_RETAIN + quarantineTtlSlackMs;
+  const { DEDUP_TTL, RETAIN_COMPLETED, RETAIN_FAILED } = settings;
+  const merchantTtlMs = Math.max(RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, quarantineTtlMs);
+  const ttls = [DEDUP_TTL, merchantTtlMs, quarantineTtlMs];
+  const fixed = [...ttls, jobName, options, queue.brand, mode, ...confirmationOf(queue.brand, settings)];
 
   return (items: readonly AcceptItem[], names = [queue.brand], lineageText = ''): (string | number)[] => {
     const formerNames = names.slice(1);
@@ -172,6 +196,20 @@ export function acceptArguments(queue: BrandQueue, times: AcceptTimes, mode: Acc
     for (const item of items) pushItem(args, names, item);
     return args;
   };
+}
+
+/** When the gateway is asked, for how long workers wait for that, and whether a mismatch is held. */
+function confirmationOf(brand: string, settings: AcceptSettings): (string | number)[] {
+  const { RECONCILE_GRACE = 0, RECONCILE_EVERY = 0, CONFIRM_WAIT = 0, HOLD_MISMATCHED = false } = settings;
+  const isHolding = HOLD_MISMATCHED ? '1' : '0';
+  switch (settings.brands?.get(brand)?.confirm ?? 'off') {
+    case 'after': // by then a sweep has listed most of them
+      return [RECONCILE_GRACE + RECONCILE_EVERY, 0, isHolding];
+    case 'before':
+      return [0, CONFIRM_WAIT, isHolding];
+    case 'off':
+      return ['', 0, isHolding];
+  }
 }
 
 function acceptKeys(queue: BrandQueue): string[] {
@@ -186,6 +224,8 @@ function acceptKeys(queue: BrandQueue): string[] {
     keysOf.lineage(queue),
     keysOf.lineageHold(queue),
     keysOf.amountsExpected(queue),
+    keysOf.unconfirmed(queue),
+    keysOf.held(queue),
   ];
 }
 
@@ -204,6 +244,7 @@ function pushItem(args: (string | number)[], [brand = '', ...formerNames]: reado
     indexParts.indexOf(indexPartOf(status)) + 1,
     isTerminal(status) ? '' : referenceDigest(brand, 'gateway', gatewayReference),
     item.replaces === undefined ? '' : replacedText(item.replaces),
+    item.source === 'callback' ? unconfirmedMember({ gatewayReference, kind }) : '',
   );
   for (const name of formerNames) args.push(digestOf({ brand: name, gatewayReference, kind }));
 }

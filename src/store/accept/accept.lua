@@ -4,119 +4,50 @@
   For each callback: claims its identity; if it was free, writes the job as BullMQ's addStandardJob does (hash, wait
   list, marker, events) and the index; if not, tells duplicate from conflict and keeps a conflict's body. Nothing else
   writes a claim, so two receivers cannot disagree. The layout of the job is BullMQ's own, hence BullMQ is pinned and
-  test/queue/accept-differential.test.ts compares every key with what queue.add writes.
+  test/store/accept-batch.test.ts compares every key with what queue.add writes.
 
   A refusal by Redis (OOM, READONLY, MISCONF) rejects the whole batch before its first write.
 
   KEYS[1] wait  [2] meta  [3] id  [4] active  [5] events  [6] marker  [7] delayed  [8] completed  [9] failed
        [10] index success  [11] index failed  [12] index other  [13] quarantine  [14] quarantine bytes  [15] unverified
-       [16] mark  [17] lineage  [18] lineage hold  [19] flag: amounts are expected
+       [16] mark  [17] lineage  [18] lineage hold  [19] flag: amounts are expected  [20] unconfirmed  [21] held
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
        [8] brand  [9] mode: 'plain'; 'marked', which always writes something; or 'look', which does, too, and takes nothing in
-       [10] the lineage that the caller knows  [11] number n of former names  then those names
-       then 10 + n per callback:
+       [10] after how long the gateway is asked whether a callback is true, ms; '' never
+       [11] how long a callback waits for that before workers see it, ms; 0 for none
+       [12] '1' holds what was paid otherwise than ordered
+       [13] the lineage that the caller knows  [14] number n of former names  then those names
+       then 11 + n per callback:
        [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
        [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON
        [+7] source; `for:` and a nonce where reconciliation found that job removed, and this is to take its place
        [+8] index part 1..3  [+9] reference digest, '' for the terminal kind
        [+10] '', or what a correction was judged by: sequence, status and amount
+       [+11] its member in the set of unconfirmed callbacks
        then the claim digest under each former name
   Returns for each callback 'queued', 'duplicate', 'conflict' or 'overtaken' (a correction of what no longer stands); when
   it only looks, 'gone' for one that would have to be handed in again. Or, where the lineage is another than the caller
   knows, and nothing done: 'lineage', the lineage, '1' while it holds callbacks back.
 
-  What a callback is under a claimed identity decides judge-claimed.lua, which stands before this.
+  What a callback is under a claimed identity decides judge-claimed.lua, and what a batch writes into BullMQ's places
+  stands in gather-jobs.lua; both stand before this.
 
   A callback may be handed in again under its nonce, in any order and long after it was replaced, and has its effect once.
   Beside the claim a hash of what came under it tells that: nonce -> outcome, and `status|amount` -> when a correction
   replaced such a callback, ms.
 ]]
-local base, now, claimTtl, merchantTtl, quarantineTtl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local name, options, brand, mode = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local formerNames = tonumber(ARGV[11])
-local fixed, width = 11 + formerNames, 10 + formerNames
+local claimTtl, merchantTtl, quarantineTtl = ARGV[3], ARGV[4], ARGV[5]
+local brand, mode = ARGV[8], ARGV[9]
+local formerNames = tonumber(ARGV[14])
+local fixed, width = 14 + formerNames, 11 + formerNames
 
 local texts = redis.call('MGET', KEYS[17], KEYS[19])
 local lineage, amountsExpected = texts[1] or '', texts[2]
-if lineage ~= ARGV[10] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
+if lineage ~= ARGV[13] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
 
 -- Beyond it a duplicate is counted each time it is handed in; a sender of that many has other problems.
 local triesMax = 1000
-
-local wait, meta, idKey, active, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local delayed, completed, failed = KEYS[7], KEYS[8], KEYS[9]
-
-local knownMaxEvents
-local function maxEvents()
-  if knownMaxEvents then return knownMaxEvents end
-  knownMaxEvents = redis.call('HGET', meta, 'opts.maxLenEvents')
-  if not knownMaxEvents then
-    knownMaxEvents = 10000
-    redis.call('HSET', meta, 'opts.maxLenEvents', knownMaxEvents)
-  end
-  return knownMaxEvents
-end
-
--- What goes to lists and sets of all jobs is gathered and written at once: a command costs more than what it writes.
-local added = {}
-local indexes = { {}, {}, {} }
-local queued = 0
-
--- The keys of claims whose jobs are not in the queue yet, in the order of `added`, and what those held that are not new.
-local claimed = {}
-local replaced = {}
-
-local function releaseFrom(first)
-  for at = #claimed, first, -1 do
-    local before = replaced[claimed[at]]
-    if before then redis.call('SET', claimed[at], before, 'KEEPTTL') else redis.call('DEL', claimed[at]) end
-    claimed[at] = nil
-  end
-end
-
-local function addJob(jobId, data, timestamp)
-  redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', data, 'opts', options,
-    'timestamp', timestamp, 'delay', 0, 'priority', 0)
-  redis.call('XADD', events, '*', 'event', 'added', 'jobId', jobId, 'name', name)
-  redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
-  added[#added + 1] = jobId
-end
-
-local function noteInIndex(part, receivedAt, jobId)
-  local entries = indexes[part]
-  entries[#entries + 1] = receivedAt
-  entries[#entries + 1] = jobId
-end
-
-local function writeGathered()
-  if #added == 0 then return end
-  redis.call('INCRBY', idKey, #added)
-  redis.call('LPUSH', wait, unpack(added))
-  queued = queued + #added
-  added, claimed, replaced = {}, {}, {}
-  for part, entries in ipairs(indexes) do
-    -- By now the jobs are queued: a look-up key that somebody gave another type stops none of them.
-    if #entries > 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end
-  end
-  indexes = { {}, {}, {} }
-end
-
--- Ends an original that a correction replaces. One that is being delivered cannot be stopped: it is marked, and the
--- worker looks at the mark before it would try again.
-local function supersede(jobId)
-  local jobKey = base .. ':' .. jobId
-  if redis.call('EXISTS', jobKey) == 0 or redis.call('ZSCORE', completed, jobId) then return end
-  local removed = redis.call('ZREM', delayed, jobId) + redis.call('ZREM', failed, jobId)
-  if removed == 0 then removed = redis.call('LREM', wait, 1, jobId) end
-  redis.call('HSET', jobKey, 'superseded', 1)
-  if removed > 0 then
-    redis.call('HSET', jobKey, 'returnvalue', '{"superseded":true}', 'finishedOn', now)
-    redis.call('HDEL', jobKey, 'failedReason')
-    redis.call('ZADD', completed, now, jobId)
-    redis.call('XADD', events, '*', 'event', 'completed', 'jobId', jobId, 'returnvalue', '{"superseded":true}')
-  end
-end
 
 local function noteTry(triesKey, field, value)
   redis.pcall('HSET', triesKey, field, value)
@@ -196,8 +127,8 @@ local function claimedAs(at)
   local own = ARGV[at + 1]
   if formerNames == 0 or redis.call('EXISTS', base .. '/c:' .. own) == 1 then return own end
   for index = 1, formerNames do
-    local former = ARGV[at + 10 + index]
-    if redis.call('EXISTS', base .. '/c:' .. former) == 1 then return former, ARGV[11 + index] end
+    local former = ARGV[at + 11 + index]
+    if redis.call('EXISTS', base .. '/c:' .. former) == 1 then return former, ARGV[14 + index] end
   end
   return own
 end
@@ -205,7 +136,7 @@ end
 -- What the merchant ordered, as JSON; looked for only while some amount is expected.
 local function expectedAmount(at)
   for index = 0, formerNames do
-    local digest = index == 0 and ARGV[at + 1] or ARGV[at + 10 + index]
+    local digest = index == 0 and ARGV[at + 1] or ARGV[at + 11 + index]
     local amount = redis.pcall('HGET', base .. '/e:' .. digest, 'amount')
     if type(amount) == 'string' then return amount end
   end
@@ -240,8 +171,10 @@ local function accept(at)
   local jobId = digest .. nonce
   if identityBrand then data = string.format('%s,"identityBrand":"%s"}', string.sub(data, 1, -2), identityBrand) end
   local amount = amountsExpected and referenceDigest == '' and expectedAmount(at)
+  local isHeld = amount and ARGV[12] == '1' and isPaidOtherwise(data, amount)
   if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
-  addJob(jobId, data, receivedAt)
+  addJob({ id = jobId, data = data, timestamp = receivedAt, isCalledBack = ARGV[at + 7] == 'callback',
+    toConfirm = ARGV[at + 11], isHeld = isHeld })
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
   noteInIndex(part, receivedAt, jobId)
@@ -286,12 +219,7 @@ if not went then
   if not pcall(writeGathered) then releaseFrom(1) end
 end
 
--- Wakes a worker, as BullMQ's addBaseMarkerIfNeeded does: not while the queue is paused or at its concurrency limit.
-if queued > 0 then
-  local attributes = redis.call('HMGET', meta, 'paused', 'concurrency')
-  local isHeld = attributes[1] or (attributes[2] and redis.call('LLEN', active) >= tonumber(attributes[2]))
-  if not isHeld then redis.call('ZADD', marker, 0, '0') end
-end
+wakeWorkers()
 -- Raised anew it would begin with `ERR`, and a Redis that is read-only or full would look like a callback at fault.
 if not went then
   local text = type(reason) == 'table' and reason['err'] or tostring(reason)

@@ -37,16 +37,17 @@ const rowsSchema = z.array(rowSchema);
 type Row = z.infer<typeof rowSchema>;
 const outcomesSchema = z.array(z.enum(['put', 'already', 'claimed']));
 
-const takeJobs = defineScript({ lua: readScript('./take-jobs.lua'), keyCount: 9, reply: z.unknown() });
+const takeJobs = defineScript({ lua: readScript('./take-jobs.lua'), keyCount: 10, reply: z.unknown() });
 const readJobs = defineScript({ lua: readScript('./read-moving.lua'), keyCount: 4, reply: rowsSchema });
-const putJobs = defineScript({ lua: readScript('./put-jobs.lua'), keyCount: 14, reply: outcomesSchema });
+const putJobs = defineScript({ lua: readScript('./put-jobs.lua'), keyCount: 15, reply: outcomesSchema });
 const dropMoved = defineScript({ lua: readScript('./drop-moved.lua'), keyCount: 4, reply: z.unknown() });
 
 /** Moves one batch; how many jobs that were, 0 at the end. */
 export async function moveJobs(dependencies: MoveJobsDependencies): Promise<number> {
   const { redis, from } = dependencies;
   const taking = ['wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 'completed'];
-  const keys = [...taking.map((key) => `${from.base}:${key}`), keysOf.moving(from), `${from.base}:stalled`];
+  const ofBullMq = taking.map((key) => `${from.base}:${key}`);
+  const keys = [...ofBullMq, keysOf.moving(from), `${from.base}:stalled`, keysOf.held(from)];
   let rows = await readMoving(dependencies);
   if (rows.length === 0) {
     await takeJobs(redis, keys, [from.base, batchMax]);
@@ -82,6 +83,7 @@ function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows:
     ...bull.map((key) => `${to.base}:${key}`),
     ...indexParts.map((part) => keysOf.index(to, part)),
     keysOf.taken(to, from.brand),
+    keysOf.held(to),
   ];
   const args = rows.flatMap((row) => {
     const [jobId, place, score, fields, lines, part, receivedAt, claim, claimTtlMs] = row;

@@ -61,6 +61,9 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   watchedPending: { kind: 'sorted set', key: keysOf.watchedPending },
   firstSeen: { kind: 'sorted set', key: keysOf.firstSeen },
   removed: { kind: 'sorted set', key: keysOf.removed },
+  unconfirmed: { kind: 'sorted set', key: keysOf.unconfirmed },
+  denied: { kind: 'sorted set', key: keysOf.denied },
+  held: 'apart',
 };
 
 /** How many entries the quarantine had. `token` holds the old brand's reconciler lock. */
@@ -114,7 +117,7 @@ const ownKeys = [keysOf.retention, keysOf.claimKeeper, keysOf.followed, keysOf.i
 
 /** KEYS the places where jobs may be, then what is removed if there are none. */
 const removeIfEmpty = defineScript({
-  keyCount: places.length + 1 + leftovers.length + metrics.length + ownKeys.length,
+  keyCount: places.length + 2 + leftovers.length + metrics.length + ownKeys.length,
   reply: z.number(),
   lua: `
 for at = 1, tonumber(ARGV[1]) do
@@ -126,7 +129,7 @@ return 1`,
 
 /** What BullMQ keeps beside the jobs, once there are none. */
 export async function removeLeftovers({ redis, from }: MoveEnds): Promise<void> {
-  const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.moving(from)];
+  const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.held(from), keysOf.moving(from)];
   const rest = [...leftovers, ...metrics].map((key) => `${from.base}:${key}`);
   const own = ownKeys.map((key) => key(from));
   const keys = [...jobs, ...rest, ...own];

@@ -99,7 +99,7 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
   const sets = ['delayed', 'prioritized'].map((set) => redis.zcard(`${base}:${set}`));
   const [undelivered, failed, delivered, quarantined, expected, callbackIndex, [lastEvent], lineage] =
     await Promise.all([
-      Promise.all([...lists, ...sets, redis.hlen(keysOf.moving(queue))]),
+      Promise.all([...lists, ...sets, redis.hlen(keysOf.moving(queue)), redis.zcard(keysOf.held(queue))]),
       redis.zcard(`${base}:failed`),
       redis.zcard(`${base}:completed`),
       redis.zcard(keysOf.quarantine(queue)),

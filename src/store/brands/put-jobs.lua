@@ -6,7 +6,7 @@
   `superseded` where a correction replaced it; else ('claimed') the caller hands it to intake, which decides.
 
   KEYS[1] wait  [2] delayed  [3] prioritized  [4] failed  [5] completed  [6] meta  [7] active  [8] events  [9] marker
-       [10] id  [11] index success  [12] index failed  [13] index other  [14] taken
+       [10] id  [11] index success  [12] index failed  [13] index other  [14] taken  [15] held
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] merchant reference ttl, ms
        then per job: id, place, score, number of its index part or 0, its score there, claim text or '', the claim's time
        to live in ms, merchant reference digest or '', number of hash fields and values, these, number of log lines, these
@@ -15,7 +15,7 @@
 local base, now, merchantTtl = ARGV[1], ARGV[2], ARGV[3]
 local wait, delayed, prioritized, failed, completed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local meta, active, events, marker = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local sets = { delayed = delayed, prioritized = prioritized, failed = failed, completed = completed }
+local sets = { delayed = delayed, prioritized = prioritized, failed = failed, completed = completed, held = KEYS[15] }
 local queued = false
 
 local function holderOf(digest, claim, ttl)

@@ -3,6 +3,7 @@
   The note is what a later run goes on from. A job that a worker holds stays: it is being delivered.
 
   KEYS[1] wait  [2] paused  [3] active  [4] delayed  [5] prioritized  [6] failed  [7] completed  [8] moving  [9] stalled
+       [10] held
   ARGV[1] base ("prefix:queue")  [2] how many at most
   Returns how many were taken.
 ]]
@@ -33,8 +34,9 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   end
 end
 
-for index, place in ipairs({ 'delayed', 'prioritized', 'failed', 'completed' }) do
-  local set = KEYS[3 + index]
+local sets = { { 'delayed', KEYS[4] }, { 'prioritized', KEYS[5] }, { 'failed', KEYS[6] }, { 'completed', KEYS[7] }, { 'held', KEYS[10] } }
+for _, entry in ipairs(sets) do
+  local place, set = unpack(entry)
   local members = left > 0 and redis.call('ZRANGE', set, 0, left - 1, 'WITHSCORES') or {}
   for at = 1, #members, 2 do
     redis.call('ZREM', set, members[at])

@@ -4,6 +4,7 @@
 // for in the index's parts where there are many: then a page may hold few, or none, and still have a next one. A cursor
 // names the last position (receipt-order.ts), so that neither what arrives meanwhile nor a growing set shifts anything.
 import type { AmountCheck } from '../../callback/amount-check.ts';
+import type { Confirmed } from '../../callback/confirmation.ts';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
 import { keysOf, indexPartOf, indexParts, type BrandQueue, type IndexPart } from '../../redis/brand-queue.ts';
@@ -20,6 +21,7 @@ export interface ListQuery {
   /** The gateway's status. */
   readonly status?: string | undefined;
   readonly amountCheck?: AmountCheck | undefined;
+  readonly confirmed?: Confirmed | undefined;
   readonly merchantReference?: string | undefined;
   /** Of receipt, inclusive. */
   readonly fromMs?: number | undefined;
@@ -80,7 +82,10 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     if (state === 'spooled') return { found: [], next: null }; // not in Redis; the caller asks the spool
     const sought = { query, after: positionOf(cursor) };
     const read = await Promise.all(
-      chosen.map((queue) => (state === undefined ? walk(queue, sought, limit) : readState(queue, state, sought))),
+      chosen.map((queue) => {
+        if (state !== undefined) return readState(queue, state, sought);
+        return query.confirmed === 'denied' ? readDenied(queue, sought, limit) : walk(queue, sought, limit);
+      }),
     );
     const { entries, end } = merge(read, limit);
     return { found: entries, next: end === undefined ? null : toCursor({ score: end.receivedAtMs, id: end.jobId }) };
@@ -94,23 +99,36 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
 
   async function readState(queue: BrandQueue, state: StoredState, sought: Sought): Promise<Stretch> {
     const ids = await wholeSet(queue, state);
-    if (ids !== undefined) {
-      const { query, after } = sought;
-      const entries = await inState(queue, state, ids);
-      return { entries: entries.filter((entry) => isAfter(entry, after) && isWithin(query, entry.receivedAtMs)) };
-    }
+    if (ids !== undefined) return chooseFrom(await inState(queue, state, ids), sought);
     const { entries, end } = await walk(queue, sought, lookedThrough);
     const walked = entries.map(({ jobId }) => jobId);
     return { entries: await inState(queue, state, walked), end };
   }
 
-  /** The ids of BullMQ's set or list of the state, in no order; undefined where those are too many. */
+  function chooseFrom(entries: readonly Entry[], { query, after }: Sought): Stretch {
+    return { entries: entries.filter((entry) => isAfter(entry, after) && isWithin(query, entry.receivedAtMs)) };
+  }
+
+  async function readDenied(queue: BrandQueue, sought: Sought, limit: number): Promise<Stretch> {
+    const ids = await wholePlace(keysOf.denied(queue));
+    if (ids === undefined) return walk(queue, sought, limit);
+    return chooseFrom(await inState(queue, '', ids), sought);
+  }
+
+  /** The ids of the places where jobs of the state are, in no order; undefined where those are too many. */
   async function wholeSet(queue: BrandQueue, state: StoredState): Promise<string[] | undefined> {
     if (state === 'removed') return wholeRegister(queue);
-    const { base } = queue;
-    const place = placeOf[state];
-    const key = `${base}:${place}`;
-    const isList = place === 'wait' || place === 'active';
+    if (state === 'held') return wholePlace(keysOf.held(queue));
+    const ids: string[] = [];
+    for (const place of placesOf[state]) {
+      const found = await wholePlace(`${queue.base}:${place}`, place === 'wait' || place === 'active');
+      if (found === undefined) return undefined;
+      ids.push(...found);
+    }
+    return ids;
+  }
+
+  async function wholePlace(key: string, isList = false): Promise<string[] | undefined> {
     const size = await (isList ? redis.llen(key) : redis.zcard(key));
     if (size > wholeSetMax) return undefined;
     return isList ? redis.lrange(key, 0, wholeSetMax) : redis.zrange(key, '0', String(wholeSetMax));
@@ -213,6 +231,7 @@ export function matches(query: ListQuery, row: CallbackRow): boolean {
     (query.state === undefined || row.state === query.state) &&
     (query.status === undefined || row.status === query.status) &&
     (query.amountCheck === undefined || row.amountCheck === query.amountCheck) &&
+    (query.confirmed === undefined || row.confirmed === query.confirmed) &&
     isWithin(query, receivedMs)
   );
 }
@@ -224,13 +243,13 @@ function isWithin({ fromMs = -Infinity, toMs = Infinity }: ListQuery, receivedAt
 type StoredState = Exclude<CallbackState, 'spooled'>;
 
 /** Where BullMQ keeps the jobs of a state. */
-const placeOf: Readonly<Record<Exclude<StoredState, 'removed'>, string>> = {
-  queued: 'wait',
-  delivering: 'active',
-  retrying: 'delayed',
-  delivered: 'completed',
-  superseded: 'completed',
-  failed: 'failed',
+const placesOf: Readonly<Record<Exclude<StoredState, 'removed' | 'held'>, readonly string[]>> = {
+  queued: ['wait', 'delayed'], // what waits for its confirmation is delayed
+  delivering: ['active'],
+  retrying: ['delayed'],
+  delivered: ['completed'],
+  superseded: ['completed'],
+  failed: ['failed'],
 };
 
 function scoreText(score: number): string {

@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { kindOf, terminalKind, webhookIdOf, type Identity } from '../../callback/identity.ts';
 import { amountCheckOf, amountChecks } from '../../callback/amount-check.ts';
+import { confirmations, confirmedOf, describeHeld } from '../../callback/confirmation.ts';
 import { parseExact } from '../../callback/decimal.ts';
 import { attemptSchema, attemptsOf, deliveryOf, isSuperseded, toTime } from './job-attempts.ts';
 import { isRemoved, type JobRecord } from './read-callbacks.ts';
@@ -12,6 +13,7 @@ import { withoutByteOrderMark } from '../../callback/json-text.ts';
 
 export const callbackStates = [
   'spooled',
+  'held',
   'queued',
   'delivering',
   'retrying',
@@ -47,6 +49,11 @@ export const callbackRowSchema = z.object({
   deliveredAt: time.nullable(),
   nextAttemptAt: time.nullable(),
   failedReason: z.string().nullable(),
+  heldReason: z.string().nullable().describe('Why it is held: begins with `denied`, `differs` or `amount`.'),
+  confirmed: z
+    .enum(confirmations)
+    .nullable()
+    .describe('Whether the gateway has confirmed status and amount; null where only the memory of it is left.'),
   amountCheck: z
     .enum(amountChecks)
     .nullable()
@@ -93,6 +100,7 @@ function rowOf(record: JobRecord, data: JobData) {
     deliveredAt: toTime(deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: failedReasonOf(record),
+    ...heldAndConfirmed(record),
     amountCheck: amountCheckOf(data) ?? null,
     source: data.source,
     sequence,
@@ -155,6 +163,7 @@ function rowWithoutData(record: JobRecord): CallbackRow {
     deliveredAt: toTime(claim?.deliveredAtMs ?? deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: failedReasonOf(record),
+    ...heldAndConfirmed(record),
     amountCheck: null,
     source: null,
     sequence: claim?.sequence ?? 0,
@@ -168,6 +177,17 @@ function rowWithoutData(record: JobRecord): CallbackRow {
 
 function failedReasonOf({ place, failedReason }: JobRecord): string | null {
   return place === 'failed' && failedReason !== '' ? failedReason : null;
+}
+
+function heldAndConfirmed({ place, heldReason, data, confirmed }: JobRecord) {
+  const isHeld = place === 'held' && heldReason !== undefined;
+  return {
+    heldReason: isHeld ? describeHeld(heldReason, data) : null,
+    confirmed:
+      data === undefined
+        ? (confirmations.find((known) => known === confirmed) ?? null)
+        : confirmedOf(data.source, confirmed),
+  };
 }
 
 export interface SpooledCallback {
@@ -188,6 +208,8 @@ export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
     deliveredAt: null,
     nextAttemptAt: null,
     failedReason: null,
+    heldReason: null,
+    confirmed: confirmedOf(data.source, ''),
     amountCheck: null,
     source: data.source,
     sequence: data.sequence ?? 0,
@@ -214,8 +236,10 @@ export function stateOf(record: JobRecord): CallbackState {
       return 'failed';
     case 'active':
       return 'delivering';
-    case 'delayed':
-      return 'retrying';
+    case 'delayed': // before its first attempt it waits for its confirmation
+      return record.isStarted ? 'retrying' : 'queued';
+    case 'held':
+      return 'held';
     case 'wait':
       return 'queued';
     case 'gone':

@@ -1,8 +1,8 @@
 --[[
   Which of some jobs are in a state at this moment, and when each was received. Reads no callback's body, writes nothing.
 
-  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6...] the index's parts
-  ARGV[1] base ("prefix:queue")  [2] the state, as index-view.ts names it  [3] how many of the active list to look at
+  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6] held  [7...] the index's parts
+  ARGV[1] base ("prefix:queue")  [2] the state, as callback-view.ts names it, or '' for any  [3] how many of the active list to look at
        [4] the return value of a superseded job  [5] now, ms  [6...] job ids
   Returns { id, time of receipt in ms } in turn. For a job that no index part has (somebody else put it in) the time is
   the one that BullMQ noted when it was added, else 0.
@@ -20,14 +20,15 @@ local function stateOf(id)
     return redis.call('HGET', job, 'returnvalue') == ARGV[4] and 'superseded' or 'delivered'
   end
   if redis.call('ZSCORE', KEYS[2], id) then return 'failed' end
-  if redis.call('ZSCORE', KEYS[3], id) then return 'retrying' end
+  if redis.call('ZSCORE', KEYS[3], id) then return redis.call('HEXISTS', job, 'ats') == 1 and 'retrying' or 'queued' end
+  if redis.call('ZSCORE', KEYS[6], id) then return 'held' end
   if active[id] then return 'delivering' end
   if redis.call('EXISTS', job) == 1 then return 'queued' end
   return isRemoved(base, KEYS[5], tonumber(ARGV[5]), id) and 'removed'
 end
 
 local function receivedAt(id)
-  for part = 6, #KEYS do
+  for part = 7, #KEYS do
     local score = redis.call('ZSCORE', KEYS[part], id)
     if score then return score end
   end
@@ -37,7 +38,7 @@ end
 local found = {}
 for at = 6, #ARGV do
   local id = ARGV[at]
-  if stateOf(id) == state then
+  if state == '' or stateOf(id) == state then
     found[#found + 1] = id
     found[#found + 1] = receivedAt(id)
   end

@@ -12,17 +12,22 @@ import { defineScript } from '../../redis/script.ts';
 
 const readStates = defineScript({
   lua: deliveryRecordLua + readFileSync(new URL('./in-state.lua', import.meta.url), 'utf8'),
-  keyCount: 8,
+  keyCount: 9,
   reply: z.array(z.string()),
 });
 const sets = ['completed', 'failed', 'delayed', 'active'];
 
 export function createInState(redis: RedisConnection) {
-  return async function inState(queue: BrandQueue, state: CallbackState, jobIds: readonly string[]): Promise<Entry[]> {
+  return async function inState(
+    queue: BrandQueue,
+    state: CallbackState | '',
+    jobIds: readonly string[],
+  ): Promise<Entry[]> {
     if (jobIds.length === 0) return [];
     const keys = [
       ...sets.map((set) => `${queue.base}:${set}`),
       keysOf.inHand(queue),
+      keysOf.held(queue),
       ...indexParts.map((part) => keysOf.index(queue, part)),
     ];
     const answer = await readStates(redis, keys, [queue.base, state, activeMax, supersededText, Date.now(), ...jobIds]);

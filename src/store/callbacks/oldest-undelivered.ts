@@ -12,7 +12,7 @@ import { parseJson } from '../../callback/json-text.ts';
 
 const look = defineScript({
   lua: readFileSync(new URL('./oldest-undelivered.lua', import.meta.url), 'utf8'),
-  keyCount: 4,
+  keyCount: 5,
   reply: z.string(),
 });
 
@@ -30,7 +30,8 @@ export async function oldestUndelivered(
 ): Promise<number | undefined> {
   const size = await largestPlace(redis, queue);
   if (size === 0) return undefined;
-  const keys = ['wait', 'active', 'delayed', 'prioritized'].map((place) => `${queue.base}:${place}`);
+  const ofBullMq = ['wait', 'active', 'delayed', 'prioritized'].map((place) => `${queue.base}:${place}`);
+  const keys = [...ofBullMq, keysOf.held(queue)];
   const lookAt = async (first: number) => {
     const since = await look(redis, keys, [queue.base, nowMs, first, first + step - 1]);
     return since === '' ? Infinity : Number(since);
@@ -50,9 +51,11 @@ export async function oldestUndelivered(
 
 const sizesSchema = z.array(z.tuple([z.null(), z.number()]));
 
-async function largestPlace(redis: RedisConnection, { base }: BrandQueue): Promise<number> {
+async function largestPlace(redis: RedisConnection, queue: BrandQueue): Promise<number> {
+  const { base } = queue;
   const pipeline = redis.pipeline().llen(`${base}:wait`).llen(`${base}:active`);
-  const replies = await pipeline.zcard(`${base}:delayed`).zcard(`${base}:prioritized`).exec();
+  pipeline.zcard(`${base}:delayed`).zcard(`${base}:prioritized`).zcard(keysOf.held(queue));
+  const replies = await pipeline.exec();
   return Math.max(...sizesSchema.parse(replies).map(([, size]) => size));
 }
 

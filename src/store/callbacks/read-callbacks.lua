@@ -2,10 +2,10 @@
   Reads everything about some jobs of one brand at one moment: one command for a whole page, and no state seen twice.
   Writes nothing. The wait list is never searched: a job in none of the other four places waits.
 
-  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand
+  KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6] held  [7] denied
   ARGV[1] base ("prefix:queue")  [2] how many log lines per job, newest last; 0 reads only their count
        [3] how many of the active list to look at  [4] now, ms  [5...] job ids
-  Returns per job: { id, claim text, hash fields (see below), completed score, failed score, delayed score, is active,
+  Returns per job: { id, claim text, hash fields (see below), completed score, failed score, delayed score, held score, denied score, is active,
   number of log lines, log lines, conflicts as field and value in turn }; '' stands for what is not there.
 ]]
 local base, logLines, activeMax, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -38,8 +38,9 @@ for index = 5, #ARGV do
   local id = ARGV[index]
   local digest = string.match(id, '^(.*)%.') or ''
   local key = base .. ':' .. id
-  local fields = redis.call('HMGET', key, 'data', 'returnvalue', 'failedReason', 'processedOn', 'finishedOn', 'corrects', 'erased', 'timestamp')
-  for at = 1, 8 do
+  local fields = redis.call('HMGET', key, 'data', 'returnvalue', 'failedReason', 'processedOn', 'finishedOn', 'corrects', 'erased', 'timestamp',
+    'ats', 'confirmed', 'held')
+  for at = 1, 11 do
     fields[at] = fields[at] or ''
   end
   jobs[#jobs + 1] = {
@@ -49,6 +50,8 @@ for index = 5, #ARGV do
     redis.call('ZSCORE', KEYS[1], id) or '',
     redis.call('ZSCORE', KEYS[2], id) or '',
     redis.call('ZSCORE', KEYS[3], id) or '',
+    redis.call('ZSCORE', KEYS[6], id) or '',
+    redis.call('ZSCORE', KEYS[7], id) or '',
     isActive(id, fields[1]) and 1 or 0,
     redis.call('LLEN', key .. ':logs'),
     logLines > 0 and redis.call('LRANGE', key .. ':logs', -logLines, -1) or {},

@@ -9,6 +9,7 @@ import type { RedisConnection } from '../../redis/connections.ts';
 import { followDeliveries } from './delivery-records.ts';
 import { digestOfJob, jobSchema, type JobData } from '../../callback/job.ts';
 import { defineScript } from '../../redis/script.ts';
+import { heldReasons, type HeldReason } from '../../callback/confirmation.ts';
 import { parseJson } from '../../callback/json-text.ts';
 
 export interface JobRecord {
@@ -28,6 +29,11 @@ export interface JobRecord {
   readonly corrects: readonly string[];
   readonly erased: boolean;
   readonly place: Place;
+  /** A worker has taken it at least once. */
+  readonly isStarted: boolean;
+  /** What the gateway said of it: `yes`, `denied`, '' where nothing is noted. */
+  readonly confirmed: string;
+  readonly heldReason: HeldReason | undefined;
   readonly nextAttemptMs: number | undefined;
   readonly logCount: number;
   readonly logLines: readonly string[];
@@ -35,8 +41,8 @@ export interface JobRecord {
   readonly conflicts: ReadonlyMap<string, string>;
 }
 
-/** Where BullMQ holds the job. */
-export type Place = 'completed' | 'failed' | 'delayed' | 'active' | 'wait' | 'gone';
+/** Where the job is: in one of BullMQ's places, held beside them, or nowhere. */
+export type Place = 'completed' | 'failed' | 'delayed' | 'active' | 'wait' | 'held' | 'gone';
 
 /** A job has about a dozen attempts in its life; replays add to them. */
 export const logLinesMax = 200;
@@ -48,7 +54,9 @@ const reply = z.array(
   z.tuple([
     text,
     text,
-    z.tuple([text, text, text, text, text, text, text, text]),
+    z.tuple([text, text, text, text, text, text, text, text, text, text, text]),
+    text,
+    text,
     text,
     text,
     text,
@@ -60,7 +68,7 @@ const reply = z.array(
 );
 const readRows = defineScript({
   lua: readFileSync(new URL('./read-callbacks.lua', import.meta.url), 'utf8'),
-  keyCount: 5,
+  keyCount: 7,
   reply,
 });
 
@@ -68,7 +76,9 @@ export function createJobReader(redis: RedisConnection) {
   async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
     const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
     const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, Date.now(), ...jobIds];
-    return (await readRows(redis, [...places, keysOf.inHand(queue)], args)).map((row) => toRecord(queue, row));
+    return (
+      await readRows(redis, [...places, keysOf.inHand(queue), keysOf.held(queue), keysOf.denied(queue)], args)
+    ).map((row) => toRecord(queue, row));
   }
 
   /** What `brand move` has not brought here yet, where the brand had another name. */
@@ -111,8 +121,9 @@ export function isRemoved({ place, claim, jobId }: JobRecord): boolean {
 export type JobReader = ReturnType<typeof createJobReader>;
 
 function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRecord {
-  const [jobId, claim, fields, completed, failed, delayed, isActive, logCount, logLines, conflicts] = row;
-  const [data, returnvalue, failedReason, processedOn, finishedOn, corrects, erased, timestamp] = fields;
+  const [jobId, claim, fields, completed, failed, delayed, held, denied, isActive, logCount, logLines, conflicts] = row;
+  const [data, returnvalue, failedReason, processedOn, finishedOn, corrects, erased, timestamp, ...more] = fields;
+  const [started, confirmed, heldReason] = more;
   return {
     brand: queue.brand,
     jobId,
@@ -125,7 +136,10 @@ function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRec
     finishedOnMs: toNumber(finishedOn),
     corrects: corrects === '' ? [] : corrects.split(','),
     erased: erased !== '',
-    place: placeOf({ data, completed, failed, delayed, isActive }),
+    place: placeOf({ data, completed, failed, delayed, held, isActive }),
+    isStarted: started !== '',
+    confirmed: confirmed === '' && denied !== '' ? 'denied' : confirmed,
+    heldReason: heldReasons.find((reason) => reason === heldReason),
     nextAttemptMs: delayed === '' ? undefined : Math.floor(Number(delayed) / delayedScoreFactor),
     logCount,
     logLines,
@@ -141,13 +155,15 @@ interface Found {
   readonly completed: string;
   readonly failed: string;
   readonly delayed: string;
+  readonly held: string;
   readonly isActive: number;
 }
 
-function placeOf({ data, completed, failed, delayed, isActive }: Found): Place {
+function placeOf({ data, completed, failed, delayed, held, isActive }: Found): Place {
   if (data === '') return isActive === 1 ? 'active' : 'gone';
   if (completed !== '') return 'completed';
   if (failed !== '') return 'failed';
+  if (held !== '') return 'held';
   if (isActive === 1) return 'active';
   return delayed === '' ? 'wait' : 'delayed';
 }

@@ -51,10 +51,11 @@ const countsReply = z.array(z.tuple([z.null(), z.number()])).transform((replies)
 async function countMissing(redis: RedisConnection, queue: BrandQueue) {
   const { base } = queue;
   const pipeline = redis.pipeline().zcard(keysOf.removed(queue)).llen(`${base}:wait`).llen(`${base}:active`);
+  pipeline.zcard(keysOf.held(queue));
   for (const set of ['delayed', 'prioritized', 'completed', 'failed']) pipeline.zcard(`${base}:${set}`);
   for (const part of indexParts) pipeline.zcard(keysOf.index(queue, part));
   const [registered = 0, ...rest] = countsReply.parse(await pipeline.exec());
-  return { registered, missing: sum(rest.slice(6)) - sum(rest.slice(0, 6)) };
+  return { registered, missing: sum(rest.slice(7)) - sum(rest.slice(0, 7)) };
 }
 
 async function register(redis: RedisConnection, queue: BrandQueue, missing: number): Promise<number> {

@@ -8,6 +8,7 @@ import type { RedisConnection } from '../../redis/connections.ts';
 import { findClaimsOf } from '../callbacks/find-claims.ts';
 import { createJobReader, isRemoved, type JobRecord } from '../callbacks/read-callbacks.ts';
 import { withoutAnswer } from '../callbacks/job-attempts.ts';
+import { retire } from './retire.ts';
 import { quarantinedUnder } from './quarantined-under.ts';
 import { defineScript } from '../../redis/script.ts';
 
@@ -31,7 +32,8 @@ export async function erase(
 ): Promise<EraseOutcome> {
   const records = await recordsOf(redis, queue, gatewayReference);
   if (records.some(isRemoved)) return { kind: 'in-progress' };
-  const jobs = records.filter(({ data }) => data !== undefined);
+  const held = records.filter(({ place }) => place === 'held');
+  const jobs = records.filter(({ data, place }) => data !== undefined && place !== 'held');
   const conflicts = records.flatMap((record) => [...record.conflicts.values()]);
   const quarantined = new Set([...conflicts, ...(await quarantinedUnder(redis, queue, gatewayReference))]);
   if (records.length === 0 && quarantined.size === 0) return { kind: 'not-found' };
@@ -43,7 +45,15 @@ export async function erase(
     keysOf.unverified(queue),
   ];
   const args = [queue.base, jobs.length, ...jobs.flatMap(argumentsOf), ...quarantined];
-  return { kind: await eraseJobs(redis, keys, args) };
+  const outcome = await eraseJobs(redis, keys, args);
+  // Without its body it could never be delivered, so it goes. If the gateway knows a denied one after all, it is found anew.
+  if (outcome === 'erased' && held.length > 0)
+    await retire(redis, queue, held, {
+      place: keysOf.held(queue),
+      upToMs: Number.MAX_SAFE_INTEGER,
+      stateOf: ({ heldReason }) => (heldReason === 'amount' ? 'held' : 'removed'),
+    });
+  return { kind: outcome };
 }
 
 /** Every job of the reference: of each status, and what corrections replaced. */

@@ -1,5 +1,5 @@
 --[[
-  Puts one settled or retrying job back into the queue, in one step, as BullMQ's reprocessJob and promote do.
+  Puts one settled, held or retrying job back into the queue (requeue.lua, which stands before this).
 
   The claim is not touched: a later duplicate from the gateway stays a duplicate. The attempts of before are kept: the
   failed ones stand in the job's log already, the good one (the return value) joins them. BullMQ's count (atm) starts
@@ -7,7 +7,7 @@
   payalo-attempt goes on counting.
 
   KEYS[1] claim  [2] job  [3] job log  [4] wait  [5] delayed  [6] completed  [7] failed  [8] meta  [9] active
-      [10] events  [11] marker
+      [10] events  [11] marker  [12] held
   ARGV[1] job id  [2] now, ms
   Returns 'replayed', 'not-found', 'gone', 'removed', 'superseded' or 'in-progress'.
 ]]
@@ -23,7 +23,7 @@ if redis.call('HGET', job, 'superseded') == '1' then return 'superseded' end
 if redis.call('HEXISTS', job, 'erased') == 1 then return 'gone' end -- its body is
 
 local previous
-for set, name in pairs({ [KEYS[5]] = 'delayed', [KEYS[6]] = 'completed', [KEYS[7]] = 'failed' }) do
+for set, name in pairs({ [KEYS[5]] = 'delayed', [KEYS[6]] = 'completed', [KEYS[7]] = 'failed', [KEYS[12]] = 'held' }) do
   if redis.call('ZREM', set, jobId) == 1 then previous = name end
 end
 if not previous then return 'in-progress' end
@@ -34,12 +34,7 @@ if returned then
   if isJson and type(attempt) == 'table' and attempt['attempt'] then redis.call('RPUSH', KEYS[3], returned) end
 end
 redis.call('HINCRBY', job, 'attemptsBefore', tonumber(redis.call('HGET', job, 'atm') or 0))
-redis.call('HDEL', job, 'atm', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'processedOn', 'defa')
-redis.call('HSET', job, 'delay', 0, 'replayedAt', ARGV[2])
-
-redis.call('LPUSH', KEYS[4], jobId)
-redis.call('XADD', KEYS[10], '*', 'event', 'waiting', 'jobId', jobId, 'prev', previous)
-local attributes = redis.call('HMGET', KEYS[8], 'paused', 'concurrency')
-local isHeld = attributes[1] or (attributes[2] and redis.call('LLEN', KEYS[9]) >= tonumber(attributes[2]))
-if not isHeld then redis.call('ZADD', KEYS[11], 0, '0') end
+redis.call('HDEL', job, 'atm', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'processedOn', 'defa', 'held')
+redis.call('HSET', job, 'replayedAt', ARGV[2])
+requeue({ job = job, wait = KEYS[4], meta = KEYS[8], active = KEYS[9], events = KEYS[10], marker = KEYS[11] }, jobId, previous)
 return 'replayed'

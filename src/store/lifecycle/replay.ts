@@ -5,6 +5,7 @@ import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob } from '../../callback/job.ts';
 import { defineScript } from '../../redis/script.ts';
+import { requeueLua } from './requeue.ts';
 
 const outcomes = [
   'replayed',
@@ -22,8 +23,8 @@ const outcomes = [
 export type ReplayOutcome = { readonly kind: (typeof outcomes)[number] };
 
 const replayJob = defineScript({
-  lua: readFileSync(new URL('./replay.lua', import.meta.url), 'utf8'),
-  keyCount: 11,
+  lua: requeueLua + readFileSync(new URL('./replay.lua', import.meta.url), 'utf8'),
+  keyCount: 12,
   reply: z.enum(outcomes),
 });
 
@@ -35,6 +36,7 @@ export async function replay(redis: RedisConnection, queue: BrandQueue, jobId: s
     keysOf.job(queue, jobId),
     keysOf.jobLog(queue, jobId),
     ...['wait', 'delayed', 'completed', 'failed', 'meta', 'active', 'events', 'marker'].map(bull),
+    keysOf.held(queue),
   ];
   return { kind: await replayJob(redis, keys, [jobId, Date.now()]) };
 }

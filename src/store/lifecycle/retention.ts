@@ -6,21 +6,21 @@
 // that fails is logged and tried again a minute later.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { referenceDigest } from '../../callback/identity.ts';
 import type { Config } from '../../config/config.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { deliveryRecordLua, followDeliveries } from '../callbacks/delivery-records.ts';
-import { createJobReader, type JobRecord } from '../callbacks/read-callbacks.ts';
-import { deliveredAtMs, stateOf } from '../callbacks/callback-view.ts';
+import { createJobReader } from '../callbacks/read-callbacks.ts';
+import { stateOf } from '../callbacks/callback-view.ts';
 import { defineScript } from '../../redis/script.ts';
+import { retire } from './retire.ts';
 import { createRounds } from '../../redis/rounds.ts';
 
 export interface RetentionDeps {
   readonly redis: RedisConnection;
   readonly queues: ReadonlyMap<string, BrandQueue>;
-  readonly config: Pick<Config, 'RETAIN_COMPLETED' | 'RETAIN_COMPLETED_MAX' | 'RETAIN_FAILED'>;
+  readonly config: Pick<Config, 'DEDUP_TTL' | 'RETAIN_COMPLETED' | 'RETAIN_COMPLETED_MAX' | 'RETAIN_FAILED'>;
   readonly log: Log;
   readonly now?: () => number;
 }
@@ -33,6 +33,8 @@ export interface Swept {
 
 const tickMs = 60_000;
 const everyMs = 3_600_000;
+type RetiredSet = 'completed' | 'failed' | 'held';
+
 /** Redis serves nobody else while a batch is removed. */
 const batchMax = 100;
 const trimStep = 500;
@@ -40,7 +42,6 @@ const trimStep = 500;
 const trimStepsMax = 400;
 
 const readScript = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
-const retireJobs = defineScript({ lua: readScript('./retire.lua'), keyCount: 4, reply: z.number() });
 const trimEntries = defineScript({
   lua: deliveryRecordLua + readScript('./trim-index.lua'),
   keyCount: 2,
@@ -54,20 +55,29 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
 
   /** Removes what is past its time or over the count. */
   async function sweepBrand(queue: BrandQueue): Promise<Swept> {
-    const byAge = await retire(queue, 'completed', now() - config.RETAIN_COMPLETED);
+    const byAge = await retireUpTo(queue, 'completed', now() - config.RETAIN_COMPLETED);
     const byCount = await retireSurplus(queue);
-    const failed = await retire(queue, 'failed', now() - config.RETAIN_FAILED);
-    return { completed: byAge + byCount, failed, indexEntries: await trimIndex(queue) };
+    const failed = await retireUpTo(queue, 'failed', now() - config.RETAIN_FAILED);
+    const held = await retireUpTo(queue, 'held', now() - config.RETAIN_FAILED);
+    await forgetOld(queue);
+    return { completed: byAge + byCount, failed: failed + held, indexEntries: await trimIndex(queue) };
   }
 
-  async function retire(queue: BrandQueue, set: 'completed' | 'failed', upToMs: number): Promise<number> {
+  async function retireUpTo(queue: BrandQueue, set: RetiredSet, upToMs: number): Promise<number> {
     let removed = 0;
     while (!stopping.signal.aborted) {
-      const ids = await redis.zrangebyscore(`${queue.base}:${set}`, '-inf', upToMs, 'LIMIT', 0, batchMax);
+      const ids = await redis.zrangebyscore(placeOf(queue, set), '-inf', upToMs, 'LIMIT', 0, batchMax);
       if (ids.length === 0) break;
       removed += await retireBatch(queue, set, ids, upToMs);
     }
     return removed;
+  }
+
+  /** What is no longer remembered has no confirmation either. */
+  async function forgetOld(queue: BrandQueue): Promise<void> {
+    const keptMs = Math.max(config.DEDUP_TTL, config.RETAIN_FAILED);
+    for (const key of [keysOf.unconfirmed(queue), keysOf.denied(queue)])
+      await redis.zremrangebyscore(key, '-inf', now() - keptMs);
   }
 
   async function retireSurplus(queue: BrandQueue): Promise<number> {
@@ -88,19 +98,17 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
 
   async function retireBatch(
     queue: BrandQueue,
-    set: 'completed' | 'failed',
+    set: RetiredSet,
     ids: readonly string[],
     upToMs: number,
   ): Promise<number> {
     const records = await readJobs(queue, ids, { withLogs: false });
-    const keys = [`${queue.base}:${set}`, ...indexParts.map((part) => keysOf.index(queue, part))];
-    const args = records.flatMap((record) => [
-      record.jobId,
-      merchantDigest(record),
-      record.place === 'gone' ? (set === 'completed' ? 'delivered' : 'failed') : stateOf(record),
-      deliveredAtMs(record)?.toString(36) ?? '',
-    ]);
-    return retireJobs(redis, keys, [queue.base, upToMs, ...args]);
+    const endOf = { completed: 'delivered', failed: 'failed', held: 'held' } as const;
+    return retire(redis, queue, records, {
+      place: placeOf(queue, set),
+      upToMs,
+      stateOf: (record) => (record.place === 'gone' ? endOf[set] : stateOf(record)),
+    });
   }
 
   async function trimIndex(queue: BrandQueue): Promise<number> {
@@ -169,7 +177,6 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
 
 export type Retention = ReturnType<typeof createRetention>;
 
-function merchantDigest({ brand, data }: JobRecord): string {
-  const reference = data?.merchantReference;
-  return reference === null || reference === undefined ? '' : referenceDigest(brand, 'merchant', reference);
+function placeOf(queue: BrandQueue, set: RetiredSet): string {
+  return set === 'held' ? keysOf.held(queue) : `${queue.base}:${set}`;
 }

@@ -2,7 +2,7 @@
   Removes finished jobs of one state, with everything that belongs to them, and notes in their claims how they ended, so
   that what is remembered still answers. What left the set meanwhile, or was finished again later, stays.
 
-  KEYS[1] completed or failed  [2] index success  [3] index failed  [4] index other
+  KEYS[1] completed, failed or held  [2] index success  [3] index failed  [4] index other
   ARGV[1] base ("prefix:queue")  [2] the latest time of finishing that goes, ms
        then 4 per job: [+1] job id  [+2] merchant reference digest or ''  [+3] state  [+4] delivered at, base 36, or ''
   Returns how many were removed.

@@ -1,9 +1,9 @@
 --[[
   Keeps the amount of an expectation, and puts it into the job of the callback where that came before. accept.lua does so
-  with every callback that comes after.
+  with every callback that comes after. Where mismatches are held, one that no worker has taken yet is held.
 
-  KEYS[1] flag: amounts are expected  [2] expected amount  [3] claim
-  ARGV[1] base ("prefix:queue")  [2] claim digest  [3] amount, JSON  [4] kept for, ms
+  KEYS[1] flag: amounts are expected  [2] expected amount  [3] claim  [4] wait  [5] delayed  [6] held
+  ARGV[1] base ("prefix:queue")  [2] claim digest  [3] amount, JSON  [4] kept for, ms  [5] '1' holds mismatches  [6] now, ms
   Returns the job data where the job was told, else ''; and 1 where a delivery of it was begun before, else 0.
 ]]
 local base, digest, amount, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -16,10 +16,19 @@ amount = redis.call('HGET', KEYS[2], 'amount')
 local claim = redis.pcall('GET', KEYS[3])
 local nonce = type(claim) == 'string' and string.match(claim, '^([^,]*),')
 if not nonce then return { '', 0 } end
-local jobKey = base .. ':' .. digest .. nonce
+local jobId = digest .. nonce
+local jobKey = base .. ':' .. jobId
 local data, started = unpack(redis.call('HMGET', jobKey, 'data', 'ats'))
 -- Inside the body its quotes would be escaped.
 if not data or string.find(data, '"expectedAmount":', 1, true) then return { '', 0 } end
 data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount)
 redis.call('HSET', jobKey, 'data', data)
+if ARGV[5] == '1' and not started and isPaidOtherwise(data, amount) then
+  local taken = redis.call('ZREM', KEYS[5], jobId)
+  if taken == 0 then taken = redis.call('LREM', KEYS[4], 1, jobId) end
+  if taken > 0 then
+    redis.call('HSET', jobKey, 'held', 'amount')
+    redis.call('ZADD', KEYS[6], ARGV[6], jobId)
+  end
+end
 return { data, tonumber(started or 0) > 0 and 1 or 0 }

@@ -11,11 +11,12 @@ import { amountText, jobSchema, type JobData } from '../../callback/job.ts';
 import { parseJson } from '../../callback/json-text.ts';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { paidOtherwiseLua } from '../accept/accept-batch.ts';
 import { defineScript } from '../../redis/script.ts';
 
 const expectAmount = defineScript({
-  lua: readFileSync(new URL('./expect-amount.lua', import.meta.url), 'utf8'),
-  keyCount: 3,
+  lua: paidOtherwiseLua + readFileSync(new URL('./expect-amount.lua', import.meta.url), 'utf8'),
+  keyCount: 6,
   reply: z.tuple([z.string(), z.number()]),
 });
 
@@ -29,11 +30,13 @@ export async function registerExpectedAmount(
   redis: RedisConnection,
   queue: BrandQueue,
   { gatewayReference, amount }: ExpectedAmount,
-  keptMs: number,
+  { keptMs, holdMismatched }: { keptMs: number; holdMismatched: boolean },
 ): Promise<JobData | undefined> {
   const digest = digestOf({ brand: queue.brand, gatewayReference, kind: terminalKind });
-  const keys = [keysOf.amountsExpected(queue), keysOf.expectedAmount(queue, digest), keysOf.claim(queue, digest)];
-  const args = [queue.base, digest, JSON.stringify(amountText(amount)), Math.ceil(keptMs)];
+  const ownKeys = [keysOf.amountsExpected(queue), keysOf.expectedAmount(queue, digest), keysOf.claim(queue, digest)];
+  const keys = [...ownKeys, `${queue.base}:wait`, `${queue.base}:delayed`, keysOf.held(queue)];
+  const fixed = [queue.base, digest, JSON.stringify(amountText(amount)), Math.ceil(keptMs)];
+  const args = [...fixed, holdMismatched ? '1' : '0', Date.now()];
   const [data, isBegun] = await expectAmount(redis, keys, args);
   return isBegun === 1 ? jobSchema.safeParse(parseJson(data)).data : undefined;
 }

@@ -1,0 +1,36 @@
+// Says what the gateway answered about a callback: in the log and in `payalo_confirmations_total`.
+import type { ConfirmationOutcome } from '../../store/confirmation/settle-confirmation.ts';
+import type { BrandScope } from '../brand-scope.ts';
+
+export interface ToldOf {
+  readonly gatewayReference: string;
+  readonly kind: string;
+  readonly requestId: string;
+  /** The gateway's status; null where it does not know the transaction. */
+  readonly atGateway?: string | null;
+}
+
+/** What was no news is not told. */
+export function tellConfirmed({ brand, log, metrics }: BrandScope, told: ToldOf, outcome: ConfirmationOutcome): void {
+  const line = { brand, ...told };
+  switch (outcome) {
+    case 'yes':
+      metrics?.confirmations.inc({ outcome: 'confirmed' });
+      return;
+    case 'released':
+      metrics?.confirmations.inc({ outcome: 'confirmed' });
+      log.info({ event: 'confirmation.released', ...line });
+      return;
+    case 'no':
+    case 'held':
+      metrics?.confirmations.inc({ outcome: 'denied' });
+      log.warn({ event: 'confirmation.denied', ...line, held: outcome === 'held' });
+      return;
+    case 'open':
+      metrics?.confirmations.inc({ outcome: 'differs' });
+      log.warn({ event: 'confirmation.differs', ...line });
+      return;
+    case '':
+      return;
+  }
+}

@@ -1,0 +1,214 @@
+// Callbacks confirmed: each that no list of records has confirmed by its time is asked for at the gateway.
+//
+// The gateway wants few calls: so where many are due, or one was asked for a moment ago, the records of the last minutes are
+// read first, of which one page confirms thousands.
+import type { Claim } from '../../store/accept/claims.ts';
+import { findClaims } from '../../store/callbacks/find-claims.ts';
+import { settleConfirmation, type GatewayWord } from '../../store/confirmation/settle-confirmation.ts';
+import {
+  dueUnconfirmed,
+  forgetUnconfirmed,
+  postponeUnconfirmed,
+  type Unconfirmed,
+} from '../../store/confirmation/unconfirmed.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import { confirmListed } from '../confirm/confirm-listed.ts';
+import { judgeCallback } from '../confirm/judge-callback.ts';
+import { tellConfirmed } from '../confirm/tell-confirmed.ts';
+import { checkGateway } from '../gateway/check-gateway.ts';
+import { describeFailure } from '../gateway/gateway-client.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+import { classifyTwice } from '../sweep/classify-page.ts';
+import { injectTruth } from '../sweep/settle.ts';
+import { askAgainMs } from '../sweep/watch-unfinished.ts';
+import { windowPages } from '../sweep/window-pages.ts';
+import type { LookedUp, LookUps } from './look-up-lane.ts';
+
+/** What came under one reference, of whatever kinds: one call tells of them all. */
+interface Due {
+  readonly gatewayReference: string;
+  readonly callbacks: readonly CalledBack[];
+}
+
+interface CalledBack extends Unconfirmed {
+  readonly claim: Claim;
+}
+
+const lane = 'confirmations';
+/** So many at once are looked for in the records first: a second's worth of status calls. */
+const listedFromCount = 40;
+/** A transaction ends within minutes of its creation. */
+const listedMs = 900_000;
+const listedEveryMs = 2_000;
+const listedPageSize = 5_000;
+const firstWaitMs = 2_000;
+/** A callback that waits for its confirmation waits for this as well. */
+const promptMs = 100;
+const waitMaxMs = 3_600_000;
+/** A gateway that has told nothing for so long is looked at before its "unknown" counts: the base URL may be wrong. */
+const provenMs = 600_000;
+
+export function confirmationLookUps(scope: BrandScope): LookUps<Due> {
+  const { redis, queue, clock, confirmAfterMs } = scope;
+  const aheadMaxMs = Math.max(confirmAfterMs, waitMaxMs);
+  const readDue = async (limit: number) =>
+    byReference(scope, await dueUnconfirmed(redis, queue, { nowMs: clock.now(), aheadMaxMs, limit }));
+  const listRecent = createRecentListing(scope);
+
+  return {
+    name: lane,
+    ...(scope.confirm === 'before' && { everyMaxMs: promptMs }),
+    async due(limit) {
+      const due = await readDue(limit);
+      if (due.length < listedFromCount && !due.some((one) => isAskedLately(scope, one))) return due;
+      await listRecent();
+      const left = await readDue(limit);
+      const again = left.filter((one) => isAskedLately(scope, one));
+      for (const { callbacks } of again) for (const one of callbacks) await putOff(scope, one, waitFor(scope, one));
+      return left.filter((one) => !again.includes(one));
+    },
+    keyOf: ({ gatewayReference }) => gatewayReference,
+    lookUp: (due, requestId, signal) => lookUp(scope, due, requestId, signal),
+    async putOff({ callbacks }, waitMs) {
+      for (const one of callbacks) await putOff(scope, one, waitMs);
+    },
+  };
+}
+
+async function byReference(scope: BrandScope, due: readonly Unconfirmed[]): Promise<Due[]> {
+  const { redis, queue } = scope;
+  const claims = await findClaims(redis, queue, due);
+  await forgetUnconfirmed(
+    redis,
+    queue,
+    due.filter((_, at) => claims[at] === undefined),
+  );
+  const callbacks = due.flatMap((one, at) => {
+    const claim = claims[at];
+    return claim === undefined ? [] : [{ ...one, claim }];
+  });
+  return [...Map.groupBy(callbacks, ({ gatewayReference }) => gatewayReference)].map(([gatewayReference, its]) => ({
+    gatewayReference,
+    callbacks: its,
+  }));
+}
+
+/** Confirms what the gateway lists of the last minutes; what cannot be read now is asked for singly. */
+function createRecentListing(scope: BrandScope) {
+  const { gateway, clock } = scope;
+  let listedAtMs = -Infinity;
+  return async function listRecent(): Promise<void> {
+    if (clock.elapsed() - listedAtMs < listedEveryMs) return;
+    listedAtMs = clock.elapsed();
+    const nowMs = clock.now();
+    const window = { fromMs: nowMs - listedMs, toMs: nowMs };
+    const { signal } = new AbortController();
+    for await (const step of windowPages(gateway, window, listedPageSize, signal))
+      if (step.kind === 'page') await confirmListed(scope, step.page.transactions, lane);
+  };
+}
+
+function isAskedLately({ gateway, limits }: BrandScope, { gatewayReference }: Due): boolean {
+  return gateway.answeredWithin(gatewayReference, askAgainMs(limits));
+}
+
+async function lookUp(
+  scope: BrandScope,
+  { gatewayReference, callbacks }: Due,
+  requestId: string,
+  signal: AbortSignal,
+): Promise<LookedUp> {
+  // A correction is the gateway's own word.
+  const { true: corrections = [], false: asked = [] } = Object.groupBy(callbacks, ({ claim }) =>
+    claim.sequence > 0 ? 'true' : 'false',
+  );
+  for (const one of corrections) await settle(scope, one, { answer: 'yes' }, { requestId });
+  if (asked.length === 0) return 'done';
+  const answer = await scope.gateway.status(gatewayReference, lane, signal);
+  switch (answer.kind) {
+    case 'found':
+      for (const one of asked) await takeFound(scope, one, answer.transaction, { requestId, signal });
+      return 'done';
+    case 'not-found':
+    case 'refused': {
+      if (!(await isGateway(scope, signal))) return unanswered(scope, gatewayReference, 'not-the-gateway', requestId);
+      const told = { requestId, atGateway: null };
+      for (const one of asked) await settle(scope, one, { answer: 'no', reason: 'denied' }, told);
+      return 'done';
+    }
+    case 'unauthorized':
+    case 'unavailable':
+      return unanswered(scope, gatewayReference, describeFailure(answer), requestId);
+  }
+}
+
+/** Anything at a wrong base URL says "unknown" to everything. */
+async function isGateway({ gateway, clock }: BrandScope, signal: AbortSignal): Promise<boolean> {
+  return gateway.isProvenWithin(provenMs) || (await checkGateway(gateway, clock.now(), signal)).kind === 'ok';
+}
+
+function unanswered(scope: BrandScope, gatewayReference: string, reason: string, requestId: string): LookedUp {
+  const { log, brand, metrics } = scope;
+  metrics?.confirmations.inc({ outcome: 'unavailable' });
+  log.warn({ event: 'reconcile.look_up_failed', brand, gatewayReference, requestId, reason });
+  return 'unanswered';
+}
+
+interface Told {
+  readonly requestId: string;
+  readonly atGateway?: string | null;
+}
+
+async function settle(scope: BrandScope, one: CalledBack, word: GatewayWord, told: Told): Promise<void> {
+  const { redis, queue } = scope;
+  const { gatewayReference, kind, claim } = one;
+  const [outcome = ''] = await settleConfirmation(redis, queue, [{ gatewayReference, kind, jobId: claim.jobId }], word);
+  tellConfirmed(scope, { gatewayReference, kind, ...told }, outcome);
+}
+
+async function takeFound(
+  scope: BrandScope,
+  one: CalledBack,
+  transaction: Transaction,
+  { requestId, signal }: { requestId: string; signal: AbortSignal },
+): Promise<void> {
+  const told = { requestId, atGateway: transaction.callback.status };
+  switch (judgeCallback(one.kind, one.claim, transaction)) {
+    case 'confirmed':
+      return settle(scope, one, { answer: 'yes' }, told);
+    case 'corrected':
+      return correct(scope, one, transaction, { ...told, signal });
+    case 'otherwise':
+      return settle(scope, one, { answer: 'otherwise', reason: 'differs' }, told);
+    case 'contradicted':
+      return settle(scope, one, { answer: 'no', reason: 'differs' }, told);
+    case 'overtaken':
+      return settle(scope, one, { answer: 'open' }, told);
+    case 'pending':
+      return putOff(scope, one, waitFor(scope, one));
+  }
+}
+
+/** The merchant gets the gateway's word instead, or after what it got. */
+async function correct(
+  scope: BrandScope,
+  one: CalledBack,
+  transaction: Transaction,
+  { signal, ...told }: Told & { signal: AbortSignal },
+): Promise<void> {
+  const [classified] = await classifyTwice(scope, [transaction], signal);
+  if (classified?.classification === 'differs') {
+    const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId: told.requestId });
+    if (settled === 'corrected') return settle(scope, one, { answer: 'open' }, told);
+  }
+  await putOff(scope, one, waitFor(scope, one)); // what stands has changed meanwhile, or could not be changed
+}
+
+/** As long again as it has been here. */
+function waitFor({ clock }: BrandScope, { claim }: CalledBack): number {
+  return Math.min(Math.max(clock.now() - claim.receivedAtMs, firstWaitMs), waitMaxMs);
+}
+
+function putOff({ redis, queue, clock }: BrandScope, one: CalledBack, waitMs: number): Promise<void> {
+  return postponeUnconfirmed(redis, queue, one, clock.now() + waitMs);
+}

@@ -1,0 +1,123 @@
+--[[
+  Put before accept.lua, after judge-claimed.lua: what a batch of callbacks writes into BullMQ's places and the index. The
+  arguments are accept.lua's.
+]]
+local name, options = ARGV[6], ARGV[7]
+
+local wait, meta, idKey, active, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local delayed, completed, failed = KEYS[7], KEYS[8], KEYS[9]
+
+local knownMaxEvents
+local function maxEvents()
+  if knownMaxEvents then return knownMaxEvents end
+  knownMaxEvents = redis.call('HGET', meta, 'opts.maxLenEvents')
+  if not knownMaxEvents then
+    knownMaxEvents = 10000
+    redis.call('HSET', meta, 'opts.maxLenEvents', knownMaxEvents)
+  end
+  return knownMaxEvents
+end
+
+-- What goes to lists and sets of all jobs is gathered and written at once: a command costs more than what it writes.
+local added, waiting = {}, {}
+local indexes = { {}, {}, {} }
+local queued = 0
+
+-- Where workers do not see them yet: until the gateway was asked, or for good.
+local awaiting, unconfirmed, held = {}, {}, {}
+local askAfter, waitFor = tonumber(ARGV[10]), tonumber(ARGV[11])
+
+-- The keys of claims whose jobs are not in the queue yet, in the order of `added`, and what those held that are not new.
+local claimed = {}
+local replaced = {}
+
+local function releaseFrom(first)
+  for at = #claimed, first, -1 do
+    local before = replaced[claimed[at]]
+    if before then redis.call('SET', claimed[at], before, 'KEEPTTL') else redis.call('DEL', claimed[at]) end
+    claimed[at] = nil
+  end
+end
+
+local function addJob(job)
+  local jobId, isAwaiting = job.id, job.isCalledBack and waitFor > 0 and not job.isHeld
+  redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', job.data, 'opts', options,
+    'timestamp', job.timestamp, 'delay', isAwaiting and waitFor or 0, 'priority', 0)
+  redis.call('XADD', events, '*', 'event', 'added', 'jobId', jobId, 'name', name)
+  added[#added + 1] = jobId
+  if job.isCalledBack and askAfter then
+    unconfirmed[#unconfirmed + 1] = now + askAfter
+    unconfirmed[#unconfirmed + 1] = job.toConfirm
+  end
+  if job.isHeld then
+    redis.call('HSET', base .. ':' .. jobId, 'held', 'amount')
+    held[#held + 1] = now
+    held[#held + 1] = jobId
+  elseif isAwaiting then
+    awaiting[#awaiting + 1] = jobId
+  else
+    redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
+    waiting[#waiting + 1] = jobId
+  end
+end
+
+-- As BullMQ's addDelayedJob does, by Redis's clock: workers compare with that.
+local function writeAwaiting()
+  local time = redis.call('TIME')
+  local due = time[1] * 1000 + math.floor(time[2] / 1000) + waitFor
+  local last = redis.call('ZREVRANGEBYSCORE', delayed, (due + 1) * 0x1000 - 1, due * 0x1000, 'WITHSCORES', 'LIMIT', 0, 1)
+  local score = last[2] and last[2] + 1 or due * 0x1000
+  for at, jobId in ipairs(awaiting) do
+    redis.call('ZADD', delayed, math.min(score + at - 1, (due + 1) * 0x1000 - 1), jobId)
+    redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'delayed', 'jobId', jobId, 'delay', due)
+  end
+  local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
+  redis.call('ZADD', marker, first[2] / 0x1000, '1')
+end
+
+local function noteInIndex(part, receivedAt, jobId)
+  local entries = indexes[part]
+  entries[#entries + 1] = receivedAt
+  entries[#entries + 1] = jobId
+end
+
+local function writeGathered()
+  if #added == 0 then return end
+  redis.call('INCRBY', idKey, #added)
+  if #waiting > 0 then redis.call('LPUSH', wait, unpack(waiting)) end
+  queued = queued + #waiting
+  if #awaiting > 0 then writeAwaiting() end
+  if #held > 0 then redis.call('ZADD', KEYS[21], unpack(held)) end
+  -- By now the jobs are queued: a look-up key that somebody gave another type stops none of them.
+  for part, entries in ipairs(indexes) do
+    if #entries > 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end
+  end
+  if #unconfirmed > 0 then redis.pcall('ZADD', KEYS[20], unpack(unconfirmed)) end
+  added, waiting, awaiting, held, unconfirmed = {}, {}, {}, {}, {}
+  claimed, replaced, indexes = {}, {}, { {}, {}, {} }
+end
+
+-- Ends an original that a correction replaces. One that is being delivered cannot be stopped: it is marked, and the
+-- worker looks at the mark before it would try again.
+local function supersede(jobId)
+  local jobKey = base .. ':' .. jobId
+  if redis.call('EXISTS', jobKey) == 0 or redis.call('ZSCORE', completed, jobId) then return end
+  local removed = redis.call('ZREM', delayed, jobId) + redis.call('ZREM', failed, jobId) + redis.call('ZREM', KEYS[21], jobId)
+  if removed == 0 then removed = redis.call('LREM', wait, 1, jobId) end
+  redis.call('HSET', jobKey, 'superseded', 1)
+  if removed > 0 then
+    redis.call('HSET', jobKey, 'returnvalue', '{"superseded":true}', 'finishedOn', now)
+    redis.call('HDEL', jobKey, 'failedReason')
+    redis.call('ZADD', completed, now, jobId)
+    redis.call('XADD', events, '*', 'event', 'completed', 'jobId', jobId, 'returnvalue', '{"superseded":true}')
+  end
+end
+
+-- As BullMQ's addBaseMarkerIfNeeded does: not while the queue is paused or at its concurrency limit.
+local function wakeWorkers()
+  if queued == 0 then return end
+  local attributes = redis.call('HMGET', meta, 'paused', 'concurrency')
+  local isPaused = attributes[1] or (attributes[2] and redis.call('LLEN', active) >= tonumber(attributes[2]))
+  if not isPaused then redis.call('ZADD', marker, 0, '0') end
+end
+

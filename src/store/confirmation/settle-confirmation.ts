@@ -1,0 +1,76 @@
+// Writes what the gateway said of callbacks: confirmed, denied, or that it cannot be told. See settle-confirmation.lua.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import type { HeldReason } from '../../callback/confirmation.ts';
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { defineScript } from '../../redis/script.ts';
+import { requeueLua } from '../lifecycle/requeue.ts';
+import { unconfirmedMember, type Unconfirmed } from './unconfirmed.ts';
+
+export type GatewayWord =
+  | { readonly answer: 'yes' }
+  | { readonly answer: 'no'; readonly reason: Exclude<HeldReason, 'amount'> }
+  /** No to what is not delivered yet; of what is, it cannot be told. */
+  | { readonly answer: 'otherwise'; readonly reason: Exclude<HeldReason, 'amount'> }
+  /** It cannot be told, and nothing is to wait for it any longer. */
+  | { readonly answer: 'open' };
+
+export interface Asked extends Unconfirmed {
+  readonly jobId: string;
+}
+
+const outcomes = ['', 'yes', 'no', 'open', 'held', 'released'] as const;
+/** '' where it was no news. */
+export type ConfirmationOutcome = (typeof outcomes)[number];
+
+const settle = defineScript({
+  lua: requeueLua + readFileSync(new URL('./settle-confirmation.lua', import.meta.url), 'utf8'),
+  keyCount: 9,
+  reply: z.array(z.enum(outcomes)),
+});
+/** Redis serves nobody else meanwhile. */
+const batchMax = 200;
+
+/** One outcome for each, in order. Fails as Redis does (rejects). */
+export async function settleConfirmation(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  asked: readonly Asked[],
+  word: GatewayWord,
+): Promise<ConfirmationOutcome[]> {
+  const ofBullMq = ['wait', 'delayed', 'active', 'meta', 'events', 'marker'].map((key) => `${queue.base}:${key}`);
+  const keys = [keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.held(queue), ...ofBullMq];
+  const reason = 'reason' in word ? word.reason : '';
+  const settled: ConfirmationOutcome[] = [];
+  for (let at = 0; at < asked.length; at += batchMax) {
+    const batch = asked.slice(at, at + batchMax).flatMap((one) => [unconfirmedMember(one), one.jobId]);
+    settled.push(...(await settle(redis, keys, [queue.base, Date.now(), word.answer, reason, ...batch])));
+  }
+  return settled;
+}
+
+/** Whether a confirmation could be news at all. */
+export async function isAnythingOpen(redis: RedisConnection, queue: BrandQueue): Promise<boolean> {
+  return (await redis.exists(keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.held(queue))) > 0;
+}
+
+const scores = z.array(z.tuple([z.null(), z.array(z.string().nullable())]));
+
+/** Those of which a confirmation would be news: unconfirmed, denied or held. Three commands for all of them. */
+export async function awaitingConfirmation<T extends Asked>(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  listed: readonly T[],
+): Promise<T[]> {
+  if (listed.length === 0) return [];
+  const jobIds = listed.map(({ jobId }) => jobId);
+  const replies = await redis
+    .pipeline()
+    .zmscore(keysOf.unconfirmed(queue), ...listed.map(unconfirmedMember))
+    .zmscore(keysOf.denied(queue), ...jobIds)
+    .zmscore(keysOf.held(queue), ...jobIds)
+    .exec();
+  const found = scores.parse(replies).map(([, ofSet]) => ofSet);
+  return listed.filter((_, at) => found.some((ofSet) => ofSet[at] !== null));
+}

@@ -1,0 +1,324 @@
+// The gateway's word above the key's: a callback is believed once the gateway has said that it is true.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newReference } from '../support/callbacks.ts';
+import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { erase } from '../../src/store/lifecycle/erase.ts';
+import { replay } from '../../src/store/lifecycle/replay.ts';
+import { registerExpectedAmount } from '../../src/store/reconciliation/expected-amounts.ts';
+import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
+
+const signal = new AbortController().signal;
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+const after = { CONFIRM: 'after', RECONCILE_GRACE: '5m', RECONCILE_EVERY: '10m' };
+const before = { ...after, CONFIRM: 'before', CONFIRM_WAIT: '10m' };
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+const rigOf = (environment: Readonly<Record<string, string>>) => createRig({ redisUrl: redis.url, environment });
+
+function genuine(rig: Rig, fields: { status?: string; createdAt?: string } = {}) {
+  const [added] = rig.gateway.addTransactions({ createdAt: isoAgo(minuteMs), ...fields });
+  const reference = added?.gatewayReference ?? '';
+  return { reference, body: rig.gateway.bodyOf(reference) };
+}
+
+/** A body that the gateway would have sent, had there been such a transaction. */
+function forged(rig: Rig) {
+  const { reference, body } = genuine(rig);
+  const invented = newReference();
+  return { reference: invented, body: body.replace(reference, invented) };
+}
+
+const sweep = (rig: Rig) =>
+  sweepWindow(rig.scope, { fromMs: rig.clock.now() - 5 * hourMs, toMs: rig.clock.now() + 1 }, sweepMode(), signal);
+
+const indexOf = ({ redis: connection, queue }: Rig) =>
+  createCallbackIndex({ redis: connection, queues: new Map([[queue.brand, queue]]) });
+
+async function stateOf(rig: Rig, reference: string) {
+  const { state, confirmed, heldReason } = (await indexOf(rig).find(reference))?.callback ?? {};
+  return { state, confirmed, ...(heldReason !== null && { heldReason }) };
+}
+
+async function counted(rig: Rig) {
+  const { values } = await rig.metrics.confirmations.get();
+  return Object.fromEntries(
+    values.filter(({ value }) => value > 0).map(({ labels, value }) => [labels.outcome, value]),
+  );
+}
+
+const unconfirmed = (rig: Rig) => rig.redis.zcard(keysOf.unconfirmed(rig.queue));
+
+describe('after', () => {
+  test('what a sweep lists is confirmed by it, without a call of its own', async () => {
+    await using rig = await rigOf(after);
+    const { reference, body } = genuine(rig);
+    await rig.receive(body);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'no' });
+    expect(await unconfirmed(rig)).toBe(1);
+    await sweep(rig);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'yes' });
+    expect(await unconfirmed(rig)).toBe(0);
+    rig.clock.advance(hourMs);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(0);
+    expect(await counted(rig)).toEqual({ confirmed: 1 });
+  });
+
+  test('what no sweep has listed is asked for once its time is over, and not before', async () => {
+    await using rig = await rigOf(after);
+    const { reference, body } = genuine(rig);
+    await rig.receive(body);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(0);
+    rig.clock.advance(15 * minuteMs + 1);
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
+    expect(rig.gateway.calls().status).toBe(1);
+  });
+
+  test('what was invented is denied, said, listed, and not delivered any more where it still waits', async () => {
+    await using rig = await rigOf(after);
+    const { reference, body } = forged(rig);
+    await rig.receive(body);
+    rig.clock.advance(15 * minuteMs + 1);
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'held', confirmed: 'denied' });
+    expect(await counted(rig)).toEqual({ denied: 1 });
+    expect(rig.logged('confirmation.denied')).toMatchObject([
+      { gatewayReference: reference, held: true, atGateway: null },
+    ]);
+    const { data } = await indexOf(rig).list({ confirmed: 'denied', limit: 10 });
+    expect(data).toMatchObject([{ gatewayReference: reference, confirmed: 'denied', state: 'held' }]);
+  });
+
+  test('of a success that has failed at the gateway the merchant gets the correction, once', async () => {
+    await using rig = await rigOf(after);
+    const { reference, body } = genuine(rig, { status: 'failed', createdAt: isoAgo(3 * hourMs) });
+    await rig.receive(body.replace('"status": "failed"', '"status": "success"'));
+    rig.clock.advance(15 * minuteMs + 1);
+    await lookUp(rig);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', sequence: 1, status: 'failed' }]);
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'queued', confirmed: 'yes' });
+    expect(await counted(rig)).toEqual({ differs: 1 });
+  });
+
+  test('a forged reversal of what has succeeded is denied; one that is true is confirmed', async () => {
+    await using rig = await rigOf(after);
+    const [kept, reversed] = [genuine(rig, { createdAt: isoAgo(hourMs) }), genuine(rig, { createdAt: isoAgo(hourMs) })];
+    for (const { body } of [kept, reversed]) {
+      await rig.receive(body);
+      await rig.receive(body.replace('"status": "success"', '"status": "reversed"'));
+    }
+    await rig.gateway.correct(reversed.reference, { status: 'reversed' });
+    rig.clock.advance(15 * minuteMs + 1);
+    await lookUp(rig);
+    const others = async (reference: string) => (await indexOf(rig).find(reference))?.others ?? [];
+    expect(await others(kept.reference)).toMatchObject([{ status: 'reversed', confirmed: 'denied', state: 'held' }]);
+    expect(await others(reversed.reference)).toMatchObject([{ status: 'reversed', confirmed: 'yes', state: 'queued' }]);
+  });
+
+  test('a base URL at which something else says "unknown" to everything denies nothing', async () => {
+    const wrong = createServer((_, response) => response.writeHead(404).end('no such page'));
+    await once(wrong.listen(0, '127.0.0.1'), 'listening');
+    using _ = { [Symbol.dispose]: () => void wrong.close() };
+    const address = wrong.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    await using rig = await rigOf({ ...after, GATEWAY_BASE_URL: `http://127.0.0.1:${port}/v1` });
+    const { reference, body } = genuine(rig);
+    await rig.receive(body);
+    rig.clock.advance(15 * minuteMs + 1);
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'queued', confirmed: 'no' });
+    expect(await counted(rig)).toEqual({ unavailable: 1 });
+  });
+
+  test('a gateway that is out denies nothing, and is asked again', async () => {
+    await using rig = await rigOf(after);
+    const { reference, body } = genuine(rig);
+    await rig.receive(body);
+    rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 503 } });
+    rig.clock.advance(15 * minuteMs + 1);
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'queued', confirmed: 'no' });
+    rig.gateway.misbehave(reference, {});
+    rig.clock.advance(hourMs);
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
+  });
+
+  test('what reconciliation found needs no confirmation, and is never asked for', async () => {
+    await using rig = await rigOf({ ...after, RECONCILE_GRACE: '0ms' });
+    const { reference } = genuine(rig, { createdAt: isoAgo(hourMs) });
+    await sweep(rig);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'yes' });
+    expect(await unconfirmed(rig)).toBe(0);
+  });
+});
+
+describe('before', () => {
+  test('a callback reaches workers only once the gateway has confirmed it', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    expect(await rig.receive(body)).toMatchObject({ kind: 'queued' });
+    expect(await rig.jobs()).toEqual([]);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'no' });
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference, source: 'callback' }]);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'yes' });
+  });
+
+  test('what was invented is held, never delivered by itself, and delivered on the operator’s word', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = forged(rig);
+    await rig.receive(body);
+    await lookUp(rig);
+    expect(await rig.jobs()).toEqual([]);
+    expect(await rig.redis.zcard(`${rig.queue.base}:delayed`)).toBe(0);
+    const held = await stateOf(rig, reference);
+    expect(held).toMatchObject({ state: 'held', confirmed: 'denied' });
+    expect(held.heldReason).toMatch(/^denied: /);
+    expect((await indexOf(rig).list({ state: 'held', limit: 10 })).data).toHaveLength(1);
+    const jobId = (await indexOf(rig).find(reference))?.callback.jobId ?? '';
+    expect(await replay(rig.redis, rig.queue, jobId)).toEqual({ kind: 'replayed' });
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference }]);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'denied' });
+  });
+
+  test('a held one that a later sweep finds true is released by itself, once', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 404 } });
+    await rig.receive(body);
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'held' });
+    await sweep(rig);
+    await sweep(rig);
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference }]);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'yes' });
+    expect(rig.logged('confirmation.released')).toHaveLength(1);
+  });
+
+  test('what the gateway knows otherwise is never delivered as it came: the gateway’s word is', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    await rig.receive(body.replaceAll('100.00', '900.00'));
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', finalAmount: '100 KES' }]);
+    const finding = await indexOf(rig).find(reference);
+    expect(finding?.corrected).toMatchObject([{ state: 'superseded' }]);
+  });
+
+  test('a success for what is pending waits, is asked for again, and is delivered once it is true', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig, { status: 'pending' });
+    await rig.receive(body.replace('"status": "pending"', '"status": "success"'));
+    await lookUp(rig);
+    expect(await rig.jobs()).toEqual([]);
+    expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'no' });
+    await rig.gateway.correct(reference, { status: 'success' });
+    rig.clock.advance(3 * minuteMs);
+    await lookUp(rig);
+    expect((await rig.jobs()).at(-1)).toMatchObject({ gatewayReference: reference, status: 'success' });
+    expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
+  });
+
+  test('a success for what is in review at the gateway is held', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig, { status: 'pending' });
+    await rig.gateway.correct(reference, { status: 'in_review' });
+    await rig.receive(body.replace('"status": "pending"', '"status": "success"'));
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({
+      state: 'held',
+      heldReason: expect.stringMatching(/^differs: /),
+    });
+    expect(await rig.jobs()).toEqual([]);
+  });
+
+  test('many at once are confirmed by the records of the last minutes, in a few calls', async () => {
+    await using rig = await rigOf(before);
+    const added = rig.gateway.addTransactions({ count: 300, createdAt: isoAgo(minuteMs) });
+    for (const { gatewayReference } of added) await rig.receive(rig.gateway.bodyOf(gatewayReference));
+    const invented = forged(rig);
+    await rig.receive(invented.body);
+    await lookUp(rig);
+    expect(await rig.jobs()).toHaveLength(300);
+    expect(await stateOf(rig, invented.reference)).toMatchObject({ state: 'held' });
+    expect(rig.gateway.calls().status).toBeLessThan(5);
+  });
+
+  test('switched off, what waited is still confirmed', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    await rig.receive(body);
+    await lookUp({ scope: { ...rig.scope, confirm: 'off' } });
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference }]);
+  });
+
+  test('an erased forgery is gone; were it true after all, a sweep brings it', async () => {
+    await using rig = await rigOf({ ...before, RECONCILE_GRACE: '0ms' });
+    const { reference, body } = genuine(rig);
+    rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 404 } });
+    await rig.receive(body);
+    await lookUp(rig);
+    expect(await erase(rig.redis, rig.queue, reference)).toEqual({ kind: 'erased' });
+    expect((await indexOf(rig).list({ state: 'held', limit: 10 })).data).toEqual([]);
+    expect((await indexOf(rig).find(reference))?.callback).toMatchObject({ body: null });
+    rig.gateway.misbehave(reference, {});
+    rig.clock.advance(3 * minuteMs);
+    await sweep(rig);
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference, source: 'records' }]);
+  });
+});
+
+describe('HOLD_MISMATCHED', () => {
+  const expectation = (rig: Rig, gatewayReference: string, value: string, currency = 'KES') =>
+    registerExpectedAmount(
+      rig.redis,
+      rig.queue,
+      { gatewayReference, amount: { value, currency } },
+      {
+        keptMs: hourMs,
+        holdMismatched: rig.config.HOLD_MISMATCHED,
+      },
+    );
+
+  test.each([
+    ['100', 'KES', 'queued'],
+    ['100.01', 'KES', 'held'],
+    ['99', 'KES', 'held'],
+    ['100', 'TZS', 'held'],
+  ])('ordered %s %s and paid 100.00 KES: %s', async (value, currency, state) => {
+    await using rig = await rigOf({ HOLD_MISMATCHED: 'true' });
+    const [early, late] = [genuine(rig), genuine(rig)];
+    await expectation(rig, early.reference, value, currency);
+    await rig.receive(early.body);
+    await rig.receive(late.body);
+    await expectation(rig, late.reference, value, currency);
+    for (const { reference } of [early, late]) expect(await stateOf(rig, reference)).toMatchObject({ state });
+    if (state !== 'held') return;
+    expect((await stateOf(rig, early.reference)).heldReason).toMatch(/^amount: /);
+    await sweep(rig);
+    expect(await stateOf(rig, early.reference)).toMatchObject({ state: 'held', confirmed: 'yes' });
+  });
+
+  test('holds no failure, no correction, and nothing while it is off', async () => {
+    await using rig = await rigOf({});
+    const { reference, body } = genuine(rig);
+    await expectation(rig, reference, '7');
+    await rig.receive(body);
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'queued' });
+  });
+});
