@@ -29,11 +29,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 
 /** The concepts of the store, and what each may import of the others. */
 const allowedInStore: Readonly<Record<string, readonly string[]>> = {
-  accept: ['quarantine'],
+  confirmation: [],
+  accept: ['confirmation', 'quarantine'],
   quarantine: [],
-  reconciliation: ['quarantine'],
+  reconciliation: ['accept', 'quarantine'],
   callbacks: ['accept'],
-  lifecycle: ['accept', 'callbacks', 'quarantine', 'reconciliation'],
+  lifecycle: ['accept', 'callbacks', 'confirmation', 'quarantine', 'reconciliation'],
   brands: ['accept', 'callbacks', 'lifecycle', 'quarantine', 'reconciliation'],
 };
 

@@ -4,6 +4,8 @@ import { amountOfJob } from './job.ts';
 
 export const amountChecks = ['match', 'short', 'over', 'currency'] as const;
 export type AmountCheck = (typeof amountChecks)[number];
+/** What a list can be asked for. */
+export const amountFilters = [...amountChecks, 'mismatch'] as const;
 
 /** Of a job, which holds its amounts as text. */
 export interface Checked {

@@ -1,4 +1,6 @@
 // `inspect`: everything known of a callback, or a list of callbacks.
+import { amountFilters } from '../callback/amount-check.ts';
+import { confirmations, type Confirmed } from '../callback/confirmation.ts';
 import { Option, type Command } from 'commander';
 import { createCallbackIndex, type Finding } from '../store/callbacks/callback-index.ts';
 import {
@@ -26,6 +28,8 @@ interface InspectOptions {
   readonly brand?: string;
   readonly merchantReference?: string;
   readonly state?: CallbackState;
+  readonly confirmed?: Confirmed;
+  readonly amountCheck?: (typeof amountFilters)[number];
   readonly status?: string;
   readonly from?: number;
   readonly to?: number;
@@ -41,6 +45,10 @@ export function addInspect(program: Command): void {
     .option('--merchant-reference <reference>', "find by the merchant's reference instead")
     .addOption(new Option('--state <state>', 'list by state').choices(callbackStates))
     .option('--status <status>', "list by the gateway's status")
+    .addOption(new Option('--confirmed <word>', 'list by what the gateway said').choices(confirmations))
+    .addOption(
+      new Option('--amount-check <check>', 'list by what was paid against what was ordered').choices(amountFilters),
+    )
     .option('--from <time>', 'received at or after, ISO 8601', parseTime)
     .option('--to <time>', 'received before, ISO 8601', parseTime)
     .option('--limit <count>', 'how many', parseCount, 20)
@@ -131,6 +139,9 @@ function printCallback(output: Output, view: CallbackView): void {
     ['delivered', view.deliveredAt],
     ['next attempt', view.nextAttemptAt],
     ['failed because', view.failedReason],
+    ['held because', view.heldReason],
+    ['confirmed', view.confirmed],
+    ['amount check', view.amountCheck],
     ['duplicates', view.duplicates === 0 ? null : String(view.duplicates)],
     ['sequence', view.sequence === 0 ? null : String(view.sequence)],
     ['webhook-id', view.webhookId],

@@ -8,7 +8,8 @@ import { brandQueue } from '../redis/brand-queue.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { toHandledCallback, type CallbackHandler } from './handler/handled-callback.ts';
 import { isPermanent } from './handler/permanent-error.ts';
-import { notedOf, QueueWorker } from './queue-worker.ts';
+import { notedOf } from './noted-fields.ts';
+import { QueueWorker } from './queue-worker.ts';
 
 export interface CallbackWorkerOptions {
   /** As BullMQ takes it: `{ host, port, ... }`, `{ url }`, or an ioredis instance with `maxRetriesPerRequest: null`. */

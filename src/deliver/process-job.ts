@@ -15,7 +15,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
 import { isOutage, type Breaker, type FailureVerdict } from './breaker/breaker.ts';
 import type { Slots } from './slots.ts';
-import { notedOf } from './queue-worker.ts';
+import { notedOf } from './noted-fields.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
 

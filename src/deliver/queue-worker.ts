@@ -8,37 +8,23 @@
 //   that) would fail for good, in a loop that never lets the event loop go on.
 // - Times are Redis's, not this machine's (redis-clock.ts).
 // - A Redis that refuses to hand out a job is asked again after a pause. BullMQ asks at once, as fast as Redis answers.
-// - What stands in a job's hash beside BullMQ's own fields is kept: BullMQ fetches it and throws it away.
+// - What stands in a job's hash beside BullMQ's own fields is kept (noted-fields.ts).
 //
 // A class, against the habit of this house, since overriding is the only door that BullMQ leaves.
 import { setTimeout as delay } from 'node:timers/promises';
 import { RedisConnection, Worker, type Job, type JobJson, type Processor, type WorkerOptions } from 'bullmq';
+import { keepNotedFields } from './noted-fields.ts';
 import { useRedisClock } from './redis-clock.ts';
 import { parseJson } from '../callback/json-text.ts';
-
-/** What stands in a job's hash beside BullMQ's own fields when a worker takes it. */
-export interface NotedFields {
-  /** A correction took its place. */
-  readonly superseded: boolean;
-  /** Made before it was replayed. */
-  readonly attemptsBefore: number;
-  /** `yes`, `denied`, '' for nothing. */
-  readonly confirmed: string;
-}
-
-const notedFields = new WeakMap<object, NotedFields>();
-const nothingNoted: NotedFields = { superseded: false, attemptsBefore: 0, confirmed: '' };
-
-/** Costs no call: BullMQ hands the whole hash over. */
-export function notedOf(job: object): NotedFields {
-  return notedFields.get(job) ?? nothingNoted;
-}
 
 const refusedPauseMs = 1_000;
 /** What the oldest server that is supported can do (Redis 6.2). Without INFO BullMQ would assume a worse one. */
 const capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false };
 
 export class QueueWorker<Result> extends Worker<unknown, Result> {
+  /** Set while BullMQ's constructor runs, so a field of it may have no initial value. */
+  declare private linkNoted: ReturnType<typeof keepNotedFields> | undefined;
+
   constructor(name: string, processor: Processor<unknown, Result>, options: WorkerOptions) {
     super(name, processor, { ...options, skipVersionCheck: true });
   }
@@ -47,6 +33,7 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
   protected override createBackend(): void {
     super.createBackend();
     useRedisClock(this.backend);
+    this.linkNoted = keepNotedFields(this.backend);
     const blocking: unknown = Reflect.get(this.backend, 'blockingConnection');
     if (!(blocking instanceof RedisConnection)) throw new TypeError("BullMQ's backend has no blocking connection");
     blocking.client.then(
@@ -66,7 +53,7 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
 
   protected override createJob(json: JobJson, jobId: string): Job<unknown, Result> {
     const job = this.toJob(json, jobId);
-    notedFields.set(job, toNoted(json));
+    this.linkNoted?.(job, jobId);
     job.processedOn = Date.now(); // the lock's renewal counts from it, by this machine's clock
     return job;
   }
@@ -79,16 +66,4 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
       return super.createJob({ ...json, data: 'null' }, jobId);
     }
   }
-}
-
-function toNoted(json: object): NotedFields {
-  const text = (name: string) => {
-    const value: unknown = Reflect.get(json, name);
-    return typeof value === 'string' ? value : '';
-  };
-  return {
-    superseded: text('superseded') === '1',
-    attemptsBefore: Number(text('attemptsBefore')),
-    confirmed: text('confirmed'),
-  };
 }

@@ -82,7 +82,7 @@ export function createActions(deps: ActionsDeps) {
   async function expectOne(queue: BrandQueue, expected: Omit<Expected, 'brand'>): Promise<void> {
     const { gatewayReference, merchantReference, amount } = expected;
     if (amount !== undefined) {
-      // One that was delivered before is counted here, any other one by the worker.
+      // One that no worker counts is counted here.
       const begun = await registerExpectedAmount(
         redis,
         queue,

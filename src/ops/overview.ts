@@ -30,6 +30,7 @@ export const overviewSchema = z.object({
       retrying: z.int(),
       delivered: z.int(),
       failed: z.int(),
+      held: z.int().describe('Denied by the gateway, or paid otherwise than ordered: not delivered by themselves.'),
       removed: z.int().describe('Taken out of the queue by somebody else before they were delivered.'),
     })
     .nullable(),
@@ -37,6 +38,9 @@ export const overviewSchema = z.object({
   oldestUndeliveredSeconds: z.number().nullable(),
   notices: z.array(z.string()).describe('What is most likely a mistake in the configuration.'),
   quarantineEntries: z.int().nullable(),
+  unconfirmed: z.int().nullable().describe('Callbacks that the gateway has not confirmed or denied yet.'),
+  mismatched: z.int().nullable().describe('Paid otherwise than ordered, within a day.'),
+  denied: z.int().nullable().describe('Denied by the gateway within a day, after they had been let out.'),
   spool: z.object({ entries: z.int(), bytes: z.int(), bytesMax: z.int() }),
   forwarding: z.array(forwardingSchema).nullable(),
   reconciliation: reconciliationSchema
@@ -98,6 +102,9 @@ export function createOverview(deps: OverviewDeps) {
       oldestUndeliveredSeconds: queue?.oldestUndeliveredSeconds ?? null,
       notices: [...notices],
       quarantineEntries: queue?.quarantineEntries ?? null,
+      unconfirmed: queue?.unconfirmed ?? null,
+      denied: queue?.denied ?? null,
+      mismatched: queue?.mismatched ?? null,
       spool: { entries, bytes, bytesMax },
       forwarding: flow,
       reconciliation:

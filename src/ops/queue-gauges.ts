@@ -28,6 +28,7 @@ export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = D
     metrics.oldestWaitingSeconds.set(state.oldestWaitingSeconds);
     metrics.oldestUndeliveredSeconds.set(state.oldestUndeliveredSeconds);
     metrics.quarantineEntries.set(state.quarantineEntries);
+    metrics.unconfirmed.set(state.unconfirmed);
     const seconds = state.memory === undefined ? undefined : untilFull(state.memory);
     if (seconds === undefined) metrics.redisMemoryFullSeconds.remove();
     else metrics.redisMemoryFullSeconds.set(seconds);
@@ -53,6 +54,7 @@ export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = D
         metrics.oldestWaitingSeconds,
         metrics.oldestUndeliveredSeconds,
         metrics.quarantineEntries,
+        metrics.unconfirmed,
         metrics.redisMemoryFullSeconds,
       ]) {
         gauge.remove();

@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import { isNotPermitted, type RedisConnection } from '../redis/connections.ts';
+import { countDenied } from '../store/confirmation/count-denied.ts';
 import { oldestUndelivered } from '../store/callbacks/oldest-undelivered.ts';
 import { countRemoved } from '../store/callbacks/removed-jobs.ts';
 
@@ -14,6 +15,8 @@ export interface QueueState {
     /** Superseded ones among them. */
     readonly delivered: number;
     readonly failed: number;
+    /** Denied by the gateway, or paid otherwise than ordered: delivered only on somebody's word. */
+    readonly held: number;
     /** Taken out of the queue by somebody else before they were delivered. */
     readonly removed: number;
   };
@@ -23,6 +26,12 @@ export interface QueueState {
   readonly oldestUndeliveredSeconds: number;
   readonly brands: readonly BrandState[];
   readonly quarantineEntries: number;
+  /** Callbacks of which the gateway has not said yet whether they are true. */
+  readonly unconfirmed: number;
+  /** Denied within a day, and not held: the merchant may have them. */
+  readonly denied: number;
+  /** Paid otherwise than ordered, within a day. */
+  readonly mismatched: number;
   readonly pausedBrands: readonly string[];
   /** Undefined where the Redis user may not ask for it. */
   readonly memory: { readonly usedBytes: number; /** 0: no limit. */ readonly maxBytes: number } | undefined;
@@ -38,6 +47,7 @@ export interface BrandState {
 }
 
 const freshMs = 1_500;
+const dayMs = 86_400_000;
 
 export interface QueueStateDeps {
   readonly redis: RedisConnection;
@@ -53,7 +63,8 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
       readMemory(redis),
       Promise.all([...queues.values()].map(async (queue) => readBrand(redis, queue, now()))),
     ]);
-    const sum = (name: keyof QueueState['jobs']) => brands.reduce((total, brand) => total + brand[name], 0);
+    const sum = (name: keyof QueueState['jobs'] | 'quarantined' | 'unconfirmed' | 'denied' | 'mismatched') =>
+      brands.reduce((total, brand) => total + brand[name], 0);
     return {
       jobs: {
         queued: sum('queued'),
@@ -61,12 +72,16 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
         retrying: sum('retrying'),
         delivered: sum('delivered'),
         failed: sum('failed'),
+        held: sum('held'),
         removed: sum('removed'),
       },
       oldestWaitingSeconds: secondsSince(brands.map(({ oldestMs }) => oldestMs)),
       oldestUndeliveredSeconds: secondsSince(brands.map(({ state }) => state.oldestUndeliveredMs ?? Infinity)),
       brands: brands.map(({ state }) => state),
-      quarantineEntries: brands.reduce((total, { quarantined }) => total + quarantined, 0),
+      quarantineEntries: sum('quarantined'),
+      unconfirmed: sum('unconfirmed'),
+      denied: sum('denied'),
+      mismatched: sum('mismatched'),
       pausedBrands: brands.filter(({ isPaused }) => isPaused).map(({ brand }) => brand),
       memory,
     };
@@ -101,6 +116,9 @@ const reply = z.tuple([
   z.number(),
   z.number(),
   z.string().nullable(),
+  z.number(),
+  z.number(),
+  z.number(),
 ]);
 
 async function readBrand(redis: RedisConnection, queue: BrandQueue, nowMs: number) {
@@ -116,23 +134,27 @@ async function readBrand(redis: RedisConnection, queue: BrandQueue, nowMs: numbe
     .zcard(keysOf.quarantine(queue))
     .hexists(`${base}:meta`, 'paused')
     .hget(keysOf.followed(queue), 'at')
+    .zcard(keysOf.held(queue))
+    .zcard(keysOf.unconfirmed(queue))
+    .zcount(keysOf.mismatched(queue), nowMs - dayMs, '+inf')
     .exec();
   const failure = results?.find(([error]) => error !== null)?.[0];
   if (failure) throw failure;
-  const [queued, oldestId, delivering, retrying, delivered, failed, quarantined, paused, lastAt] = reply.parse(
-    results?.map(([, value]) => value),
-  );
+  const values = reply.parse(results?.map(([, value]) => value));
+  const [queued, oldestId, delivering, retrying, delivered, failed, quarantined, paused, lastAt, ...more] = values;
+  const [held, unconfirmed, mismatched] = more;
   const oldestAt = oldestId === null ? null : await redis.hget(keysOf.job(queue, oldestId), 'timestamp');
   const oldestMs = oldestAt === null ? Infinity : Number(oldestAt);
   const state: BrandState = {
     brand,
-    undelivered: queued + delivering + retrying,
+    undelivered: queued + delivering + retrying + held,
     oldestUndeliveredMs: await oldestUndelivered(redis, queue, nowMs),
     lastDeliveredMs: lastAt === null ? undefined : Number(lastAt),
   };
   const removed = await countRemoved(redis, queue);
-  const jobs = { queued, delivering, retrying, delivered, failed, removed };
-  return { brand, ...jobs, quarantined, isPaused: paused === 1, oldestMs, state };
+  const denied = await countDenied(redis, queue, nowMs - dayMs);
+  const jobs = { queued, delivering, retrying, delivered, failed, held, removed };
+  return { brand, ...jobs, quarantined, unconfirmed, denied, mismatched, isPaused: paused === 1, oldestMs, state };
 }
 
 async function readMemory(redis: RedisConnection): Promise<QueueState['memory']> {

@@ -116,6 +116,8 @@ export const keysOf = {
   denied: ({ base }: BrandQueue) => `${base}/denied`,
   /** Sorted set: job id by when it was held. Beside BullMQ's places, so that no worker and no dashboard delivers it. */
   held: ({ base }: BrandQueue) => `${base}/held`,
+  /** Sorted set: job id by time, of callbacks that were paid otherwise than ordered. */
+  mismatched: ({ base }: BrandQueue) => `${base}/mismatched`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,
 } as const;

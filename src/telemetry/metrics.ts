@@ -27,6 +27,8 @@ export type DeliveryOutcome = (typeof deliveryOutcomes)[number];
 
 export const notificationOutcomes = ['sent', 'retried', 'given_up'] as const;
 
+export const confirmationOutcomes = ['confirmed', 'denied', 'differs', 'unavailable'] as const;
+
 const fast = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const slow = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 60, 600, 3_600, 86_400];
 
@@ -41,9 +43,35 @@ function makersIn(registry: Registry) {
   return { counter, histogram, gauge };
 }
 
+function reconciliationMetrics({ counter, gauge }: ReturnType<typeof makersIn>) {
+  return {
+    reconciliationUnreadable: counter(
+      'payalo_reconciliation_unreadable_total',
+      'Records of the gateway that could not be read, each time that a sweep met one.',
+    ),
+    reconciliationLastSuccess: gauge(
+      'payalo_reconciliation_last_success_timestamp_seconds',
+      'When a sweep last ended well while no window was behind.',
+    ),
+    reconciliationLastRecent: gauge(
+      'payalo_reconciliation_last_recent_timestamp_seconds',
+      'When a sweep of the last hours last ended well.',
+    ),
+    reconciliationLastFull: gauge(
+      'payalo_reconciliation_last_full_timestamp_seconds',
+      'When a sweep of the whole RECONCILE_LOOKBACK last ended well.',
+    ),
+    reconciliationWindowsBehind: gauge(
+      'payalo_reconciliation_windows_behind',
+      'Windows that could not be swept and are tried again.',
+    ),
+  };
+}
+
 export function createMetrics() {
   const registry = new Registry();
-  const { counter, histogram, gauge } = makersIn(registry);
+  const makers = makersIn(registry);
+  const { counter, histogram, gauge } = makers;
   collectDefaultMetrics({ register: registry });
 
   const callbacks = counter('payalo_callbacks_total', 'Requests to the callback path by outcome.', ['outcome']);
@@ -51,11 +79,14 @@ export function createMetrics() {
   const notifications = counter('payalo_notifications_total', 'Attempts at NOTIFY_URL by outcome.', ['outcome']);
   const mismatched = 'Callbacks whose amount or currency is not what was ordered.';
   const amountMismatches = counter('payalo_amount_mismatches_total', mismatched, ['kind']);
+  const confirmed = 'Callbacks of which the gateway said whether they are true, by its answer.';
+  const confirmations = counter('payalo_confirmations_total', confirmed, ['outcome']);
   const buildInfo = gauge('payalo_build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
   // A counter that was never touched is absent, and an alert on its rate would miss the first event.
   for (const outcome of callbackOutcomes) callbacks.inc({ outcome }, 0);
   for (const outcome of deliveryOutcomes) deliveries.inc({ outcome }, 0);
   for (const outcome of notificationOutcomes) notifications.inc({ outcome }, 0);
+  for (const outcome of confirmationOutcomes) confirmations.inc({ outcome }, 0);
   for (const kind of amountChecks.filter((check) => check !== 'match')) amountMismatches.inc({ kind }, 0);
   buildInfo.set({ version: packageVersion(), node: process.version }, 1);
 
@@ -81,32 +112,9 @@ export function createMetrics() {
     redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),
     redisMemoryFullSeconds: gauge('payalo_redis_memory_full_seconds', 'Until maxmemory, at the last hour’s rate.'),
     reconciliationMissing: counter('payalo_reconciliation_missing_total', 'Callbacks that never came and were found.'),
-    confirmations: counter(
-      'payalo_confirmations_total',
-      'Callbacks of which the gateway was asked whether they are true, by its answer.',
-      ['outcome'],
-    ),
+    confirmations,
     unconfirmed: gauge('payalo_unconfirmed', 'Callbacks that the gateway has not confirmed or denied yet.'),
-    reconciliationUnreadable: counter(
-      'payalo_reconciliation_unreadable_total',
-      'Records of the gateway that could not be read, each time that a sweep met one.',
-    ),
-    reconciliationLastSuccess: gauge(
-      'payalo_reconciliation_last_success_timestamp_seconds',
-      'When a sweep last ended well while no window was behind.',
-    ),
-    reconciliationLastRecent: gauge(
-      'payalo_reconciliation_last_recent_timestamp_seconds',
-      'When a sweep of the last hours last ended well.',
-    ),
-    reconciliationLastFull: gauge(
-      'payalo_reconciliation_last_full_timestamp_seconds',
-      'When a sweep of the whole RECONCILE_LOOKBACK last ended well.',
-    ),
-    reconciliationWindowsBehind: gauge(
-      'payalo_reconciliation_windows_behind',
-      'Windows that could not be swept and are tried again.',
-    ),
+    ...reconciliationMetrics(makers),
     breakerOpen: gauge('payalo_breaker_open', '1 while deliveries of a brand are held back.', ['brand']),
     gatewayAuthOk: gauge('payalo_gateway_auth_ok', '1 while the gateway accepts a key of the brand.', ['brand']),
     pendingOverdue: gauge('payalo_pending_overdue', 'Transactions pending at the gateway for over an hour.'),

@@ -12,7 +12,7 @@ import type { Overview } from '../../src/ops/overview.ts';
 const nowMs = Date.parse('2026-11-26T12:00:00.000Z');
 const ago = (ms: number) => new Date(nowMs - ms).toISOString();
 
-const jobs = { queued: 0, delivering: 0, retrying: 0, delivered: 5, failed: 0, removed: 0 };
+const jobs = { queued: 0, delivering: 0, retrying: 0, delivered: 5, failed: 0, held: 0, removed: 0 };
 
 const allIsWell: Overview = {
   redis: { up: true, usedBytes: 1_000, maxBytes: null },
@@ -21,6 +21,9 @@ const allIsWell: Overview = {
   oldestUndeliveredSeconds: 0,
   notices: [],
   quarantineEntries: 0,
+  unconfirmed: 0,
+  denied: 0,
+  mismatched: 0,
   spool: { entries: 0, bytes: 0, bytesMax: 1_000 },
   forwarding: [forwarding()],
   reconciliation: null,

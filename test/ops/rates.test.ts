@@ -13,11 +13,14 @@ test('shows the first callback at once, each once, and what other processes coun
   const redis = new Redis(server.url);
   const queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   const state = {
-    jobs: { queued: 2, delivering: 0, retrying: 1, delivered: 0, failed: 0, removed: 0 },
+    jobs: { queued: 2, delivering: 0, retrying: 1, delivered: 0, failed: 0, held: 0, removed: 0 },
     oldestWaitingSeconds: 0,
     oldestUndeliveredSeconds: 0,
     brands: [],
     quarantineEntries: 0,
+    unconfirmed: 0,
+    denied: 0,
+    mismatched: 0,
     pausedBrands: [],
     memory: { usedBytes: 0, maxBytes: 0 },
   };

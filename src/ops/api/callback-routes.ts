@@ -1,6 +1,7 @@
 // `/v1/callbacks`: find one, list many.
 import * as z from 'zod';
-import { amountChecks } from '../../callback/amount-check.ts';
+import { amountFilters } from '../../callback/amount-check.ts';
+import { confirmations } from '../../callback/confirmation.ts';
 import { callbackPageMax } from '../../store/callbacks/callback-pages.ts';
 import type { Finding, CallbackIndex } from '../../store/callbacks/callback-index.ts';
 import { callbackRowSchema, callbackSchema, callbackStates } from '../../store/callbacks/callback-view.ts';
@@ -22,7 +23,11 @@ export const time = z.iso
 export const listQuerySchema = brandQuery.extend({
   state: z.enum(callbackStates).optional(),
   status: z.string().optional().describe("The gateway's: success, failed, ..."),
-  amountCheck: z.enum(amountChecks).optional().describe('What was paid against what was ordered.'),
+  confirmed: z.enum(confirmations).optional().describe('Whether the gateway has confirmed it.'),
+  amountCheck: z
+    .enum(amountFilters)
+    .optional()
+    .describe('What was paid against what was ordered; `mismatch` is any of them but `match`.'),
   merchantReference: z.string().optional(),
   from: time.describe('Of receipt, inclusive; ISO 8601 with an offset.'),
   to: time.describe('Of receipt, exclusive.'),

@@ -190,6 +190,7 @@ function facts(callback: CallbackView): Html {
   const { amount, amountCheck, status, type, merchantReference, brand, sequence, webhookId, requestId } = callback;
   const rows: [string, Content][] = [
     ['Amount', amountOf(amount)],
+    ['Confirmed by the gateway', callback.confirmed],
     ['Amount against order', amountCheck],
     ['Status', status],
     ['Type', type],
@@ -223,6 +224,15 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
   if (state === 'removed') return html`<p>Reconciliation fetches it from the gateway; there is nothing to do here.</p>`;
   if (body === null) return html`<p>Nothing can be done any more: its body is gone.</p>`;
   return html`${
+    state === 'held' &&
+    confirm(
+      'Deliver it',
+      'The merchant gets it although it is held, on your word. That stands in the audit trail under your name.',
+      html`<form method="post" action="${action('replay')}"><button class="danger">Deliver it</button></form>`,
+      'danger',
+    )
+  }
+  ${
     (settled || state === 'retrying') &&
     confirm(
       state === 'retrying' ? 'Try again now' : 'Replay',
@@ -231,7 +241,7 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     )
   }
   ${
-    settled &&
+    (settled || state === 'held') &&
     confirm(
       'Erase personal data',
       'Body and answers are deleted for good, and it cannot be replayed any more. Reference, status and times stay.',
@@ -239,5 +249,5 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
       'danger',
     )
   }
-  ${!settled && state !== 'retrying' && html`<p>It is on its way; there is nothing to do.</p>`}`;
+  ${!settled && state !== 'retrying' && state !== 'held' && html`<p>It is on its way; there is nothing to do.</p>`}`;
 }

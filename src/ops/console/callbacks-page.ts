@@ -1,4 +1,6 @@
 // The list of callbacks: filters, pages, and on the page Failed what can be done with many at once.
+import { confirmations } from '../../callback/confirmation.ts';
+import { amountFilters } from '../../callback/amount-check.ts';
 import { callbackStates, type CallbackRow } from '../../store/callbacks/callback-view.ts';
 import { callbackTable } from './callback-table.ts';
 import { html, type Content, type Html } from './html.ts';
@@ -16,6 +18,8 @@ export interface CallbacksView {
 export interface Filters {
   readonly state?: string | undefined;
   readonly status?: string | undefined;
+  readonly confirmed?: string | undefined;
+  readonly amountCheck?: string | undefined;
   readonly merchantReference?: string | undefined;
   readonly from?: string | undefined;
   readonly to?: string | undefined;
@@ -47,17 +51,18 @@ function hrefOf(filters: Filters): string {
   return `/callbacks?${query.toString()}`;
 }
 
-function filterForm({ state, status, merchantReference, from, to }: Filters): Html {
+function select(name: string, values: readonly string[], chosen: string | undefined): Html {
+  return html`<select name="${name}">
+    <option value="">any</option>
+    ${values.map((value) => html`<option value="${value}" ${value === chosen ? html`selected` : ''}>${value}</option>`)}
+  </select>`;
+}
+
+function filterForm({ state, status, confirmed, amountCheck, merchantReference, from, to }: Filters): Html {
   return html`<form class="filters" action="/callbacks">
-    <label>
-      State
-      <select name="state">
-        <option value="">any</option>
-        ${callbackStates.map(
-          (name) => html`<option value="${name}" ${name === state ? html`selected` : ''}>${name}</option>`,
-        )}
-      </select>
-    </label>
+    <label> State ${select('state', callbackStates, state)} </label>
+    <label>Confirmed ${select('confirmed', confirmations, confirmed)}</label>
+    <label>Amount ${select('amountCheck', amountFilters, amountCheck)}</label>
     <label>Status <input name="status" value="${status}" placeholder="success" spellcheck="false" /></label>
     <label
       >Merchant’s reference <input name="merchantReference" value="${merchantReference}" spellcheck="false"
@@ -71,6 +76,7 @@ function filterForm({ state, status, merchantReference, from, to }: Filters): Ht
 
 function nothing(filters: Filters, next: string | null): Html {
   if (next !== null) return html`<p class="empty">Nothing on this page; older ones may match.</p>`;
+  if (filters.state === 'held') return html`<p class="empty good">None is held. Nothing to do here.</p>`;
   if (filters.state === 'failed') return html`<p class="empty good">None failed. Nothing to do here.</p>`;
   return html`<p class="empty">No callback matches.</p>`;
 }

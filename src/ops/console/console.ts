@@ -1,5 +1,7 @@
 // The console at /: pages made on the server from the same reads and actions as the API. Nothing is loaded from anywhere
 // else. Without Redis the first page still tells how things stand; the others say that they cannot be shown.
+import { amountFilters } from '../../callback/amount-check.ts';
+import { confirmations } from '../../callback/confirmation.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
@@ -57,6 +59,8 @@ const referenceParams = z.object({ gatewayReference: z.string() });
 const filtersSchema = z.object({
   state: filled.pipe(z.enum(callbackStates).optional().catch(undefined)),
   status: filled,
+  confirmed: filled.pipe(z.enum(confirmations).optional().catch(undefined)),
+  amountCheck: filled.pipe(z.enum(amountFilters).optional().catch(undefined)),
   merchantReference: filled,
   from: filled,
   to: filled,
@@ -106,11 +110,13 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
 
     page('/callbacks', async (request, reply, asker) => {
       const filters = filtersSchema.parse(request.query);
-      const { state, status, merchantReference, cursor } = filters;
+      const { state, status, confirmed, amountCheck, merchantReference, cursor } = filters;
       const period = { fromMs: utcMs(filters.from), toMs: utcMs(filters.to) };
       const { data, next } = await callbackIndex.list({
         state,
         status,
+        confirmed,
+        amountCheck,
         merchantReference,
         cursor,
         ...period,

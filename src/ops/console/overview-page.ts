@@ -77,6 +77,8 @@ export function headlineOf(overview: Overview, nowMs: number): Headline {
       detail: `Callbacks are still taken: they go to the spool (${countOf(spool.entries)} there now) and follow when Redis is back.`,
     };
   }
+  const doubtful = doubtfulOf(overview);
+  if (doubtful !== undefined) return doubtful;
   const open = forwarding?.find(({ breaker }) => breaker === 'open');
   if (open !== undefined) {
     const since = open.openSince === null ? '' : ` since ${relativeTo(open.openSince, nowMs)}`;
@@ -121,6 +123,28 @@ export function headlineOf(overview: Overview, nowMs: number): Headline {
     };
   }
   return { tone: 'good', title: 'All is well', detail: 'Callbacks are taken and delivered.' };
+}
+
+/** What is not true, or may not be: somebody has to look at it. */
+function doubtfulOf({ denied: deniedOrNull, jobs }: Overview): Headline | undefined {
+  const denied = deniedOrNull ?? 0;
+  if (denied > 0) {
+    return {
+      tone: 'bad',
+      title: denied === 1 ? 'The gateway denies a callback' : `The gateway denies ${countOf(denied)} callbacks`,
+      detail:
+        'They carried your API key and were let out before the gateway was asked, which does not know them. Take back what they bought, and change the key.',
+    };
+  }
+  if (jobs !== null && jobs.held > 0) {
+    return {
+      tone: 'bad',
+      title: jobs.held === 1 ? 'One callback is held' : `${countOf(jobs.held)} callbacks are held`,
+      detail:
+        'The gateway does not know them, or they were paid otherwise than ordered. Look at each, then deliver or erase it.',
+    };
+  }
+  return undefined;
 }
 
 /** Callbacks wait or are retried, and none was delivered since before the oldest of them came. */
@@ -170,6 +194,9 @@ function tiles({ overview, rates, nowMs }: OverviewView): Html {
     )}
     ${tile('To be retried', jobs && countOf(jobs.retrying), 'by schedule', '/callbacks?state=retrying', jobs && jobs.retrying > 0 ? 'warn' : '')}
     ${jobs !== null && jobs.removed > 0 && tile('Removed', countOf(jobs.removed), 'not delivered', '/callbacks?state=removed', 'bad')}
+    ${jobs !== null && jobs.held > 0 && tile('Held', countOf(jobs.held), 'delivered on your word', '/callbacks?state=held', 'bad')}
+    ${(overview.denied ?? 0) > 0 && tile('Denied', countOf(overview.denied ?? 0), 'within a day', '/callbacks?confirmed=denied', 'bad')}
+    ${(overview.mismatched ?? 0) > 0 && tile('Paid otherwise', countOf(overview.mismatched ?? 0), 'than ordered, within a day', '/callbacks?amountCheck=mismatch', 'warn')}
     ${tile('Failed', jobs && countOf(jobs.failed), 'kept for you', '/callbacks?state=failed', jobs && jobs.failed > 0 ? 'bad' : '')}
     ${tile('Quarantine', quarantineEntries === null ? null : countOf(quarantineEntries), 'to look at', '/quarantine', quarantineEntries ? 'warn' : '')}
     ${tile('Spool', countOf(spool.entries), `${bytesOf(spool.bytes)} of ${bytesOf(spool.bytesMax)}`, '/callbacks?state=spooled', spool.entries > 0 ? 'warn' : '')}

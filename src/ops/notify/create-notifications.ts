@@ -45,16 +45,30 @@ export function createNotifications(deps: NotificationsDeps) {
   };
 }
 
+type Selection = keyof Facts['references'];
+
+const queryOf = {
+  failed: { state: 'failed' },
+  held: { state: 'held' },
+  denied: { confirmed: 'denied' },
+  mismatched: { amountCheck: 'mismatch' },
+} as const satisfies Record<Selection, object>;
+
 function createReadFacts({ config, overview, reconciliation, callbackIndex, isRedisUp }: NotificationsDeps) {
-  let failed: { readonly count: number; readonly references: readonly string[] } = { count: 0, references: [] };
+  const known = new Map<Selection, { readonly count: number; readonly references: readonly string[] }>();
 
   /** Read again only where their number changed. */
-  async function failedReferences(count: number): Promise<readonly string[]> {
-    if (count === failed.count) return failed.references;
-    const { data } = await callbackIndex.list({ state: 'failed', limit: referencesMax });
-    const references = data.flatMap(({ gatewayReference }) => gatewayReference ?? []);
-    failed = { count, references };
-    return references;
+  async function referencesOf(selection: Selection, count = 0): Promise<readonly string[]> {
+    const before = known.get(selection) ?? { count: 0, references: [] };
+    if (count === before.count) return before.references;
+    try {
+      const { data } = await callbackIndex.list({ ...queryOf[selection], limit: referencesMax });
+      const references = data.flatMap(({ gatewayReference }) => gatewayReference ?? []);
+      known.set(selection, { count, references });
+      return references;
+    } catch {
+      return []; // without them it is told all the same
+    }
   }
 
   return async function readFacts(): Promise<Facts> {
@@ -65,7 +79,12 @@ function createReadFacts({ config, overview, reconciliation, callbackIndex, isRe
       reconciliation: sweeps,
       isRedisUp: isRedisUp(),
       reconcileEveryMs: config.RECONCILE_EVERY,
-      failedReferences: await failedReferences(now.jobs?.failed ?? 0).catch(() => []),
+      references: {
+        failed: await referencesOf('failed', now.jobs?.failed),
+        held: await referencesOf('held', now.jobs?.held),
+        denied: await referencesOf('denied', now.denied ?? 0),
+        mismatched: await referencesOf('mismatched', now.mismatched ?? 0),
+      },
     };
   };
 }

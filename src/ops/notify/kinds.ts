@@ -15,8 +15,8 @@ export interface Facts {
   /** Whether Redis took the last callback of this process. */
   readonly isRedisUp: boolean;
   readonly reconcileEveryMs: number;
-  /** The latest that failed, at most ten. */
-  readonly failedReferences: readonly string[];
+  /** The latest of each, at most ten. */
+  readonly references: Readonly<Record<'failed' | 'held' | 'denied' | 'mismatched', readonly string[]>>;
 }
 
 export interface Reading {
@@ -52,10 +52,6 @@ const failuresInARow = 2;
 const intervalsMissed = 3;
 const missedMarginMs = 600_000;
 
-/*
- * `callbacks.held`, `callbacks.denied` and `callbacks.mismatched` belong here as soon as the overview counts them: each with
- * `grows`, read as `callbacks.failed` is.
- */
 export const kinds: readonly Kind[] = [
   {
     type: 'redis.down',
@@ -107,13 +103,61 @@ export const kinds: readonly Kind[] = [
     beginAfterMs: 0,
     endAfterMs: 10_000,
     grows: true,
-    read: ({ overview: { jobs }, failedReferences }) => [
+    read: ({ overview: { jobs }, references }) => [
       {
         holds: jobs === null ? undefined : jobs.failed > 0,
         count: jobs?.failed ?? 0,
-        references: failedReferences,
+        references: references.failed,
         text: `${callbacks(jobs?.failed ?? 0)} could not be delivered and used up the retries: look why, then replay.`,
         overText: 'No failed callback is left.',
+      },
+    ],
+  },
+  {
+    type: 'callbacks.held',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    grows: true,
+    read: ({ overview: { jobs }, references }) => [
+      {
+        holds: jobs === null ? undefined : jobs.held > 0,
+        count: jobs?.held ?? 0,
+        references: references.held,
+        text: `${count(jobs?.held ?? 0, 'callback is', 'callbacks are')} held, since the gateway does not know it or another amount was ordered: look at each, then deliver or erase it.`,
+        overText: 'No callback is held any more.',
+      },
+    ],
+  },
+  {
+    type: 'callbacks.denied',
+    severity: 'critical',
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    grows: true,
+    read: ({ overview: { denied }, references }) => [
+      {
+        holds: denied === null ? undefined : denied > 0,
+        count: denied ?? 0,
+        references: references.denied,
+        text: `${count(denied ?? 0, 'callback was', 'callbacks were')} let out that the gateway does not know: take back what was given for them, and change the API key.`,
+        overText: 'No callback of the last day is denied any more.',
+      },
+    ],
+  },
+  {
+    type: 'callbacks.mismatched',
+    severity: 'warning',
+    beginAfterMs: 0,
+    endAfterMs: 10_000,
+    grows: true,
+    read: ({ overview: { mismatched }, references }) => [
+      {
+        holds: mismatched === null ? undefined : mismatched > 0,
+        count: mismatched ?? 0,
+        references: references.mismatched,
+        text: `${count(mismatched ?? 0, 'callback of the last day says', 'callbacks of the last day say')} another amount or currency than was ordered.`,
+        overText: 'No callback of the last day says another amount than was ordered.',
       },
     ],
   },

@@ -58,7 +58,7 @@ export const batchSizeMax = 16;
 /** To look for one costs a fraction of taking it in. */
 export const lookSizeMax = 256;
 
-export const acceptKeyCount = 21;
+export const acceptKeyCount = 22;
 
 const outcomeSchema = z.enum(acceptOutcomes);
 /** `gone`: it would have to be handed in again. */
@@ -226,6 +226,7 @@ function acceptKeys(queue: BrandQueue): string[] {
     keysOf.amountsExpected(queue),
     keysOf.unconfirmed(queue),
     keysOf.held(queue),
+    keysOf.mismatched(queue),
   ];
 }
 

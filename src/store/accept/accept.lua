@@ -11,6 +11,7 @@
   KEYS[1] wait  [2] meta  [3] id  [4] active  [5] events  [6] marker  [7] delayed  [8] completed  [9] failed
        [10] index success  [11] index failed  [12] index other  [13] quarantine  [14] quarantine bytes  [15] unverified
        [16] mark  [17] lineage  [18] lineage hold  [19] flag: amounts are expected  [20] unconfirmed  [21] held
+       [22] mismatched
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
        [8] brand  [9] mode: 'plain'; 'marked', which always writes something; or 'look', which does, too, and takes nothing in
@@ -171,10 +172,11 @@ local function accept(at)
   local jobId = digest .. nonce
   if identityBrand then data = string.format('%s,"identityBrand":"%s"}', string.sub(data, 1, -2), identityBrand) end
   local amount = amountsExpected and referenceDigest == '' and expectedAmount(at)
-  local isHeld = amount and ARGV[12] == '1' and isPaidOtherwise(data, amount)
+  local isMismatch = amount and isPaidOtherwise(data, amount)
+  if isMismatch then redis.pcall('ZADD', KEYS[22], now, jobId) end
   if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
   addJob({ id = jobId, data = data, timestamp = receivedAt, isCalledBack = ARGV[at + 7] == 'callback',
-    toConfirm = ARGV[at + 11], isHeld = isHeld })
+    toConfirm = ARGV[at + 11], isHeld = isMismatch and ARGV[12] == '1' })
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
   noteInIndex(part, receivedAt, jobId)

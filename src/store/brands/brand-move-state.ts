@@ -63,6 +63,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   removed: { kind: 'sorted set', key: keysOf.removed },
   unconfirmed: { kind: 'sorted set', key: keysOf.unconfirmed },
   denied: { kind: 'sorted set', key: keysOf.denied },
+  mismatched: { kind: 'sorted set', key: keysOf.mismatched },
   held: 'apart',
 };
 

@@ -3,7 +3,7 @@
 // Without a state the index's parts are walked. The jobs of a state are all read where there are few of them, and looked
 // for in the index's parts where there are many: then a page may hold few, or none, and still have a next one. A cursor
 // names the last position (receipt-order.ts), so that neither what arrives meanwhile nor a growing set shifts anything.
-import type { AmountCheck } from '../../callback/amount-check.ts';
+import { isMismatch, type AmountCheck } from '../../callback/amount-check.ts';
 import type { Confirmed } from '../../callback/confirmation.ts';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
@@ -20,7 +20,8 @@ export interface ListQuery {
   readonly state?: CallbackState | undefined;
   /** The gateway's status. */
   readonly status?: string | undefined;
-  readonly amountCheck?: AmountCheck | undefined;
+  /** `mismatch`: any of them but `match`. */
+  readonly amountCheck?: AmountCheck | 'mismatch' | undefined;
   readonly confirmed?: Confirmed | undefined;
   readonly merchantReference?: string | undefined;
   /** Of receipt, inclusive. */
@@ -84,7 +85,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     const read = await Promise.all(
       chosen.map((queue) => {
         if (state !== undefined) return readState(queue, state, sought);
-        return query.confirmed === 'denied' ? readDenied(queue, sought, limit) : walk(queue, sought, limit);
+        return readSelection(queue, sought, limit);
       }),
     );
     const { entries, end } = merge(read, limit);
@@ -109,10 +110,15 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     return { entries: entries.filter((entry) => isAfter(entry, after) && isWithin(query, entry.receivedAtMs)) };
   }
 
-  async function readDenied(queue: BrandQueue, sought: Sought, limit: number): Promise<Stretch> {
-    const ids = await wholePlace(keysOf.denied(queue));
-    if (ids === undefined) return walk(queue, sought, limit);
-    return chooseFrom(await inState(queue, '', ids), sought);
+  /** From the set of ours that holds what is asked for, where there is one; else all are walked, and filtered. */
+  async function readSelection(queue: BrandQueue, sought: Sought, limit: number): Promise<Stretch> {
+    const { confirmed, amountCheck } = sought.query;
+    const key =
+      confirmed === 'denied'
+        ? keysOf.denied(queue)
+        : amountCheck !== undefined && amountCheck !== 'match' && keysOf.mismatched(queue);
+    const ids = key === false ? undefined : await wholePlace(key);
+    return ids === undefined ? walk(queue, sought, limit) : chooseFrom(await inState(queue, '', ids), sought);
   }
 
   /** The ids of the places where jobs of the state are, in no order; undefined where those are too many. */
@@ -230,10 +236,14 @@ export function matches(query: ListQuery, row: CallbackRow): boolean {
   return (
     (query.state === undefined || row.state === query.state) &&
     (query.status === undefined || row.status === query.status) &&
-    (query.amountCheck === undefined || row.amountCheck === query.amountCheck) &&
+    (query.amountCheck === undefined || isChecked(row.amountCheck, query.amountCheck)) &&
     (query.confirmed === undefined || row.confirmed === query.confirmed) &&
     isWithin(query, receivedMs)
   );
+}
+
+function isChecked(check: AmountCheck | null, sought: AmountCheck | 'mismatch'): boolean {
+  return sought === 'mismatch' ? isMismatch(check ?? undefined) : check === sought;
 }
 
 function isWithin({ fromMs = -Infinity, toMs = Infinity }: ListQuery, receivedAtMs: number): boolean {

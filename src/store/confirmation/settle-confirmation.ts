@@ -5,7 +5,7 @@ import type { HeldReason } from '../../callback/confirmation.ts';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
-import { requeueLua } from '../lifecycle/requeue.ts';
+import { requeueLua } from './requeue.ts';
 import { unconfirmedMember, type Unconfirmed } from './unconfirmed.ts';
 
 export type GatewayWord =

@@ -5,7 +5,7 @@ import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob } from '../../callback/job.ts';
 import { defineScript } from '../../redis/script.ts';
-import { requeueLua } from './requeue.ts';
+import { requeueLua } from '../confirmation/requeue.ts';
 
 const outcomes = [
   'replayed',

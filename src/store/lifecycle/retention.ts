@@ -76,7 +76,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
   /** What is no longer remembered has no confirmation either. */
   async function forgetOld(queue: BrandQueue): Promise<void> {
     const keptMs = Math.max(config.DEDUP_TTL, config.RETAIN_FAILED);
-    for (const key of [keysOf.unconfirmed(queue), keysOf.denied(queue)])
+    for (const key of [keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.mismatched(queue)])
       await redis.zremrangebyscore(key, '-inf', now() - keptMs);
   }
 

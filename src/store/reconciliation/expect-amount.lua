@@ -2,9 +2,9 @@
   Keeps the amount of an expectation, and puts it into the job of the callback where that came before. accept.lua does so
   with every callback that comes after. Where mismatches are held, one that no worker has taken yet is held.
 
-  KEYS[1] flag: amounts are expected  [2] expected amount  [3] claim  [4] wait  [5] delayed  [6] held
+  KEYS[1] flag: amounts are expected  [2] expected amount  [3] claim  [4] wait  [5] delayed  [6] held  [7] mismatched
   ARGV[1] base ("prefix:queue")  [2] claim digest  [3] amount, JSON  [4] kept for, ms  [5] '1' holds mismatches  [6] now, ms
-  Returns the job data where the job was told, else ''; and 1 where a delivery of it was begun before, else 0.
+  Returns the job data where the job was told, else ''; and 1 where no worker takes it from here on, since one did before or it is held, else 0.
 ]]
 local base, digest, amount, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -23,12 +23,15 @@ local data, started = unpack(redis.call('HMGET', jobKey, 'data', 'ats'))
 if not data or string.find(data, '"expectedAmount":', 1, true) then return { '', 0 } end
 data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount)
 redis.call('HSET', jobKey, 'data', data)
-if ARGV[5] == '1' and not started and isPaidOtherwise(data, amount) then
+if not isPaidOtherwise(data, amount) then return { data, started and 1 or 0 } end
+redis.call('ZADD', KEYS[7], ARGV[6], jobId)
+if ARGV[5] == '1' and not started then
   local taken = redis.call('ZREM', KEYS[5], jobId)
   if taken == 0 then taken = redis.call('LREM', KEYS[4], 1, jobId) end
   if taken > 0 then
     redis.call('HSET', jobKey, 'held', 'amount')
     redis.call('ZADD', KEYS[6], ARGV[6], jobId)
+    return { data, 1 }
   end
 end
-return { data, tonumber(started or 0) > 0 and 1 or 0 }
+return { data, started and 1 or 0 }

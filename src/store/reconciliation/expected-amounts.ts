@@ -16,7 +16,7 @@ import { defineScript } from '../../redis/script.ts';
 
 const expectAmount = defineScript({
   lua: paidOtherwiseLua + readFileSync(new URL('./expect-amount.lua', import.meta.url), 'utf8'),
-  keyCount: 6,
+  keyCount: 7,
   reply: z.tuple([z.string(), z.number()]),
 });
 
@@ -25,7 +25,7 @@ export interface ExpectedAmount {
   readonly amount: Amount;
 }
 
-/** Registering one again changes nothing: the first amount counts. Answers the job where a delivery of it was begun before. */
+/** Registering one again changes nothing: the first amount counts. Answers the job where a delivery of it was begun before, or it is held. */
 export async function registerExpectedAmount(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -34,7 +34,13 @@ export async function registerExpectedAmount(
 ): Promise<JobData | undefined> {
   const digest = digestOf({ brand: queue.brand, gatewayReference, kind: terminalKind });
   const ownKeys = [keysOf.amountsExpected(queue), keysOf.expectedAmount(queue, digest), keysOf.claim(queue, digest)];
-  const keys = [...ownKeys, `${queue.base}:wait`, `${queue.base}:delayed`, keysOf.held(queue)];
+  const keys = [
+    ...ownKeys,
+    `${queue.base}:wait`,
+    `${queue.base}:delayed`,
+    keysOf.held(queue),
+    keysOf.mismatched(queue),
+  ];
   const fixed = [queue.base, digest, JSON.stringify(amountText(amount)), Math.ceil(keptMs)];
   const args = [...fixed, holdMismatched ? '1' : '0', Date.now()];
   const [data, isBegun] = await expectAmount(redis, keys, args);

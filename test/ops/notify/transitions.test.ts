@@ -9,11 +9,14 @@ const start = Date.parse('2026-11-26T12:00:00.000Z');
 
 const overview: Overview = {
   redis: { up: true, usedBytes: 1_000, maxBytes: null },
-  jobs: { queued: 0, delivering: 0, retrying: 0, delivered: 5, failed: 0, removed: 0 },
+  jobs: { queued: 0, delivering: 0, retrying: 0, delivered: 5, failed: 0, held: 0, removed: 0 },
   oldestWaitingSeconds: 0,
   oldestUndeliveredSeconds: 0,
   notices: [],
   quarantineEntries: 0,
+  unconfirmed: 0,
+  denied: 0,
+  mismatched: 0,
   spool: { entries: 0, bytes: 0, bytesMax: 1_000 },
   forwarding: [
     {
@@ -68,7 +71,7 @@ function factsOf(fields: Partial<Overview> = {}, failures: readonly (string | un
     reconciliation: { lastSuccess: null, pendingTooLong: 0, openExpectations: 0, sweeps, brands: [brand] },
     isRedisUp: true,
     reconcileEveryMs: 600_000,
-    failedReferences: ['b2p1'],
+    references: { failed: ['b2p1'], held: ['b2p2'], denied: ['b2p3'], mismatched: ['b2p4'] },
   };
 }
 

@@ -1,0 +1,173 @@
+// Confirmation with the real processes: a forged callback never reaches the merchant, a genuine one does, whatever dies.
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
+import { runCli } from '../support/cli.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startService, type TestService } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+let redis: TestRedis;
+const closers: (() => Promise<unknown>)[] = [];
+let rigs = 0;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close();
+});
+afterAll(() => redis.stop());
+
+interface Rig {
+  readonly gateway: ReturnType<typeof createGatewaySimulator>;
+  readonly merchant: ReturnType<typeof createMerchantSimulator>;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+async function rigOf(environment: Readonly<Record<string, string>>): Promise<Rig> {
+  rigs += 1;
+  const gateway = createGatewaySimulator({ callbackDelayMs: 1 });
+  const merchant = createMerchantSimulator();
+  closers.push(
+    () => gateway.close(),
+    () => merchant.close(),
+  );
+  const env = {
+    REDIS_URL: redis.url,
+    QUEUE_PREFIX: `{confirm${rigs}}`,
+    PAYALO_API_KEYS: simulatorKey,
+    GATEWAY_BASE_URL: (await gateway.listen()).url,
+    FORWARD_URL: (await merchant.listen()).url,
+    RECONCILE_EVERY: '500ms',
+    RECONCILE_GRACE: '500ms',
+    ...environment,
+  };
+  return { gateway, merchant, env };
+}
+
+async function start({ env }: Rig, roles: readonly string[] = ['all'], more: Readonly<Record<string, string>> = {}) {
+  const service = await startService({ roles, env: { ...env, ...more } });
+  closers.push(async () => service[Symbol.asyncDispose]());
+  return service;
+}
+
+const urlOf = ({ url }: TestService) => `${url}/webhooks/payalo`;
+const deliveredTo = ({ merchant }: Rig, reference: string) =>
+  merchant.deliveries().filter(({ headers }) => headers['payalo-gateway-reference'] === reference);
+
+async function viewOf({ opsUrl }: TestService, reference: string): Promise<Record<string, unknown>> {
+  const response = await fetch(`${opsUrl}/v1/callbacks/${reference}`);
+  return { ...JSON.parse(await response.text()) };
+}
+
+async function metricOf({ opsUrl }: TestService, line: string): Promise<number> {
+  const text = await (await fetch(`${opsUrl}/metrics`)).text();
+  return Number(
+    text
+      .split('\n')
+      .find((one) => one.startsWith(`${line} `))
+      ?.slice(line.length + 1),
+  );
+}
+
+test('before: of genuine and forged callbacks the genuine ones are delivered, confirmed, and the forged ones held', async () => {
+  const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '60s' });
+  const service = await start(rig);
+  const genuine = rig.gateway.addTransactions({ count: 5, resultUrl: urlOf(service), callbacks: true });
+  const forged = await Promise.all([1, 2, 3].map(() => rig.gateway.forge({ resultUrl: urlOf(service) })));
+  expect(forged.map(({ httpStatus }) => httpStatus)).toEqual([200, 200, 200]);
+  await until(() => rig.merchant.deliveries().length === 5, { timeoutMs: 10_000 });
+  const [{ gatewayReference = '' } = {}] = forged;
+  await until(async () => (await viewOf(service, gatewayReference))['state'] === 'held');
+  expect(await viewOf(service, gatewayReference)).toMatchObject({ confirmed: 'denied', heldReason: expect.stringMatching(/^denied: /) });
+  await until(async () => (await metricOf(service, 'payalo_queue_jobs{state="held"}')) === 3);
+  expect(await metricOf(service, 'payalo_confirmations_total{outcome="denied"}')).toBe(3);
+  expect(await metricOf(service, 'payalo_confirmations_total{outcome="confirmed"}')).toBe(5);
+  expect(await metricOf(service, 'payalo_unconfirmed')).toBe(0);
+  expect(await metricOf(service, 'payalo_oldest_waiting_seconds')).toBe(0);
+  for (const { gatewayReference: reference } of genuine)
+    expect(deliveredTo(rig, reference)).toMatchObject([{ headers: { 'payalo-confirmed': 'yes' } }]);
+  const listed = await runCli(['inspect', '--state', 'held'], rig.env);
+  expect(listed).toMatchObject({ code: 0 });
+  expect(listed.out).toContain(gatewayReference);
+
+  const replayed = await fetch(`${service.opsUrl}/v1/callbacks/${gatewayReference}/replay`, { method: 'POST' });
+  expect(replayed.status).toBe(202);
+  await until(() => deliveredTo(rig, gatewayReference).length === 1);
+  expect(deliveredTo(rig, gatewayReference)).toMatchObject([{ headers: { 'payalo-confirmed': 'no' } }]);
+  expect(await viewOf(service, gatewayReference)).toMatchObject({ confirmed: 'denied' });
+  expect(await (await fetch(`${service.opsUrl}/v1/audit`)).text()).toContain(gatewayReference);
+});
+
+test('before: with no reconciler, and with a gateway that is out, a callback is delivered when CONFIRM_WAIT is over', async () => {
+  const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '1500ms' });
+  const service = await start(rig, ['receive', 'work']);
+  const sentAtMs = Date.now();
+  const [added] = rig.gateway.addTransactions({ resultUrl: urlOf(service), callbacks: true });
+  const reference = added?.gatewayReference ?? '';
+  await until(() => deliveredTo(rig, reference).length === 1, { timeoutMs: 10_000 });
+  expect(Date.now() - sentAtMs).toBeGreaterThanOrEqual(1_400);
+  expect(deliveredTo(rig, reference)).toMatchObject([{ headers: { 'payalo-confirmed': 'no' } }]);
+  await start(rig, ['reconcile']);
+  await until(async () => (await viewOf(service, reference))['confirmed'] === 'yes');
+  expect(rig.merchant.deliveries()).toHaveLength(1);
+});
+
+test('before: a success for what stays pending is delivered when CONFIRM_WAIT is over, unconfirmed', async () => {
+  const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '2s' });
+  const service = await start(rig);
+  const [added] = rig.gateway.addTransactions({ status: 'pending' });
+  const reference = added?.gatewayReference ?? '';
+  const body = rig.gateway.bodyOf(reference).replace('"status": "pending"', '"status": "success"');
+  const sent = await fetch(urlOf(service), { method: 'POST', headers: { 'x-api-key': simulatorKey }, body });
+  expect(sent.status).toBe(200);
+  expect(await viewOf(service, reference)).toMatchObject({ state: 'queued', confirmed: 'no' });
+  await until(() => deliveredTo(rig, reference).length === 1, { timeoutMs: 10_000 });
+  expect(deliveredTo(rig, reference)).toMatchObject([{ headers: { 'payalo-confirmed': 'no' } }]);
+});
+
+test('before: Redis and the reconciler are killed, two reconcilers run, the mode is switched: each genuine one once, no forged one', async () => {
+  const own = await startRedis();
+  closers.push(() => own.stop());
+  const rig = await rigOf({ REDIS_URL: own.url, CONFIRM: 'before', CONFIRM_WAIT: '60s' });
+  const service = await start(rig, ['receive', 'work']);
+  const doomed = await start(rig, ['reconcile']);
+  await start(rig, ['reconcile']);
+  const genuine: string[] = [];
+  const forged: string[] = [];
+  const send = async () => {
+    const added = rig.gateway.addTransactions({ count: 4, resultUrl: urlOf(service), callbacks: true });
+    genuine.push(...added.map(({ gatewayReference }) => gatewayReference));
+    forged.push((await rig.gateway.forge({ resultUrl: urlOf(service) })).gatewayReference);
+    await rig.gateway.idle();
+  };
+  await send();
+  doomed.kill('SIGKILL');
+  await send();
+  own.kill('SIGKILL');
+  await send();
+  await own.restart();
+  await send();
+  await start(rig, ['reconcile', 'work'], { CONFIRM: 'after' });
+  await until(() => genuine.every((reference) => deliveredTo(rig, reference).length > 0), { timeoutMs: 30_000 });
+  await until(async () => (await metricOf(service, 'payalo_queue_jobs{state="held"}')) === forged.length, {
+    timeoutMs: 30_000,
+  });
+  expect(rig.merchant.uniqueIds().size).toBe(genuine.length);
+  expect(forged.flatMap((reference) => deliveredTo(rig, reference))).toEqual([]);
+});
+
+test('after: a forged callback is denied within RECONCILE_GRACE and two RECONCILE_EVERY, listed, counted and told', async () => {
+  const rig = await rigOf({ CONFIRM: 'after' });
+  const service = await start(rig);
+  const [added] = rig.gateway.addTransactions({ resultUrl: urlOf(service), callbacks: true });
+  const { gatewayReference } = await rig.gateway.forge({ resultUrl: urlOf(service) });
+  await until(() => rig.merchant.deliveries().length === 2);
+  await until(async () => (await viewOf(service, gatewayReference))['confirmed'] === 'denied');
+  await until(async () => (await viewOf(service, added?.gatewayReference ?? ''))['confirmed'] === 'yes');
+  expect(await viewOf(service, gatewayReference)).toMatchObject({ state: 'delivered' });
+  const denied = await (await fetch(`${service.opsUrl}/v1/callbacks?confirmed=denied`)).text();
+  expect(JSON.parse(denied)).toMatchObject({ data: [{ gatewayReference }], next: null });
+  await until(async () => (await (await fetch(service.opsUrl)).text()).includes('The gateway denies a callback'));
+});
