@@ -80,7 +80,10 @@ test('before: of genuine and forged callbacks the genuine ones are delivered, co
   await until(() => rig.merchant.deliveries().length === 5, { timeoutMs: 10_000 });
   const [{ gatewayReference = '' } = {}] = forged;
   await until(async () => (await viewOf(service, gatewayReference))['state'] === 'held');
-  expect(await viewOf(service, gatewayReference)).toMatchObject({ confirmed: 'denied', heldReason: expect.stringMatching(/^denied: /) });
+  expect(await viewOf(service, gatewayReference)).toMatchObject({
+    confirmed: 'denied',
+    heldReason: expect.stringMatching(/^denied: /),
+  });
   await until(async () => (await metricOf(service, 'payalo_queue_jobs{state="held"}')) === 3);
   expect(await metricOf(service, 'payalo_confirmations_total{outcome="denied"}')).toBe(3);
   expect(await metricOf(service, 'payalo_confirmations_total{outcome="confirmed"}')).toBe(5);
