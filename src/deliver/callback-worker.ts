@@ -53,7 +53,7 @@ export function createCallbackWorker(handler: CallbackHandler, options: Callback
       const timeout = AbortSignal.timeout(timeoutMs);
       const signal = cancelled === undefined ? timeout : AbortSignal.any([timeout, cancelled]);
       try {
-        await handler(toHandledCallback(toDelivery(data.data, job.attemptsMade + 1, notedOf(job).confirmed), signal));
+        await handler(toHandledCallback(toDelivery(data.data, job.attemptsMade + 1, notedOf(job)?.confirmed), signal));
       } catch (error) {
         throw isPermanent(error) ? new UnrecoverableError(error instanceof Error ? error.message : 'permanent') : error;
       }

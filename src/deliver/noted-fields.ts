@@ -1,6 +1,7 @@
 // What stands in a job's hash beside BullMQ's own fields when a worker takes the job. Costs no call: BullMQ's scripts hand
 // the whole hash over, and its backend drops what it does not know.
 import type { RedisQueueBackend } from 'bullmq';
+import type { RedisConnection } from '../redis/connections.ts';
 
 export interface NotedFields {
   /** A correction took its place. */
@@ -12,10 +13,16 @@ export interface NotedFields {
 }
 
 const ofJobs = new WeakMap<object, NotedFields>();
-const nothing: NotedFields = { superseded: false, attemptsBefore: 0, confirmed: '' };
 
-export function notedOf(job: object): NotedFields {
-  return ofJobs.get(job) ?? nothing;
+/** Undefined for a job that no QueueWorker took. */
+export function notedOf(job: object): NotedFields | undefined {
+  return ofJobs.get(job);
+}
+
+export async function readNoted(redis: RedisConnection, jobKey: string): Promise<NotedFields> {
+  const names = ['superseded', 'attemptsBefore', 'confirmed'];
+  const values = await redis.hmget(jobKey, ...names);
+  return toNoted(names.flatMap((name, at) => [name, values[at] ?? '']));
 }
 
 /** In a reply that hands a job over: its hash as names and values in turn, and its id. */

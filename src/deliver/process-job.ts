@@ -15,7 +15,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
 import { isOutage, type Breaker, type FailureVerdict } from './breaker/breaker.ts';
 import type { Slots } from './slots.ts';
-import { notedOf } from './noted-fields.ts';
+import { notedOf, readNoted } from './noted-fields.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
 
@@ -79,7 +79,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
 
   async function deliver(job: CallbackJob, token: string, data: JobData): Promise<Returned> {
     const takenMs = performance.now();
-    const past = notedOf(job);
+    const past = notedOf(job) ?? (await readNoted(redis, keysOf.job(queue, job.id ?? '')));
     if (past.superseded) return { superseded: true };
     const release = await slots.take(queue.brand);
     if (release === undefined) return putBack(() => job.moveToWait(token));

@@ -75,10 +75,10 @@ test('before: of genuine and forged callbacks the genuine ones are delivered, co
   const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '60s' });
   const service = await start(rig);
   const genuine = rig.gateway.addTransactions({ count: 5, resultUrl: urlOf(service), callbacks: true });
-  const forged = await Promise.all([1, 2, 3].map(() => rig.gateway.forge({ resultUrl: urlOf(service) })));
+  const forged = await Promise.all([1, 2, 3].map(async () => rig.gateway.forge({ resultUrl: urlOf(service) })));
   expect(forged.map(({ httpStatus }) => httpStatus)).toEqual([200, 200, 200]);
   await until(() => rig.merchant.deliveries().length === 5, { timeoutMs: 10_000 });
-  const [{ gatewayReference = '' } = {}] = forged;
+  const gatewayReference = forged[0]?.gatewayReference ?? '';
   await until(async () => (await viewOf(service, gatewayReference))['state'] === 'held');
   expect(await viewOf(service, gatewayReference)).toMatchObject({
     confirmed: 'denied',
@@ -148,7 +148,7 @@ test('before: Redis and the reconciler are killed, two reconcilers run, the mode
   await send();
   doomed.kill('SIGKILL');
   await send();
-  own.kill('SIGKILL');
+  await own.kill('SIGKILL');
   await send();
   await own.restart();
   await send();

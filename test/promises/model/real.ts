@@ -68,7 +68,9 @@ export function createReal({ server, log, spool, metrics }: Ground) {
   const queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   const queues = new Map([['default', queue]]);
   const config = times;
-  const store = fickleStore(createStore({ connections: [redis], queue, times, waitReplicas: 0, waitTimeoutMs: 0 }));
+  const store = fickleStore(
+    createStore({ connections: [redis], queue, settings: times, waitReplicas: 0, waitTimeoutMs: 0 }),
+  );
   const settings = { budgetMs: 10_000, spoolBytesMax: 67_108_864 };
   const intake = createIntake({ storeFor: () => store, spool, settings, log });
   const worker = new Worker<unknown, Returned>(queue.name, null, {
