@@ -1,10 +1,13 @@
 // `npm run quickstart`: everything on this machine, then the product's main job, visibly: a pay-in at a simulated
 // gateway, its callback, the delivery to a sample merchant, the same callback again.
 //
+// With `--forge` a thief of the API key sends a callback for a payment that nobody made, and it is caught.
+//
 // Stays up until Ctrl-C; with `--once` it ends by itself. The exit code is 0 only if the callback reached the merchant;
 // otherwise it is 1, with a sentence that says why. All that it starts ends with it, its data too.
 import { once } from 'node:events';
 import { curlByHand } from './quickstart/curl-by-hand.ts';
+import { runForgery } from './quickstart/forgery.ts';
 import { runPayIn } from './quickstart/pay-in.ts';
 import { startStage } from './quickstart/stage.ts';
 import { createTerminal } from './quickstart/terminal.ts';
@@ -13,6 +16,7 @@ import { createTerminal } from './quickstart/terminal.ts';
 const echoMs = 1_000;
 
 const endsByItself = process.argv.includes('--once');
+const forges = process.argv.includes('--forge');
 const terminal = createTerminal(process.stdout);
 const interrupted = listenForSignals();
 
@@ -33,8 +37,9 @@ async function main(): Promise<number> {
 
 async function play(started: AsyncDisposableStack): Promise<void> {
   terminal.title('payalo-receiver quickstart');
-  const stage = await startStage(started, terminal);
+  const stage = await startStage({ started, terminal, confirm: forges ? 'before' : 'after' });
   await Promise.race([runPayIn(stage, terminal), stage.broken]);
+  if (forges) await Promise.race([runForgery(stage, terminal), stage.broken]);
   if (endsByItself) return;
 
   terminal.block('Send a callback by hand; sent twice, the second one is a duplicate:', curlByHand(stage));

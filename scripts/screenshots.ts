@@ -18,7 +18,7 @@ const terminal = createTerminal(process.stdout);
 await using started = new AsyncDisposableStack();
 const packages = await ensureDebianPackages(['chromium'], { say: terminal.note });
 if (packages.missing !== undefined) throw new Error(`No pictures without Chromium: ${packages.missing}`);
-const stage = await startStage(started, terminal);
+const stage = await startStage({ started, terminal, confirm: 'after' });
 stage.broken.catch(() => {}); // ended below, on purpose
 const reference = await fill(stage);
 const browser = await chromium.launch({

@@ -1,12 +1,12 @@
 // The pay-in of the gateway's quickstart (100.00 KES by M-Pesa Kenya), from its start to the merchant, told step by step
 // with the time since the start. Fails where a step does not come in time or is not what the product promises.
-import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { inTime, stepMs } from './in-time.ts';
+import { untilView } from './callback-view.ts';
 import type { Stage } from './stage.ts';
 import type { Terminal } from './terminal.ts';
 
 const merchantReference = 'quickstart-001';
-const stepMs = 20_000;
 
 const startedSchema = z.object({ status: z.string(), gatewayReference: z.string() });
 
@@ -49,6 +49,9 @@ export async function runPayIn(stage: Stage, terminal: Terminal): Promise<void> 
   const again = await sendAgain(stage, body);
   told('duplicate', `the same callback again: ${again.status} ${again.body} in ${again.ms} ms`);
   if (!again.body.includes('"duplicate":true')) throw new Error('The second callback was not taken for a duplicate.');
+  const isConfirmed = untilView(stage, gatewayReference, ({ confirmed }) => confirmed === 'yes');
+  await inTime(isConfirmed, 'The callback was not confirmed');
+  told('confirmed', 'the gateway says the same: success, 100.00 KES');
   const deliveries = stage.merchant.deliveriesOf(gatewayReference).length;
   if (deliveries !== 1) throw new Error(`The merchant got the callback ${deliveries} times.`);
   terminal.success(`The callback reached the merchant, once, ${delivery.receivedAtMs - atMs} ms after it was sent.`);
@@ -81,17 +84,4 @@ async function sendAgain({ resultUrl, apiKey }: Stage, body: string) {
   });
   const text = await answer.text();
   return { status: answer.status, body: text, ms: Math.round(performance.now() - startedAt) };
-}
-
-async function inTime<T>(coming: Promise<T>, otherwise: string): Promise<T> {
-  const controller = new AbortController();
-  const late = delay(stepMs, undefined, { signal: controller.signal }).then(() => {
-    throw new Error(`${otherwise} within ${stepMs / 1_000} s.`);
-  });
-  try {
-    return await Promise.race([coming, late]);
-  } finally {
-    late.catch(() => undefined);
-    controller.abort();
-  }
 }

@@ -40,7 +40,13 @@ const operatorPortWanted = 3001;
 const callbackPath = '/webhooks/payalo';
 const callbackDelayMs = 400;
 
-export async function startStage(started: AsyncDisposableStack, terminal: Terminal): Promise<Stage> {
+export interface StageOptions {
+  readonly started: AsyncDisposableStack;
+  readonly terminal: Terminal;
+  readonly confirm: 'after' | 'before';
+}
+
+export async function startStage({ started, terminal, confirm }: StageOptions): Promise<Stage> {
   const apiKey = `demo-${randomBytes(12).toString('hex')}`;
   const secret = `whsec_${randomBytes(24).toString('base64')}`;
   const server = await ensureRedisServer({ say: terminal.note });
@@ -81,7 +87,8 @@ export async function startStage(started: AsyncDisposableStack, terminal: Termin
       FORWARD_URL: merchantUrl,
       FORWARD_SECRET: secret,
       GATEWAY_BASE_URL: gatewayUrl,
-      RECONCILE_EVERY: '5s',
+      CONFIRM: confirm,
+      RECONCILE_EVERY: '1s',
       RECONCILE_GRACE: '5s',
       SHUTDOWN_TIMEOUT: '3s',
     },
@@ -110,6 +117,7 @@ export async function startStage(started: AsyncDisposableStack, terminal: Termin
         const event = String(line['event']);
         const about = String(line['gatewayReference'] ?? line['reason']);
         if (event.startsWith('callback.')) tell(event.slice('callback.'.length), about, line['ms']);
+        if (event === 'confirmation.denied') tell('denied', `${about}: the gateway does not know it`, undefined);
         if (event === 'delivery.attempted') tell(String(line['verdict']), about, line['ms']);
       };
     },

@@ -1,6 +1,7 @@
 // `verify`: proof for an auditor that what ended at the gateway was received and delivered here.
 import type { Command } from 'commander';
-import { rememberedSinceMs, verify, type Difference } from '../reconcile/verify.ts';
+import { rememberedSinceMs, verify } from '../reconcile/verify.ts';
+import type { Difference } from '../reconcile/verify-event.ts';
 import { parseTime } from './arguments.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
@@ -24,7 +25,7 @@ interface VerifyOptions {
 export function addVerify(program: Command): void {
   program
     .command('verify')
-    .description('compares what ended at the gateway with what was received and delivered here')
+    .description('compares what ended at the gateway with what was received and delivered here, both ways')
     .requiredOption('--from <time>', 'created at or after: ISO 8601, or 2h for two hours ago', parseTime)
     .option('--to <time>', 'created before; now without it', parseTime)
     .option('--brand <brand>', 'only this brand')
@@ -83,6 +84,7 @@ function lineOf({ brand, gatewayReference, merchantReference, kind, atGateway, h
     contradicts: `received as ${here}`,
     'not-delivered': `not delivered: ${here}`,
     unreadable: 'so it could not be compared',
+    'unknown-at-gateway': `received as ${here}`,
   }[kind];
   return printable(`${brand} ${gatewayReference} (${merchantReference ?? '-'}): ${atGateway} at the gateway, ${what}`);
 }

@@ -12,24 +12,8 @@ import { classifyPage, type Classified } from './sweep/classify-page.ts';
 import { narrowWindows, windowMsDefault } from './sweep/schedule.ts';
 import { isoWindow } from './sweep/sweep-window.ts';
 import { pageSizeDefault, windowPages, type Window } from './sweep/window-pages.ts';
-
-export interface Difference {
-  readonly brand: string;
-  readonly gatewayReference: string;
-  readonly merchantReference: string | null;
-  /** `unreadable`: the gateway's record is damaged, so nothing can be said of it. */
-  readonly kind: 'not-received' | 'contradicts' | 'not-delivered' | 'unreadable';
-  /** `success 100KES`; why it cannot be read where it is unreadable */
-  readonly atGateway: string;
-  /** `failed`, or `success 100KES, retrying`; '' where nothing was received. */
-  readonly here: string;
-}
-
-export type VerifyEvent =
-  | { readonly kind: 'difference'; readonly difference: Difference }
-  /** Once per window. */
-  | { readonly kind: 'compared'; readonly brand: string; readonly window: Window; readonly terminal: number }
-  | { readonly kind: 'failed'; readonly brand: string; readonly reason: string };
+import { said, type Difference, type VerifyEvent } from './verify-event.ts';
+import { verifyReceived } from './verify-received.ts';
 
 /** The earliest time from which on everything is remembered here. */
 export function rememberedSinceMs({ config, clock }: ReconcileDependencies): number {
@@ -49,8 +33,13 @@ export async function* verify(
   const readJobs = createJobReader(dependencies.redis);
   try {
     for (const scope of scopes) {
+      // The window before the first is read for its references only.
+      let before = await referencesIn(scope, { fromMs: fromMs - windowMsDefault, toMs: fromMs }, signal);
       for (const window of narrowWindows({ fromMs, toMs }, windowMsDefault)) {
-        yield* verifyWindow(scope, readJobs, window, signal);
+        const listed = new Set<string>();
+        yield* verifyWindow(scope, readJobs, window, signal, listed);
+        yield* verifyReceived(scope, readJobs, window, { listed: [before, listed], signal });
+        before = listed;
       }
     }
   } finally {
@@ -58,11 +47,21 @@ export async function* verify(
   }
 }
 
+async function referencesIn(scope: BrandScope, window: Window, signal: AbortSignal): Promise<Set<string>> {
+  const references = new Set<string>();
+  for await (const step of windowPages(scope.gateway, window, pageSizeDefault, signal))
+    if (step.kind === 'page')
+      for (const { callback } of step.page.transactions) references.add(callback.gatewayReference);
+  return references; // those that could not be read are asked for singly
+}
+
 export async function* verifyWindow(
   scope: BrandScope,
   readJobs: JobReader,
   window: Window,
   signal: AbortSignal,
+  /** Gets the reference of each transaction. */
+  listed = new Set<string>(),
 ): AsyncGenerator<VerifyEvent> {
   let terminal = 0;
   let terminalOfPart = 0;
@@ -84,6 +83,7 @@ export async function* verifyWindow(
       told.add(reference);
       yield unreadable(scope.brand, reason, reference);
     }
+    for (const { callback } of step.page.transactions) listed.add(callback.gatewayReference);
     const classified = (await classifyPage(scope, step.page.transactions)).filter(
       ({ transaction, reversal }) => isTerminal(transaction.callback.status) || reversal !== undefined,
     );
@@ -129,8 +129,4 @@ function compare(brand: string, classified: Classified, record: JobRecord | unde
   const here = `${said(claim.status, claim.amount)}, ${state}`;
   if (classification === 'differs' || isUnheard) return { ...found, kind: 'contradicts', here };
   return state === 'delivered' ? undefined : { ...found, kind: 'not-delivered', here };
-}
-
-function said(status: string | null, amount: string): string {
-  return `${status ?? ''} ${amount}`.trim();
 }

@@ -142,6 +142,29 @@ describe('verify', () => {
     expect(tooOld.stderr).toContain('DEDUP_TTL');
   });
 
+  test('names what was received here and the gateway does not know, and nothing that it lists elsewhere', async () => {
+    await using rig = await createRig({ redisUrl: redis.url });
+    const [older, gone, list] = [2 * minuteMs, 2 * minuteMs, 50 * minuteMs].map((ms) => {
+      const [added] = rig.gateway.addTransactions({ createdAt: isoAgo(ms) });
+      return added?.gatewayReference ?? '';
+    });
+    const body = rig.gateway.bodyOf(older ?? '');
+    for (const reference of [older, gone, list]) await rig.receive(rig.gateway.bodyOf(reference ?? ''));
+    await rig.receive(body.replaceAll(older ?? '', 'invented-1'));
+    for (let job = 0; job < 3; job += 1) await complete(rig);
+    rig.gateway.deny(gone ?? '');
+    const period = ['verify', '--from', isoAgo(minuteMs)]; // none of them was created in it
+    const { code, stdout } = await run(envOf(rig), ...period);
+    expect(stdout.split('\n').toSorted()).toEqual([
+      '',
+      '0 ended at the gateway, 2 differ here.',
+      `default ${gone} (bulk-1): unknown at the gateway, received as success 100KES, delivered`,
+      'default invented-1 (bulk-0): unknown at the gateway, received as success 100KES, queued',
+    ]);
+    expect(code).toBe(1);
+    expect(rig.gateway.calls().status).toBe(2); // the lists name the others
+  });
+
   test('proves nothing where the gateway does not answer', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     rig.gateway.setOutage({ kind: 'answer', status: 403 });

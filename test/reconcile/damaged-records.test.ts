@@ -4,7 +4,8 @@ import { readReconciliationReport } from '../../src/store/reconciliation/reconci
 import { parseRecordsPage } from '../../src/reconcile/gateway/records-page.ts';
 import { createJobReader } from '../../src/store/callbacks/read-callbacks.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { verifyWindow, type VerifyEvent } from '../../src/reconcile/verify.ts';
+import { verifyWindow } from '../../src/reconcile/verify.ts';
+import type { VerifyEvent } from '../../src/reconcile/verify-event.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createJobReader } from '../../src/store/callbacks/read-callbacks.ts';
 import { createGatewayClient } from '../../src/reconcile/gateway/gateway-client.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { verifyWindow, type VerifyEvent } from '../../src/reconcile/verify.ts';
+import { verifyWindow } from '../../src/reconcile/verify.ts';
+import type { VerifyEvent } from '../../src/reconcile/verify-event.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createRig, isoAgo, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
 

@@ -23,7 +23,16 @@ test('shows the main job and exits 0 with --once, without a colour where there i
   expect(output()).toMatch(/delivered +merchant answers 200, signature valid/);
   expect(output()).toContain('equal byte for byte');
   expect(output()).toContain('{"status":"ok","duplicate":true}');
+  expect(output()).toMatch(/confirmed +the gateway says the same: success, 100\.00 KES/);
   expect(output()).not.toContain('\u001B');
+});
+
+test('shows a forged callback being caught with --forge', async () => {
+  const { output, exit } = quickstart('--once', '--forge');
+  const [code] = await exit;
+  expect({ code, output: output() }).toMatchObject({ code: 0 });
+  expect(output()).toMatch(/held +denied: the gateway does not know this transaction/);
+  expect(output()).toContain('The forged callback was caught: the merchant never saw it.');
 });
 
 test('stays up with a callback to send by hand, until a signal, which ends all of it', async () => {

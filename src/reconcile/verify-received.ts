@@ -1,0 +1,65 @@
+// The other way of `verify`: what was received here in a period and the gateway does not know. Walks our own index; whatever the
+// gateway's lists did not name is asked for by its status.
+import { keysOf, indexParts } from '../redis/brand-queue.ts';
+import { stateOf } from '../store/callbacks/callback-view.ts';
+import type { JobReader, JobRecord } from '../store/callbacks/read-callbacks.ts';
+import type { JobData } from '../callback/job.ts';
+import type { BrandScope } from './brand-scope.ts';
+import { describeFailure } from './gateway/gateway-client.ts';
+import { said, type VerifyEvent } from './verify-event.ts';
+import type { Window } from './sweep/window-pages.ts';
+
+const step = 500;
+
+/** `listed`: the gateway's references of this window and of the one before, since a callback comes after its transaction. */
+export async function* verifyReceived(
+  scope: BrandScope,
+  readJobs: JobReader,
+  window: Window,
+  { listed, signal }: { listed: readonly ReadonlySet<string>[]; signal: AbortSignal },
+): AsyncGenerator<VerifyEvent> {
+  const { brand } = scope;
+  const asked = new Set<string>();
+  for await (const record of receivedIn(scope, readJobs, window)) {
+    const { data } = record;
+    // What reconciliation found is the gateway's own word.
+    if (data === undefined || data.source !== 'callback') continue;
+    const { gatewayReference } = data;
+    if (asked.has(gatewayReference) || listed.some((references) => references.has(gatewayReference))) continue;
+    asked.add(gatewayReference);
+    const answer = await scope.gateway.status(gatewayReference, 'commands', signal);
+    if (answer.kind === 'unavailable' || answer.kind === 'unauthorized')
+      return yield { kind: 'failed', brand, reason: describeFailure(answer) };
+    if (answer.kind !== 'found') yield { kind: 'difference', difference: unknownThere(brand, data, record) };
+  }
+}
+
+function unknownThere(
+  brand: string,
+  { gatewayReference, merchantReference, status, finalAmount }: JobData,
+  record: JobRecord,
+) {
+  const here = `${said(status, finalAmount?.replace(' ', '') ?? '')}, ${stateOf(record)}`;
+  return {
+    brand,
+    gatewayReference,
+    merchantReference,
+    kind: 'unknown-at-gateway',
+    atGateway: 'unknown',
+    here,
+  } as const;
+}
+
+async function* receivedIn(
+  { redis, queue }: BrandScope,
+  readJobs: JobReader,
+  { fromMs, toMs }: Window,
+): AsyncGenerator<JobRecord> {
+  for (const part of indexParts) {
+    for (let offset = 0; ; offset += step) {
+      const ids = await redis.zrangebyscore(keysOf.index(queue, part), fromMs, `(${toMs}`, 'LIMIT', offset, step);
+      yield* await readJobs(queue, ids, { withLogs: false });
+      if (ids.length < step) break;
+    }
+  }
+}
