@@ -2,12 +2,17 @@
 //
 // Without `--minutes` each fault once. `--replica` adds a replica that must confirm each callback, `--only TEXT` limits the
 // faults to those whose names contain the text, `--redis-server PATH` names another server (Valkey, say). `--model` drives
-// the code with random commands beside a model instead. Prints what it does, then the figures of docs/reliability.md;
-// exits with 1 where a promise was broken. The seed decides what comes; without one it is drawn, and printed.
+// the code with random commands beside a model instead, `--power-loss 300` cuts the power so many times. Prints what it
+// does, then the figures of docs/reliability.md; exits with 1 where a promise was broken. The seed decides what comes;
+// without one it is drawn, and printed.
 import { parseArgs } from 'node:util';
+import { violations, type Report } from '../test/promises/auditor.ts';
 import { runModel } from '../test/promises/model/run-model.ts';
+import { buildDiskLog } from '../test/promises/power/disk-log.ts';
+import { runPowerLoss } from '../test/promises/power/power-loss.ts';
 import { runPromises, type PromisesResult } from '../test/promises/run-promises.ts';
 import { setup } from '../test/support/global-setup.ts';
+import { makeTempDir } from '../test/support/temp-dir.ts';
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +22,7 @@ const { values } = parseArgs({
     replica: { type: 'boolean', default: false },
     only: { type: 'string' },
     model: { type: 'boolean', default: false },
+    'power-loss': { type: 'string' },
     'redis-server': { type: 'string' },
   },
 });
@@ -24,11 +30,27 @@ const seed = toNumber('seed', values.seed);
 const perSecond = toNumber('rate', values.rate);
 const minutes = values.minutes === undefined ? undefined : toNumber('minutes', values.minutes);
 
+const startedAt = performance.now();
 await setup();
 if (values['redis-server'] !== undefined) {
   process.env['TEST_REDIS_SERVER'] = JSON.stringify({ command: values['redis-server'], env: {} });
 }
-process.exit((await (values.model ? model() : faults())) ? 0 : 1);
+process.exit((await chosen()()) ? 0 : 1);
+
+function chosen(): () => Promise<boolean> {
+  if (values.model) return model;
+  return values['power-loss'] === undefined ? faults : powerLoss;
+}
+
+async function powerLoss(): Promise<boolean> {
+  const library = buildDiskLog(await makeTempDir('disk-log'));
+  if (library === undefined) throw new Error('power loss is tried on Linux, with a C compiler (cc) on the PATH');
+  const cuts = toNumber('power-loss', values['power-loss'] ?? '');
+  console.log(`seed ${seed}, ${cuts} cuts`);
+  const { report, ...figures } = await runPowerLoss({ cuts, seed, library, say });
+  for (const [name, value] of Object.entries(figures)) console.log(`${name.padEnd(16)} ${value}`);
+  return printReport(report);
+}
 
 async function model(): Promise<boolean> {
   const seconds = (minutes ?? 1) * 60;
@@ -42,21 +64,27 @@ async function model(): Promise<boolean> {
 async function faults(): Promise<boolean> {
   const length = minutes === undefined ? 'each fault once' : `${minutes} minutes`;
   console.log(`seed ${seed}, ${perSecond} callbacks a second, ${length}`);
-  const startedAt = performance.now();
-  const say = (text: string) =>
-    console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${text}`);
   const result = await runPromises({ seed, minutes, perSecond, replica: values.replica, only: values.only, say });
   print(result);
   return result.violations.length === 0;
 }
 
-function print({ faults, skipped, report, violations }: PromisesResult): void {
+function say(text: string): void {
+  console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(7)} s  ${text}`);
+}
+
+function print({ faults, skipped, report, violations: broken }: PromisesResult): void {
   for (const [name, count] of faults) console.log(`${String(count).padStart(5)} x ${name}`);
   for (const name of skipped) console.log(`skipped: ${name}`);
+  printReport(report, broken);
+}
+
+function printReport(report: Report, broken: readonly string[] = violations(report)): boolean {
   for (const [name, value] of Object.entries(report)) {
     console.log(`${name.padEnd(16)} ${Array.isArray(value) ? value.length : String(value)}`);
   }
-  console.log(violations.length === 0 ? 'every promise was kept' : `BROKEN:\n${violations.join('\n')}`);
+  console.log(broken.length === 0 ? 'every promise was kept' : `BROKEN:\n${broken.join('\n')}`);
+  return broken.length === 0;
 }
 
 function toNumber(name: string, text: string): number {

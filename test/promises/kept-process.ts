@@ -13,13 +13,14 @@ export interface KeepOptions {
   readonly name: string;
   readonly role: string;
   readonly env: Readonly<Record<string, string>>;
+  readonly nodeFlags?: readonly string[] | undefined;
   /** For its clock and its pipe. */
   readonly dir: string;
 }
 
 const shiftedClock = pathToFileURL(path.join(import.meta.dirname, '..', 'support', 'shifted-clock.ts')).href;
 
-export async function keepProcess({ name, role, env, dir }: KeepOptions) {
+export async function keepProcess({ name, role, env, nodeFlags = [], dir }: KeepOptions) {
   const ports = { PORT: String(await freePort()), OPS_PORT: String(await freePort()) };
   const clockFile = path.join(dir, `${name}.clock`);
   let starts = 0;
@@ -32,7 +33,7 @@ export async function keepProcess({ name, role, env, dir }: KeepOptions) {
     return startService({
       roles: [role],
       env: { ...env, ...ports, TEST_CLOCK_FILE: clockFile },
-      nodeFlags: ['--import', shiftedClock],
+      nodeFlags: ['--import', shiftedClock, ...nodeFlags],
       readyMs: 30_000,
       output,
     });

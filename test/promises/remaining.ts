@@ -63,7 +63,8 @@ async function references(redis: Redis, states: readonly string[]): Promise<stri
     const isList = (await redis.type(key)) === 'list';
     for (const id of isList ? await redis.lrange(key, 0, -1) : await redis.zrange(key, '0', '-1')) {
       const data = await redis.hget(`${queue}:${id}`, 'data');
-      found.push(String(JSON.parse(data ?? '{}').gatewayReference));
+      // Also of data that a disk has torn.
+      found.push(/"gatewayReference":"([^"]*)"/.exec(data ?? '')?.[1] ?? 'unreadable');
     }
   }
   return found;

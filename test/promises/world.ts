@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import { createGatewaySimulator } from '../../simulator/gateway.ts';
-import { createMerchantSimulator } from '../../simulator/merchant.ts';
+import { createMerchantSimulator, type MerchantSimulator } from '../../simulator/merchant.ts';
 import { testKey } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
 import { canSlowFsync } from '../support/slow-fsync.ts';
@@ -119,19 +119,23 @@ export async function startWorld({ reconciles = false, replica: replicated, env:
       };
     },
 
-    got: (): Got[] =>
-      merchant.deliveries().map(({ headers, webhookId, body, answered }) => ({
-        reference: decodeURIComponent(String(headers['payalo-gateway-reference'])),
-        webhookId: webhookId ?? 'none',
-        body: body.toString('utf8'),
-        taken: answered !== null && answered >= 200 && answered < 300,
-      })),
+    got: () => gotBy(merchant),
 
     /** Ends the service's processes, then looks at what they left. */
     remaining: () => remainingAfter({ processes, admin: replica?.promotedAdmin() ?? admin, spoolDir, removed }),
 
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** What the merchant got, as the auditor wants it. */
+export function gotBy(merchant: Pick<MerchantSimulator, 'deliveries'>): Got[] {
+  return merchant.deliveries().map(({ headers, webhookId, body, answered }) => ({
+    reference: decodeURIComponent(String(headers['payalo-gateway-reference'])),
+    webhookId: webhookId ?? 'none',
+    body: body.toString('utf8'),
+    taken: answered !== null && answered >= 200 && answered < 300,
+  }));
 }
 
 interface Conditions {

@@ -1,18 +1,8 @@
 // One subfolder of SPOOL_DIR as the file system sees it: its name, its files, how it is made and deleted.
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { makeFolder } from './make-folder.ts';
+import { makeFolder, syncFolder } from './make-folder.ts';
 import { markFiles, writeOwner, type Owner } from './spool-owner.ts';
 
 /**
@@ -43,7 +33,6 @@ export function newSpoolFolder(root: string): string {
  */
 export function createSpoolFolder(folder: string, owner: Owner | undefined): void {
   const root = path.dirname(folder);
-  const isNew = !existsSync(root);
   makeFolder(root);
   mkdirSync(folder, { mode: 0o700 });
   if (owner !== undefined) writeOwner(folder, owner);
@@ -51,7 +40,6 @@ export function createSpoolFolder(folder: string, owner: Owner | undefined): voi
   // An entry is as durable as the names on the way to it.
   syncFolder(folder);
   syncFolder(root);
-  if (isNew) syncFolder(path.dirname(root));
 }
 
 /** Deletes what is the spool's, nothing else in it. */
@@ -99,14 +87,5 @@ function isOlderThan(folder: string, ms: number): boolean {
     return statSync(folder).mtimeMs < Date.now() - ms;
   } catch {
     return false;
-  }
-}
-
-function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }

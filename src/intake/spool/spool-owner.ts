@@ -8,6 +8,7 @@ import path from 'node:path';
 import * as z from 'zod';
 import type { QueueNaming } from '../../redis/brand-queue.ts';
 import type { RedisTarget } from '../../config/redis-url.ts';
+import { syncFolder } from './make-folder.ts';
 
 export const ownerSchema = z.object({
   /** Undefined until Redis was asked for it. */
@@ -74,6 +75,7 @@ export function writeOwner(folder: string, owner: Owner): void {
     closeSync(descriptor);
   }
   renameSync(file, path.join(folder, markName));
+  syncFolder(folder);
 }
 
 export function readOwner(folder: string): FolderOwner {

@@ -1,0 +1,24 @@
+// A job whose data is no JSON (a disk tore it) stops no other one.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+import { createRig } from './rig.ts';
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+test('a job whose data is no JSON fails, data and all, and the next ones are delivered', async () => {
+  await using rig = await createRig(redis);
+  const torn = await rig.add();
+  const key = rig.bull.toKey(torn.id ?? '');
+  const data = '{"version":1,"brand":"\0\0\0';
+  await rig.connection.hset(key, 'data', data);
+  const jobs = [await rig.add(), await rig.add(), await rig.add()];
+  await rig.start();
+  for (const job of jobs) await rig.settled(job);
+  await until(async () => (await torn.getState()) === 'failed', { describe: 'the torn job to fail' });
+  expect(await rig.connection.hget(key, 'data')).toBe(data);
+});

@@ -1,0 +1,76 @@
+// What the processes of a test did to their files, and when: noted by disk-log.c, which is preloaded into them.
+//
+// A preloaded library rather than a tracer: strace slows each traced call to a multiple, and fsyncs are what is raced
+// here. Its price is that what stdio writes is not seen (Redis's base file, written anew and synced as a whole).
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+export type DiskRecord =
+  | ({ readonly kind: 'write'; readonly inode: bigint; readonly at: number; readonly bytes: Buffer } & Span)
+  | ({ readonly kind: 'truncate'; readonly inode: bigint; readonly length: number } & Span)
+  | ({ readonly kind: 'sync'; readonly inode: bigint } & Span)
+  /** A name in a folder: of a new file, or a new one of a file. */
+  | ({ readonly kind: 'born' | 'renamed'; readonly inode: bigint; readonly folder: bigint } & Span);
+
+interface Span {
+  /** Nanoseconds of the machine's monotonic clock: comparable between processes. */
+  readonly begun: bigint;
+  readonly ended: bigint;
+}
+
+const headBytes = 48;
+/** A fast disk of today; a memory file system syncs in none. */
+const syncUs = 4_000;
+const source = path.join(import.meta.dirname, 'disk-log.c');
+
+/** Undefined where it cannot be built or preloaded here: not Linux, or no C compiler. */
+export function buildDiskLog(dir: string): string | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const library = path.join(dir, 'disk-log.so');
+  const flags = ['-shared', '-fPIC', '-O2', '-o', library, source, '-ldl', '-pthread'];
+  return spawnSync('cc', flags, { stdio: 'ignore' }).status === 0 ? library : undefined;
+}
+
+export type DiskLog = ReturnType<typeof createDiskLog>;
+
+export function createDiskLog(library: string, dir: string) {
+  mkdirSync(dir, { recursive: true });
+  return {
+    /** For the processes whose files are watched. */
+    env: { LD_PRELOAD: library, DISK_LOG: dir, DISK_LOG_SYNC_US: String(syncUs) },
+
+    /** In the order in which they were begun. */
+    read(): DiskRecord[] {
+      const records = readdirSync(dir).flatMap((name) => parse(readFileSync(path.join(dir, name))));
+      return records.toSorted((one, other) => Number(one.begun - other.begun));
+    },
+
+    clear(): void {
+      for (const name of readdirSync(dir)) rmSync(path.join(dir, name));
+    },
+  };
+}
+
+function parse(log: Buffer): DiskRecord[] {
+  const records: DiskRecord[] = [];
+  for (let offset = 0; offset + headBytes <= log.length;) {
+    const field = (index: number) => log.readBigUInt64LE(offset + 8 * index);
+    const span = { begun: field(1), ended: field(2), inode: field(3) };
+    const kind = String.fromCharCode(Number(field(0)));
+    offset += headBytes;
+    if (kind === 'W') {
+      const length = Number(log.readBigUInt64LE(offset - 8));
+      const bytes = log.subarray(offset, offset + length);
+      records.push({ kind: 'write', ...span, at: Number(log.readBigUInt64LE(offset - 16)), bytes });
+      offset += length;
+    } else if (kind === 'T') {
+      records.push({ kind: 'truncate', ...span, length: Number(log.readBigUInt64LE(offset - 16)) });
+    } else if (kind === 'S') records.push({ kind: 'sync', ...span });
+    else if (kind === 'N' || kind === 'R') {
+      const folder = log.readBigUInt64LE(offset - 16);
+      records.push({ kind: kind === 'N' ? 'born' : 'renamed', ...span, folder });
+    } else throw new Error(`the disk's log has a record of kind ${kind}`);
+  }
+  return records;
+}
