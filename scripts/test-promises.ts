@@ -1,6 +1,7 @@
 // `npm run test:promises -- --minutes 10 --seed N`: the promises under faults at random, for as long as one likes.
 //
-// Without `--minutes` each fault once. `--replica` adds a replica that must confirm each callback, `--only TEXT` limits the
+// Without `--minutes` each fault once. `--replica` adds a replica that must confirm each callback, `--confirm MODE` has the gateway asked
+// (CONFIRM), with every tenth callback forged; `--only TEXT` limits the
 // faults to those whose names contain the text, `--redis-server PATH` names another server (Valkey, say). `--model` drives
 // the code with random commands beside a model instead, `--power-loss 300` cuts the power so many times. Prints what it
 // does, then the figures of docs/reliability.md; exits with 1 where a promise was broken. The seed decides what comes;
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
     rate: { type: 'string', default: '50' },
     replica: { type: 'boolean', default: false },
+    confirm: { type: 'string' },
     only: { type: 'string' },
     model: { type: 'boolean', default: false },
     'power-loss': { type: 'string' },
@@ -28,6 +30,7 @@ const { values } = parseArgs({
 });
 const seed = toNumber('seed', values.seed);
 const perSecond = toNumber('rate', values.rate);
+const confirm = toMode(values.confirm);
 const minutes = values.minutes === undefined ? undefined : toNumber('minutes', values.minutes);
 
 const startedAt = performance.now();
@@ -64,7 +67,8 @@ async function model(): Promise<boolean> {
 async function faults(): Promise<boolean> {
   const length = minutes === undefined ? 'each fault once' : `${minutes} minutes`;
   console.log(`seed ${seed}, ${perSecond} callbacks a second, ${length}`);
-  const result = await runPromises({ seed, minutes, perSecond, replica: values.replica, only: values.only, say });
+  const { replica, only } = values;
+  const result = await runPromises({ seed, minutes, perSecond, replica, confirm, only, say });
   print(result);
   return result.violations.length === 0;
 }
@@ -85,6 +89,12 @@ function printReport(report: Report, broken: readonly string[] = violations(repo
   }
   console.log(broken.length === 0 ? 'every promise was kept' : `BROKEN:\n${broken.join('\n')}`);
   return broken.length === 0;
+}
+
+function toMode(text: string | undefined): 'after' | 'before' | undefined {
+  if (text === undefined || text === 'after' || text === 'before') return text;
+  console.error(`--confirm must be after or before, not ${JSON.stringify(text)}`);
+  process.exit(2);
 }
 
 function toNumber(name: string, text: string): number {

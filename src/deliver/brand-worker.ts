@@ -20,7 +20,7 @@ export interface BrandWorkerDependencies {
   /** Undefined where there is no destination that could be down. */
   readonly breakerSettings: BreakerSettings | undefined;
   readonly slots: Slots;
-  readonly config: Pick<Config, 'FORWARD_TIMEOUT' | 'FORWARD_RETRIES'>;
+  readonly config: Pick<Config, 'FORWARD_TIMEOUT' | 'FORWARD_RETRIES' | 'CONFIRM_WAIT' | 'brands'>;
   readonly stop: AbortSignal;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -64,7 +64,9 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
           concurrency: slots.maxPerBrand,
         });
   const records = createDeliveryRecords({ redis, queue, log });
-  const processJob = createProcessor({ ...dependencies, records, breaker, scheduleMs: config.FORWARD_RETRIES });
+  const confirmWaitMs = config.brands.get(brand)?.confirm === 'before' ? config.CONFIRM_WAIT : 0;
+  const scheduleMs = config.FORWARD_RETRIES;
+  const processJob = createProcessor({ ...dependencies, records, breaker, scheduleMs, confirmWaitMs });
 
   const worker = new QueueWorker<Returned>(queue.name, async (job, token) => processJob(job, token), {
     connection: redis,

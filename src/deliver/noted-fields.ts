@@ -8,7 +8,8 @@ export interface NotedFields {
   readonly superseded: boolean;
   /** Made before it was replayed. */
   readonly attemptsBefore: number;
-  /** What the gateway said of it: `yes`, `denied`, '' for nothing. */
+  readonly isReplayed: boolean;
+  /** What the gateway said of it: `yes`, `denied`, `open` where it cannot tell, '' for nothing. */
   readonly confirmed: string;
 }
 
@@ -20,7 +21,7 @@ export function notedOf(job: object): NotedFields | undefined {
 }
 
 export async function readNoted(redis: RedisConnection, jobKey: string): Promise<NotedFields> {
-  const names = ['superseded', 'attemptsBefore', 'confirmed'];
+  const names = ['superseded', 'attemptsBefore', 'replayedAt', 'confirmed'];
   const values = await redis.hmget(jobKey, ...names);
   return toNoted(names.flatMap((name, at) => [name, values[at] ?? '']));
 }
@@ -53,6 +54,7 @@ function toNoted(flat: readonly unknown[]): NotedFields {
   return {
     superseded: valueOf('superseded') === '1',
     attemptsBefore: Number(valueOf('attemptsBefore')),
+    isReplayed: valueOf('replayedAt') !== '',
     confirmed: valueOf('confirmed'),
   };
 }

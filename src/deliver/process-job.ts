@@ -16,6 +16,7 @@ import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
 import { isOutage, type Breaker, type FailureVerdict } from './breaker/breaker.ts';
 import type { Slots } from './slots.ts';
 import { notedOf, readNoted } from './noted-fields.ts';
+import { confirmationDueInMs } from './await-confirmation.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
 
@@ -35,6 +36,8 @@ export interface ProcessorDependencies {
   readonly slots: Slots;
   readonly records: Omit<DeliveryRecords, 'start' | 'stop'>;
   readonly scheduleMs: readonly number[];
+  /** 0 where deliveries do not wait for the gateway's word. */
+  readonly confirmWaitMs: number;
   /** Aborted at shutdown, when the time for attempts in flight is over. */
   readonly stop: AbortSignal;
   readonly log: Log;
@@ -57,7 +60,7 @@ const restMs = 1_000;
 
 export function createProcessor(dependencies: ProcessorDependencies) {
   const { queue, redis, attempt, breaker, slots, records, scheduleMs, stop } = dependencies;
-  const { log, metrics, now, random } = dependencies;
+  const { confirmWaitMs, log, metrics, now, random } = dependencies;
   const gatherWrites = createWriteGathering(redis);
 
   return async function processJob(job: CallbackJob, token = ''): Promise<Returned> {
@@ -81,6 +84,8 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const takenMs = performance.now();
     const past = notedOf(job) ?? (await readNoted(redis, keysOf.job(queue, job.id ?? '')));
     if (past.superseded) return { superseded: true };
+    const waitMs = await confirmationDueInMs(redis, data, past, confirmWaitMs);
+    if (waitMs > 0) return giveBack(job, token, waitMs);
     const release = await slots.take(queue.brand);
     if (release === undefined) return putBack(() => job.moveToWait(token));
     const delivery = toDelivery(data, past.attemptsBefore + job.attemptsMade + 1, past.confirmed);
@@ -95,6 +100,14 @@ export function createProcessor(dependencies: ProcessorDependencies) {
         // Out of the way of callbacks that have not been tried: this one may be the trouble itself.
         return putBack(() => job.moveToDelayed(now() + made.restMs, token));
     }
+  }
+
+  /** As if no worker had taken it: it goes on waiting for its confirmation. */
+  function giveBack(job: CallbackJob, token: string, waitMs: number): Promise<never> {
+    return putBack(async () => {
+      await redis.hdel(keysOf.job(queue, job.id ?? ''), 'ats');
+      await job.moveToDelayed(now() + waitMs, token);
+    });
   }
 
   /** Its slot is kept until the breaker knows: else the next callback would run into the same outage meanwhile. */

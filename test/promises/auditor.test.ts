@@ -8,6 +8,7 @@ const nothing = {
   failed: new Set<string>(),
   spooled: new Set<string>(),
   quarantined: new Set<string>(),
+  denied: new Set<string>(),
 };
 
 function evidence(changes: Partial<Evidence> = {}): Evidence {
@@ -38,6 +39,16 @@ test('is silent where every promise was kept', () => {
 });
 
 test.each<[string, Partial<Evidence>, RegExp]>([
+  [
+    'a forged callback that was delivered',
+    { answers: [{ ...answer, isForged: true }], remaining: { ...nothing, denied: new Set(['a']) } },
+    /forged and delivered: a/,
+  ],
+  [
+    'a forged callback that nobody denied',
+    { answers: [{ ...answer, isForged: true }], got: [] },
+    /forged and not denied: a/,
+  ],
   ['an acknowledged callback that is nowhere', { got: [] }, /1 acknowledged and lost: a/],
   ['one that the merchant refused and that is nowhere', { got: [{ ...got, taken: false }] }, /1 acknowledged and lost/],
   [

@@ -12,6 +12,8 @@ export interface Answer {
   readonly blindMs?: number;
   /** Null: there was no answer. */
   readonly status: number | null;
+  /** A thief of the key sent it: the gateway knows no such transaction. */
+  readonly isForged?: boolean;
 }
 
 export interface Got {
@@ -42,6 +44,8 @@ export interface Remaining {
   readonly failed: ReadonlySet<string>;
   readonly spooled: ReadonlySet<string>;
   readonly quarantined: ReadonlySet<string>;
+  /** What the operator API lists as denied by the gateway. */
+  readonly denied: ReadonlySet<string>;
 }
 
 export interface Evidence {
@@ -55,6 +59,8 @@ export interface Evidence {
   readonly destroyed: ReadonlySet<string>;
   /** ACK_BUDGET + 2 s. */
   readonly answerWithinMs: number;
+  /** Forged callbacks may reach the merchant before they are denied (CONFIRM=after). */
+  readonly forgedMayPass?: boolean;
 }
 
 export interface Report {
@@ -84,6 +90,11 @@ export interface Report {
   /** Delivered more than once under the same webhook-id: allowed, and counted. */
   readonly deliveredAgain: number;
   readonly slowestMs: number;
+  readonly forged: number;
+  /** Forged, and delivered all the same. Must be empty. */
+  readonly forgedDelivered: readonly string[];
+  /** Forged, acknowledged, and not denied in the end. Must be empty. */
+  readonly forgedBelieved: readonly string[];
   /** Answered later than ACK_BUDGET + 2 s. Must be empty. */
   readonly late: readonly string[];
   /** Refused although Redis or the spool should have worked, or not answered by a receiver that lived. Must be empty. */
@@ -95,7 +106,7 @@ const aftermathMs = 3_000;
 
 export function audit(evidence: Evidence): Report {
   const { answers, got, remaining, outages, truths, destroyed, answerWithinMs } = evidence;
-  const acknowledged = answers.filter(({ status }) => status === 200);
+  const acknowledged = answers.filter(({ status, isForged }) => status === 200 && isForged !== true);
   const taken = Map.groupBy(
     got.filter((delivery) => delivery.taken),
     ({ reference }) => reference,
@@ -115,6 +126,7 @@ export function audit(evidence: Evidence): Report {
     quarantined: remaining.quarantined.size,
     toBeFound: truths.size,
     notFound: notFound(truths, taken),
+    ...forgedIn(evidence),
     ...idsOf(got),
     saidDelivered: [...remaining.saidDelivered].filter((reference) => !taken.has(reference)),
     altered: alteredIn(got, answers, truths),
@@ -127,6 +139,17 @@ export function audit(evidence: Evidence): Report {
     ),
     late: answers.filter((answer) => !inTime(answer)).map((answer) => describeLate(answer, answers[0])),
     unjustified: answers.filter((answer) => !isJustified(answer, outages)).map(describe),
+  };
+}
+
+function forgedIn({ answers, got, remaining, destroyed, forgedMayPass = false }: Evidence) {
+  const forged = answers.filter(({ isForged }) => isForged === true);
+  const references = new Set(forged.map(({ reference }) => reference));
+  const isOpen = ({ reference }: Answer) => !remaining.denied.has(reference) && !destroyed.has(reference);
+  return {
+    forged: forged.length,
+    forgedDelivered: forgedMayPass ? [] : got.map(({ reference }) => reference).filter((one) => references.has(one)),
+    forgedBelieved: forged.filter((one) => one.status === 200 && isOpen(one)).map(({ reference }) => reference),
   };
 }
 
@@ -169,6 +192,8 @@ export function violations(report: Report): string[] {
     ['acknowledged and lost', report.lost],
     ['acknowledged and given up', report.failed],
     ['known to the gateway and not found', report.notFound],
+    ['forged and delivered', report.forgedDelivered],
+    ['forged and not denied', report.forgedBelieved],
     ['delivered under two webhook-ids', report.underTwoIds],
     ['webhook-ids with two results', report.idsWithTwoResults],
     ['said to be delivered and never were', report.saidDelivered],

@@ -5,11 +5,17 @@ import { Agent, request } from 'undici';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import type { Answer } from './auditor.ts';
 
+export interface Sent {
+  readonly reference: string;
+  readonly body: string;
+  readonly isForged?: boolean;
+}
+
 export interface LoadOptions {
   readonly targets: readonly string[];
   readonly perSecond: number;
   /** What is sent next; by default the gateway's example under a new reference. */
-  readonly next?: () => { readonly reference: string; readonly body: string };
+  readonly next?: () => Sent;
 }
 
 export type Load = ReturnType<typeof startLoad>;
@@ -38,7 +44,7 @@ export function startLoad({ targets, perSecond, next = newCallback }: LoadOption
   }
 
   async function send(target: string): Promise<void> {
-    const { reference, body } = next();
+    const { reference, body, isForged = false } = next();
     const sentAtMs = performance.now();
     const status = await post(target, body);
     const endedAtMs = performance.now();
@@ -50,6 +56,7 @@ export function startLoad({ targets, perSecond, next = newCallback }: LoadOption
       endedAtMs,
       blindMs: stalls.between(sentAtMs, endedAtMs),
       status,
+      isForged,
     });
   }
 
@@ -71,7 +78,8 @@ export function startLoad({ targets, perSecond, next = newCallback }: LoadOption
 
   return {
     answers,
-    acknowledged: () => answers.filter(({ status }) => status === 200),
+    acknowledged: () => answers.filter(({ status, isForged }) => status === 200 && isForged !== true),
+    forged: () => answers.filter(({ status, isForged }) => status === 200 && isForged === true),
     /** Sends no more and waits for the answers that are owed. */
     async stop(): Promise<void> {
       stopping.abort();
@@ -111,7 +119,7 @@ function watchStalls() {
   };
 }
 
-function newCallback(): { reference: string; body: string } {
+function newCallback(): Sent {
   const reference = newReference();
   return { reference, body: callbackBody({ reference }) };
 }

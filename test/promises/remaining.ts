@@ -22,7 +22,8 @@ const pageSchema = z.object({
 
 /** Asks the operator API, ends the service's processes, then looks at what they left. */
 export async function remainingAfter({ processes, admin, spoolDir, removed }: RemainingOptions): Promise<Remaining> {
-  const saidDelivered = await listByState(processes, 'delivered');
+  const saidDelivered = await list(processes, { state: 'delivered' });
+  const denied = await deniedAfter(processes);
   for (const reference of removed) {
     if ((await stateOf(processes, reference)) === 'delivered') saidDelivered.add(reference);
   }
@@ -33,16 +34,22 @@ export async function remainingAfter({ processes, admin, spoolDir, removed }: Re
     queued: new Set(await references(admin, ['wait', 'active', 'delayed', 'paused'])),
     failed: new Set(await references(admin, ['failed'])),
     spooled: new Set(spooled.map(({ gatewayReference }) => gatewayReference ?? 'unreadable')),
+    denied,
     quarantined: new Set(await admin.zrange(`${queue}/q`, '0', '-1')),
   };
 }
 
-async function listByState(processes: readonly KeptProcess[], state: string): Promise<Set<string>> {
+/** What the gateway denied, by the operator API. */
+export function deniedAfter(processes: readonly KeptProcess[]): Promise<Set<string>> {
+  return list(processes, { confirmed: 'denied' });
+}
+
+async function list(processes: readonly KeptProcess[], selection: Record<string, string>): Promise<Set<string>> {
   const found = new Set<string>();
   const opsUrl = processes[0]?.opsUrl ?? '';
   let cursor: string | null = '';
   while (cursor !== null) {
-    const query = new URLSearchParams({ state, limit: '200', ...(cursor !== '' && { cursor }) });
+    const query = new URLSearchParams({ ...selection, limit: '200', ...(cursor !== '' && { cursor }) });
     const response = await fetch(`${opsUrl}/v1/callbacks?${query.toString()}`);
     const page = pageSchema.parse(await response.json());
     for (const { gatewayReference } of page.data) found.add(gatewayReference ?? 'unreadable');

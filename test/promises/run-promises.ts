@@ -1,10 +1,11 @@
 // Runs the world under load and faults, then audits it: each fault once, or at random from a seed for some minutes.
 import { setTimeout as delay } from 'node:timers/promises';
+import { callbackBody, newReference } from '../support/callbacks.ts';
 import { until } from '../support/until.ts';
 import { audit, notFound, violations, type Report } from './auditor.ts';
 import { faults } from './faults.ts';
 import { pick, type Fault } from './faults/fault.ts';
-import { startLoad, type Load } from './load.ts';
+import { startLoad, type Load, type Sent } from './load.ts';
 import { startTruths, type Truths } from './truths.ts';
 import { ackBudgetMs, startWorld, type World } from './world.ts';
 
@@ -15,6 +16,8 @@ export interface PromisesOptions {
   readonly perSecond: number;
   /** A replica that must confirm each callback. */
   readonly replica?: boolean | undefined;
+  /** The gateway is asked whether callbacks are true, and every tenth is forged. */
+  readonly confirm?: 'after' | 'before' | undefined;
   /** Only faults whose names contain this. */
   readonly only?: string | undefined;
   readonly say: (text: string) => void;
@@ -32,15 +35,21 @@ export interface PromisesResult {
 const settleMaxMs = 90_000;
 
 export async function runPromises(options: PromisesOptions): Promise<PromisesResult> {
-  const { seed, minutes, perSecond, replica = false, only = '', say } = options;
-  await using world = await startWorld({ reconciles: true, ...(replica && { replica: { waitReplicas: 1 } }) });
+  const { seed, minutes, perSecond, replica = false, confirm, only = '', say } = options;
+  const asked = confirm !== undefined && { confirm };
+  await using world = await startWorld({
+    reconciles: true,
+    ...(replica && { replica: { waitReplicas: 1 } }),
+    ...asked,
+  });
   const wanted = faults.filter(({ name }) => name.includes(only));
   const possible = wanted.filter(({ needs }) => needs === undefined || world.has(needs));
   const skipped = wanted
     .filter((fault) => !possible.includes(fault))
     .map(({ name, needs }) => `${name}: needs ${needs}`);
   const counts = new Map<string, number>();
-  const load = startLoad({ targets: world.receivers.map(({ url }) => url), perSecond });
+  const next = confirm === undefined ? undefined : knownAndForged(world);
+  const load = startLoad({ targets: world.receivers.map(({ url }) => url), perSecond, ...(next && { next }) });
   const truths = startTruths(world.gateway);
   const inflict = async (fault: Fault, holdMs: number, random: number) => {
     say(`${fault.name} (${Math.round(holdMs)} ms)`);
@@ -51,7 +60,7 @@ export async function runPromises(options: PromisesOptions): Promise<PromisesRes
   if (minutes === undefined) await eachOnce(possible, inflict, random);
   else await atRandom(possible, inflict, random, minutes * 60_000);
   await Promise.all([load.stop(), truths.stop()]);
-  const report = await settleAndAudit(world, load, { truths });
+  const report = await settleAndAudit(world, load, { truths, forgedMayPass: confirm === 'after' });
   const broken = violations(report);
   const lateLines = linesOfLate(world, report);
   return {
@@ -60,6 +69,22 @@ export async function runPromises(options: PromisesOptions): Promise<PromisesRes
     skipped,
     report,
     violations: broken.length === 0 ? broken : [...broken, ...lateLines],
+  };
+}
+
+const forgedEvery = 10;
+
+/** The gateway knows what it sends, but for every tenth callback, which a thief of its key sends. */
+function knownAndForged({ gateway }: World): () => Sent {
+  let count = 0;
+  return () => {
+    count += 1;
+    const reference = newReference();
+    if (count % forgedEvery === 0) return { reference, body: callbackBody({ reference }), isForged: true };
+    const prefix = `known-${count}`;
+    const [known] = gateway.addTransactions({ completedAfterMs: 0, merchantReferencePrefix: prefix });
+    if (known === undefined) throw new Error('The simulator added no transaction.');
+    return { reference: known.gatewayReference, body: gateway.bodyOf(known.gatewayReference) };
   };
 }
 
@@ -76,13 +101,14 @@ export interface SettleOptions {
   readonly settleMs?: number;
   /** What the reconciler has to find. */
   readonly truths?: Truths;
+  readonly forgedMayPass?: boolean;
 }
 
 /** Waits until the merchant has everything that it must get, or for long enough; then compares the index. */
 export async function settleAndAudit(
   world: World,
   load: Load,
-  { settleMs = settleMaxMs, truths }: SettleOptions = {},
+  { settleMs = settleMaxMs, truths, forgedMayPass = false }: SettleOptions = {},
 ): Promise<Report> {
   const acknowledged = load.acknowledged().map(({ reference }) => reference);
   const toBeFound = truths?.truths() ?? new Map();
@@ -97,6 +123,12 @@ export async function settleAndAudit(
   };
   // What is still missing then is the auditor's to report.
   await until(isSettled, { timeoutMs: settleMs, everyMs: 250 }).catch(() => false);
+  const forged = load.forged().map(({ reference }) => reference);
+  const isDenied = async () => {
+    const denied = forged.length === 0 ? new Set<string>() : await world.denied();
+    return forged.every((reference) => denied.has(reference) || destroyed.has(reference));
+  };
+  await until(isDenied, { timeoutMs: settleMs, everyMs: 500 }).catch(() => false);
   return audit({
     answers: load.answers,
     remaining: await world.remaining(),
@@ -104,6 +136,7 @@ export async function settleAndAudit(
     outages: world.outages,
     truths: toBeFound,
     destroyed,
+    forgedMayPass,
     answerWithinMs: ackBudgetMs + 2_000,
   });
 }

@@ -14,7 +14,7 @@ import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import type { Got, Outage } from './auditor.ts';
 import { keepProcess } from './kept-process.ts';
-import { remainingAfter } from './remaining.ts';
+import { deniedAfter, remainingAfter } from './remaining.ts';
 import { startReplica } from './replica.ts';
 
 export interface WorldOptions {
@@ -22,6 +22,8 @@ export interface WorldOptions {
   readonly reconciles?: boolean;
   /** A replica that follows through a proxy, and REDIS_WAIT_REPLICAS. */
   readonly replica?: { readonly waitReplicas: number };
+  /** Whether the gateway is asked if a callback is true; then it has to know what is genuine. `off` without. */
+  readonly confirm?: 'after' | 'before';
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -34,7 +36,8 @@ export const ackBudgetMs = 1_000;
 /** Long enough that no fault of some seconds uses it up: what is given up then is a fault of ours. */
 const retries = ['200ms', '500ms', ...Array.from({ length: 90 }, () => '1s')].join(',');
 
-export async function startWorld({ reconciles = false, replica: replicated, env: moreEnv = {} }: WorldOptions = {}) {
+export async function startWorld(options: WorldOptions = {}) {
+  const { reconciles = false, replica: replicated, confirm = 'off', env: moreEnv = {} } = options;
   const dir = await makeTempDir('promises');
   const spool = makeSmallDisk(path.join(dir, 'disk'), 64);
   const spoolDir = path.join(spool.dir, 'spool');
@@ -59,7 +62,9 @@ export async function startWorld({ reconciles = false, replica: replicated, env:
     FORWARD_TIMEOUT: '2s',
     FORWARD_RETRIES: retries,
     GATEWAY_BASE_URL: throughProxy(gatewayAt.url, gatewayProxy.port),
-    RECONCILE_EVERY: '1s',
+    CONFIRM: confirm,
+    CONFIRM_WAIT: '1h', // so nothing is let through unconfirmed, however long an outage is
+    RECONCILE_EVERY: confirm === 'off' ? '1s' : '3s', // the gateway lists the whole load, then
     RECONCILE_GRACE: '2s',
     LOG_LEVEL: 'info',
     ...moreEnv,
@@ -120,6 +125,8 @@ export async function startWorld({ reconciles = false, replica: replicated, env:
     },
 
     got: () => gotBy(merchant),
+
+    denied: () => deniedAfter(processes),
 
     /** Ends the service's processes, then looks at what they left. */
     remaining: () => remainingAfter({ processes, admin: replica?.promotedAdmin() ?? admin, spoolDir, removed }),

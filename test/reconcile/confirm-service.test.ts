@@ -1,4 +1,6 @@
 // Confirmation with the real processes: a forged callback never reaches the merchant, a genuine one does, whatever dies.
+import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
@@ -159,6 +161,29 @@ test('before: Redis and the reconciler are killed, two reconcilers run, the mode
   });
   expect(rig.merchant.uniqueIds().size).toBe(genuine.length);
   expect(forged.flatMap((reference) => deliveredTo(rig, reference))).toEqual([]);
+});
+
+test('before: what a dashboard promotes by hand waits all the same, until the gateway has confirmed it', async () => {
+  const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '60s' });
+  const service = await start(rig, ['receive', 'work']);
+  const [added] = rig.gateway.addTransactions({ resultUrl: urlOf(service), callbacks: true });
+  const { gatewayReference } = await rig.gateway.forge({ resultUrl: urlOf(service) });
+  await rig.gateway.idle();
+  const connection = new Redis(redis.url, { maxRetriesPerRequest: null });
+  closers.push(async () => connection.quit());
+  const queue = new Queue('payalo-callbacks', {
+    connection,
+    prefix: rig.env['QUEUE_PREFIX'] ?? '',
+    skipMetasUpdate: true,
+  });
+  closers.push(async () => queue.close());
+  await queue.promoteJobs();
+  await until(async () => (await queue.getJobCounts())['delayed'] === 2);
+  expect(await viewOf(service, gatewayReference)).toMatchObject({ state: 'queued', confirmed: 'no' });
+  await start(rig, ['reconcile']);
+  await until(async () => (await viewOf(service, gatewayReference))['state'] === 'held');
+  await until(() => rig.merchant.deliveries().length === 1);
+  expect(deliveredTo(rig, added?.gatewayReference ?? '')).toHaveLength(1);
 });
 
 test('after: a forged callback is denied within RECONCILE_GRACE and two RECONCILE_EVERY, listed, counted and told', async () => {

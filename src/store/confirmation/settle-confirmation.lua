@@ -53,7 +53,7 @@ local function settle(member, jobId)
   if not isNews then return '' end
   if answer == 'otherwise' then answer = isAwaiting(job, jobId) and 'no' or 'open' end
   if answer == 'no' then return hold(job, jobId) end
-  if answer == 'yes' then redis.call('HSET', job, 'confirmed', 'yes') end
+  redis.call('HSET', job, 'confirmed', answer)
   if isAwaiting(job, jobId) then requeueFrom(KEYS[5], job, jobId, 'delayed') end
   return answer
 end

@@ -135,6 +135,7 @@ export function createReal({ server, log, spool, metrics }: Ground) {
     processorOf(attempt: (delivery: Delivery) => Promise<AttemptResult>) {
       const records = createDeliveryRecords({ redis, queue, log });
       const process = createProcessor({
+        confirmWaitMs: 0,
         queue,
         redis,
         attempt,
