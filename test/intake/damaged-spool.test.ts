@@ -1,5 +1,16 @@
 // A page of the spool is overwritten: what lies on the other pages is drained, and the damaged file is kept.
-import { closeSync, cpSync, openSync, readdirSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -8,6 +19,7 @@ import type { Owner } from '../../src/intake/spool/spool-owner.ts';
 import { listDamaged } from '../../src/intake/spool/spool-salvage.ts';
 import { createSpoolStore } from '../../src/intake/spool/spool-store.ts';
 import { checkDamage } from '../../src/ops/doctor/doctor-spool.ts';
+import { canFillDisk, makeSmallDisk } from '../support/small-disk.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { spoolEntry } from './spool-entry.ts';
@@ -102,6 +114,98 @@ test('an entry that the index has lost is drained from its row', async () => {
   await second.close();
 });
 
+test.for([
+  ['of a small body', 300],
+  ['of a body over several pages', 12_000],
+] as const)('one changed byte %s never reaches the merchant; its neighbours do', async ([, bodyBytes]) => {
+  const first = await open();
+  for (let number = 0; number < 40; number += 1) await first.append(spoolEntry(`r${number}`, 'default', bodyBytes));
+  await first.close();
+  const folder = path.join(dir, readdirSync(dir)[0] ?? '');
+  const file = path.join(folder, 'spool.db');
+  const bytes = readFileSync(file);
+  // What SQLite and the JSON parser both take for sound: another letter in the body of r20.
+  bytes.write('y', bytes.indexOf('x'.repeat(250), bytes.indexOf('"gatewayReference":"r20"')) + 100);
+  writeFileSync(file, bytes);
+
+  const second = await open();
+  const texts = await readTexts(second);
+  expect(texts.filter((text) => text.includes('xyx'))).toEqual([]);
+  expect(texts).toHaveLength(39);
+  expect(log.warn).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.damaged', unreadable: 1 }));
+  expect(second.stats().entries).toBe(0);
+  await second.close();
+});
+
+test('a changed byte in the index, which hides the entries of one brand, does not keep them there', async () => {
+  const first = await open();
+  for (let number = 0; number < entries; number += 1)
+    await first.append(spoolEntry(`r${number}`, number % 4 === 0 ? 'other' : 'default'));
+  await first.close();
+  const file = path.join(dir, readdirSync(dir)[0] ?? '', 'spool.db');
+  const bytes = readFileSync(file);
+  const indexInterior = 0x02;
+  for (let at = 4_096; at < bytes.length; at += 4_096) {
+    const found = bytes.subarray(at, at + 4_096).indexOf('other');
+    if (bytes[at] === indexInterior && found !== -1) bytes.write('nther', at + found);
+  }
+  expect(bytes.includes('nther')).toBe(true);
+  writeFileSync(file, bytes);
+
+  const second = await open();
+  const drained = new Set<string>();
+  await until(async () => {
+    for (const brand of await second.brands()) for (const text of await readTexts(second, brand)) drained.add(text);
+    return second.stats().entries === 0;
+  });
+  expect(drained.size).toBe(entries);
+  await second.close();
+});
+
+test('what an earlier version spooled, without checksums, is drained', async () => {
+  const folder = path.join(dir, 'mfx3k2q1-0a1b2c3d');
+  createSpoolStore(folder, undefined).close();
+  const database = new DatabaseSync(path.join(folder, 'spool.db'));
+  database.exec('ALTER TABLE callbacks DROP COLUMN checksum; ALTER TABLE quarantine DROP COLUMN checksum');
+  const insert = database.prepare('INSERT INTO callbacks (brand, nonce, bytes, data) VALUES (?, ?, ?, ?)');
+  const { brand, nonce, data } = spoolEntry('r');
+  insert.run(brand, nonce, 600, data);
+  database.close();
+  const second = await open();
+  expect(await readAll(second)).toEqual(['r']);
+  await second.close();
+});
+
+test.skipIf(!canFillDisk())(
+  'a damaged file on a full disk leaves nothing half saved behind, and is saved once there is room',
+  async () => {
+    const disk = makeSmallDisk(path.dirname(dir), 16);
+    try {
+      const first = await open();
+      for (let number = 0; number < 200; number += 1) await first.append(spoolEntry(`r${number}`, 'default', 12_000));
+      await first.close();
+      overwrite(path.join(dir, readdirSync(dir)[0] ?? '', 'spool.db'), 0);
+      disk.grow(5); // room for some of it
+      const second = await open();
+      await until(async () => {
+        await second.adoptOrphans();
+        return readdirSync(dir).some((name) => name.endsWith('.salvage'));
+      });
+      for (let tries = 0; tries < 3; tries += 1) await second.adoptOrphans();
+      expect(readdirSync(dir).filter((name) => !name.endsWith('.salvage')).length).toBeLessThan(2); // its own
+      disk.grow(16);
+      await until(async () => {
+        await second.adoptOrphans();
+        return second.stats().entries > 190;
+      });
+      expect((await readAll(second)).length).toBeGreaterThan(190);
+      await second.close();
+    } finally {
+      disk.remove();
+    }
+  },
+);
+
 test('a file of which nothing can be read is set aside and reported, where the folder says that it is ours', async () => {
   const owner = { servers: ['127.0.0.1:6379'], master: '', db: 0, queue: '{payalo}:payalo-callbacks' };
   const first = await open(owner);
@@ -132,12 +236,16 @@ async function open(owner?: Owner): Promise<Spool> {
 }
 
 async function readAll(spool: Spool): Promise<string[]> {
-  const references: string[] = [];
+  return (await readTexts(spool)).map((text) => String(JSON.parse(text).gatewayReference));
+}
+
+async function readTexts(spool: Spool, brand = 'default'): Promise<string[]> {
+  const texts: string[] = [];
   for (let tries = 0; tries < 50; tries += 1) {
-    const batch = await spool.readBatch('default', 100);
-    references.push(...batch.entries.map(({ data }) => String(JSON.parse(data).gatewayReference)));
-    await spool.remove('default', batch);
-    if (spool.stats().entries === 0) return references;
+    const batch = await spool.readBatch(brand, 100);
+    texts.push(...batch.entries.map(({ data }) => data));
+    await spool.remove(brand, batch);
+    if (spool.stats().entries === 0) return texts;
   }
-  return references;
+  return texts;
 }

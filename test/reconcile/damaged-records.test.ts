@@ -99,6 +99,19 @@ describe('a record with', () => {
     expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 4, injected: 4, unreadable: 3 } });
   });
 
+  test('damage in a dozen places of one hour costs those alone', { timeout: 60_000 }, async () => {
+    await using rig = await rigOf();
+    const added = rig.gateway.addTransactions({ count: 48, createdAt: isoAgo(50 * minuteMs), everyMs: minuteMs });
+    const references = added.map(({ gatewayReference }) => gatewayReference);
+    const isBad = (index: number) => index % 4 === 1;
+    for (const bad of references.filter((_, index) => isBad(index)))
+      rig.gateway.misbehave(bad, { record: bytes('{"a": "') });
+    const swept = await sweepWindow(rig.scope, lastHour(), sweepMode(), signal);
+    expect(swept).toMatchObject({ kind: 'swept', counts: { injected: 36, unreadable: 12 } });
+    expect(new Set(await delivered(rig))).toEqual(new Set(references.filter((_, index) => !isBad(index))));
+    expect(rig.gateway.calls().records).toBeLessThan(600);
+  });
+
   test('damage is no proof: verify names it, and says how many differ', async () => {
     await using rig = await rigOf();
     addAround(rig, (body) => body.replace('100.00', '0100.'));

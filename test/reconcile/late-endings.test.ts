@@ -112,6 +112,23 @@ test('one that was delivered as success, then in_review for days, is corrected w
   expect(await watched(rig)).toBe(0);
 });
 
+test('one whose creation lies in the future, by the record’s word, is watched until it ends', async () => {
+  await using rig = await rigOf();
+  const [one] = rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(dayMs - 2 * minuteMs) });
+  const reference = one?.gatewayReference ?? '';
+  const misdated = () => {
+    const text = rig.gateway.bodyOf(reference).replace(/"createdAt": *"[^"]*"/, '"createdAt": "2924-01-01T00:00:00Z"');
+    return { kind: 'bytes', base64: Buffer.from(text).toString('base64') } as const;
+  };
+  rig.gateway.misbehave(reference, { record: misdated() });
+  await sweep(rig); // the last one that sees it
+  await pass(rig, hourMs);
+  await rig.gateway.correct(reference, { status: 'success' });
+  await pass(rig, 7 * hourMs);
+  await pass(rig, 7 * hourMs);
+  expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference, status: 'success' }]);
+});
+
 test('one that an expectation found in_review is watched from there', async () => {
   await using rig = await rigOf();
   const [one] = rig.gateway.addTransactions({ status: 'in_review' });

@@ -28,5 +28,7 @@ export class SpoolDamagedError extends Error {
 
 /** Whether the file itself is at fault, and what can be read of it is to be salvaged. */
 export function isDamage(error: unknown): boolean {
-  return spoolCodeOf(error) === 'SPOOL_CORRUPT' || error instanceof z.ZodError;
+  const code = spoolCodeOf(error);
+  // The last: an id beyond what JavaScript counts to, which no row of ours had.
+  return code === 'SPOOL_CORRUPT' || code === 'ERR_OUT_OF_RANGE' || error instanceof z.ZodError;
 }

@@ -116,13 +116,19 @@ function readLeaf(page: Buffer, start: number, pageAt: PageAt, onRow: (row: RawR
   const cells = page.readUInt16BE(start + 3);
   let unreadable = 0;
   for (let index = 0; index < cells; index += 1) {
-    try {
-      onRow(readCell(page, page.readUInt16BE(start + 8 + 2 * index), pageAt));
-    } catch {
-      unreadable += 1;
-    }
+    const row = tryReadCell(page, start + 8 + 2 * index, pageAt);
+    if (row === undefined) unreadable += 1;
+    else onRow(row);
   }
   return unreadable;
+}
+
+function tryReadCell(page: Buffer, pointerAt: number, pageAt: PageAt): RawRow | undefined {
+  try {
+    return readCell(page, page.readUInt16BE(pointerAt), pageAt);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Throws RangeError where it points beyond what there is. */

@@ -4,7 +4,15 @@
 // (`*.salvage`); an entry that comes twice by that carries its nonce and is queued once. Throws where the disk refuses.
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
-import { quarantineBytesOf, spoolBytesOf, type SpoolEntry, type SpoolQuarantineEntry } from './spool-entry.ts';
+import {
+  checksumOf,
+  quarantineBytesOf,
+  quarantineChecksumOf,
+  spoolBytesOf,
+  type SpooledEntry,
+  type SpoolEntry,
+  type SpoolQuarantineEntry,
+} from './spool-entry.ts';
 import { keptWal, newSpoolFolder, spoolFile } from './spool-folder.ts';
 import { readOwner } from './spool-owner.ts';
 import { readRawRows, type RawRow } from './spool-pages.ts';
@@ -33,27 +41,31 @@ export function salvageSpool(
   const working = `${base}.salvage`;
   if (working !== folder) renameSync(folder, working);
   close();
-  const entries: (SpoolEntry & { id: number })[] = [];
-  const quarantined: (SpoolQuarantineEntry & { id: number })[] = [];
-  const wal = existsSync(keptWal(working)) ? keptWal(working) : `${spoolFile(working)}-wal`;
-  let unreadable = readRawRows(spoolFile(working), wal, (row) => {
-    const entry = toEntry(row);
-    const refused = toQuarantined(row);
-    if (entry !== undefined && !isHandedOver(entry.brand, row.id)) entries.push({ ...entry, id: row.id });
-    else if (refused !== undefined) quarantined.push({ ...refused, id: row.id });
-    else if (entry === undefined && row.values.length === columns && row.values[0] === null) unreadable += 1;
-  });
-  const store = save(path.dirname(folder), working, entries, quarantined);
+  const saving = createSaving(path.dirname(folder), working);
+  let unreadable = 0;
+  try {
+    const pages = readRawRows(spoolFile(working), walOf(working), (row) => {
+      const entry = toEntry(row);
+      const refused = toQuarantined(row);
+      if (entry !== undefined && !isHandedOver(entry.brand, row.id)) saving.take({ ...entry, id: row.id });
+      else if (refused !== undefined) saving.takeQuarantined(refused);
+      else if (entry === undefined && isOfOurTables(row)) unreadable += 1;
+    });
+    unreadable += pages;
+    saving.end();
+  } catch (error) {
+    saving.drop();
+    throw error;
+  }
   const keptAs = `${base}.damaged`;
   renameSync(working, keptAs);
-  return { store, keptAs, salvaged: entries.length + quarantined.length, unreadable };
+  return { store: saving.store(), keptAs, salvaged: saving.count(), unreadable };
 }
 
 /** Whether anything of ours can be read of it; what cannot be is left alone. */
 export function isSpool(folder: string): boolean {
-  const wal = existsSync(keptWal(folder)) ? keptWal(folder) : `${spoolFile(folder)}-wal`;
   let isOurs = false;
-  readRawRows(spoolFile(folder), wal, (row) => {
+  readRawRows(spoolFile(folder), walOf(folder), (row) => {
     isOurs ||= toEntry(row) !== undefined || toQuarantined(row) !== undefined;
   });
   return isOurs;
@@ -68,48 +80,73 @@ export function listDamaged(root: string): string[] {
   return listEnding(root, '.damaged');
 }
 
-const columns = 5;
+/** Rows of earlier versions have no checksum. */
+const columns = 6;
+
+function isOfOurTables({ values }: RawRow): boolean {
+  return (values.length === columns || values.length === columns - 1) && values[0] === null;
+}
 
 /** Undefined for a row of another table, or one whose content is not what was written. */
-function toEntry({ values }: RawRow): SpoolEntry | undefined {
-  const [id, brand, nonce, bytes, data] = values;
-  if (values.length !== columns || id !== null) return undefined;
+function toEntry(row: RawRow): SpoolEntry | undefined {
+  const [, brand, nonce, bytes, data, checksum = null] = row.values;
+  if (!isOfOurTables(row)) return undefined;
   if (typeof brand !== 'string' || typeof nonce !== 'string' || typeof data !== 'string') return undefined;
   const entry = { brand, nonce, data };
-  return spoolBytesOf(entry) === bytes ? entry : undefined;
+  return spoolBytesOf(entry) === bytes && (checksum ?? checksumOf(entry)) === checksumOf(entry) ? entry : undefined;
 }
 
-function toQuarantined({ values }: RawRow): SpoolQuarantineEntry | undefined {
-  const [id, atMs, bytes, meta, body] = values;
-  if (values.length !== columns || id !== null) return undefined;
+function toQuarantined(row: RawRow): SpoolQuarantineEntry | undefined {
+  const [, atMs, bytes, meta, body, checksum = null] = row.values;
+  if (!isOfOurTables(row)) return undefined;
   if (typeof atMs !== 'number' || typeof meta !== 'string' || !Buffer.isBuffer(body)) return undefined;
   const entry = { atMs, meta, body };
-  return quarantineBytesOf(entry) === bytes ? entry : undefined;
+  const isSound = (checksum ?? quarantineChecksumOf(entry)) === quarantineChecksumOf(entry);
+  return quarantineBytesOf(entry) === bytes && isSound ? entry : undefined;
 }
 
-function save(
-  root: string,
-  from: string,
-  entries: (SpoolEntry & { id: number })[],
-  quarantined: readonly SpoolQuarantineEntry[],
-): SpoolStore | undefined {
-  if (entries.length + quarantined.length === 0) return undefined;
-  const whose = readOwner(from);
-  const store = createSpoolStore(newSpoolFolder(root), whose === 'unmarked' ? undefined : whose);
-  let batch: SpoolEntry[] = [];
+/** Writes what is saved to a new subfolder, a batch at a time: a spool may be larger than the memory. */
+function createSaving(root: string, from: string) {
+  let store: SpoolStore | undefined;
+  let batch: SpooledEntry[] = [];
   let bytes = 0;
-  for (const entry of entries.toSorted((a, b) => a.id - b.id)) {
-    batch.push(entry);
-    bytes += spoolBytesOf(entry);
-    if (bytes < batchBytes) continue;
-    store.append(batch);
+  let saved = 0;
+  const bounds = { maxBytes: Number.MAX_SAFE_INTEGER, notBeforeMs: 0 };
+
+  function opened(): SpoolStore {
+    const whose = readOwner(from);
+    store ??= createSpoolStore(newSpoolFolder(root), whose === 'unmarked' ? undefined : whose);
+    return store;
+  }
+
+  function end(): void {
+    if (batch.length > 0) opened().restore(batch);
     batch = [];
     bytes = 0;
   }
-  store.append(batch);
-  const bounds = { maxBytes: Number.MAX_SAFE_INTEGER, notBeforeMs: 0 };
-  for (const entry of quarantined) store.appendQuarantine(entry, bounds);
-  return store;
+
+  return {
+    /** Undefined where nothing was saved. */
+    store: () => store,
+    count: () => saved,
+    take(entry: SpooledEntry): void {
+      saved += 1;
+      batch.push(entry);
+      bytes += spoolBytesOf(entry);
+      if (bytes >= batchBytes) end();
+    },
+    takeQuarantined(entry: SpoolQuarantineEntry): void {
+      saved += 1;
+      opened().appendQuarantine(entry, bounds);
+    },
+    end,
+    /** A full disk: the room is needed for the next try. */
+    drop: () => store?.destroy(),
+  };
+}
+
+function walOf(folder: string): string {
+  return existsSync(keptWal(folder)) ? keptWal(folder) : `${spoolFile(folder)}-wal`;
 }
 
 function listEnding(root: string, ending: string): string[] {

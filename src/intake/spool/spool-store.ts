@@ -5,11 +5,13 @@
 // was killed can be opened by another process at once and by two never. Runs in the spool's thread and in the CLI,
 // never on the main thread of the service. Fails by throwing; `spoolCodeOf` (spool-code.ts) names the reason.
 import { copyFileSync, existsSync, statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import * as z from 'zod';
 import { isDamage, spoolCodeOf, SpoolDamagedError } from './spool-code.ts';
 import {
+  checksumOf,
   quarantineBytesOf,
+  quarantineChecksumOf,
   spoolBytesOf,
   type SpooledEntry,
   type SpooledQuarantineEntry,
@@ -19,31 +21,20 @@ import {
 import { createSpoolFolder, keptWal, removeSpoolFolder, spoolFile } from './spool-folder.ts';
 import type { Owner } from './spool-owner.ts';
 import { hidesFrames } from './spool-pages.ts';
+import {
+  brandRow,
+  checksumColumn,
+  dataRow,
+  entryRow,
+  largestRow,
+  quarantineRow,
+  schema,
+  soundRow,
+  takeBytes,
+  totalRow,
+} from './spool-rows.ts';
 
 export type SpoolStore = ReturnType<typeof openSpoolStore>;
-
-const readBytesMax = 1024 * 1024;
-
-const schema = `
-  CREATE TABLE IF NOT EXISTS callbacks (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, brand TEXT NOT NULL, nonce TEXT NOT NULL, bytes INTEGER NOT NULL, data TEXT NOT NULL,
-    reference TEXT GENERATED ALWAYS AS (CASE WHEN json_valid(data) THEN json_extract(data, '$.gatewayReference') END) VIRTUAL
-  );
-  CREATE INDEX IF NOT EXISTS by_brand ON callbacks (brand, id, bytes);
-  CREATE INDEX IF NOT EXISTS by_reference ON callbacks (reference);
-  CREATE TABLE IF NOT EXISTS quarantine (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, bytes INTEGER NOT NULL, meta TEXT NOT NULL, body BLOB NOT NULL
-  );
-  CREATE INDEX IF NOT EXISTS quarantine_bytes ON quarantine (id, bytes);
-  CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
-`;
-
-const entryRow = z.object({ id: z.number(), brand: z.string(), nonce: z.string(), data: z.string() });
-const quarantineRow = z.object({ id: z.number(), atMs: z.number(), meta: z.string(), body: z.instanceof(Uint8Array) });
-const totalRow = z.object({ entries: z.number(), bytes: z.number() });
-const largestRow = z.object({ bytes: z.number() });
-const brandRow = z.object({ brand: z.string() });
-const dataRow = z.object({ data: z.string() });
 
 /** Makes a subfolder and opens it. Leaves nothing behind where that fails. */
 export function createSpoolStore(folder: string, owner: Owner | undefined): SpoolStore {
@@ -63,22 +54,12 @@ export function createSpoolStore(folder: string, owner: Owner | undefined): Spoo
  */
 export function openSpoolStore(folder: string) {
   const file = spoolFile(folder);
-  const db = new DatabaseSync(file, { timeout: 0 });
-  try {
-    // The order matters: set before the first access, the exclusive mode also keeps WAL's shared memory file away.
-    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-    db.exec('BEGIN EXCLUSIVE');
-    if (hidesFrames(`${file}-wal`)) throw new SpoolDamagedError('The log is damaged before its end.');
-    db.exec(schema);
-    db.exec('COMMIT');
-  } catch (error) {
-    if (isDamage(error)) keepWal(folder);
-    db.close();
-    throw error;
-  }
+  const db = openLocked(folder);
   const inode = statSync(file).ino;
-  const insert = db.prepare('INSERT INTO callbacks (brand, nonce, bytes, data) VALUES (?, ?, ?, ?)');
-  const insertQuarantine = db.prepare('INSERT INTO quarantine (at, bytes, meta, body) VALUES (?, ?, ?, ?)');
+  const checksums = { callbacks: checksumColumn(db, 'callbacks'), quarantine: checksumColumn(db, 'quarantine') };
+  // Only what this version made is written to.
+  let insert: StatementSync | undefined;
+  let insertQuarantine: StatementSync | undefined;
   // What was handed over but could not be deleted (a full disk refuses deletes too): not given out again.
   const handedOver = new Map<string, number>();
   let deletesRefused = false;
@@ -112,10 +93,18 @@ export function openSpoolStore(folder: string) {
     /** All or none, on the disk when this returns. */
     append(entries: readonly SpoolEntry[]): void {
       transaction(() => {
-        for (const entry of entries) insert.run(entry.brand, entry.nonce, spoolBytesOf(entry), entry.data);
+        for (const entry of entries) insertEntry(null, entry);
       });
-      callbacks.entries += entries.length;
-      for (const entry of entries) callbacks.bytes += spoolBytesOf(entry);
+      count(entries);
+    },
+
+    /** As `append`, under the ids that they had in another file. An id that is taken is replaced by a new one. */
+    restore(entries: readonly SpooledEntry[]): void {
+      transaction(() => {
+        for (const entry of entries)
+          if (entry.id > Number.MAX_SAFE_INTEGER || insertEntry(entry.id, entry) === 0) insertEntry(null, entry);
+      });
+      count(entries);
     },
 
     /** Drops the oldest and the overaged to make room. Returns how many were dropped. */
@@ -125,28 +114,34 @@ export function openSpoolStore(folder: string) {
       const dropped = oldestQuarantine(excess, notBeforeMs);
       transaction(() => {
         if (dropped.entries > 0) db.prepare('DELETE FROM quarantine WHERE id <= ?').run(dropped.upToId);
-        insertQuarantine.run(entry.atMs, bytes, entry.meta, entry.body);
+        insertQuarantine ??= db.prepare(
+          'INSERT INTO quarantine (at, bytes, meta, body, checksum) VALUES (?, ?, ?, ?, ?)',
+        );
+        insertQuarantine.run(entry.atMs, bytes, entry.meta, entry.body, quarantineChecksumOf(entry));
       });
       quarantine.entries += 1 - dropped.entries;
       quarantine.bytes += bytes - dropped.bytes;
       return dropped.entries;
     },
 
-    brands: (): string[] =>
-      z
-        .array(brandRow)
-        .parse(db.prepare('SELECT DISTINCT brand FROM callbacks').all())
-        .map(({ brand }) => brand),
+    brands,
 
     /** The oldest entries of a brand, behind an id where one is given. */
-    read: (brand: string, limit: number, behindId = 0): SpooledEntry[] =>
-      takeBytes(
-        db
-          .prepare('SELECT id, brand, nonce, data FROM callbacks WHERE brand = ? AND id > ? ORDER BY id LIMIT ?')
-          .iterate(brand, Math.max(floorOf(brand), behindId), limit),
-        (row) => entryRow.parse(row),
+    read(brand: string, limit: number, behindId = 0): SpooledEntry[] {
+      const fromId = Math.max(floorOf(brand), behindId);
+      const rows = db.prepare(
+        `SELECT id, brand, nonce, data, ${checksums.callbacks} FROM callbacks WHERE brand = ? AND id > ? ORDER BY id LIMIT ?`,
+      );
+      const entries = takeBytes(
+        rows.iterate(brand, fromId, limit),
+        (row) => soundRow(entryRow.parse(row), checksumOf),
         spoolBytesOf,
-      ),
+      );
+      const isHidden =
+        entries.length === 0 && behindId <= floorOf(brand) && !deletesRefused && brands().includes(brand);
+      if (isHidden) throw new SpoolDamagedError('The index leads to no row.');
+      return entries;
+    },
 
     /** Forgets a brand's entries of a range of ids. Throws where the disk refuses, yet never gives them out again. */
     remove(brand: string, fromId: number, upToId: number): void {
@@ -171,9 +166,11 @@ export function openSpoolStore(folder: string) {
     readQuarantine: (limit: number, behindId = 0): SpooledQuarantineEntry[] =>
       takeBytes(
         db
-          .prepare('SELECT id, at AS atMs, meta, body FROM quarantine WHERE id > ? ORDER BY id LIMIT ?')
+          .prepare(
+            `SELECT id, at AS atMs, meta, body, ${checksums.quarantine} FROM quarantine WHERE id > ? ORDER BY id LIMIT ?`,
+          )
           .iterate(Math.max(floorOf(quarantineFloor), behindId), limit),
-        (row) => quarantineRow.parse(row),
+        (row) => soundRow(quarantineRow.parse(row), quarantineChecksumOf),
         quarantineBytesOf,
       ),
 
@@ -219,9 +216,12 @@ export function openSpoolStore(folder: string) {
     /** Whether an entry was handed over, though it may still lie here. */
     isHandedOver: (brand: string, id: number) => deletesRefused && id <= floorOf(brand),
 
-    /** Whether the table has rows where the index knows of none: part of the index is gone, in silence. */
+    /** Whether a table has rows where its index knows of none: part of the index is gone, in silence. */
     hidesRows: (): boolean =>
-      !deletesRefused && db.prepare('SELECT id FROM callbacks NOT INDEXED LIMIT 1').get() !== undefined,
+      !deletesRefused &&
+      ['callbacks', 'quarantine'].some(
+        (table) => db.prepare(`SELECT id FROM ${table} NOT INDEXED LIMIT 1`).get() !== undefined,
+      ),
 
     /** Closes it and deletes the subfolder, nothing else in it. */
     destroy(): void {
@@ -229,6 +229,27 @@ export function openSpoolStore(folder: string) {
       removeSpoolFolder(folder);
     },
   };
+
+  /** Returns how many were inserted. */
+  function insertEntry(id: number | null, entry: SpoolEntry): number {
+    const { brand, nonce, data } = entry;
+    insert ??= db.prepare(
+      'INSERT INTO callbacks (id, brand, nonce, bytes, data, checksum) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
+    );
+    return Number(insert.run(id, brand, nonce, spoolBytesOf(entry), data, checksumOf(entry)).changes);
+  }
+
+  function count(entries: readonly SpoolEntry[]): void {
+    callbacks.entries += entries.length;
+    for (const entry of entries) callbacks.bytes += spoolBytesOf(entry);
+  }
+
+  /** Throws where there are entries, and the index knows of none. */
+  function brands(): string[] {
+    const rows = z.array(brandRow).parse(db.prepare('SELECT DISTINCT brand FROM callbacks').all());
+    if (rows.length === 0 && callbacks.entries > 0) throw new SpoolDamagedError('The index leads to no row.');
+    return rows.map(({ brand }) => brand);
+  }
 
   function oldestQuarantine(excessBytes: number, notBeforeMs: number) {
     const oldest = { entries: 0, bytes: 0, upToId: 0 };
@@ -244,23 +265,28 @@ export function openSpoolStore(folder: string) {
   }
 }
 
+function openLocked(folder: string): DatabaseSync {
+  const file = spoolFile(folder);
+  const db = new DatabaseSync(file, { timeout: 0 });
+  try {
+    // The order matters: set before the first access, the exclusive mode also keeps WAL's shared memory file away.
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+    db.exec('BEGIN EXCLUSIVE');
+    if (hidesFrames(`${file}-wal`)) throw new SpoolDamagedError('The log is damaged before its end.');
+    db.exec(schema);
+    db.exec('COMMIT');
+  } catch (error) {
+    if (isDamage(error)) keepWal(folder);
+    db.close();
+    throw error;
+  }
+  return db;
+}
+
 /** SQLite reads no further than to the damage, and deletes its log when it closes. */
 function keepWal(folder: string): void {
   const wal = `${spoolFile(folder)}-wal`;
   if (existsSync(wal) && !existsSync(keptWal(folder))) copyFileSync(wal, keptWal(folder));
-}
-
-/** Rows until they hold as many bytes as may be in memory at once; at least one. */
-function takeBytes<Row>(rows: Iterable<unknown>, parse: (row: unknown) => Row, bytesOf: (row: Row) => number): Row[] {
-  const taken: Row[] = [];
-  let bytes = 0;
-  for (const row of rows) {
-    const read = parse(row);
-    bytes += bytesOf(read);
-    if (taken.length > 0 && bytes > readBytesMax) break;
-    taken.push(read);
-  }
-  return taken;
 }
 
 export interface QuarantineBounds {

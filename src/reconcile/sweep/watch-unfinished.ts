@@ -4,6 +4,7 @@ import { unwatch, watch, type ToWatch } from '../../store/reconciliation/watched
 import type { BrandScope } from '../brand-scope.ts';
 import { isTooOld, type ClassifyLimits } from './classify.ts';
 import type { Classified } from './classify-page.ts';
+import type { Transaction } from '../gateway/transaction.ts';
 import type { UnreadableRecord } from '../gateway/records-page.ts';
 import type { Settled } from './settle.ts';
 import { terminalClaims } from './terminal-claims.ts';
@@ -34,7 +35,7 @@ export function watchAfterMs({ lookbackMs }: ClassifyLimits): number {
 
 export interface Outcome {
   readonly classified: Classified;
-  /** Undefined where nothing was asked. */
+  /** Undefined where nothing was asked, since it was asked for a moment ago. */
   readonly settled: Settled | undefined;
 }
 
@@ -61,7 +62,7 @@ function decide(
 ): ToWatch | 'ended' | 'left' {
   const nowMs = clock.now();
   const { gatewayReference } = transaction.callback;
-  const createdAtMs = transaction.createdAtMs ?? listedFromMs;
+  const createdAtMs = createdAt(transaction, listedFromMs, nowMs);
   if (isTooOld(createdAtMs, nowMs, limits)) return 'ended';
   const watched = { gatewayReference, createdAtMs, isPending: classification === 'pending' };
   const isYoung = createdAtMs > nowMs - watchAfterMs(limits);
@@ -75,24 +76,30 @@ function decide(
     case 'early':
       return isYoung ? 'left' : { ...watched, dueMs: terminalSinceMs + limits.graceMs, over: 'no-later' };
     case 'reversed':
-      if (settled === undefined) return 'left';
-      if (isOpen(settled)) return { ...watched, dueMs: nowMs + waitAfter(settled, limits), over: 'no-sooner' };
+      if (isOpen(settled)) return { ...watched, ...nextAsk(settled, nowMs, limits) };
       return isYoung ? 'left' : { ...watched, dueMs: nowMs + askAgainMs(limits), over: 'keep' }; // it may end yet
     case 'missing':
     case 'differs':
-      if (settled === undefined) return 'left';
       if (!isOpen(settled)) return 'ended';
-      return { ...watched, dueMs: nowMs + waitAfter(settled, limits), over: 'no-sooner' };
+      return { ...watched, ...nextAsk(settled, nowMs, limits) };
   }
 }
 
-/** What had no answer was not asked too often. */
-function waitAfter(settled: Settled, limits: ClassifyLimits): number {
-  return settled === 'unanswered' ? Math.min(unansweredMs, askAgainMs(limits)) : askAgainMs(limits);
+/** A record that puts its creation into the future would count as young for ever, and no sweep would look there again. */
+function createdAt({ createdAtMs }: Pick<Transaction, 'createdAtMs'>, listedFromMs: number, nowMs: number): number {
+  return createdAtMs === undefined || createdAtMs > nowMs ? listedFromMs : createdAtMs;
 }
 
-function isOpen(settled: Settled): boolean {
+/** What had no answer was not asked too often. What was not asked now keeps its turn. */
+function nextAsk(settled: Settled | undefined, nowMs: number, limits: ClassifyLimits): Pick<ToWatch, 'dueMs' | 'over'> {
+  const waitMs = askAgainMs(limits);
+  if (settled === undefined) return { dueMs: nowMs + waitMs, over: 'keep' };
+  return { dueMs: nowMs + (settled === 'unanswered' ? Math.min(unansweredMs, waitMs) : waitMs), over: 'no-sooner' };
+}
+
+function isOpen(settled: Settled | undefined): boolean {
   switch (settled) {
+    case undefined:
     case 'unfinished':
     case 'denied':
     case 'unanswered':
@@ -114,9 +121,13 @@ export async function watchUnreadable(
 ): Promise<void> {
   const { clock, limits } = scope;
   const nowMs = clock.now();
-  const found = records.flatMap(({ gatewayReference, createdAtMs = listedFromMs }) =>
-    gatewayReference === undefined || isTooOld(createdAtMs, nowMs, limits) ? [] : [{ gatewayReference, createdAtMs }],
-  );
+  const found = records.flatMap((record) => {
+    const { gatewayReference } = record;
+    const createdAtMs = createdAt(record, listedFromMs, nowMs);
+    return gatewayReference === undefined || isTooOld(createdAtMs, nowMs, limits)
+      ? []
+      : [{ gatewayReference, createdAtMs }];
+  });
   const claims = await terminalClaims(
     scope,
     found.map(({ gatewayReference }) => gatewayReference),

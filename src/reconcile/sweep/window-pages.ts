@@ -1,5 +1,7 @@
 // The gateway's records of a window, page by page. Where a page is larger than a reply may be, its part of the window is
-// read anew with smaller pages; where it cannot be read at all, the part is halved until what spoils it is alone.
+// read anew with smaller pages; where it cannot be read at all, the part is halved until what spoils it is alone. The
+// longest part comes first, and the halvings of a window are limited: where more is spoilt than they can single out, its
+// neighbours of a few seconds stay unread, and nothing else.
 //
 // A cursor keeps the size of its pages, and no order of the transactions is promised: so a part always begins anew, and
 // who reads is told. Ends after a failure.
@@ -26,8 +28,8 @@ export const pageSizeDefault = 500;
 const pageSizeMin = 16;
 /** A window with more pages than this would hold 50 million transactions at the usual size: the cursor runs wild. */
 const pagesMax = 100_000;
-/** Halving an hour down to a millisecond takes 22 steps: so many for four culprits in one window. */
-const halvingsMax = 100;
+/** Halving an hour down to a millisecond takes 22 steps: enough for a dozen culprits, and for a hundred down to seconds. */
+const halvingsMax = 300;
 const partMinMs = 1;
 
 type Gateway = Pick<GatewayClient, 'records' | 'nextRecords'>;
@@ -41,18 +43,18 @@ export async function* windowPages(
   const parts: Window[] = [window];
   let halvings = 0;
   for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-    const ended = yield* readPart(gateway, part, pageSizeFirst, signal);
+    const isSmallest = part.toMs - part.fromMs <= partMinMs || halvings >= halvingsMax;
+    const ended = yield* readPart(gateway, part, { pageSizeFirst, isSmallest }, signal);
     if (ended === 'read') {
       yield { kind: 'part' };
     } else if (ended !== 'spoilt') {
       return yield ended;
-    } else if (part.toMs - part.fromMs <= partMinMs) {
+    } else if (isSmallest) {
       yield { kind: 'unreadable', window: part };
     } else {
       halvings += 1;
-      if (halvings > halvingsMax) return yield failed('unreadable-reply');
       yield { kind: 'anew' };
-      parts.unshift(...halves(part));
+      parts.push(...halves(part));
     }
   }
 }
@@ -61,10 +63,9 @@ export async function* windowPages(
 async function* readPart(
   gateway: Gateway,
   part: Window,
-  pageSizeFirst: number,
+  { pageSizeFirst, isSmallest }: { readonly pageSizeFirst: number; readonly isSmallest: boolean },
   signal: AbortSignal,
 ): AsyncGenerator<WindowPage, 'read' | 'spoilt' | Extract<WindowPage, { kind: 'failed' }>> {
-  const isSmallest = part.toMs - part.fromMs <= partMinMs;
   for (let pageSize = pageSizeFirst; ;) {
     const ended = yield* readPages(gateway, part, pageSize, signal);
     if (ended === 'damaged' && !isSmallest) return 'spoilt';
