@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { createRig } from './rig.ts';
 import type { Row, Section, SectionResult } from './section.ts';
 import { accept } from './sections/accept.ts';
+import { confirm } from './sections/confirm.ts';
 import { drain } from './sections/drain.ts';
 import { endToEnd } from './sections/end-to-end.ts';
 import { growth } from './sections/growth.ts';
@@ -23,7 +24,7 @@ import { memory } from './sections/memory.ts';
 import { scale } from './sections/scale.ts';
 import { spool } from './sections/spool.ts';
 
-const sections: readonly Section[] = [accept, latency, endToEnd, drain, memory, growth, spool, scale];
+const sections: readonly Section[] = [accept, latency, endToEnd, drain, memory, growth, spool, scale, confirm];
 const roundsFull = 5;
 
 const { values, positionals } = parseArgs({

@@ -39,7 +39,7 @@ const lane = 'confirmations';
 const listedFromCount = 40;
 /** A transaction ends within minutes of its creation. */
 const listedMs = 900_000;
-const listedEveryMs = 2_000;
+const listedEveryMs = 1_000;
 const listedPageSize = 5_000;
 const firstWaitMs = 2_000;
 /** A callback that waits for its confirmation waits for this as well. */
