@@ -50,14 +50,16 @@ if lineage ~= ARGV[13] then return { 'lineage', lineage, tostring(redis.call('EX
 -- Beyond it a duplicate is counted each time it is handed in; a sender of that many has other problems.
 local triesMax = 1000
 
-local function noteTry(triesKey, field, value)
-  redis.pcall('HSET', triesKey, field, value)
-  redis.call('PEXPIRE', triesKey, claimTtl)
-end
-
 -- Never shortens: what leads to a claim must not go before it.
 local function live(key, ttl)
   if redis.call('PTTL', key) < tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end
+end
+
+-- Beside a claim, for as long as it lives.
+local function noteTry(digest, field, value)
+  local triesKey = base .. '/t:' .. digest
+  redis.pcall('HSET', triesKey, field, value)
+  live(triesKey, math.max(tonumber(claimTtl), redis.call('PTTL', base .. '/c:' .. digest)))
 end
 
 -- Keeps the body of what contradicts a claim, once per contradiction, where an operator and reconciliation find it.
@@ -81,7 +83,8 @@ local function keepConflict(item, claim)
   local ttl = math.max(tonumber(quarantineTtl), redis.call('PTTL', item.claimKey))
   redis.call('PEXPIRE', conflicts, ttl)
   redis.call('PEXPIRE', item.claimKey, ttl)
-  for _, way in ipairs({ '/m:' .. item.merchantDigest, '/o:' .. item.referenceDigest }) do live(base .. way, ttl) end
+  local beside = { '/t:' .. item.digest, '/m:' .. item.merchantDigest, '/o:' .. item.referenceDigest }
+  for _, key in ipairs(beside) do live(base .. key, ttl) end
 end
 
 -- What is not queued: counted once, however often it is handed in.
@@ -92,7 +95,7 @@ local function turnAway(item, claim, outcome)
       claim.duplicates + 1, claim.since, claim.status, claim.amount, claim.rest), 'KEEPTTL')
   end
   local count = redis.pcall('HLEN', item.triesKey)
-  if type(count) == 'number' and count < triesMax then noteTry(item.triesKey, item.nonce, outcome) end
+  if type(count) == 'number' and count < triesMax then noteTry(item.digest, item.nonce, outcome) end
   return outcome
 end
 
@@ -101,13 +104,13 @@ end
 local function replace(item, claim, outcome)
   local replacedId, data, sequence, corrects = item.digest .. claim.nonce, item.data, claim.sequence, nil
   redis.call('ZREM', base .. '/r', replacedId)
-  noteTry(item.triesKey, claim.nonce, 'queued')
+  noteTry(item.digest, claim.nonce, 'queued')
   if outcome == 'substitute' then
     redis.call('ZREM', KEYS[9 + item.part], replacedId)
   else
     writeGathered() -- the original may have come in this very batch
     supersede(replacedId)
-    noteTry(item.triesKey, claim.status .. '|' .. claim.amount, item.receivedAt)
+    noteTry(item.digest, claim.status .. '|' .. claim.amount, item.receivedAt)
     local earlier = redis.call('HGET', base .. ':' .. replacedId, 'corrects')
     corrects = replacedId .. (earlier and ',' .. earlier or '')
     sequence = (item.judgedBy or sequence) + 1
@@ -159,7 +162,7 @@ local function accept(at)
   if not claim then
     claimed[#claimed + 1] = claimKey
     if sequence > 0 then -- a correction of what is no longer known here
-      noteTry(base .. '/t:' .. digest, string.match(ARGV[at + 10], ',(.*)$'):gsub(',', '|'), receivedAt)
+      noteTry(digest, string.match(ARGV[at + 10], ',(.*)$'):gsub(',', '|'), receivedAt)
     end
   else
     local item = readItem(at, digest)

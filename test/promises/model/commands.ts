@@ -76,7 +76,7 @@ async function reconcileOne(expected: Expected, real: Real, { reference, truth, 
   const standing = expected.claims.get(keyOf(reference, truth))?.jobs[0];
   assert.equal(claim?.sequence, standing?.sequence);
   if (claim !== undefined && agrees(claim, truth.status, finalAmount)) return;
-  const arrivals = [{ reference, result: truth, receivedAtMs: real.clock.now(), judgedBy: standing }];
+  const arrivals = [{ reference, result: truth, receivedAtMs: real.clock.now(), judgedBy: standing, isFound: true }];
   const replaces = claim === undefined ? undefined : replacedBy(claim);
   await handIn(expected, real, { arrivals, mode }, async () => [
     (await real.accept(reference, truth, replaces, 'records')).kind,
@@ -102,8 +102,7 @@ async function handIn(
   real.store.setMode('up');
   const nowMs = real.clock.now();
   const spooled = arrivals.filter((_, at) => outcomes[at] === 'spooled');
-  const left = [...spooled];
-  for (const item of unheard) noteTaken(expected, pickOut(left, item), nowMs);
+  for (const item of unheard) noteTaken(expected, pickOut(spooled, item), nowMs);
   for (const [at, arrival] of arrivals.entries()) {
     if (outcomes[at] !== 'spooled') assert.equal(outcomes[at], noteTaken(expected, arrival, nowMs));
   }
@@ -117,19 +116,20 @@ function noteTaken(expected: Expected, arrival: Arrival, nowMs: number): string 
   return outcome;
 }
 
-/** Of those that came together it is not known in which order they were stored. */
-function pickOut(from: Arrival[], { callback, receivedAtMs }: AcceptItem): Arrival {
+/** Of those that came together it is not known in which order they were stored, and of equal ones which is which. */
+function pickOut(from: Arrival[], { callback, receivedAtMs, nonce }: AcceptItem): Arrival {
   const amount = callback.finalAmount?.value ?? '';
   const text = `${callback.gatewayReference} ${textOf({ status: callback.status ?? '', amount })} ${receivedAtMs}`;
-  const at = from.findIndex((one) => `${one.reference} ${textOf(one.result)} ${one.receivedAtMs}` === text);
-  const [found] = at < 0 ? [] : from.splice(at, 1);
+  const isLike = (one: Arrival) =>
+    one.nonce === undefined && `${one.reference} ${textOf(one.result)} ${one.receivedAtMs}` === text;
+  const found = from.find((one) => one.nonce === nonce) ?? from.find(isLike);
   assert.ok(found !== undefined, `nobody knows ${text}`);
+  found.nonce = nonce;
   return found;
 }
 
 function noteDrained(expected: Expected, items: readonly AcceptItem[], nowMs: number): void {
-  const left = [...expected.spool];
-  for (const item of items) noteTaken(expected, pickOut(left, item), nowMs);
+  for (const item of items) noteTaken(expected, pickOut(expected.spool, item), nowMs);
 }
 
 const drain = command('the spool is drained', async (expected, real) => {

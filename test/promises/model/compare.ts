@@ -11,14 +11,20 @@ export async function compare(expected: Expected, real: Real): Promise<void> {
   for (const claim of expected.claims.values()) await compareClaim(claim, real);
 }
 
-async function compareClaim({ reference, jobs, conflicts }: Claim, real: Real): Promise<void> {
+async function compareClaim({ reference, jobs, conflicts, duplicates }: Claim, real: Real): Promise<void> {
   const [standing] = jobs;
   const view = await viewOf(reference, standing?.result.status, real);
   assert.ok(standing !== undefined && view !== undefined, `${reference} is known and not found`);
   const { state, sequence, result, isErased, isRetired } = standing;
   assert.deepEqual(
-    { state: view.state, sequence: view.sequence, status: view.status, body: view.body },
-    { state, sequence, status: result.status, body: isErased || isRetired ? null : bodyOf(reference, result) },
+    { state: view.state, sequence: view.sequence, status: view.status, body: view.body, duplicates: view.duplicates },
+    {
+      state,
+      sequence,
+      status: result.status,
+      body: isErased || isRetired ? null : bodyOf(reference, result),
+      duplicates,
+    },
     reference,
   );
   const kept = new Set(view.conflicts.map(({ status, amount }) => `${status}|${(amount ?? '').replace('KES', '')}`));

@@ -14,8 +14,12 @@ export interface Arrival {
   readonly reference: string;
   readonly result: Result;
   readonly receivedAtMs: number;
+  /** Found by reconciliation: it counts as no duplicate. */
+  readonly isFound?: boolean;
   /** Of a correction: what stood when it was judged. */
   readonly judgedBy?: { readonly sequence: number; readonly result: Result } | undefined;
+  /** Known as soon as it was seen in the spool. */
+  nonce?: string;
   /** Where Redis has taken it already, unheard: a second try must do nothing. */
   takenBy?: Claim | undefined;
 }
@@ -40,6 +44,10 @@ export interface Claim {
   readonly reference: string;
   readonly jobs: ExpectedJob[];
   readonly conflicts: Set<string>;
+  /** What a correction replaced, and until when such a callback may have come before it. */
+  readonly replacedAtMs: Map<string, number>;
+  /** How often the gateway sent it again, or otherwise. */
+  duplicates: number;
   sinceMs: number;
 }
 
@@ -73,22 +81,34 @@ export function take({ claims }: Expected, arrival: Arrival, nowMs: number): Out
   const standing = known?.jobs[0];
   if (known === undefined || standing === undefined) {
     const jobs = [jobOf(result, judgedBy === undefined ? 0 : judgedBy.sequence + 1)];
-    arrival.takenBy = { reference, jobs, sinceMs: receivedAtMs, conflicts: new Set() };
+    const fresh = { conflicts: new Set<string>(), replacedAtMs: new Map<string, number>(), duplicates: 0 };
+    arrival.takenBy = { reference, jobs, sinceMs: receivedAtMs, ...fresh };
     claims.set(keyOf(reference, result), arrival.takenBy);
     return 'queued';
   }
   if (arrival.takenBy === known) return 'queued';
   arrival.takenBy = known;
   const isSame = textOf(standing.result) === textOf(result);
-  if (judgedBy === undefined) return isSame ? 'duplicate' : 'conflict';
+  if (judgedBy === undefined) {
+    if (cameBefore(known, arrival, isSame)) return 'duplicate';
+    if (arrival.isFound !== true) known.duplicates += 1;
+    return isSame ? 'duplicate' : 'conflict';
+  }
   if (isSame && standing.sequence >= judgedBy.sequence) return 'duplicate';
   const isCurrent = standing.sequence === judgedBy.sequence && textOf(standing.result) === textOf(judgedBy.result);
   const isLater = standing.sequence > judgedBy.sequence || known.sinceMs > receivedAtMs;
   if (!isSame && !isCurrent && isLater) return 'overtaken';
   endReplaced(standing, nowMs);
+  known.replacedAtMs.set(textOf(standing.result), receivedAtMs);
   known.jobs.unshift(jobOf(result, judgedBy.sequence + 1));
   known.sinceMs = receivedAtMs;
   return 'queued';
+}
+
+/** One that lay in a spool while a correction overtook it was not sent again. */
+function cameBefore({ jobs, sinceMs, replacedAtMs }: Claim, arrival: Arrival, isSame: boolean): boolean {
+  const untilMs = isSame ? (jobs[0]?.sequence ?? 0) > 0 && sinceMs : replacedAtMs.get(textOf(arrival.result));
+  return typeof untilMs === 'number' && arrival.receivedAtMs <= untilMs;
 }
 
 function jobOf(result: Result, sequence: number): ExpectedJob {

@@ -20,7 +20,6 @@ import { audit, type Answer, type Outage, type Report } from '../auditor.ts';
 import { keepProcess } from '../kept-process.ts';
 import { startLoad } from '../load.ts';
 import { remainingAfter } from '../remaining.ts';
-import { pick } from '../faults/fault.ts';
 import { seeded } from '../run-promises.ts';
 import { gotBy } from '../world.ts';
 import { createDiskLog } from './disk-log.ts';
@@ -50,8 +49,8 @@ export interface PowerLossResult {
   readonly repaired: number;
 }
 
-/** What happens to Redis before the cut. */
-const troubles = ['none', 'none', 'killed', 'killed and back', 'frozen', 'rewriting its file'] as const;
+/** What happens to Redis before the cut, in turn: so that a few cuts try the spool, Redis's file, and both. */
+const troubles = ['killed', 'none', 'frozen', 'killed and back', 'none', 'rewriting its file'] as const;
 type Trouble = (typeof troubles)[number];
 
 const ackBudgetMs = 300;
@@ -64,7 +63,7 @@ export async function runPowerLoss(options: PowerLossOptions): Promise<PowerLoss
   const answers: Answer[] = [];
   const figures = { cutsWithTrouble: 0, unsyncedBytes: 0, namesLost: 0 };
   for (let cut = 1; cut <= options.cuts; cut += 1) {
-    const trouble = options.planted === 'unsynced spool' ? 'killed' : pick(troubles, random());
+    const trouble = options.planted === 'everysec' ? 'none' : (troubles[(cut - 1) % troubles.length] ?? 'none');
     const way: Way = random() < 0.5 ? 'lost' : 'torn';
     if (random() < 0.7 || options.delivers === false) await machine.holdBack();
     else await machine.letGo();
