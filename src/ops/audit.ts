@@ -2,6 +2,7 @@
 // Redis for the console and for `audit`: the latest 20,000 entries, of at most 400 days. The log line is the record; the
 // copy in Redis may be lost, and says so. What the command line does stands in Redis only, since it writes no log.
 import * as z from 'zod';
+import { agreedNowMs } from '../redis/agreed-time.ts';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -69,7 +70,8 @@ export function createAudit({ redis, queues, log, now = Date.now }: AuditDeps) {
 
   async function expire(): Promise<void> {
     const oldest = await redis.lrange(key, -expiredPerEntry, -1);
-    const old = oldest.filter((line) => atOf(line) < now() - keptMs).length;
+    const notBeforeMs = (await agreedNowMs(redis, now())) - keptMs;
+    const old = oldest.filter((line) => atOf(line) < notBeforeMs).length;
     if (old > 0) await redis.rpop(key, old);
   }
 

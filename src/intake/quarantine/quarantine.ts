@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { kindOf } from '../../callback/identity.ts';
 import { parseCallback, type Callback } from '../../callback/parse-callback.ts';
+import { agreedNowMs } from '../../redis/agreed-time.ts';
 import { currentQueue } from '../../redis/brand-lineage.ts';
 import { brandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
 import { replacedBy } from '../../store/accept/claims.ts';
@@ -73,7 +74,7 @@ export function createQuarantine({
   const stores = new Map([...brands].map((brand) => [brand, createQuarantineStore(redis, brandQueue(brand, config))]));
   let trimTimer: NodeJS.Timeout | undefined;
 
-  const bounds = () => ({ maxBytes, notBeforeMs: now() - retainMs });
+  const bounds = async () => ({ maxBytes, notBeforeMs: (await agreedNowMs(redis, now())) - retainMs });
 
   /** Throws where Redis does not take it. */
   async function store(id: string, refused: Kept): Promise<void> {
@@ -89,7 +90,7 @@ export function createQuarantine({
     const bytes = raw.length + headers.length + detail.length;
     const dropped = await target.add(
       { id, atMs: keptAtMs, bytes, retainMs, fields: { ...fields, ...content } },
-      bounds(),
+      await bounds(),
     );
     tellDropped(brand, dropped);
   }
@@ -108,7 +109,9 @@ export function createQuarantine({
 
   async function trim(): Promise<void> {
     for (const [brand, target] of stores) {
-      const dropped = await target.trim(bounds()).catch(() => 0); // Redis is out; the next round trims
+      const dropped = await bounds()
+        .then((kept) => target.trim(kept))
+        .catch(() => 0); // Redis is out; the next round trims
       tellDropped(brand, dropped);
     }
   }

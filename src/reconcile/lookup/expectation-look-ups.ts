@@ -80,19 +80,20 @@ async function takeUnknown(
 async function takeFound(
   scope: BrandScope,
   reference: string,
-  { callback, createdAtMs }: Transaction,
+  { callback, createdAtMs: saidMs }: Transaction,
   requestId: string,
 ): Promise<void> {
   const { redis, queue, clock, limits } = scope;
   const nowMs = clock.now();
+  const createdAtMs = Math.min(saidMs ?? nowMs, nowMs);
   if (isTerminal(callback.status)) {
     const result = await inject(scope, { callback, source: 'status', requestId });
     if (result === 'unavailable') return putOff(scope, reference, askAgainMs(limits));
-  } else if (!isTooOld(createdAtMs ?? nowMs, nowMs, limits)) {
+  } else if (!isTooOld(createdAtMs, nowMs, limits)) {
     // From here on the sweeps see it, and the watch once it has been unfinished for long.
-    const dueMs = Math.max((createdAtMs ?? nowMs) + watchAfterMs(limits), nowMs + askAgainMs(limits));
+    const dueMs = Math.max(createdAtMs + watchAfterMs(limits), nowMs + askAgainMs(limits));
     const isPending = callback.status === 'pending';
-    const one = { gatewayReference: reference, createdAtMs: createdAtMs ?? nowMs, dueMs, isPending } as const;
+    const one = { gatewayReference: reference, createdAtMs, dueMs, isPending } as const;
     if ((await watch(redis, queue, [{ ...one, over: 'keep' }])) > 0) return putOff(scope, reference, waitMaxMs);
   }
   return settleExpectations(redis, queue, [reference]);

@@ -2,6 +2,7 @@
 // and corrected where it differs from what was delivered before.
 import { dueWatched, postponeWatched, unwatch, watch, type Watched } from '../../store/reconciliation/watched.ts';
 import type { BrandScope } from '../brand-scope.ts';
+import { agreedNowMs } from '../../redis/agreed-time.ts';
 import { describeFailure } from '../gateway/gateway-client.ts';
 import { isTooOld } from '../sweep/classify.ts';
 import { classifyTwice } from '../sweep/classify-page.ts';
@@ -96,8 +97,7 @@ async function takeFound(
 /** Cannot be taken back: so Redis's clock has to agree that it is too old. */
 async function isGivenUp({ redis, clock, limits }: BrandScope, createdAtMs: number): Promise<boolean> {
   if (!isTooOld(createdAtMs, clock.now(), limits)) return false;
-  const [seconds] = await redis.time();
-  return isTooOld(createdAtMs, Number(seconds) * 1_000, limits);
+  return isTooOld(createdAtMs, await agreedNowMs(redis, clock.now()), limits);
 }
 
 function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {

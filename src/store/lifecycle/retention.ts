@@ -1,6 +1,6 @@
 // Retention: removes finished jobs past RETAIN_COMPLETED, RETAIN_COMPLETED_MAX and RETAIN_FAILED, in bounded batches.
 //
-// Promises: only finished jobs go, never one that waits or is delivered; the deduplication memory stays, and from then
+// Promises: nothing goes on the word of one clock; only finished jobs go, never one that waits or is delivered; the deduplication memory stays, and from then
 // on answers for the job (its state and when it was delivered). Runs hourly in one process of all, and at once in any
 // that sees more than RETAIN_COMPLETED_MAX. Never by BullMQ's own `clean`, which knows nothing of the index. A sweep
 // that fails is logged and tried again a minute later.
@@ -11,6 +11,7 @@ import type { Log } from '../../telemetry/log.ts';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { deliveryRecordLua, followDeliveries } from '../callbacks/delivery-records.ts';
+import { agreedNowMs } from '../../redis/agreed-time.ts';
 import { createJobReader } from '../callbacks/read-callbacks.ts';
 import { stateOf } from '../callbacks/callback-view.ts';
 import { defineScript } from '../../redis/script.ts';
@@ -22,7 +23,8 @@ export interface RetentionDeps {
   readonly queues: ReadonlyMap<string, BrandQueue>;
   readonly config: Pick<Config, 'DEDUP_TTL' | 'RETAIN_COMPLETED' | 'RETAIN_COMPLETED_MAX' | 'RETAIN_FAILED'>;
   readonly log: Log;
-  readonly now?: () => number;
+  /** What both clocks agree on where none is given. */
+  readonly now?: () => number | Promise<number>;
 }
 
 export interface Swept {
@@ -48,19 +50,21 @@ const trimEntries = defineScript({
   reply: z.tuple([z.string(), z.number()]),
 });
 
-export function createRetention({ redis, queues, config, log, now = Date.now }: RetentionDeps) {
+export function createRetention({ redis, queues, config, log, ...given }: RetentionDeps) {
+  const { now = async () => agreedNowMs(redis, Date.now()) } = given;
   const readJobs = createJobReader(redis);
   const trimCursors = new Map<string, string>();
   const stopping = new AbortController();
 
   /** Removes what is past its time or over the count. */
   async function sweepBrand(queue: BrandQueue): Promise<Swept> {
-    const byAge = await retireUpTo(queue, 'completed', now() - config.RETAIN_COMPLETED);
+    const nowMs = await now();
+    const byAge = await retireUpTo(queue, 'completed', nowMs - config.RETAIN_COMPLETED);
     const byCount = await retireSurplus(queue);
-    const failed = await retireUpTo(queue, 'failed', now() - config.RETAIN_FAILED);
-    const held = await retireUpTo(queue, 'held', now() - config.RETAIN_FAILED);
-    await forgetOld(queue);
-    return { completed: byAge + byCount, failed: failed + held, indexEntries: await trimIndex(queue) };
+    const failed = await retireUpTo(queue, 'failed', nowMs - config.RETAIN_FAILED);
+    const held = await retireUpTo(queue, 'held', nowMs - config.RETAIN_FAILED);
+    await forgetOld(queue, nowMs);
+    return { completed: byAge + byCount, failed: failed + held, indexEntries: await trimIndex(queue, nowMs) };
   }
 
   async function retireUpTo(queue: BrandQueue, set: RetiredSet, upToMs: number): Promise<number> {
@@ -74,10 +78,10 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
   }
 
   /** What is no longer remembered has no confirmation either. */
-  async function forgetOld(queue: BrandQueue): Promise<void> {
+  async function forgetOld(queue: BrandQueue, nowMs: number): Promise<void> {
     const keptMs = Math.max(config.DEDUP_TTL, config.RETAIN_FAILED);
     for (const key of [keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.mismatched(queue)])
-      await redis.zremrangebyscore(key, '-inf', now() - keptMs);
+      await redis.zremrangebyscore(key, '-inf', nowMs - keptMs);
   }
 
   async function retireSurplus(queue: BrandQueue): Promise<number> {
@@ -111,7 +115,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
     });
   }
 
-  async function trimIndex(queue: BrandQueue): Promise<number> {
+  async function trimIndex(queue: BrandQueue, nowMs: number): Promise<number> {
     let removed = 0;
     await followDeliveries(redis, queue, { all: true }); // or what was just delivered would be taken for removed
     for (const part of indexParts) {
@@ -119,7 +123,7 @@ export function createRetention({ redis, queues, config, log, now = Date.now }: 
       const keys = [key, keysOf.inHand(queue)];
       for (let step = 0; step < trimStepsMax && !stopping.signal.aborted; step += 1) {
         const cursor = trimCursors.get(key) ?? '0';
-        const [next, gone] = await trimEntries(redis, keys, [queue.base, cursor, trimStep, now()]);
+        const [next, gone] = await trimEntries(redis, keys, [queue.base, cursor, trimStep, nowMs]);
         trimCursors.set(key, next);
         removed += gone;
         if (next === '0') break;
