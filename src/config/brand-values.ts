@@ -23,11 +23,12 @@ export interface BrandValue {
   readonly value: string;
 }
 
-/** What could be a value of a variable: a key, a URL, a signing secret, a word (docs/reference/configuration.md). */
+/** What could be a value of a variable: a key, a URL, a signing secret, a file, a word (docs/reference/configuration.md). */
 export const couldBe = {
   key: (text: string) => text.length >= 16,
   url: (text: string) => text.startsWith('http'),
   secret: (text: string) => text.startsWith('whsec_'),
+  file: (text: string) => /[./\\]/.test(text),
   word: (text: string) => /^[a-z]+$/.test(text),
 } as const;
 

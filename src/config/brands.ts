@@ -5,6 +5,7 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import * as z from 'zod';
 import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
+import { clientTlsOf, type ClientTls, type ClientTlsVariables } from './client-tls.ts';
 import { confirmModesOf, type ConfirmMode } from './confirm-modes.ts';
 import type { Role } from './role-names.ts';
 import { readTextFile } from './read-text-file.ts';
@@ -22,9 +23,11 @@ export interface Brand {
   readonly gatewayApiKeys: readonly string[];
   /** Whether, and when, the gateway is asked if a callback is true. */
   readonly confirm: ConfirmMode;
+  /** For the connection to FORWARD_URL, beside what Node does by itself. */
+  readonly forwardTls: ClientTls | undefined;
 }
 
-interface BrandVariables {
+interface BrandVariables extends ClientTlsVariables {
   readonly PAYALO_API_KEYS?: string | undefined;
   readonly FORWARD_URL?: string | undefined;
   readonly FORWARD_SECRET?: string | undefined;
@@ -71,7 +74,13 @@ export function buildBrands(
     gatewayApiKeys: gatewayKeys.get(name) ?? apiKeys.get(name) ?? [],
   }));
   const modes = confirmModesOf(variables.CONFIRM ?? '', brands, { roles, problems });
-  return new Map(brands.map((brand) => [brand.name, { ...brand, confirm: modes.get(brand.name) ?? 'off' }]));
+  const tls = clientTlsOf(variables, brands, problems);
+  return new Map(
+    brands.map((brand) => [
+      brand.name,
+      { ...brand, confirm: modes.get(brand.name) ?? 'off', forwardTls: tls.get(brand.name) },
+    ]),
+  );
 }
 
 function shared<T>(group: ReadonlyMap<string, T>, name: string): T | undefined {

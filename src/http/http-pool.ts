@@ -6,6 +6,8 @@
 import type { LookupFunction } from 'node:net';
 import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici';
 import * as z from 'zod';
+import type { ClientTls } from '../config/client-tls.ts';
+import { certifiedConnector, readClientTls } from './client-certificate.ts';
 import { dropInterimAnswers } from './interim-answers.ts';
 import { proxyFor, type ProxySettings } from '../config/proxy.ts';
 
@@ -17,6 +19,7 @@ export interface Egress {
 }
 
 export interface HttpPoolOptions extends Egress {
+  readonly tls?: ClientTls | undefined;
   readonly connectionsMax: number;
   readonly connectTimeoutMs: number;
 }
@@ -27,18 +30,19 @@ export interface HttpPool {
 }
 
 export function createHttpPool(url: string, options: HttpPoolOptions): HttpPool {
-  const { connectionsMax, connectTimeoutMs, proxies, lookup } = options;
+  const { connectionsMax, connectTimeoutMs, proxies, lookup, tls } = options;
   const { origin } = new URL(url);
   const proxy = proxyFor(url, proxies);
   const limits = { connections: connectionsMax, headersTimeout: 0, bodyTimeout: 0 };
   const connection = { timeout: connectTimeoutMs, ...(lookup !== undefined && { lookup }) };
   if (proxy === undefined) {
-    return { origin, dispatcher: new Pool(origin, { ...limits, connect: tolerant(buildConnector(connection)) }) };
+    const connect = tls === undefined ? buildConnector(connection) : certifiedConnector(tls, connection);
+    return { origin, dispatcher: new Pool(origin, { ...limits, connect: tolerant(connect) }) };
   }
   const dispatcher = new ProxyAgent({
     uri: proxy,
     proxyTls: connection,
-    requestTls: { timeout: connectTimeoutMs },
+    requestTls: { timeout: connectTimeoutMs, ...(tls !== undefined && readClientTls(tls)) },
     // To the proxy itself, for CONNECT: a proxy that never answers is not waited for longer than a connection.
     clientFactory: (target, given) =>
       new Pool(target, { ...limits, connect: connectorOf(given), headersTimeout: connectTimeoutMs }),

@@ -13,7 +13,7 @@ import { configuredHeaders, deliveryHeaders } from './delivery-headers.ts';
 
 export interface HttpAttemptOptions extends Egress {
   readonly url: string;
-  readonly brand: Pick<Brand, 'forwardSecrets' | 'forwardHeaders'>;
+  readonly brand: Pick<Brand, 'forwardSecrets' | 'forwardHeaders'> & Partial<Pick<Brand, 'forwardTls'>>;
   readonly timeoutMs: number;
   readonly connectionsMax: number;
   readonly now: () => number;
@@ -34,6 +34,7 @@ export function createHttpAttempt(options: HttpAttemptOptions) {
     connectTimeoutMs: timeoutMs,
     proxies,
     lookup,
+    tls: brand.forwardTls,
   });
 
   const attempt: Attempt = async (delivery, stop) => {

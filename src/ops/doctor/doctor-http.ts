@@ -1,6 +1,7 @@
 // The doctor's calls over HTTP: is the merchant there, and does the public way in lead to this receiver.
 import * as z from 'zod';
 import { request } from 'undici';
+import type { ClientTls } from '../../config/client-tls.ts';
 import type { Brand } from '../../config/brands.ts';
 import type { Config } from '../../config/config.ts';
 import { createHttpPool } from '../../http/http-pool.ts';
@@ -13,7 +14,7 @@ const bodyCharactersMax = 2_000;
 
 /** HEAD, which a merchant's endpoint does not take for a delivery; whatever it answers, it is there. */
 export async function checkMerchant(
-  { name: brand, forwardUrl }: Brand,
+  { name: brand, forwardUrl, forwardTls }: Brand,
   config: ProxySettings & Pick<Config, 'HANDLER_MODULE'>,
 ): Promise<Check> {
   const { HANDLER_MODULE: handlerModule } = config;
@@ -26,7 +27,7 @@ export async function checkMerchant(
     return { name, status: 'warning', detail: 'FORWARD_URL is not set: callbacks wait in the queue.', fix };
   }
   const shown = withoutUserInfo(forwardUrl);
-  const answer = await ask(forwardUrl, { method: 'HEAD', proxies: config });
+  const answer = await ask(forwardUrl, { method: 'HEAD', proxies: config, tls: forwardTls });
   if (answer.kind === 'failed') {
     const fix = 'Start it, and check FORWARD_URL, DNS, certificate and firewall. Callbacks wait meanwhile.';
     return { name, status: 'problem', detail: `${shown} cannot be reached: ${answer.reason}.`, fix };
@@ -88,18 +89,19 @@ interface Ask {
   readonly body?: string;
   readonly apiKey?: string;
   readonly proxies: ProxySettings;
+  readonly tls?: ClientTls | undefined;
 }
 
 type HttpAnswer =
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
   | { readonly kind: 'failed'; readonly reason: string };
 
-async function ask(url: string, { method, body, apiKey, proxies }: Ask): Promise<HttpAnswer> {
+async function ask(url: string, { method, body, apiKey, proxies, tls }: Ask): Promise<HttpAnswer> {
   const target = URL.parse(url);
   if (target === null) return { kind: 'failed', reason: 'it is not a URL' };
   target.username = '';
   target.password = '';
-  const { dispatcher } = createHttpPool(url, { proxies, connectionsMax: 1, connectTimeoutMs: timeoutMs });
+  const { dispatcher } = createHttpPool(url, { proxies, tls, connectionsMax: 1, connectTimeoutMs: timeoutMs });
   try {
     const response = await request(target, {
       method,
