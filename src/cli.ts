@@ -15,6 +15,8 @@ import { packageVersion } from './telemetry/package-version.ts';
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   inspect: async () => (await import('./cli/inspect.ts')).addInspect,
   replay: async () => (await import('./cli/replay.ts')).addReplay,
+  deliver: async () => (await import('./cli/deliver.ts')).addDeliver,
+  listen: async () => (await import('./cli/listen.ts')).addListen,
   quarantine: async () => (await import('./cli/quarantine.ts')).addQuarantine,
   reconcile: async () => (await import('./cli/reconcile.ts')).addReconcile,
   verify: async () => (await import('./cli/verify.ts')).addVerify,

@@ -13,6 +13,8 @@ export interface CliRun {
 
 export interface CliProcess {
   readonly ended: Promise<CliRun>;
+  /** Of both streams, until now. */
+  output(): string;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -27,7 +29,7 @@ export function startCli(args: readonly string[], env: Readonly<Record<string, s
   child.stdout.on('data', (text) => (out += String(text)));
   child.stderr.on('data', (text) => (err += String(text)));
   const ended = once(child, 'close').then(() => ({ code: child.exitCode, out, err }));
-  return { ended, kill: (signal) => void child.kill(signal) };
+  return { ended, output: () => out + err, kill: (signal) => void child.kill(signal) };
 }
 
 export function runCli(args: readonly string[], env: Readonly<Record<string, string>>): Promise<CliRun> {

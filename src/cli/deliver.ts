@@ -1,0 +1,56 @@
+// `deliver REFERENCE --to URL`: sends a copy of one stored callback to another address.
+import type { Command } from 'commander';
+import { createCallbackIndex } from '../store/callbacks/callback-index.ts';
+import { createJobReader } from '../store/callbacks/read-callbacks.ts';
+import { parseHttpUrl } from './arguments.ts';
+import { createCopier, describeCopy, isTaken } from './copier.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { printable } from './output.ts';
+import { runSession, type Session } from './session.ts';
+
+const examples = `
+For developing against real callbacks: the copy is signed and headed as a delivery, with \`payalo-copy: yes\` besides. Nothing of
+the callback's state changes.
+
+Examples:
+  payalo-receiver deliver b2p01j3abcdef0000000000000000a1b2 --to http://127.0.0.1:8080/payments
+
+Exit codes: 0 answered 2xx, 1 not (or the callback is unknown, or its body is gone).`;
+
+interface DeliverOptions {
+  readonly to: string;
+  readonly brand?: string;
+}
+
+export function addDeliver(program: Command): void {
+  program
+    .command('deliver')
+    .description('send a copy of one callback to another address')
+    .argument('<gatewayReference>', "the gateway's reference")
+    .requiredOption('--to <url>', 'where the copy goes', parseHttpUrl)
+    .option('--brand <brand>', 'where there are several brands')
+    .addHelpText('after', examples)
+    .action((reference: string, options: DeliverOptions, command: Command) =>
+      runSession(command, (session) => deliver(session, reference, options)),
+    );
+}
+
+async function deliver(session: Session, reference: string, { to, brand }: DeliverOptions): Promise<ExitCode> {
+  const { output, queues } = session;
+  const redis = await session.redis();
+  const callback = (await createCallbackIndex({ redis, queues }).find(reference, brand))?.callback;
+  if (callback === undefined) {
+    output.complain(`No callback with the gatewayReference ${printable(reference)} is known here.`);
+    return exitCodes.no;
+  }
+  const queue = queues.get(callback.brand);
+  const ids = callback.jobId === null ? [] : [callback.jobId];
+  const [record] = queue === undefined ? [] : await createJobReader(redis)(queue, ids, { withLogs: false });
+  if (record?.data === undefined || record.erased) {
+    output.complain('Its body is gone: it was erased, or only the memory of it is left.');
+    return exitCodes.no;
+  }
+  const copied = await createCopier(session, to)(record, record.data);
+  output.result(copied, () => output.line(describeCopy(copied)));
+  return isTaken(copied) ? exitCodes.done : exitCodes.no;
+}
