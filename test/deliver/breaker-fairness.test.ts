@@ -48,6 +48,25 @@ test.for([
   },
 );
 
+test.for([
+  ['cut off', { kind: 'reset' }],
+  ['never answered', { kind: 'hang' }],
+] as const)(
+  'forty callbacks that are always %s, with FORWARD_CONCURRENCY=4, hold up a good one that comes later for seconds only',
+  async ([, behaviour]) => {
+    const env = { ...patient, FORWARD_CONCURRENCY: '4', FORWARD_TIMEOUT: '1s' };
+    await using rig = await createRig(redis, { env, breakerSettings: defaultBreakerSettings });
+    rig.merchant.always(({ headers }) =>
+      String(headers['payalo-gateway-reference']).startsWith('bad') ? behaviour : answer(200),
+    );
+    await addBad(rig, 40);
+    await rig.start();
+    await until(async () => isOpen(rig));
+    const good = await rig.add({ gatewayReference: 'good' });
+    expect((await rig.settled(good)).returnvalue).toMatchObject({ status: 200, attempt: 1 });
+  },
+);
+
 test('a good callback that comes long after failing ones have opened the breaker is delivered within seconds', async () => {
   await using rig = await createRig(redis, { env: patient, breakerSettings: defaultBreakerSettings });
   failBad(rig, 500);

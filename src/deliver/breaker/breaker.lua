@@ -10,7 +10,8 @@
     ramp     the probe succeeded: 2 jobs in the first second, 4 in the next, and so on up to the concurrency.
 
   Callbacks that fail must not hold up good ones of the same destination. So while it is open:
-    - What has failed rests, and comes back for one probe at a time, in turn. What has not been tried goes first.
+    - What has failed rests, and comes back for one probe at a time, in turn. What has not been tried goes first: the
+      latest and the longest waiting by turns, so that a few that always hang do not keep a good one behind them.
     - A merchant that answers is there, only not well: the wait stays, and each round of untried jobs is twice the last.
     - After a success, what rested comes back at once. Its failures are then its own: counted, and no sign of an outage.
 
@@ -28,10 +29,11 @@
   ms the job rests.
 ]]
 local breaker, failures, meta, limiter, resting, own = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local delayed, marker = KEYS[7], KEYS[8]
+local delayed, marker, wait = KEYS[7], KEYS[8], KEYS[9]
 local operation, concurrency, opening = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local firstWaitMs, longestWaitMs, windowMs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local stepMs, promotedMax, scoreFactor = 1000, 200, 0x1000
+local offerMs, offeredOf = 300, 50 -- processes look every 100 ms
 local manualLimit = 9e15 -- what BullMQ's queue.rateLimit() writes into the limiter key
 
 local time = redis.call('TIME')
@@ -72,7 +74,8 @@ local function hold(forMs, size)
     waitMs = math.max(waitMs, theirDuration / theirMax)
     round = math.max(math.min(round, tonumber(theirMax)), 1)
   end
-  redis.call('HSET', breaker, 'phase', phase, 'heldAt', now, 'waitMs', waitMs, 'round', round)
+  local nextTurn = (stored('turn') or 'longest') == 'longest' and 'latest' or 'longest'
+  redis.call('HSET', breaker, 'phase', phase, 'heldAt', now, 'waitMs', waitMs, 'round', round, 'turn', nextTurn)
   limit(round, ARGV[6])
   holdFor(round, waitMs)
 end
@@ -152,6 +155,20 @@ local function succeeded()
   if phase == 'open' and not isStraggler() then flow(2) end
 end
 
+-- In its turn, and at the last moment, the latest job that was not tried becomes the next to be taken.
+local function offerLatest()
+  local leftMs = redis.call('PTTL', limiter)
+  if stored('turn') ~= 'latest' or leftMs < 0 or leftMs > offerMs then return end
+  for _, id in ipairs(redis.call('LRANGE', wait, 0, offeredOf - 1)) do
+    local isTried = redis.call('SISMEMBER', failures, id) == 1 or redis.call('SISMEMBER', own, id) == 1
+    if not isTried and not string.find(id, '^0:') then
+      redis.call('LREM', wait, 1, id)
+      redis.call('RPUSH', wait, id)
+      return redis.call('HSET', breaker, 'turn', 'offered')
+    end
+  end
+end
+
 -- Brings back what rested, a few at a time.
 local function promote()
   local jobs = redis.call('SPOP', resting, promotedMax)
@@ -179,5 +196,5 @@ elseif phase == 'ramp' then
   local nextAt = tonumber(stored('nextAt'))
   if now >= nextAt or nextAt > now + stepMs then flow(tonumber(stored('max')) * 2) end
 end
-if phase ~= 'open' then promote() end
+if phase == 'open' then offerLatest() else promote() end
 return { phase, redis.call('SCARD', failures), verdict, math.ceil(restMs), redis.call('SCARD', resting) }

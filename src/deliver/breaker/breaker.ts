@@ -54,7 +54,7 @@ const probeMarginMs = 2_000;
 
 const runBreaker = defineScript({
   lua: readFileSync(new URL('./breaker.lua', import.meta.url), 'utf8'),
-  keyCount: 8,
+  keyCount: 9,
   reply: z.tuple([z.enum(['closed', 'open', 'ramp']), z.number(), z.string(), z.number(), z.number()]),
 });
 
@@ -69,6 +69,7 @@ export function createBreaker(dependencies: BreakerDependencies) {
     keysOf.breakerOwn(queue),
     `${queue.base}:delayed`,
     `${queue.base}:marker`,
+    `${queue.base}:wait`,
   ];
   const fixed = [
     concurrency,
