@@ -18,6 +18,8 @@ export interface ServiceProcessOptions {
   readonly readyMs?: number | undefined;
   /** Flags of Node, such as `--import`. */
   readonly nodeFlags?: readonly string[] | undefined;
+  /** Another version's `src/main.ts`. */
+  readonly program?: string | undefined;
   readonly onLog?: ((line: LogLine) => void) | undefined;
   /** Where its standard output goes instead of a pipe of Node's, and where it is read. */
   readonly output?: { readonly writeEnd: number; readonly reader: Readable } | undefined;
@@ -33,14 +35,14 @@ export interface Exit {
 
 export type ServiceProcess = Awaited<ReturnType<typeof startServiceProcess>>;
 
-const main = path.join(path.dirname(import.meta.dirname), 'src', 'main.ts');
+const ownMain = path.join(path.dirname(import.meta.dirname), 'src', 'main.ts');
 const outputCharactersMax = 20_000;
 
 export async function startServiceProcess(options: ServiceProcessOptions) {
-  const { roles = ['all'], readyMs = 20_000, nodeFlags = [], onLog } = options;
+  const { roles = ['all'], readyMs = 20_000, nodeFlags = [], program = ownMain, onLog } = options;
   const child = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--enable-source-maps', ...nodeFlags, main, ...roles],
+    ['--disable-warning=ExperimentalWarning', '--enable-source-maps', ...nodeFlags, program, ...roles],
     {
       cwd: options.cwd,
       env: { ...fromHere(['PATH', 'HOME', 'NODE_COMPILE_CACHE']), ...options.env },

@@ -3,7 +3,8 @@
 // Without `--minutes` each fault once. `--replica` adds a replica that must confirm each callback, `--confirm MODE` has the gateway asked
 // (CONFIRM), with every tenth callback forged; `--only TEXT` limits the
 // faults to those whose names contain the text, `--redis-server PATH` names another server (Valkey, say). `--model` drives
-// the code with random commands beside a model instead, `--power-loss 300` cuts the power so many times. Prints what it
+// the code with random commands beside a model instead, `--power-loss 300` cuts the power so many times,
+// `--upgrade-from COMMIT` upgrades from that commit and back (`--one-way`: not back). Prints what it
 // does, then the figures of docs/reliability.md; exits with 1 where a promise was broken. The seed decides what comes;
 // without one it is drawn, and printed.
 import { parseArgs } from 'node:util';
@@ -12,6 +13,7 @@ import { runModel } from '../test/promises/model/run-model.ts';
 import { buildDiskLog } from '../test/promises/power/disk-log.ts';
 import { runPowerLoss } from '../test/promises/power/power-loss.ts';
 import { runPromises, type PromisesResult } from '../test/promises/run-promises.ts';
+import { runUpgrade } from '../test/promises/upgrade.ts';
 import { setup } from '../test/support/global-setup.ts';
 import { makeTempDir } from '../test/support/temp-dir.ts';
 
@@ -25,6 +27,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     model: { type: 'boolean', default: false },
     'power-loss': { type: 'string' },
+    'upgrade-from': { type: 'string' },
+    'one-way': { type: 'boolean', default: false },
     'redis-server': { type: 'string' },
   },
 });
@@ -42,6 +46,7 @@ process.exit((await chosen()()) ? 0 : 1);
 
 function chosen(): () => Promise<boolean> {
   if (values.model) return model;
+  if (values['upgrade-from'] !== undefined) return upgrade;
   return values['power-loss'] === undefined ? faults : powerLoss;
 }
 
@@ -53,6 +58,12 @@ async function powerLoss(): Promise<boolean> {
   const { report, ...figures } = await runPowerLoss({ cuts, seed, library, say });
   for (const [name, value] of Object.entries(figures)) console.log(`${name.padEnd(16)} ${value}`);
   return printReport(report);
+}
+
+async function upgrade(): Promise<boolean> {
+  const from = values['upgrade-from'] ?? '';
+  const { report, violations: broken } = await runUpgrade({ from, perSecond, back: !values['one-way'], say });
+  return printReport(report, broken);
 }
 
 async function model(): Promise<boolean> {

@@ -29,9 +29,7 @@ export const jobSchema = z.object({
   status: z.string().nullable().describe('An open set: success, failed, ...'),
   type: z.string().nullable().describe('An open set: payin, payout, tax, ...'),
   finalAmount: z
-    .string()
-    .nullable()
-    .optional()
+    .preprocess(formerAmountText, z.string().nullable().optional())
     .describe(
       'Value and currency, as `100 KES`: exact, without needless zeros. If it is here, null or not, the webhook-id is made of it, too.',
     ),
@@ -51,7 +49,26 @@ export const jobSchema = z.object({
   traceparent: z.string().optional().describe('W3C trace context, where tracing is on.'),
 });
 
+const formerAmount = z.object({ value: z.string(), currency: z.string() });
+
+/** Once an amount was an object; what was queued or spooled then is read as ever. */
+function formerAmountText(amount: unknown): unknown {
+  if (typeof amount !== 'object') return amount;
+  const former = formerAmount.safeParse(amount);
+  return former.success ? amountText(former.data) : amount;
+}
+
 export type JobData = z.infer<typeof jobSchema>;
+
+const laterSchema = z.looseObject({ version: z.int().min(2) });
+
+/** What a later release queued before somebody went back to this one: it waits for that one to come again. */
+export function isOfLaterVersion(data: unknown): boolean {
+  return laterSchema.safeParse(data).success;
+}
+
+/** How long such a job waits before it is looked at again. */
+export const laterVersionWaitMs = 60_000;
 
 export interface JobOrigin {
   readonly brand: string;

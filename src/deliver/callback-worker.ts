@@ -2,8 +2,8 @@
 //
 // It is a plain worker of the public job: BullMQ retries what throws by the job's own options. Data that is no callback,
 // and a PermanentError, are failed at once and kept. A worker that crashes or stalls spends no attempt.
-import { UnrecoverableError, type ConnectionOptions } from 'bullmq';
-import { jobSchema } from '../callback/job.ts';
+import { DelayedError, UnrecoverableError, type ConnectionOptions } from 'bullmq';
+import { isOfLaterVersion, jobSchema, laterVersionWaitMs } from '../callback/job.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { toHandledCallback, type CallbackHandler } from './handler/handled-callback.ts';
@@ -47,7 +47,11 @@ export function createCallbackWorker(handler: CallbackHandler, options: Callback
   const queue = brandQueue(brand, { QUEUE_NAME: queueName, QUEUE_PREFIX: queuePrefix });
   const worker = new QueueWorker<unknown>(
     queue.name,
-    async (job, _token, cancelled) => {
+    async (job, token, cancelled) => {
+      if (isOfLaterVersion(job.data)) {
+        await job.moveToDelayed(Date.now() + laterVersionWaitMs, token);
+        throw new DelayedError();
+      }
       const data = jobSchema.safeParse(job.data);
       if (!data.success) throw new UnrecoverableError("the job's data is no callback of version 1");
       const timeout = AbortSignal.timeout(timeoutMs);

@@ -2,14 +2,15 @@
 //
 // Promises: only an attempt that the merchant (or its function) spoiled is counted; a crash, a shutdown or a lost Redis
 // costs none. Every counted attempt is kept: the failed ones as lines of the job's log, the good one as its return value.
-// A first attempt that succeeds takes no round trip of ours. A job whose data is no callback is failed, data and all.
+// A first attempt that succeeds takes no round trip of ours. A job whose data is no callback is failed, data and all;
+// one of a later version waits.
 import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import { createWriteGathering, type RedisConnection } from '../redis/connections.ts';
 import type { DeliveryRecords } from '../store/callbacks/delivery-records.ts';
 import { amountCheckOf, isMismatch } from '../callback/amount-check.ts';
-import { jobSchema, type JobData } from '../callback/job.ts';
+import { isOfLaterVersion, jobSchema, laterVersionWaitMs, type JobData } from '../callback/job.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt, AttemptResult, Delivery } from './attempt.ts';
@@ -64,8 +65,12 @@ export function createProcessor(dependencies: ProcessorDependencies) {
   const gatherWrites = createWriteGathering(redis);
 
   return async function processJob(job: CallbackJob, token = ''): Promise<Returned> {
-    const data = parseData(job);
     const jobId = job.id ?? '';
+    if (isOfLaterVersion(job.data)) {
+      log.warn({ event: 'delivery.of_later_version', brand: queue.brand, jobId });
+      return putBack(() => job.moveToDelayed(now() + laterVersionWaitMs, token));
+    }
+    const data = parseData(job);
     records.take(jobId);
     try {
       return await deliver(job, token, data);

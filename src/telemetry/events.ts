@@ -35,6 +35,8 @@ export const events = {
   'delivery.concurrency_raised': 'FORWARD_CONCURRENCY is below the number of brands; each brand gets one slot.',
   'delivery.headers_left_out': 'FORWARD_HEADERS_FILE names headers that belong to the connection; they are not sent.',
   'delivery.not_recorded': 'The record of deliveries could not be written; it is written with the next.',
+  'delivery.of_later_version':
+    'A job that a later release queued waits until that one runs again; this one looks every minute.',
   'delivery.stalled': 'A worker lost a job, most likely because it was killed; another one takes it.',
   'delivery.worker_error': 'BullMQ’s worker reported an error; it goes on.',
   'doctor.finding': 'A check at the start found a setting that weakens a promise, and says how to fix it.',

@@ -14,16 +14,19 @@ export interface KeepOptions {
   readonly role: string;
   readonly env: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[] | undefined;
+  /** Another version's `src/main.ts`. */
+  readonly program?: string | undefined;
   /** For its clock and its pipe. */
   readonly dir: string;
 }
 
 const shiftedClock = pathToFileURL(path.join(import.meta.dirname, '..', 'support', 'shifted-clock.ts')).href;
 
-export async function keepProcess({ name, role, env, nodeFlags = [], dir }: KeepOptions) {
+export async function keepProcess({ name, role, env, nodeFlags = [], program, dir }: KeepOptions) {
   const ports = { PORT: String(await freePort()), OPS_PORT: String(await freePort()) };
   const clockFile = path.join(dir, `${name}.clock`);
   let starts = 0;
+  let version = program;
   let output: StallableOutput | undefined;
   let running: TestService | undefined = await start();
 
@@ -34,6 +37,7 @@ export async function keepProcess({ name, role, env, nodeFlags = [], dir }: Keep
       roles: [role],
       env: { ...env, ...ports, TEST_CLOCK_FILE: clockFile },
       nodeFlags: ['--import', shiftedClock, ...nodeFlags],
+      program: version,
       readyMs: 30_000,
       output,
     });
@@ -61,6 +65,10 @@ export async function keepProcess({ name, role, env, nodeFlags = [], dir }: Keep
     },
     async stop(): Promise<void> {
       await running?.stop();
+    },
+    /** What is started from now on; this version's without one. */
+    setProgram(next: string | undefined): void {
+      version = next;
     },
     end: gone,
     /** Steps its clock at once; 0 sets it right. */

@@ -25,6 +25,8 @@ export interface WorldOptions {
   /** Whether the gateway is asked if a callback is true; then it has to know what is genuine. `off` without. */
   readonly confirm?: 'after' | 'before';
   readonly env?: Readonly<Record<string, string>>;
+  /** Another version's `src/main.ts`, for all processes. */
+  readonly program?: string | undefined;
 }
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
@@ -37,7 +39,7 @@ export const ackBudgetMs = 1_000;
 const retries = ['200ms', '500ms', ...Array.from({ length: 90 }, () => '1s')].join(',');
 
 export async function startWorld(options: WorldOptions = {}) {
-  const { reconciles = false, replica: replicated, confirm = 'off', env: moreEnv = {} } = options;
+  const { reconciles = false, replica: replicated, confirm = 'off', env: moreEnv = {}, program } = options;
   const dir = await makeTempDir('promises');
   const spool = makeSmallDisk(path.join(dir, 'disk'), 64);
   const spoolDir = path.join(spool.dir, 'spool');
@@ -69,7 +71,7 @@ export async function startWorld(options: WorldOptions = {}) {
     LOG_LEVEL: 'info',
     ...moreEnv,
   };
-  const keep = (name: string, role: string) => keepProcess({ name, role, env, dir });
+  const keep = (name: string, role: string) => keepProcess({ name, role, env, program, dir });
   const [receivers, workers, reconcilers] = await Promise.all([
     Promise.all([keep('receiver-1', 'receive'), keep('receiver-2', 'receive')]),
     Promise.all([keep('worker-1', 'work'), keep('worker-2', 'work')]),

@@ -9,6 +9,7 @@ export interface TestServiceOptions {
   readonly roles?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[];
+  readonly program?: string | undefined;
   readonly readyMs?: number;
   readonly output?: ServiceProcessOptions['output'];
 }

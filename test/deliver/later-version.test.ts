@@ -1,0 +1,50 @@
+// After a rollback: what a later release queued waits for that one, and stops nothing else. After an upgrade: what an
+// earlier one queued is delivered.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { webhookIdOfJob } from '../../src/callback/job.ts';
+import { createCallbackWorker } from '../../src/index.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { createRig, jobData } from './rig.ts';
+
+let redis: TestRedis;
+beforeAll(async () => {
+  redis = await startRedis({ durable: false });
+});
+afterAll(async () => redis.stop());
+
+const later = { ...jobData({ gatewayReference: 'later' }), version: 2, body: undefined, bodies: ['{}'] };
+
+test('the built-in worker lets a job of a later version wait, attempts unspent, and delivers the others', async () => {
+  await using rig = await createRig(redis);
+  const waiting = await rig.bull.add('callback', later, { jobId: 'later.x', attempts: 12 });
+  const job = await rig.add();
+  await rig.start();
+  await rig.settled(job);
+  const kept = await rig.settled(waiting, 'delayed');
+  expect(kept).toMatchObject({ attemptsMade: 0, data: { version: 2, bodies: ['{}'] } });
+  expect(rig.logs).toContainEqual(expect.objectContaining({ event: 'delivery.of_later_version', jobId: 'later.x' }));
+});
+
+test('createCallbackWorker does so, too', async () => {
+  await using rig = await createRig(redis);
+  const waiting = await rig.bull.add('callback', later, { jobId: 'later.x', attempts: 12 });
+  const job = await rig.add();
+  const { name, prefix } = rig.queue;
+  const worker = createCallbackWorker(() => {}, {
+    connection: { url: redis.url },
+    queueName: name,
+    queuePrefix: prefix,
+  });
+  await rig.settled(job);
+  expect(await rig.settled(waiting, 'delayed')).toMatchObject({ attemptsMade: 0, data: { version: 2 } });
+  await worker.close();
+});
+
+test('a job whose amount is an object, as it once was, is delivered under the id that it has', async () => {
+  await using rig = await createRig(redis);
+  const text = jobData({ gatewayReference: 'once', finalAmount: '100 KES' });
+  const job = await rig.bull.add('callback', { ...text, finalAmount: { value: '100', currency: 'KES' } });
+  await rig.start();
+  await rig.settled(job);
+  expect(rig.merchant.deliveries()).toMatchObject([{ webhookId: webhookIdOfJob(text) }]);
+});
