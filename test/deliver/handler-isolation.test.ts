@@ -69,6 +69,15 @@ const isolated: readonly (readonly [string, string])[] = [
   ['an unhandled rejection of nothing', 'Promise.reject(); await new Promise(() => {})'],
   ['an exception in a timer', "setTimeout(() => { throw new RangeError('later') }); await new Promise(() => {})"],
   ['while (true) {}', 'for (;;) {}'],
+  ['SIGSTOP to itself', "process.kill(process.pid, 'SIGSTOP'); await new Promise(() => {})"],
+  [
+    'closing its descriptors',
+    "const fs = await import('node:fs'); for (const one of [0, 1, 2, 3]) try { fs.closeSync(one); } catch {} await new Promise(() => {})",
+  ],
+  [
+    'a flood of empty lines on its channel',
+    "const { writeSync } = await import('node:fs'); const lines = '\\n'.repeat(65_536); for (;;) try { writeSync(3, lines); } catch {}",
+  ],
   ['microtasks without end', 'const again = () => Promise.resolve().then(again); await again()'],
   ['filling the heap', 'const all = []; for (;;) all.push(new Array(1e5).fill(Math.random()))'],
   [

@@ -29,6 +29,8 @@ export interface HandlerChild {
 const lineCharactersMax = 16_384;
 /** Of what is no reply. A handler has no business on this socket; one that floods it would keep us busy. */
 const strayCharactersMax = 1_048_576;
+/** Empty lines cost as well: each is looked at. */
+const strayLineCharacters = 1_024;
 const pageBytes = 4_096;
 
 export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): HandlerChild {
@@ -57,10 +59,11 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
   }
 
   function take(line: string): void {
+    if (!alive) return;
     const reply = childReply.safeParse(parseJson(line));
     if (reply.success && reply.data.kind === 'failed') failure = reply.data.error;
     else if (reply.success) return listener?.(reply.data);
-    stray += line.length + 1;
+    stray += line.length + strayLineCharacters;
     if (stray > strayCharactersMax) end('it floods its channel');
   }
 
