@@ -31,7 +31,8 @@ export function createNotifier({ readFacts, notes, outbox, log, now = Date.now }
 
   function see(field: string, holds: boolean): Seen {
     const before = seen.get(field);
-    if (before?.holds === holds) return before;
+    // What is seen since a time to come was seen before the clock was set back.
+    if (before?.holds === holds && before.sinceMs <= now()) return before;
     const fresh = { holds, sinceMs: now() };
     seen.set(field, fresh);
     return fresh;

@@ -52,7 +52,9 @@ export function transitionOf(
   if (state === undefined || !isOn) return undefined;
   if (seen.holds) {
     if (kind.grows === true && count < state.count) return { kind: 'shrunk', state: { ...state, count } };
-    const isMore = kind.grows === true && count > state.count && nowMs - state.toldMs >= hourMs;
+    // Told in the future: by a clock that was wrong.
+    const isDue = nowMs - state.toldMs >= hourMs || state.toldMs > nowMs;
+    const isMore = kind.grows === true && count > state.count && isDue;
     return isMore ? { kind: 'grown', state: { ...state, toldMs: nowMs, count } } : undefined;
   }
   const waitMs = Math.min(kind.endAfterMs * patienceFactor ** Math.max(begunMs.length - 1, 0), patienceMaxMs);

@@ -182,3 +182,12 @@ test('what lasts is told once, and more of it once an hour', () => {
     ),
   ).toEqual(['begun', 'grown', 'grown']);
 });
+
+test('more of it is told although it was last told of by a clock that was a year ahead', () => {
+  const kind = kindOf('callbacks.failed');
+  const ahead = start + 365 * 24 * 60 * minuteMs;
+  const state: State = { isOn: true, sinceMs: ahead, toldMs: ahead, count: 1, begunMs: [ahead] };
+  const seen = { holds: true, sinceMs: start };
+  const passed = transitionOf(kind, state, { holds: true, count: 2, text: '', overText: '' }, seen, start + minuteMs);
+  expect(passed).toMatchObject({ kind: 'grown', state: { toldMs: start + minuteMs } });
+});
