@@ -16,6 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: ['main.ts', 'roles.ts', 'simulator', 'deliver', 'reconcile', 'ops', 'intake', ...store],
   'roles.ts': ['receive', 'deliver', 'reconcile', 'ops', 'intake', ...store],
   'index.ts': ['deliver', 'callback'],
+  inbox: [],
   receive: ['intake', ...ground],
   deliver: store,
   reconcile: ['intake', ...store],

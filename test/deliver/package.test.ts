@@ -54,10 +54,31 @@ test('another project imports createCallbackWorker and handles a callback with i
   await rig.settled(job);
 });
 
+test('a merchant books once with the inbox, which loads nothing of the service', async () => {
+  await writeFile(
+    path.join(project, 'shop.js'),
+    `import { DatabaseSync } from 'node:sqlite';
+    import { createInbox } from 'payalo-receiver/inbox';
+    const database = new DatabaseSync(':memory:');
+    const inbox = createInbox({ dialect: 'sqlite' });
+    database.exec(inbox.migration);
+    const delivery = { webhookId: 'msg_1', gatewayReference: 'b2p1', sequence: '0' };
+    let booked = 0;
+    const outcomes = [];
+    for (let n = 0; n < 2; n += 1) outcomes.push(await inbox.once(database, delivery, () => void (booked += 1)));
+    console.log(...outcomes, booked);`,
+  );
+  const quiet = { NODE_OPTIONS: '--disable-warning=ExperimentalWarning' };
+  expect(run(process.execPath, ['shop.js'], project, quiet)).toBe('done duplicate 1\n');
+});
+
 test('its types check in a strict project, and the JSON Schema and the program are there', async () => {
   await writeFile(
     path.join(project, 'handler.ts'),
     `import type { CallbackHandler } from 'payalo-receiver';
+    import { createInbox, type PostgresClient } from 'payalo-receiver/inbox';
+    export const once = (client: PostgresClient) =>
+      createInbox({ dialect: 'postgres' }).once(client, { webhookId: 'a', gatewayReference: 'b', sequence: 0 }, () => undefined);
     const handler: CallbackHandler = ({ body, attempt, transaction, signal }) => {
       const text: string = body;
       const number: number = attempt;

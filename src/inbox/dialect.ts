@@ -1,0 +1,47 @@
+// What the inbox needs of a database, and the shapes of the connections that it takes.
+
+export interface Seen {
+  readonly webhookId: string;
+  readonly gatewayReference: string;
+  readonly sequence: number;
+}
+
+export interface Known {
+  /** This id was seen. */
+  readonly hasId: boolean;
+  /** The highest sequence of the reference that was seen; -1 for none. */
+  readonly highest: number;
+}
+
+export interface Dialect<Client> {
+  readonly migration: string;
+  isInTransaction(client: Client): Promise<boolean>;
+  begin(client: Client): Promise<void>;
+  /** Waits for every other transaction on this reference, and says what is known of it then. */
+  lock(client: Client, seen: Seen): Promise<Known>;
+  note(client: Client, seen: Seen): Promise<void>;
+  commit(client: Client): Promise<void>;
+  rollback(client: Client): Promise<void>;
+}
+
+/** `Client` or `PoolClient` of `pg`. */
+export interface PostgresClient {
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: unknown[] }>;
+}
+
+/** `Connection` or `PoolConnection` of `mysql2/promise`. */
+export interface MysqlConnection {
+  query(sql: string, values?: unknown[]): Promise<[unknown, ...unknown[]]>;
+}
+
+/** `DatabaseSync` of `node:sqlite`. */
+export interface SqliteDatabase {
+  exec(sql: string): void;
+  prepare(sql: string): { get(...values: (string | number)[]): unknown; run(...values: (string | number)[]): unknown };
+}
+
+/** A number in a row of a driver that may give it as text. */
+export function numberIn(row: unknown, field: string): number {
+  const value: unknown = typeof row === 'object' && row !== null ? Reflect.get(row, field) : undefined;
+  return value === undefined || value === null ? -1 : Number(value);
+}

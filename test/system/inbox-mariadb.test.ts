@@ -1,0 +1,15 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
+import { describeInbox } from '../inbox/inbox-suite.ts';
+import { startMariadb, type DatabaseServer } from '../support/database-servers.ts';
+
+const packages = await ensureDebianPackages(['mariadb-server']);
+
+describe.skipIf(packages.missing)('the inbox in MariaDB', () => {
+  let server: DatabaseServer;
+  beforeAll(async () => {
+    server = await startMariadb();
+  }, 120_000);
+  afterAll(() => server.stop());
+  describeInbox({ dialect: 'mysql', where: () => server.url });
+});

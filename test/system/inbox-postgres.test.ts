@@ -1,0 +1,15 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
+import { describeInbox } from '../inbox/inbox-suite.ts';
+import { startPostgres, type DatabaseServer } from '../support/database-servers.ts';
+
+const packages = await ensureDebianPackages(['postgresql']);
+
+describe.skipIf(packages.missing)('the inbox in PostgreSQL', () => {
+  let server: DatabaseServer;
+  beforeAll(async () => {
+    server = await startPostgres();
+  }, 120_000);
+  afterAll(() => server.stop());
+  describeInbox({ dialect: 'postgres', where: () => server.url });
+});
