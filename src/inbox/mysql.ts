@@ -43,7 +43,6 @@ export const mysql: Dialect<MysqlConnection> = {
     await client.query(lock, [gatewayReference]);
     const [found] = await client.query(find, [webhookId, gatewayReference, webhookId, '']);
     const rows: unknown[] = Array.isArray(found) ? found : [];
-    const isId = (row: unknown) => numberIn(row, 'isId') === 1;
     return {
       hasId: rows.some(isId),
       highest: numberIn(
@@ -59,3 +58,7 @@ export const mysql: Dialect<MysqlConnection> = {
   commit: async (client) => void (await client.query('COMMIT')),
   rollback: async (client) => void (await client.query('ROLLBACK')),
 };
+
+function isId(row: unknown): boolean {
+  return numberIn(row, 'isId') === 1;
+}

@@ -23,10 +23,10 @@ export function describeInbox({ dialect, where }: Where): void {
     connections.push(connection);
     return connection;
   };
-  const book = ({ run }: Connection, reference: string, amount = 100) =>
-    run(`INSERT INTO bookings (reference, amount) VALUES ('${reference}', ${amount})`);
-  const booked = ({ number }: Connection, reference: string) =>
-    number(`SELECT count(*) FROM bookings WHERE reference = '${reference}'`);
+  const book = (connection: Connection, reference: string, amount = 100) =>
+    connection.run(`INSERT INTO bookings (reference, amount) VALUES ('${reference}', ${amount})`);
+  const booked = (connection: Connection, reference: string) =>
+    connection.number(`SELECT count(*) FROM bookings WHERE reference = '${reference}'`);
   const newId = () => {
     references += 1;
     return `msg_${dialect}_${process.pid}_${references}`;
@@ -83,7 +83,7 @@ export function describeInbox({ dialect, where }: Where): void {
     const pool = await Promise.all(Array.from({ length: 10 }, connect));
     const id = newId();
     const outcomes = await Promise.all(
-      Array.from({ length: 200 }, (_, at) => {
+      Array.from({ length: 200 }, async (_, at) => {
         const connection = pool[at % pool.length];
         return connection?.once(deliveryOf(id), () => book(connection, id));
       }),
