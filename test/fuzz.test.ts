@@ -4,6 +4,7 @@ import { Queue } from 'bullmq';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { isOfLaterVersion } from '../src/callback/job.ts';
 import { brandQueue } from '../src/redis/brand-queue.ts';
 import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { startMerchant, type Merchant } from './support/merchant.ts';
@@ -124,7 +125,7 @@ test('any bytes instead of a request, and any headers, are answered below 500 or
   await expectWell();
 });
 
-test('any job in the queue is delivered or set aside as failed, and stops no other', async () => {
+test('any job in the queue is delivered, set aside as failed, or waits for its later release, and stops no other', async () => {
   const connection = new Redis(redis.url, { maxRetriesPerRequest: null });
   const queue = new Queue(queueOf.name, { connection, prefix: queueOf.prefix });
   const jobFields = fc.record({
@@ -142,11 +143,14 @@ test('any job in the queue is delivered or set aside as failed, and stops no oth
   });
   const name = fc.oneof(fc.constant('callback'), fc.string({ minLength: 1 }));
   const jobs = fc.sample(fc.tuple(name, fc.oneof(jobFields, fc.jsonValue())), { seed, numRuns: 300 });
+  const laterOnes = jobs.filter(([, data]) => isOfLaterVersion(data)).length;
+  expect(laterOnes).toBeGreaterThan(0);
   for (const [jobName, data] of jobs) await queue.add(jobName, data, { attempts: 3 });
   await until(async () => {
     const { waiting = 0, active = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'active', 'delayed');
-    return waiting + active + delayed === 0;
+    return waiting + active === 0 && delayed === laterOnes;
   }, patience);
+  expect((await queue.getDelayed()).every(({ data }) => isOfLaterVersion(data))).toBe(true);
   await queue.close();
   connection.disconnect();
   await expectWell();
