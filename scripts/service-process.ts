@@ -36,6 +36,8 @@ export interface Exit {
 export type ServiceProcess = Awaited<ReturnType<typeof startServiceProcess>>;
 
 const ownMain = path.join(path.dirname(import.meta.dirname), 'src', 'main.ts');
+/** Of `npm run coverage`. */
+const coverageVariables = process.env['TEST_COVERAGE_DIR'] === undefined ? [] : ['TEST_COVERAGE_DIR', 'NODE_OPTIONS'];
 const outputCharactersMax = 20_000;
 
 export async function startServiceProcess(options: ServiceProcessOptions) {
@@ -45,7 +47,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     ['--disable-warning=ExperimentalWarning', '--enable-source-maps', ...nodeFlags, program, ...roles],
     {
       cwd: options.cwd,
-      env: { ...fromHere(['PATH', 'HOME', 'NODE_COMPILE_CACHE']), ...options.env },
+      env: { ...fromHere(['PATH', 'HOME', 'NODE_COMPILE_CACHE', ...coverageVariables]), ...options.env },
       stdio: ['ignore', options.output?.writeEnd ?? 'pipe', 'pipe'],
       detached: true, // a Ctrl-C in the terminal reaches this process only, which ends its children in order
     },

@@ -14,6 +14,8 @@ export interface Sent {
 export interface LoadOptions {
   readonly targets: readonly string[];
   readonly perSecond: number;
+  /** No more than these. */
+  readonly callbacksMax?: number;
   /** What is sent next; by default the gateway's example under a new reference. */
   readonly next?: () => Sent;
 }
@@ -23,7 +25,7 @@ export type Load = ReturnType<typeof startLoad>;
 /** The gateway gives up after this long. */
 const gatewayTimeoutMs = 15_000;
 
-export function startLoad({ targets, perSecond, next = newCallback }: LoadOptions) {
+export function startLoad({ targets, perSecond, callbacksMax = Infinity, next = newCallback }: LoadOptions) {
   const agent = new Agent({ connections: 200 });
   const answers: Answer[] = [];
   const inFlight = new Set<Promise<void>>();
@@ -33,7 +35,7 @@ export function startLoad({ targets, perSecond, next = newCallback }: LoadOption
 
   async function run(): Promise<void> {
     const startedAtMs = performance.now();
-    for (let count = 0; !stopping.signal.aborted; count += 1) {
+    for (let count = 0; count < callbacksMax && !stopping.signal.aborted; count += 1) {
       const sending: Promise<void> = send(targets[count % targets.length] ?? '').finally(() =>
         inFlight.delete(sending),
       );
