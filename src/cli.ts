@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   replay: async () => (await import('./cli/replay.ts')).addReplay,
   deliver: async () => (await import('./cli/deliver.ts')).addDeliver,
   listen: async () => (await import('./cli/listen.ts')).addListen,
+  report: async () => (await import('./cli/report.ts')).addReport,
   quarantine: async () => (await import('./cli/quarantine.ts')).addQuarantine,
   reconcile: async () => (await import('./cli/reconcile.ts')).addReconcile,
   verify: async () => (await import('./cli/verify.ts')).addVerify,

@@ -20,7 +20,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   receive: ['intake', ...ground],
   deliver: store,
   reconcile: ['intake', ...store],
-  ops: ['intake', ...store],
+  ops: ['reconcile', 'intake', ...store],
   intake: store,
   store: ['redis', ...ground],
   redis: ground,

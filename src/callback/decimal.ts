@@ -32,6 +32,21 @@ export function compareDecimals(a: string, b: string): number {
   return left < right ? -1 : 1;
 }
 
+/** The exact sum of canonical decimals, canonical. */
+export function addDecimals(a: string, b: string): string {
+  const digits = Math.max(fractionDigits(a), fractionDigits(b));
+  const sum = scaled(a, digits) + scaled(b, digits);
+  const text = (sum < 0n ? -sum : sum).toString().padStart(digits + 1, '0');
+  const whole = text.slice(0, text.length - digits);
+  const value = canonicalDecimal(digits === 0 ? whole : `${whole}.${text.slice(-digits)}`) ?? '0';
+  return sum < 0n ? `-${value}` : value;
+}
+
+export function negateDecimal(value: string): string {
+  if (value === '0') return value;
+  return value.startsWith('-') ? value.slice(1) : `-${value}`;
+}
+
 function fractionDigits(value: string): number {
   const point = value.indexOf('.');
   return point < 0 ? 0 : value.length - point - 1;

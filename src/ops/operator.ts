@@ -28,6 +28,8 @@ import { serveConsole } from './console/console.ts';
 import { createOperatorServer, sendProblem } from './api/operator-server.ts';
 import { createNotifications } from './notify/create-notifications.ts';
 import { createOverview } from './overview.ts';
+import { createReport } from '../reconcile/report/report.ts';
+import { reportRoutes, serveReportCsv } from './api/report-routes.ts';
 import { quarantineRoutes } from './api/quarantine-routes.ts';
 import { createQueueGauges } from './queue-gauges.ts';
 import { createQueueState } from './queue-state.ts';
@@ -72,6 +74,7 @@ export async function createOperator(deps: OperatorDeps) {
   const { notices } = config;
   const overview = createOverview({ redis, queues, queueState, reconciliation, spool, notices });
   const reads = { overview, reconciliation, callbackIndex, isRedisUp };
+  const readReport = createReport({ config, redis, log, lookup });
   const notifications = createNotifications({ config, redis, queue: shared, ...reads, metrics, log, lookup });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
@@ -97,7 +100,9 @@ export async function createOperator(deps: OperatorDeps) {
     ...expectationRoutes({ actions }),
     ...quarantineRoutes({ quarantine, actions }),
     ...stateRoutes({ overview, reconciliation, audit }),
+    ...reportRoutes(readReport),
   ]);
+  serveReportCsv(app, readReport);
   await serveConsole(app, {
     askerOf: server.askerOf,
     callbackIndex,
@@ -108,6 +113,7 @@ export async function createOperator(deps: OperatorDeps) {
     queueState,
     rates,
     reconciliation,
+    readReport,
     callbackUrl: `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}`,
   });
 

@@ -263,6 +263,7 @@ const contractCommands = [
   'quarantine',
   'reconcile',
   'replay',
+  'report',
   'send',
   'simulate',
   'spool',

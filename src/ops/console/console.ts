@@ -28,6 +28,8 @@ import { layout, type Page } from './layout.ts';
 import { noticeOf } from './notices.ts';
 import { overviewPage } from './overview-page.ts';
 import { quarantineEntryPage, quarantinePage } from './quarantine-page.ts';
+import type { ReadReport } from '../../reconcile/report/report.ts';
+import { createReportAnswer } from './serve-report.ts';
 import { reconciliationPage } from './reconciliation-page.ts';
 
 export interface ConsoleDeps {
@@ -40,6 +42,7 @@ export interface ConsoleDeps {
   readonly queueState: ReadQueueState;
   readonly rates: Pick<RateKeeper, 'read'>;
   readonly reconciliation: ReadReconciliation;
+  readonly readReport: ReadReport;
   readonly callbackUrl: string;
   readonly now?: () => number;
 }
@@ -191,6 +194,8 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
         refreshSeconds: pageEverySeconds,
       });
     });
+
+    page('/report', createReportAnswer(deps.readReport, now, show));
 
     page('/activity', async (request, reply) => {
       const content = activityPage(await audit.latest(activityEntries));

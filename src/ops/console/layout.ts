@@ -9,6 +9,7 @@ export const tabs = [
   { href: '/callbacks?state=failed', name: 'Failed' },
   { href: '/quarantine', name: 'Quarantine' },
   { href: '/reconciliation', name: 'Reconciliation' },
+  { href: '/report', name: 'Report' },
   { href: '/activity', name: 'Activity' },
 ] as const;
 export type Tab = (typeof tabs)[number]['name'];

@@ -1,0 +1,135 @@
+// `report`: what the gateway's records hold for a period, and beside it what was received and delivered here.
+import { InvalidArgumentError, type Command } from 'commander';
+import { csvLine } from '../ops/csv.ts';
+import { createReport, type ReportPeriod } from '../reconcile/report/report.ts';
+import { rowCells, rowHead, rowObject, totalCells, totalHead } from '../reconcile/report/report-columns.ts';
+import type { ReportRow } from '../reconcile/report/report-row.ts';
+import { createTotals, reportKeys, type ReportKey } from '../reconcile/report/report-totals.ts';
+import { parseTime } from './arguments.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { byteOrderMark } from './output.ts';
+import { runSession, type Session } from './session.ts';
+
+const examples = `
+Gross, fees and net are those of transactions that succeeded, exact, and never added over currencies. Net is gross less the fee for
+pay-ins, and with it for payouts. Columns about this service are empty where the period is older than its memory (DEDUP_TTL).
+
+Examples:
+  payalo-receiver report --from 2026-01-01 --to 2026-02-01 --by day,method
+  payalo-receiver report --from 2026-01-01 --to 2026-02-01 --transactions --csv > january.csv
+
+Exit codes: 0 done, 2 wrong usage, 69 the gateway did not answer.`;
+
+interface ReportOptions {
+  readonly from: number;
+  readonly to: number;
+  readonly by: readonly ReportKey[];
+  readonly transactions?: true;
+  readonly csv?: true;
+  readonly brand?: string;
+}
+
+export function addReport(program: Command): void {
+  program
+    .command('report')
+    .description('what the gateway holds for a period, and what was received and delivered here')
+    .requiredOption('--from <time>', 'created at or after: ISO 8601, or 30d for thirty days ago', parseTime)
+    .requiredOption('--to <time>', 'created before', parseTime)
+    .option('--by <keys>', `totals by these: ${reportKeys.join(',')}`, parseKeys, ['currency'])
+    .option('--transactions', 'each transaction instead of totals')
+    .option('--csv', 'as CSV, for a spreadsheet')
+    .option('--brand <brand>', 'only this brand')
+    .addHelpText('after', examples)
+    .action((options: ReportOptions, command: Command) =>
+      runSession(command, async (session) => {
+        const { from: fromMs, to: toMs, brand } = options;
+        if (toMs > fromMs) return report(session, { fromMs, toMs, brand }, options);
+        session.output.complain('--to must be after --from.');
+        return exitCodes.usage;
+      }),
+    );
+}
+
+function parseKeys(text: string): ReportKey[] {
+  return text.split(',').map((word) => {
+    const key = reportKeys.find((known) => known === word.trim());
+    if (key === undefined) throw new InvalidArgumentError(`It must be some of ${reportKeys.join(',')}.`);
+    return key;
+  });
+}
+
+async function report(session: Session, period: ReportPeriod, options: ReportOptions): Promise<ExitCode> {
+  const { config, log, output } = session;
+  const redis = await session.redis();
+  const read = createReport({ config, log, redis });
+  const totals = createTotals(options.by);
+  const print = options.transactions === true ? rowPrinter(options, output.isJson) : undefined;
+  let denied = 0;
+  for await (const event of read(period, new AbortController().signal)) {
+    switch (event.kind) {
+      case 'rows':
+        for (const row of event.rows) totals.add(row);
+        print?.rows(event.rows);
+        break;
+      case 'progress':
+        output.progress(Math.round(event.share * 100), 100, '% read');
+        break;
+      case 'denied':
+        ({ denied } = event);
+        break;
+      case 'no-gateway':
+        output.complain('No brand has a gateway to ask: set GATEWAY_BASE_URL and GATEWAY_API_KEY.');
+        return exitCodes.config;
+      case 'failed':
+        output.complain(`${event.brand}: the gateway did not answer (${event.reason}); the report is not complete.`);
+        return exitCodes.unavailable;
+    }
+  }
+  if (print !== undefined) return print.end();
+  printTotals(session, { ...options, totals, denied });
+  return exitCodes.done;
+}
+
+/** Line by line, so that memory does not grow with the period. */
+function rowPrinter({ csv }: ReportOptions, isJson: boolean) {
+  const write = (text: string) => void process.stdout.write(text);
+  let count = 0;
+  if (isJson) write('[');
+  else write(csv ? byteOrderMark + csvLine(rowHead) : `${rowHead.join('  ')}\n`);
+  return {
+    rows(rows: readonly ReportRow[]) {
+      for (const row of rows) {
+        if (isJson) write(`${count === 0 ? '' : ','}\n${JSON.stringify(rowObject(row))}`);
+        else write(csv ? csvLine(rowCells(row)) : `${rowCells(row).map(String).join('  ')}\n`);
+        count += 1;
+      }
+    },
+    end(): ExitCode {
+      if (isJson) write('\n]\n');
+      return exitCodes.done;
+    },
+  };
+}
+
+interface Printed extends ReportOptions {
+  readonly totals: ReturnType<typeof createTotals>;
+  readonly denied: number;
+}
+
+function printTotals({ output }: Session, { totals, denied, by, csv }: Printed): void {
+  const [lines, failures] = [totals.lines(), totals.failures()];
+  output.result({ data: lines, failures, denied }, () => {
+    const rows = lines.map((line) => totalCells(by, line));
+    if (csv) {
+      process.stdout.write(byteOrderMark + [totalHead(by), ...rows].map(csvLine).join(''));
+      return;
+    }
+    output.table(
+      totalHead(by).map((name) => name.toUpperCase()),
+      rows.map((cells) => cells.map((cell) => String(cell ?? ''))),
+    );
+    for (const { errorCode, count } of failures)
+      output.line(`failed: ${count} x ${errorCode === '' ? 'no reason' : errorCode}`);
+    if (denied > 0) output.line(`${denied} callbacks of the period are denied: the gateway does not know them.`);
+  });
+}

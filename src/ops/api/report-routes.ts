@@ -1,0 +1,168 @@
+// `/v1/report` and `/v1/report.csv`: the report of the CLI, for a period of at most 92 days.
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import * as z from 'zod';
+import { problem, problemContentType, type Problem } from '../../http/problem.ts';
+import type { ReadReport, ReportPeriod } from '../../reconcile/report/report.ts';
+import { rowCells, rowHead, totalCells, totalHead } from '../../reconcile/report/report-columns.ts';
+import { createTotals, reportKeys, type ReportKey } from '../../reconcile/report/report-totals.ts';
+import { csvLine } from '../csv.ts';
+import { brandQuery, time } from './callback-routes.ts';
+import { route, type Route } from './route.ts';
+
+const periodMaxMs = 92 * 86_400_000;
+/** Spreadsheets take a file without it for one of their own code page. */
+const byteOrderMark = '\u{FEFF}';
+
+const keys = z
+  .string()
+  .default('currency')
+  .transform((text) => text.split(',').map((word) => word.trim()))
+  .pipe(z.array(z.enum(reportKeys)))
+  .describe(`Some of ${reportKeys.join(',')}, separated by commas. Type and currency always have lines of their own.`);
+
+const querySchema = brandQuery.extend({
+  from: time.describe('Of creation at the gateway, inclusive; ISO 8601 with an offset.'),
+  to: time.describe('Of creation, exclusive; at most 92 days after `from`.'),
+  by: keys,
+});
+const csvQuerySchema = querySchema.extend({ transactions: z.stringbool().default(false) });
+
+const count = z.int();
+const ours = z.int().nullable().describe('Null where all were created before what is remembered here.');
+const totalSchema = z.object({
+  day: z.string().optional(),
+  brand: z.string().optional(),
+  method: z.string().optional(),
+  status: z.string().optional(),
+  type: z.string(),
+  currency: z.string(),
+  count,
+  succeeded: count,
+  failed: count,
+  pending: count,
+  other: count,
+  gross: z.string().describe('Of those that succeeded; exact decimals.'),
+  fees: z.string(),
+  net: z.string().describe('Gross less fees for pay-ins, and with them for payouts.'),
+  received: ours,
+  delivered: ours,
+  late: ours,
+  corrected: ours,
+  mismatched: ours,
+});
+export const reportSchema = z.object({
+  from: z.iso.datetime(),
+  to: z.iso.datetime(),
+  data: z.array(totalSchema),
+  failures: z.array(z.object({ errorCode: z.string(), count })).describe('Why transactions failed.'),
+  denied: count.describe('Callbacks of the period that the gateway does not know.'),
+});
+export type Report = z.infer<typeof reportSchema>;
+
+export interface ReportOutcome {
+  readonly status: number;
+  readonly problem: Problem;
+}
+
+type Period = { readonly period: ReportPeriod } | ReportOutcome;
+
+/** 422 for one without end, or too long. */
+export function periodOf({
+  from,
+  to,
+  brand,
+}: {
+  from?: number | undefined;
+  to?: number | undefined;
+  brand?: string | undefined;
+}): Period {
+  const refuse = (detail: string) => ({ status: 422, problem: problem(422, 'bad-period', detail) });
+  if (from === undefined || to === undefined) return refuse('A report needs a beginning (`from`) and an end (`to`).');
+  if (to <= from) return refuse('`to` must be after `from`.');
+  if (to - from > periodMaxMs)
+    return refuse('A report is of at most 92 days; the command `report` takes longer periods.');
+  return { period: { fromMs: from, toMs: to, brand } };
+}
+
+/** The whole report; a problem where the gateway cannot be asked. */
+export async function readTotals(
+  readReport: ReadReport,
+  period: ReportPeriod,
+  by: readonly ReportKey[],
+): Promise<{ readonly report: Report } | ReportOutcome> {
+  const totals = createTotals(by);
+  let denied = 0;
+  for await (const event of readReport(period, new AbortController().signal)) {
+    if (event.kind === 'rows') for (const row of event.rows) totals.add(row);
+    if (event.kind === 'denied') ({ denied } = event);
+    if (event.kind === 'failed' || event.kind === 'no-gateway') return unanswered(event);
+  }
+  const [from, to] = [new Date(period.fromMs).toISOString(), new Date(period.toMs).toISOString()];
+  return { report: { from, to, data: totals.lines(), failures: totals.failures(), denied } };
+}
+
+function unanswered(event: { kind: 'failed'; brand: string; reason: string } | { kind: 'no-gateway' }): ReportOutcome {
+  if (event.kind === 'no-gateway')
+    return {
+      status: 422,
+      problem: problem(422, 'no-gateway', 'No brand has a gateway to ask: GATEWAY_BASE_URL is not set.'),
+    };
+  const detail = `The gateway of ${event.brand} did not answer (${event.reason}).`;
+  return { status: 502, problem: problem(502, 'gateway-unavailable', detail) };
+}
+
+export function reportRoutes(readReport: ReadReport): Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/report',
+      needs: 'read',
+      summary: 'What the gateway holds for a period, and what was received and delivered here',
+      input: z.object({ query: querySchema }),
+      answers: {
+        200: { description: 'The totals', schema: reportSchema },
+        422: { description: 'A period without end, or over 92 days' },
+        502: { description: 'The gateway did not answer' },
+      },
+      async handle({ query }) {
+        const asked = periodOf(query);
+        if ('problem' in asked) return asked;
+        const read = await readTotals(readReport, asked.period, query.by);
+        return 'problem' in read ? read : { status: 200, body: read.report };
+      },
+    }),
+  ];
+}
+
+/** CSV: totals, or with `transactions=true` each transaction as it is read. */
+export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): void {
+  app.get('/v1/report.csv', { config: { needs: 'read' } }, async (request, reply) => {
+    const refuse = ({ status, problem: told }: ReportOutcome) => reply.code(status).type(problemContentType).send(told);
+    const parsed = csvQuerySchema.safeParse(request.query);
+    if (!parsed.success) {
+      const detail = z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ');
+      return refuse({ status: 400, problem: problem(400, 'invalid-request', detail) });
+    }
+    const asked = periodOf(parsed.data);
+    if ('problem' in asked) return refuse(asked);
+    const { by, transactions } = parsed.data;
+    const name = `report-${new Date(asked.period.fromMs).toISOString().slice(0, 10)}.csv`;
+    const csv = () =>
+      reply.type('text/csv; charset=utf-8').header('content-disposition', `attachment; filename="${name}"`);
+    if (transactions) return csv().send(Readable.from(transactionLines(readReport, asked.period)));
+    const read = await readTotals(readReport, asked.period, by);
+    if ('problem' in read) return refuse(read);
+    const lines = [totalHead(by), ...read.report.data.map((line) => totalCells(by, line))];
+    return csv().send(byteOrderMark + lines.map(csvLine).join(''));
+  });
+}
+
+/** Where the gateway fails the connection is cut, so that nobody takes a part for the whole. */
+async function* transactionLines(readReport: ReadReport, period: ReportPeriod): AsyncGenerator<string> {
+  yield byteOrderMark + csvLine(rowHead);
+  for await (const event of readReport(period, new AbortController().signal)) {
+    if (event.kind === 'rows') yield event.rows.map((row) => csvLine(rowCells(row))).join('');
+    if (event.kind === 'failed' || event.kind === 'no-gateway') throw new Error('The gateway did not answer.');
+  }
+}

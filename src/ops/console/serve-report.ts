@@ -1,0 +1,52 @@
+// The page Report: its period comes from the address, and a report is only read once there is one.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import * as z from 'zod';
+import { reportKeys, type ReportKey } from '../../reconcile/report/report-totals.ts';
+import type { ReadReport } from '../../reconcile/report/report.ts';
+import { periodOf, readTotals } from '../api/report-routes.ts';
+import type { Page } from './layout.ts';
+import { reportPage, type ReportView } from './report-page.ts';
+
+const dayMs = 86_400_000;
+const daysShown = 7;
+
+const date = z.iso.date().optional().catch(undefined);
+const key = z.enum(reportKeys);
+const querySchema = z.object({
+  from: date,
+  to: date,
+  by: z
+    .union([z.array(key), key.transform((one) => [one])])
+    .optional()
+    .catch(undefined),
+});
+
+export type ShowPage = (request: FastifyRequest, reply: FastifyReply, page: Page) => Promise<FastifyReply>;
+
+export function createReportAnswer(readReport: ReadReport, now: () => number, show: ShowPage) {
+  return async function answer(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { from, to, by = [] } = querySchema.parse(request.query);
+    const view = from === undefined || to === undefined ? empty(now()) : await read(readReport, { from, to, by });
+    return show(request, reply, { title: 'Report', tab: 'Report', content: reportPage(view) });
+  };
+}
+
+function empty(nowMs: number): ReportView {
+  const dayOf = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+  return { from: dayOf(nowMs - daysShown * dayMs), to: dayOf(nowMs - dayMs), by: ['day'] };
+}
+
+interface Asked {
+  readonly from: string;
+  readonly to: string;
+  readonly by: readonly ReportKey[];
+}
+
+async function read(readReport: ReadReport, asked: Asked): Promise<ReportView> {
+  const period = periodOf({ from: Date.parse(asked.from), to: Date.parse(asked.to) + dayMs });
+  if ('problem' in period) return { ...asked, refused: period.problem.detail };
+  const found = await readTotals(readReport, period.period, asked.by);
+  if ('problem' in found) return { ...asked, refused: found.problem.detail };
+  const days = asked.by.includes('day') ? found.report.data : undefined;
+  return { ...asked, report: found.report, days };
+}

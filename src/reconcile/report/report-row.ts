@@ -1,0 +1,117 @@
+// One transaction as a line of the report: what the gateway's record says, and beside it what became of it here. Pure.
+import * as z from 'zod';
+import { addDecimals, canonicalDecimal, negateDecimal, parseExact } from '../../callback/decimal.ts';
+import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
+import { confirmedOf, type Confirmed } from '../../callback/confirmation.ts';
+import { withoutByteOrderMark } from '../../callback/json-text.ts';
+import type { Source } from '../../callback/job.ts';
+import type { Claim } from '../../store/accept/claims.ts';
+import { deliveredAtMs, stateOf, type CallbackState } from '../../store/callbacks/callback-view.ts';
+import type { JobRecord } from '../../store/callbacks/read-callbacks.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+
+/** What is known of it here. */
+export interface Ours {
+  readonly state: CallbackState;
+  readonly receivedAtMs: number;
+  readonly deliveredAtMs: number | undefined;
+  /** Undefined where only the memory of it is left. */
+  readonly source: Source | undefined;
+  readonly sequence: number;
+  readonly confirmed: Confirmed | undefined;
+  readonly amountCheck: AmountCheck | undefined;
+}
+
+export interface ReportRow {
+  readonly brand: string;
+  readonly gatewayReference: string;
+  readonly merchantReference: string | null;
+  readonly createdAtMs: number | undefined;
+  readonly completedAtMs: number | undefined;
+  readonly type: string;
+  readonly method: string;
+  readonly status: string;
+  readonly currency: string;
+  /** The final amount, else the requested one; canonical, '' where the record names none. */
+  readonly gross: string;
+  readonly fee: string;
+  /** Of a fee in another currency than the amount's; else the amount's. */
+  readonly feeCurrency: string;
+  /** Less the fee for money that comes in, with it for money that goes out; '' where the fee has another currency. */
+  readonly net: string;
+  readonly errorCode: string;
+  /** 'unknown': created before what is remembered here. */
+  readonly ours: Ours | 'unknown' | 'not-received';
+}
+
+const amount = z.object({ value: z.string(), currency: z.string() }).nullish().catch(null);
+const fieldsSchema = z.object({
+  method: z.string().nullish().catch(null),
+  errorCode: z.string().nullish().catch(null),
+  requestedAmount: amount,
+  finalAmount: amount,
+  providerData: z.object({ fee: amount }).nullish().catch(null),
+});
+
+export function toReportRow(
+  brand: string,
+  { callback, createdAtMs, completedAtMs }: Transaction,
+  ours: ReportRow['ours'],
+) {
+  const { method, errorCode, requestedAmount, finalAmount, providerData } = fieldsOf(callback.body);
+  const paid = finalAmount ?? requestedAmount;
+  const gross = valueOf(paid);
+  const fee = valueOf(providerData?.fee);
+  const currency = paid?.currency ?? '';
+  const feeCurrency = providerData?.fee?.currency ?? currency;
+  const type = callback.type ?? '';
+  const row: ReportRow = {
+    brand,
+    gatewayReference: callback.gatewayReference,
+    merchantReference: callback.merchantReference,
+    createdAtMs,
+    completedAtMs,
+    type,
+    method: method ?? '',
+    status: callback.status ?? '',
+    currency,
+    gross,
+    fee,
+    feeCurrency,
+    net: gross === '' || feeCurrency !== currency ? '' : netOf(type, gross, fee),
+    errorCode: errorCode ?? '',
+    ours,
+  };
+  return row;
+}
+
+function netOf(type: string, gross: string, fee: string): string {
+  if (fee === '') return gross;
+  return addDecimals(gross, type === 'payin' ? negateDecimal(fee) : fee);
+}
+
+export function oursOf(claim: Claim, record: JobRecord | undefined): Ours {
+  const data = record?.data;
+  return {
+    state: record === undefined ? 'removed' : stateOf(record),
+    receivedAtMs: claim.receivedAtMs,
+    deliveredAtMs: (record && deliveredAtMs(record)) ?? claim.deliveredAtMs,
+    source: data?.source,
+    sequence: claim.sequence,
+    confirmed: record && data && confirmedOf(data.source, record.confirmed),
+    amountCheck: data && amountCheckOf(data),
+  };
+}
+
+function fieldsOf(body: string): z.infer<typeof fieldsSchema> {
+  const nothing = {};
+  try {
+    return fieldsSchema.parse(parseExact(withoutByteOrderMark(body)) ?? nothing);
+  } catch {
+    return fieldsSchema.parse(nothing);
+  }
+}
+
+function valueOf(found: z.infer<typeof amount>): string {
+  return found === null || found === undefined ? '' : (canonicalDecimal(found.value) ?? '');
+}
