@@ -92,7 +92,6 @@ async function report(session: Session, period: ReportPeriod, options: ReportOpt
 
 /** Line by line, so that memory does not grow with the period. */
 function rowPrinter({ csv }: ReportOptions, isJson: boolean) {
-  const write = (text: string) => void process.stdout.write(text);
   let count = 0;
   if (isJson) write('[');
   else write(csv ? byteOrderMark + csvLine(rowHead) : `${rowHead.join('  ')}\n`);
@@ -132,4 +131,8 @@ function printTotals({ output }: Session, { totals, denied, by, csv }: Printed):
       output.line(`failed: ${count} x ${errorCode === '' ? 'no reason' : errorCode}`);
     if (denied > 0) output.line(`${denied} callbacks of the period are denied: the gateway does not know them.`);
   });
+}
+
+function write(text: string): void {
+  process.stdout.write(text);
 }

@@ -77,12 +77,16 @@ export function periodOf({
   to?: number | undefined;
   brand?: string | undefined;
 }): Period {
-  const refuse = (detail: string) => ({ status: 422, problem: problem(422, 'bad-period', detail) });
-  if (from === undefined || to === undefined) return refuse('A report needs a beginning (`from`) and an end (`to`).');
-  if (to <= from) return refuse('`to` must be after `from`.');
+  if (from === undefined || to === undefined)
+    return badPeriod('A report needs a beginning (`from`) and an end (`to`).');
+  if (to <= from) return badPeriod('`to` must be after `from`.');
   if (to - from > periodMaxMs)
-    return refuse('A report is of at most 92 days; the command `report` takes longer periods.');
+    return badPeriod('A report is of at most 92 days; the command `report` takes longer periods.');
   return { period: { fromMs: from, toMs: to, brand } };
+}
+
+function badPeriod(detail: string): ReportOutcome {
+  return { status: 422, problem: problem(422, 'bad-period', detail) };
 }
 
 /** The whole report; a problem where the gateway cannot be asked. */

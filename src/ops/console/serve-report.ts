@@ -32,7 +32,6 @@ export function createReportAnswer(readReport: ReadReport, now: () => number, sh
 }
 
 function empty(nowMs: number): ReportView {
-  const dayOf = (ms: number) => new Date(ms).toISOString().slice(0, 10);
   return { from: dayOf(nowMs - daysShown * dayMs), to: dayOf(nowMs - dayMs), by: ['day'] };
 }
 
@@ -49,4 +48,8 @@ async function read(readReport: ReadReport, asked: Asked): Promise<ReportView> {
   if ('problem' in found) return { ...asked, refused: found.problem.detail };
   const days = asked.by.includes('day') ? found.report.data : undefined;
   return { ...asked, report: found.report, days };
+}
+
+function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
 }

@@ -101,16 +101,19 @@ function countStatus(line: ReportTotal, status: string): void {
 
 function countOurs(line: ReportTotal, ours: Exclude<ReportRow['ours'], 'unknown'>): void {
   const found = ours === 'not-received' ? undefined : ours;
-  const count = (before: number | null, isSo: boolean) => (before ?? 0) + (isSo ? 1 : 0);
-  line.received = count(line.received, found !== undefined);
-  line.delivered = count(line.delivered, found?.state === 'delivered');
-  line.late = count(line.late, found?.source === 'status' || found?.source === 'records');
-  line.corrected = count(line.corrected, (found?.sequence ?? 0) > 0);
-  line.mismatched = count(line.mismatched, isMismatch(found?.amountCheck));
+  line.received = counted(line.received, found !== undefined);
+  line.delivered = counted(line.delivered, found?.state === 'delivered');
+  line.late = counted(line.late, found?.source === 'status' || found?.source === 'records');
+  line.corrected = counted(line.corrected, (found?.sequence ?? 0) > 0);
+  line.mismatched = counted(line.mismatched, isMismatch(found?.amountCheck));
 }
 
 function countFailure(failures: Map<string, Failure>, errorCode: string): void {
   const failure = failures.get(errorCode) ?? { errorCode, count: 0 };
   failure.count += 1;
   failures.set(errorCode, failure);
+}
+
+function counted(before: number | null, isSo: boolean): number {
+  return (before ?? 0) + (isSo ? 1 : 0);
 }
