@@ -1,4 +1,5 @@
 // Intake and what belongs to it (spool, quarantine, drain), put together for one process.
+import { isMismatch } from '../callback/amount-check.ts';
 import type { Config } from '../config/config.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -41,7 +42,7 @@ export function createIntakeStage({ config, log, metrics, gate, redis, connect }
       connections,
       queue: brandQueue(brand, config),
       gate: gate.forBrand(brand),
-      settings: config,
+      settings: { ...config, onMismatchHeld: (kind) => isMismatch(kind) && metrics.amountMismatches.inc({ kind }) },
       waitReplicas: config.REDIS_WAIT_REPLICAS,
       waitTimeoutMs: Math.ceil(config.ACK_BUDGET / 2),
     });

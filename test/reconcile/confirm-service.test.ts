@@ -186,6 +186,31 @@ test('before: what a dashboard promotes by hand waits all the same, until the ga
   expect(deliveredTo(rig, added?.gatewayReference ?? '')).toHaveLength(1);
 });
 
+test('HOLD_MISMATCHED: what was paid otherwise than ordered is held, counted by its kind, and delivered on somebody’s word', async () => {
+  const rig = await rigOf({ HOLD_MISMATCHED: 'true', RECONCILE_GRACE: '1h' });
+  const service = await start(rig);
+  const [added] = rig.gateway.addTransactions({});
+  const reference = added?.gatewayReference ?? '';
+  const expected = await fetch(`${service.opsUrl}/v1/expectations`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ gatewayReference: reference, amount: { value: '250.00', currency: 'KES' } }),
+  });
+  expect(expected.status).toBe(202);
+  const sent = await fetch(urlOf(service), {
+    method: 'POST',
+    headers: { 'x-api-key': simulatorKey },
+    body: rig.gateway.bodyOf(reference),
+  });
+  expect(await sent.json()).toEqual({ status: 'ok' });
+  expect(await viewOf(service, reference)).toMatchObject({ state: 'held', amountCheck: 'short' });
+  expect((await viewOf(service, reference))['heldReason']).toBe('amount: short, 100 KES were paid and 250 KES ordered');
+  expect(await metricOf(service, 'payalo_amount_mismatches_total{kind="short"}')).toBe(1);
+  await fetch(`${service.opsUrl}/v1/callbacks/${reference}/replay`, { method: 'POST' });
+  await until(() => deliveredTo(rig, reference).length === 1);
+  expect(deliveredTo(rig, reference)).toMatchObject([{ headers: { 'payalo-amount-check': 'short' } }]);
+});
+
 test('after: a forged callback is denied within RECONCILE_GRACE and two RECONCILE_EVERY, listed, counted and told', async () => {
   const rig = await rigOf({ CONFIRM: 'after' });
   const service = await start(rig);

@@ -1,6 +1,8 @@
 // Calls accept.lua with a batch of callbacks of one brand. See that file for what it promises.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
+import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
+import { parseJson } from '../../callback/json-text.ts';
 import { digestOf, isTerminal, kindOf, referenceDigest } from '../../callback/identity.ts';
 import type { ConfirmMode } from '../../config/confirm-modes.ts';
 import type { Callback } from '../../callback/parse-callback.ts';
@@ -9,7 +11,7 @@ import { brandQueue, keysOf, indexPartOf, indexParts, type BrandQueue } from '..
 import { claimAmount, claimStatus, replacedText } from './claims.ts';
 import { createConfirmedCall, type Confirmation } from '../../redis/confirmed-call.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
-import { jobName, jobOptions, toBrand, type Replaced, type Source } from '../../callback/job.ts';
+import { amountText, jobName, jobOptions, toBrand, type Replaced, type Source } from '../../callback/job.ts';
 import { unconfirmedMember } from '../confirmation/unconfirmed.ts';
 import { quarantineTtlSlackMs } from '../quarantine/quarantine-store.ts';
 import { defineScript } from '../../redis/script.ts';
@@ -51,6 +53,8 @@ export interface AcceptSettings extends AcceptTimes {
   readonly RECONCILE_GRACE?: number;
   readonly RECONCILE_EVERY?: number;
   readonly HOLD_MISMATCHED?: boolean;
+  /** Called for each callback that is held because it was paid otherwise than ordered. */
+  readonly onMismatchHeld?: (check: AmountCheck) => void;
 }
 
 /** As many as keep one call short; Redis serves nobody else meanwhile. */
@@ -61,6 +65,14 @@ export const lookSizeMax = 256;
 export const acceptKeyCount = 22;
 
 const outcomeSchema = z.enum(acceptOutcomes);
+/** As the script says it: a held one is queued for everybody else. */
+const takenSchema = z.union([
+  outcomeSchema,
+  z
+    .string()
+    .regex(/^held:"/)
+    .transform((text) => ({ heldAgainst: z.string().parse(parseJson(text.slice('held:'.length))) })),
+]);
 /** `gone`: it would have to be handed in again. */
 const lookedSchema = z.enum([...acceptOutcomes, 'gone']);
 const lineageSchema = z
@@ -101,7 +113,21 @@ export function createAcceptBatch(
   wait: Confirmation,
 ) {
   const mode = wait.replicas === 0 ? 'plain' : 'marked';
-  return createCall({ redis, queue, settings, wait, mode, outcome: outcomeSchema });
+  const call = createCall({ redis, queue, settings, wait, mode, outcome: takenSchema });
+
+  return async function acceptBatch(items: readonly AcceptItem[]) {
+    const { outcomes, confirmed } = await call(items);
+    return { outcomes: outcomes.map((taken, at) => outcomeOf(taken, items[at])), confirmed };
+  };
+
+  function outcomeOf(taken: z.infer<typeof takenSchema>, item: AcceptItem | undefined): AcceptOutcome {
+    if (typeof taken === 'string') return taken;
+    const { status = null, finalAmount = null } = item?.callback ?? {};
+    const paid = finalAmount === null ? null : amountText(finalAmount);
+    const check = amountCheckOf({ status, finalAmount: paid, expectedAmount: taken.heldAgainst });
+    if (check !== undefined) settings.onMismatchHeld?.(check);
+    return 'queued';
+  }
 }
 
 /**

@@ -27,7 +27,7 @@
        [+10] '', or what a correction was judged by: sequence, status and amount
        [+11] its member in the set of unconfirmed callbacks
        then the claim digest under each former name
-  Returns for each callback 'queued', 'duplicate', 'conflict' or 'overtaken' (a correction of what no longer stands); when
+  Returns for each callback 'queued' (or 'held:' and the amount that was ordered), 'duplicate', 'conflict' or 'overtaken' (a correction of what no longer stands); when
   it only looks, 'gone' for one that would have to be handed in again. Or, where the lineage is another than the caller
   knows, and nothing done: 'lineage', the lineage, '1' while it holds callbacks back.
 
@@ -177,9 +177,10 @@ local function accept(at)
   local amount = amountsExpected and referenceDigest == '' and expectedAmount(at)
   local isMismatch = amount and isPaidOtherwise(data, amount)
   if isMismatch then redis.pcall('ZADD', KEYS[22], now, jobId) end
+  local isHeld = isMismatch and ARGV[12] == '1'
   if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
   addJob({ id = jobId, data = data, timestamp = receivedAt, isCalledBack = ARGV[at + 7] == 'callback',
-    toConfirm = ARGV[at + 11], isHeld = isMismatch and ARGV[12] == '1' })
+    toConfirm = ARGV[at + 11], isHeld = isHeld })
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
   noteInIndex(part, receivedAt, jobId)
@@ -193,7 +194,7 @@ local function accept(at)
     redis.pcall('HSET', otherKinds, string.match(known, ',([^,]*),'), digest)
     live(otherKinds, claimTtl)
   end
-  return 'queued'
+  return isHeld and 'held:' .. amount or 'queued'
 end
 
 -- Whether it would change nothing to hand this one in again.
