@@ -97,6 +97,13 @@ test('sees what does not exist', () => {
   ]);
 });
 
+test('llms.txt leads to every document, and to nothing that does not exist', () => {
+  const text = readFileSync('llms.txt', 'utf8');
+  expect(brokenLinks('llms.txt', text)).toEqual([]);
+  const documents = globSync(['docs/*.md', 'docs/reference/*.md']);
+  expect(documents.filter((file) => !text.includes(`](${file})`))).toEqual([]);
+});
+
 test('lists every decision', () => {
   const index = readFileSync('docs/decisions/README.md', 'utf8');
   const records = globSync('docs/decisions/0*.md').map((file) => path.basename(file));

@@ -10,7 +10,13 @@ import { route, type Route } from './route.ts';
 
 const limitDefault = 50;
 
-export const brandQuery = z.object({ brand: z.string().optional().describe('Where there are several brands.') });
+export const brandQuery = z.object({
+  brand: z
+    .string()
+    .regex(/^[a-z0-9-]{1,32}$/)
+    .optional()
+    .describe('Where there are several brands.'),
+});
 
 export const referenceParams = z.object({ gatewayReference: z.string().min(1).describe('Percent-encoded.') });
 
@@ -32,7 +38,7 @@ export const listQuerySchema = brandQuery.extend({
   from: time.describe('Of receipt, inclusive; ISO 8601 with an offset.'),
   to: time.describe('Of receipt, exclusive.'),
   limit: z.coerce.number().int().min(1).max(callbackPageMax).default(limitDefault),
-  cursor: z.string().optional().describe('`next` of the page before.'),
+  cursor: z.string().min(1).optional().describe('`next` of the page before.'),
 });
 
 const findingSchema = callbackSchema.extend({

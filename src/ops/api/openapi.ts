@@ -9,6 +9,10 @@ const problemSchema = z.object({
   title: z.string(),
   status: z.int(),
   detail: z.string(),
+  errors: z
+    .array(z.looseObject({ at: z.string().optional(), index: z.int().optional(), message: z.string().optional() }))
+    .optional()
+    .describe('What is wrong, one by one, where several things can be.'),
 });
 
 const always: Readonly<Record<number, AnswerSpec>> = {
