@@ -234,8 +234,10 @@ int mkdir(const char *path, mode_t mode) {
 int rename(const char *from, const char *to) {
   REAL(rename);
   uint64_t begun = now();
+  /* What it replaces could not be brought back: then the new one counts as on the disk. */
+  int replaces = is_there(AT_FDCWD, to);
   int result = real(from, to);
-  if (result == 0) note_name('R', AT_FDCWD, to, begun);
+  if (result == 0) note_name(replaces ? 'D' : 'R', AT_FDCWD, to, begun);
   return result;
 }
 FILE *fopen(const char *path, const char *mode) {

@@ -10,8 +10,8 @@ export type DiskRecord =
   | ({ readonly kind: 'write'; readonly inode: bigint; readonly at: number; readonly bytes: Buffer } & Span)
   | ({ readonly kind: 'truncate'; readonly inode: bigint; readonly length: number } & Span)
   | ({ readonly kind: 'sync'; readonly inode: bigint } & Span)
-  /** A name in a folder: of a new file, or a new one of a file. */
-  | ({ readonly kind: 'born' | 'renamed'; readonly inode: bigint; readonly folder: bigint } & Span);
+  /** A name in a folder: of a new file, a new one of a file, or one that another file had until then. */
+  | ({ readonly kind: 'born' | 'renamed' | 'replaced'; readonly inode: bigint; readonly folder: bigint } & Span);
 
 interface Span {
   /** Nanoseconds of the machine's monotonic clock: comparable between processes. */
@@ -67,9 +67,10 @@ function parse(log: Buffer): DiskRecord[] {
     } else if (kind === 'T') {
       records.push({ kind: 'truncate', ...span, length: Number(log.readBigUInt64LE(offset - 16)) });
     } else if (kind === 'S') records.push({ kind: 'sync', ...span });
-    else if (kind === 'N' || kind === 'R') {
+    else if (kind === 'N' || kind === 'R' || kind === 'D') {
       const folder = log.readBigUInt64LE(offset - 16);
-      records.push({ kind: kind === 'N' ? 'born' : 'renamed', ...span, folder });
+      const names = { N: 'born', R: 'renamed', D: 'replaced' } as const;
+      records.push({ kind: names[kind], ...span, folder });
     } else throw new Error(`the disk's log has a record of kind ${kind}`);
   }
   return records;

@@ -2,7 +2,7 @@
 //
 // `lost`: no byte that no fsync covers has reached the disk. `torn`: of those, sectors have reached it in any order, some
 // later ones without earlier ones. Either way a new name is gone unless its folder was synced (`torn`: perhaps).
-// What a rename replaced, and what was deleted, does not come back.
+// What a rename replaced, and what was deleted, does not come back: a rename onto a name that was there counts as done.
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { DiskRecord } from './disk-log.ts';
@@ -53,7 +53,7 @@ export function losePower(folder: string, { before, records, way, random }: Powe
 
 /** Whether the name that a file got, if it is new, is on the disk. */
 function isNamed(inode: bigint, ofInode: ReadonlyMap<bigint, readonly DiskRecord[]>): boolean {
-  const name = ofInode.get(inode)?.findLast(({ kind }) => kind === 'born' || kind === 'renamed');
+  const name = ofInode.get(inode)?.findLast(({ kind }) => kind === 'born' || kind === 'renamed' || kind === 'replaced');
   if (name?.kind !== 'born' && name?.kind !== 'renamed') return true;
   return lastSync(ofInode.get(name.folder) ?? []) >= name.ended;
 }
