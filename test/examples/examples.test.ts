@@ -3,13 +3,12 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
-import { replay } from '../../src/store/lifecycle/replay.ts';
-import { createRig, type Rig } from '../deliver/rig.ts';
+import { createRig } from '../deliver/rig.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
+import { booked, deliverAll, ordersIn } from './shop.ts';
 
 const examples = path.resolve(import.meta.dirname, '../../examples');
 const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
@@ -38,34 +37,6 @@ function startExample(file: string, env: Record<string, string>) {
   });
   return example;
 }
-
-function ordersIn(file: string): unknown[] {
-  const database = new DatabaseSync(file, { readOnly: true });
-  const orders = database.prepare('SELECT reference, status, sequence FROM orders').all();
-  database.close();
-  return orders.map((order) => ({ ...order }));
-}
-
-/** Delivers a callback, delivers it again, then a correction of it, then an older one once more. */
-async function deliverAll(rig: Rig): Promise<void> {
-  const original = await rig.add({ gatewayReference: 'order-№1', body: '{"status":"success"}' });
-  await rig.settled(original);
-  await replay(rig.connection, rig.queue, original.id ?? '');
-  await rig.settled(original);
-  const correction = { gatewayReference: 'order-№1', sequence: 1, source: 'correction', status: 'failed' } as const;
-  await rig.settled(await rig.add({ ...correction, body: '{"status":"failed"}' }));
-  await replay(rig.connection, rig.queue, original.id ?? '');
-  await rig.settled(original);
-  // As after a lost Redis: another result under the same sequence.
-  const found = { gatewayReference: 'order-№2', source: 'records', finalAmount: null } as const;
-  await rig.settled(await rig.add({ ...found, status: 'failed', body: '{"status":"failed"}' }));
-  await rig.settled(await rig.add({ ...found, status: 'success', body: '{"status":"success"}' }));
-}
-
-const booked = [
-  { reference: 'order-№1', status: 'failed', sequence: 1 },
-  { reference: 'order-№2', status: 'success', sequence: 0 },
-];
 
 test('http-endpoint verifies the signature, books once, and lets the highest sequence win', async () => {
   const orders = path.join(dir, 'http.sqlite');
