@@ -39,7 +39,8 @@ interface Shop {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-async function keepsItsBooks({ name, command, env = {} }: Shop): Promise<void> {
+/** What stands in its books, and what it said of each delivery. */
+async function putThrough({ name, command, env = {} }: Shop) {
   const port = await freePort();
   const orders = path.join(dir, `${name}.sqlite`);
   const [program, ...args] = command(port);
@@ -61,40 +62,23 @@ async function keepsItsBooks({ name, command, env = {} }: Shop): Promise<void> {
   await using rig = await createRig(redis, { env: { FORWARD_URL: url, FORWARD_SECRET: secret } });
   await rig.start();
   await deliverAll(rig);
-  expect(ordersIn(orders)).toEqual(booked);
-  expect(output.match(/\b(?:done|duplicate|outdated)\b/g)).toEqual([
-    'done',
-    'duplicate',
-    'done',
-    'duplicate',
-    'done',
-    'done',
-  ]);
   shop.kill();
+  return { orders: ordersIn(orders), outcomes: output.match(/\b(?:done|duplicate|outdated)\b/g) };
 }
 
-test('express-endpoint, with TypeScript and the inbox', () =>
-  keepsItsBooks({
-    name: 'express',
-    command: () => [
-      process.execPath,
-      '--disable-warning=ExperimentalWarning',
-      path.join(examples, 'express-endpoint/endpoint.ts'),
-    ],
-  }));
+const kept = { orders: booked, outcomes: ['done', 'duplicate', 'done', 'duplicate', 'done', 'done'] };
+
+test('express-endpoint, with TypeScript and the inbox', async () => {
+  const endpoint = path.join(examples, 'express-endpoint/endpoint.ts');
+  const command = () => [process.execPath, '--disable-warning=ExperimentalWarning', endpoint] as const;
+  expect(await putThrough({ name: 'express', command })).toEqual(kept);
+});
 
 test('php-endpoint, without a framework', async (context) => {
   context.skip(php.missing !== undefined, php.missing);
-  await keepsItsBooks({
-    name: 'php',
-    command: (port) => [
-      php.program('php'),
-      '-S',
-      `127.0.0.1:${port}`,
-      path.join(examples, 'php-endpoint/endpoint.php'),
-    ],
-    env: php.env,
-  });
+  const endpoint = path.join(examples, 'php-endpoint/endpoint.php');
+  const command = (port: number) => [php.program('php'), '-S', `127.0.0.1:${port}`, endpoint] as const;
+  expect(await putThrough({ name: 'php', command, env: php.env })).toEqual(kept);
 });
 
 test('fastapi-endpoint', async (context) => {
@@ -103,10 +87,8 @@ test('fastapi-endpoint', async (context) => {
   const venv = path.join(dir, 'venv', 'bin');
   run('python3', ['-m', 'venv', path.join(dir, 'venv')]);
   run(path.join(venv, 'python'), ['-m', 'pip', 'install', '--quiet', '-r', path.join(folder, 'requirements.txt')]);
-  await keepsItsBooks({
-    name: 'fastapi',
-    command: (port) => [path.join(venv, 'uvicorn'), '--app-dir', folder, 'endpoint:app', '--port', String(port)],
-  });
+  const uvicorn = [path.join(venv, 'uvicorn'), '--app-dir', folder, 'endpoint:app'] as const;
+  expect(await putThrough({ name: 'fastapi', command: (port) => [...uvicorn, '--port', String(port)] })).toEqual(kept);
 });
 
 function run(program: string, args: readonly string[]): void {
