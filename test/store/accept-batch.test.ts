@@ -85,6 +85,49 @@ async function valueOf(key: string): Promise<unknown> {
   }
 }
 
+describe('with CONFIRM=before', () => {
+  const settings = {
+    ...times,
+    brands: new Map([['default', { confirm: 'before' }]] as const),
+    CONFIRM_WAIT: 600_000,
+  };
+
+  test('is what queue.add writes with a delay, but for the delay in its options and the time by Redis’s clock', async () => {
+    const stock = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+    const item = itemOf();
+    const jobId = jobIdOf(digestFor(item.callback.gatewayReference), item.nonce);
+    for (const { name, prefix } of [queue, stock]) {
+      const bullQueue = new Queue(name, { connection: { url: server.url }, prefix });
+      await bullQueue.waitUntilReady();
+      const delayed = { delay: settings.CONFIRM_WAIT, ...jobOptions };
+      if (prefix === stock.prefix)
+        await bullQueue.add(jobName, JSON.parse(item.data), { jobId, timestamp: item.receivedAtMs, ...delayed });
+      else await createAcceptBatch(redis, queue, settings, { replicas: 0, timeoutMs: 0 })([item]);
+      await bullQueue.close();
+    }
+    const [ours, theirs] = [await contentOf(queue, jobId), await contentOf(stock, jobId)];
+    const withoutTimes = (content: unknown) =>
+      JSON.parse(JSON.stringify(content).replaceAll(/\d{13,}(?:\.\d+)?/g, 'TIME'));
+    const { [':callbacks:JOB']: oursJob, ...oursRest } = withoutTimes(ours);
+    const { [':callbacks:JOB']: theirsJob, ...theirsRest } = withoutTimes(theirs);
+    expect(oursRest).toEqual(theirsRest);
+    expect(theirsJob).toEqual({ ...oursJob, opts: { ...oursJob.opts, delay: settings.CONFIRM_WAIT } });
+  });
+
+  test('a place that cannot be written costs no claim: handed in again, it waits once', async () => {
+    const acceptBefore = createAcceptBatch(redis, queue, settings, { replicas: 0, timeoutMs: 0 });
+    const [called, found] = [itemOf(), itemOf({}, 'records')];
+    await redis.set(`${queue.base}:delayed`, 'somebody else’s');
+    await expect(acceptBefore([called, found])).rejects.toThrow('WRONGTYPE');
+    await redis.del(`${queue.base}:delayed`);
+    expect((await acceptBefore([called, found])).outcomes).toEqual(['queued', 'queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([
+      jobIdOf(digestFor(found.callback.gatewayReference), found.nonce),
+    ]);
+    expect(await redis.zcard(`${queue.base}:delayed`)).toBe(1);
+  });
+});
+
 describe('what it writes', () => {
   test.for([{ paused: false }, { paused: true }])(
     'is what queue.add writes, key by key (paused: $paused)',

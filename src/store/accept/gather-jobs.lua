@@ -39,25 +39,27 @@ local function releaseFrom(first)
   end
 end
 
+-- Gathers it only when nothing can fail any more: what is not among `added` gives its claim back.
 local function addJob(job)
   local jobId, isAwaiting = job.id, job.isCalledBack and waitFor > 0 and not job.isHeld
   redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', job.data, 'opts', options,
     'timestamp', job.timestamp, 'delay', isAwaiting and waitFor or 0, 'priority', 0)
+  if job.isHeld then redis.call('HSET', base .. ':' .. jobId, 'held', 'amount') end
   redis.call('XADD', events, '*', 'event', 'added', 'jobId', jobId, 'name', name)
+  if not job.isHeld and not isAwaiting then
+    redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
+  end
   added[#added + 1] = jobId
   if job.isCalledBack and askAfter then
     unconfirmed[#unconfirmed + 1] = now + askAfter
     unconfirmed[#unconfirmed + 1] = job.toConfirm
   end
   if job.isHeld then
-    redis.call('HSET', base .. ':' .. jobId, 'held', 'amount')
     held[#held + 1] = now
     held[#held + 1] = jobId
-  elseif isAwaiting then
-    awaiting[#awaiting + 1] = jobId
   else
-    redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
-    waiting[#waiting + 1] = jobId
+    local place = isAwaiting and awaiting or waiting
+    place[#place + 1] = jobId
   end
 end
 
@@ -84,10 +86,11 @@ end
 local function writeGathered()
   if #added == 0 then return end
   redis.call('INCRBY', idKey, #added)
-  if #waiting > 0 then redis.call('LPUSH', wait, unpack(waiting)) end
-  queued = queued + #waiting
+  -- What may fail comes first: handed in again, a job takes its old place in a set, but a second one in the list.
   if #awaiting > 0 then writeAwaiting() end
   if #held > 0 then redis.call('ZADD', KEYS[21], unpack(held)) end
+  if #waiting > 0 then redis.call('LPUSH', wait, unpack(waiting)) end
+  queued = queued + #waiting
   -- By now the jobs are queued: a look-up key that somebody gave another type stops none of them.
   for part, entries in ipairs(indexes) do
     if #entries > 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end
