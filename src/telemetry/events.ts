@@ -26,7 +26,7 @@ export const events = {
   'callback.unauthorized': 'A request without an accepted key was answered 401.',
   'callback.unavailable': 'Neither Redis nor the spool could store a callback: answered 503.',
   'claims.not_kept': 'Claims of callbacks that are kept could not be prolonged; tried again.',
-  'confirmation.denied': 'The gateway does not know what a callback says; it is held if it was not delivered yet.',
+  'confirmation.denied': 'The gateway does not know what a callback says; with CONFIRM=before it is held.',
   'confirmation.differs': 'The gateway knows a callback otherwise: it is corrected, or cannot be judged any more.',
   'confirmation.released': 'The gateway confirmed a callback after all; it is delivered.',
   'deliveries.not_followed': 'What other workers delivered could not be read from BullMQ’s events; tried again.',

@@ -1,7 +1,7 @@
 // The three databases behind one face, for tests of the inbox: a connection, and plain SQL beside it.
 import { DatabaseSync } from 'node:sqlite';
 import mysqlDriver from 'mysql2/promise';
-import { Client } from 'pg';
+import { loadPostgresDriver } from './postgres-driver.ts';
 import { createInbox, type InboxDelivery, type InboxOutcome } from '../../src/inbox/inbox.ts';
 
 export const dialects = ['sqlite', 'postgres', 'mysql'] as const;
@@ -60,6 +60,7 @@ function connectSqlite(file: string, beforeStatement: BeforeStatement): Connecti
 }
 
 async function connectPostgres(url: string, beforeStatement: BeforeStatement): Promise<Connection> {
+  const { Client } = loadPostgresDriver();
   const client = new Client({ connectionString: url });
   client.on('error', () => undefined);
   await client.connect();

@@ -87,19 +87,20 @@ describe('after', () => {
     expect(rig.gateway.calls().status).toBe(1);
   });
 
-  test('what was invented is denied, said, listed, and not delivered any more where it still waits', async () => {
+  test('what was invented is denied, said and listed, and delivered all the same', async () => {
     await using rig = await rigOf(after);
     const { reference, body } = forged(rig);
     await rig.receive(body);
     rig.clock.advance(15 * minuteMs + 1);
     await lookUp(rig);
-    expect(await stateOf(rig, reference)).toMatchObject({ state: 'held', confirmed: 'denied' });
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'queued', confirmed: 'denied' });
+    expect(await rig.jobs()).toHaveLength(1);
     expect(await counted(rig)).toEqual({ denied: 1 });
     expect(rig.logged('confirmation.denied')).toMatchObject([
-      { gatewayReference: reference, held: true, atGateway: null },
+      { gatewayReference: reference, held: false, atGateway: null },
     ]);
     const { data } = await indexOf(rig).list({ confirmed: 'denied', limit: 10 });
-    expect(data).toMatchObject([{ gatewayReference: reference, confirmed: 'denied', state: 'held' }]);
+    expect(data).toMatchObject([{ gatewayReference: reference, confirmed: 'denied', state: 'queued' }]);
   });
 
   test('of a success that has failed at the gateway the merchant gets the correction, once', async () => {
@@ -125,7 +126,7 @@ describe('after', () => {
     rig.clock.advance(15 * minuteMs + 1);
     await lookUp(rig);
     const others = async (reference: string) => (await indexOf(rig).find(reference))?.others ?? [];
-    expect(await others(kept.reference)).toMatchObject([{ status: 'reversed', confirmed: 'denied', state: 'held' }]);
+    expect(await others(kept.reference)).toMatchObject([{ status: 'reversed', confirmed: 'denied', state: 'queued' }]);
     expect(await others(reversed.reference)).toMatchObject([{ status: 'reversed', confirmed: 'yes', state: 'queued' }]);
   });
 

@@ -70,6 +70,15 @@ const kept = { orders: booked, outcomes: ['done', 'duplicate', 'done', 'duplicat
 
 test('express-endpoint, with TypeScript and the inbox', async () => {
   const endpoint = path.join(examples, 'express-endpoint/endpoint.ts');
+  run('npm', [
+    'install',
+    '--silent',
+    '--no-audit',
+    '--no-fund',
+    '--no-package-lock',
+    '--prefix',
+    path.dirname(endpoint),
+  ]);
   const command = () => [process.execPath, '--disable-warning=ExperimentalWarning', endpoint] as const;
   expect(await putThrough({ name: 'express', command })).toEqual(kept);
 });

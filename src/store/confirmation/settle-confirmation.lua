@@ -3,8 +3,8 @@
 
   KEYS[1] unconfirmed  [2] denied  [3] held  [4] wait  [5] delayed  [6] active  [7] meta  [8] events  [9] marker
   ARGV[1] base ("prefix:queue")  [2] now, ms
-       [3] 'yes'; 'no', and what is not delivered yet is held; 'otherwise', which is a 'no' to what workers have not seen
-       yet, and else 'open': it cannot be told, and nothing waits for it any longer
+       [3] 'yes'; 'no', and what workers have not seen yet is held; 'otherwise', which is a 'no' to what they have not seen,
+       and else 'open': it cannot be told, and nothing waits for it any longer
        [4] why it is held, where it is
        then per callback: its member in the set of unconfirmed ones, and its job id
   Returns for each 'yes', 'no' or 'open' where that was news; 'held' or 'released' where it was moved for it; else ''.
@@ -24,9 +24,8 @@ end
 local function hold(job, jobId)
   redis.call('HSET', job, 'confirmed', 'denied')
   redis.call('ZADD', KEYS[2], now, jobId)
-  local taken = redis.call('ZREM', KEYS[5], jobId)
-  if taken == 0 then taken = redis.call('LREM', KEYS[4], 1, jobId) end
-  if taken == 0 then return 'no' end
+  if not isAwaiting(job, jobId) then return 'no' end
+  redis.call('ZREM', KEYS[5], jobId)
   redis.call('HSET', job, 'held', reason)
   redis.call('ZADD', KEYS[3], now, jobId)
   return 'held'
