@@ -11,6 +11,7 @@ import { createBrandGate } from './store/brands/brand-gate.ts';
 import { brandQueue } from './redis/brand-queue.ts';
 import { createRedis, type RedisConnection } from './redis/connections.ts';
 import { createReceiver } from './receive/receiver.ts';
+import { createReport } from './reconcile/report.ts';
 import { createReconciliation } from './reconcile/reconciliation.ts';
 import type { Config } from './config/config.ts';
 import type { Log } from './telemetry/log.ts';
@@ -94,6 +95,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     spool: stage.spool,
     isReady: () => !isStopping && (!config.roles.has('receive') || canStore()),
     isRedisUp: () => intake.isRedisUp(),
+    readReport: createReport({ config, redis: operateRedis, log, lookup }),
     lookup,
   });
   log.info({ event: 'listener.started', listener: 'operator', ...(await operator.listen()) });

@@ -20,7 +20,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   receive: ['intake', ...ground],
   deliver: store,
   reconcile: ['intake', ...store],
-  ops: ['reconcile', 'intake', ...store],
+  ops: ['intake', ...store],
   intake: store,
   store: ['redis', ...ground],
   redis: ground,
@@ -36,6 +36,7 @@ const allowedInStore: Readonly<Record<string, readonly string[]>> = {
   reconciliation: ['accept', 'quarantine'],
   callbacks: ['accept'],
   lifecycle: ['accept', 'callbacks', 'confirmation', 'quarantine', 'reconciliation'],
+  report: ['accept', 'callbacks'],
   brands: ['accept', 'callbacks', 'lifecycle', 'quarantine', 'reconciliation'],
 };
 

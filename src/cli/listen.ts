@@ -57,13 +57,16 @@ async function listen(session: Session, options: ListenOptions): Promise<ExitCod
   const followed = await Promise.all(queues.map(async (queue) => ({ queue, added: await followNew(redis, queue) })));
   const interrupted = untilInterrupted(session);
   output.say(`Copies go to ${new URL(options.to).origin}; Ctrl-C ends it.`);
-  if (options.from !== undefined) {
-    for (const queue of queues)
-      for await (const ids of receivedSince(redis, queue, options.from)) await sender.send(queue, ids);
-  }
-  const isDone = () => options.once === true && (options.from !== undefined || sender.counts.sent > 0);
+  let isBehind = options.from !== undefined;
+  const isDone = () => options.once === true && !isBehind && (options.from !== undefined || sender.counts.sent > 0);
   while (!interrupted.aborted && !isDone()) {
     try {
+      if (isBehind) {
+        for (const queue of queues)
+          for await (const ids of receivedSince(redis, queue, options.from ?? Infinity)) await sender.send(queue, ids);
+        isBehind = false;
+        continue;
+      }
       for (const { queue, added } of followed) await sender.send(queue, await added.next());
       await delay(lookEveryMs, undefined, { signal: interrupted });
     } catch (error) {

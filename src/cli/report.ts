@@ -1,10 +1,12 @@
 // `report`: what the gateway's records hold for a period, and beside it what was received and delivered here.
+import { once } from 'node:events';
 import { InvalidArgumentError, type Command } from 'commander';
 import { csvLine } from '../ops/csv.ts';
-import { createReport, type ReportPeriod } from '../reconcile/report/report.ts';
-import { rowCells, rowHead, rowObject, totalCells, totalHead } from '../reconcile/report/report-columns.ts';
-import type { ReportRow } from '../reconcile/report/report-row.ts';
-import { createTotals, reportKeys, type ReportKey } from '../reconcile/report/report-totals.ts';
+import { createReport } from '../reconcile/report.ts';
+import type { ReportPeriod } from '../store/report/read-report.ts';
+import { rowCells, rowHead, rowObject, totalCells, totalHead } from '../store/report/report-columns.ts';
+import type { ReportRow } from '../store/report/report-row.ts';
+import { createTotals, reportKeys, type ReportKey } from '../store/report/report-totals.ts';
 import { parseTime } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { byteOrderMark } from './output.ts';
@@ -69,7 +71,7 @@ async function report(session: Session, period: ReportPeriod, options: ReportOpt
     switch (event.kind) {
       case 'rows':
         for (const row of event.rows) totals.add(row);
-        print?.rows(event.rows);
+        await print?.rows(event.rows);
         break;
       case 'progress':
         output.progress(Math.round(event.share * 100), 100, '% read');
@@ -96,12 +98,13 @@ function rowPrinter({ csv }: ReportOptions, isJson: boolean) {
   if (isJson) write('[');
   else write(csv ? byteOrderMark + csvLine(rowHead) : `${rowHead.join('  ')}\n`);
   return {
-    rows(rows: readonly ReportRow[]) {
+    async rows(rows: readonly ReportRow[]): Promise<void> {
       for (const row of rows) {
         if (isJson) write(`${count === 0 ? '' : ','}\n${JSON.stringify(rowObject(row))}`);
         else write(csv ? csvLine(rowCells(row)) : `${rowCells(row).map(String).join('  ')}\n`);
         count += 1;
       }
+      await taken();
     },
     end(): ExitCode {
       if (isJson) write('\n]\n');
@@ -135,4 +138,9 @@ function printTotals({ output }: Session, { totals, denied, by, csv }: Printed):
 
 function write(text: string): void {
   process.stdout.write(text);
+}
+
+/** Until whoever reads the output has room for more: what waits for a slow reader lies in memory. */
+async function taken(): Promise<void> {
+  if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
 }

@@ -28,8 +28,8 @@ import { serveConsole } from './console/console.ts';
 import { createOperatorServer, sendProblem } from './api/operator-server.ts';
 import { createNotifications } from './notify/create-notifications.ts';
 import { createOverview } from './overview.ts';
-import { createReport } from '../reconcile/report/report.ts';
 import { reportRoutes, serveReportCsv } from './api/report-routes.ts';
+import type { ReadReport } from '../store/report/read-report.ts';
 import { quarantineRoutes } from './api/quarantine-routes.ts';
 import { createQueueGauges } from './queue-gauges.ts';
 import { createQueueState } from './queue-state.ts';
@@ -50,11 +50,12 @@ export interface OperatorDeps {
   readonly isReady: () => boolean;
   /** Whether Redis took the last callback that this process gave it. */
   readonly isRedisUp: () => boolean;
+  readonly readReport: ReadReport;
   readonly lookup?: Egress['lookup'];
 }
 
 export async function createOperator(deps: OperatorDeps) {
-  const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp, lookup } = deps;
+  const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp, readReport, lookup } = deps;
   const brands = [...config.brands.keys()];
   const queues = new Map(brands.map((brand) => [brand, brandQueue(brand, config)]));
   // What belongs to no brand (the rates) lies beside the first one's keys.
@@ -74,7 +75,6 @@ export async function createOperator(deps: OperatorDeps) {
   const { notices } = config;
   const overview = createOverview({ redis, queues, queueState, reconciliation, spool, notices });
   const reads = { overview, reconciliation, callbackIndex, isRedisUp };
-  const readReport = createReport({ config, redis, log, lookup });
   const notifications = createNotifications({ config, redis, queue: shared, ...reads, metrics, log, lookup });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });

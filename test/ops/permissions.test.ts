@@ -162,18 +162,26 @@ describe('the API', () => {
     expect((await ask('everything', '/v1/forwarding/resume', { method: 'POST' })).status).toBe(200);
   });
 
+  test('gives the report as CSV to those who may read, and to nobody else', async () => {
+    const path = '/v1/report.csv?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z';
+    for (const right of ['everything', 'read', 'support'] as const)
+      expect([right, (await ask(right, path)).status]).toEqual([right, 422]); // this service has no gateway
+    expect((await ask('expect', path)).status).toBe(403);
+  });
+
   test('shows support no body and no answer on any route, and says so; everybody else who reads sees them', async () => {
     for (const { method, path } of await routes()) {
-      // The report asks a gateway, which this service has not; it tells of no body (test/reconcile/report.test.ts).
-      if (method !== 'GET' || path === '/v1/report') continue;
+      if (method !== 'GET') continue;
+      // The report needs a period, and a gateway: a problem document tells of nobody.
+      const status = path === '/v1/report' ? 422 : 200;
       const response = await ask('support', filled(path, reference));
       const text = await response.text();
       expect({ path, status: response.status, leaks: text.includes(phone) }).toEqual({
         path,
-        status: 200,
+        status,
         leaks: false,
       });
-      expect(response.headers.get('payalo-withheld')).toBe('bodies, answers');
+      if (status === 200) expect(response.headers.get('payalo-withheld')).toBe('bodies, answers');
       expect(text).not.toMatch(/"(?:body|bodyBase64|answer)":/);
     }
     for (const right of ['everything', 'read'] as const) {

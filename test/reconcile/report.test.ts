@@ -2,14 +2,15 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { addDecimals, canonicalDecimal } from '../../src/callback/decimal.ts';
-import { createReport } from '../../src/reconcile/report/report.ts';
-import type { ReportRow } from '../../src/reconcile/report/report-row.ts';
-import { createTotals, type ReportKey } from '../../src/reconcile/report/report-totals.ts';
+import { createReport } from '../../src/reconcile/report.ts';
+import type { ReportRow } from '../../src/store/report/report-row.ts';
+import { createTotals, type ReportKey } from '../../src/store/report/report-totals.ts';
+import { registerExpectedAmount } from '../../src/store/reconciliation/expected-amounts.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { runCli } from '../support/cli.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
-import { createRig, isoAgo, sweepMode, type Rig } from './reconcile-rig.ts';
+import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -26,12 +27,14 @@ async function read(rig: Rig, by: readonly ReportKey[] = [], fromMs = 2 * hourMs
   const report = createReport(rig.dependencies);
   const totals = createTotals(by);
   const rows: ReportRow[] = [];
-  for await (const event of report({ fromMs: Date.now() - fromMs, toMs: Date.now() }, signal)) {
+  let denied = 0;
+  for await (const event of report({ fromMs: Date.now() - fromMs, toMs: Date.now() + 1 }, signal)) {
     if (event.kind === 'failed') throw new Error(event.reason);
     if (event.kind === 'rows') rows.push(...event.rows);
+    if (event.kind === 'denied') ({ denied } = event);
   }
   for (const row of rows) totals.add(row);
-  return { rows, lines: totals.lines(), failures: totals.failures() };
+  return { rows, lines: totals.lines(), failures: totals.failures(), denied };
 }
 
 const envOf = ({ config }: Rig) => ({
@@ -60,7 +63,17 @@ test('sums are exact, one line for each currency; failures count, and add nothin
   rig.gateway.addTransactions({ createdAt, status: 'pending', merchantReferencePrefix: 'd' });
   const { lines, failures } = await read(rig);
   expect(lines).toMatchObject([
-    { currency: 'KES', count: 5, succeeded: 3, failed: 1, pending: 1, gross: '0.3', received: 0, delivered: 0 },
+    {
+      currency: 'KES',
+      count: 5,
+      succeeded: 3,
+      failed: 1,
+      pending: 1,
+      gross: '0.3',
+      fees: '0',
+      net: '0.3',
+      received: 0,
+    },
     { currency: 'TZS', count: 1, gross: '9007199254740993.01' },
   ]);
   expect(failures).toEqual([{ errorCode: 'user_insufficient_funds', count: 1 }]);
@@ -116,6 +129,35 @@ test('lines by day, method and status add up to the whole, whatever the amounts'
       }
     }),
   );
+});
+
+test('net is less the fee for money that comes in, and with it for money that goes out', async () => {
+  await using rig = await createRig({ redisUrl: redis.url });
+  rig.gateway.addTransactions({ createdAt: isoAgo(hourMs), merchantReferencePrefix: 'in' });
+  rig.gateway.addTransactions({ createdAt: isoAgo(hourMs), type: 'payout', merchantReferencePrefix: 'out' });
+  expect((await read(rig)).lines).toMatchObject([
+    { type: 'payin', gross: '100', fees: '2', net: '98' },
+    { type: 'payout', gross: '100', fees: '2', net: '102' },
+  ]);
+});
+
+test('counts what is denied, and what was paid otherwise than ordered', async () => {
+  await using rig = await createRig({ redisUrl: redis.url, environment: { CONFIRM: 'before' } });
+  const [short, invented] = rig.gateway
+    .addTransactions({ count: 2, createdAt: isoAgo(minuteMs) })
+    .map(({ gatewayReference }) => gatewayReference);
+  await registerExpectedAmount(
+    rig.redis,
+    rig.queue,
+    { gatewayReference: short ?? '', amount: { value: '250', currency: 'KES' } },
+    { keptMs: hourMs, holdMismatched: false },
+  );
+  for (const reference of [short, invented]) await rig.receive(rig.gateway.bodyOf(reference ?? ''));
+  rig.gateway.deny(invented ?? '');
+  await lookUp(rig);
+  const { lines, denied } = await read(rig);
+  expect(lines).toMatchObject([{ count: 1, received: 1, mismatched: 1 }]);
+  expect(denied).toBe(1);
 });
 
 test('a fee in another currency has a line of its own, and is never taken from the gross', () => {
@@ -184,6 +226,8 @@ test('the API answers totals and CSV, 422 for a period without end or over 92 da
   const html = await (await ask(`/report?from=${today}&to=${today}&by=day&by=method`)).text();
   expect(html).toContain('mpesa-ke');
   expect(html).toContain('/v1/report.csv?');
+  expect(html).toContain('Transactions per day');
+  expect(html).toMatch(/<rect\s+class="delivered"/);
   expect(await (await ask('/report')).text()).toContain('type="date"');
 });
 

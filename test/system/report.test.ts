@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -11,12 +12,19 @@ vi.setConfig({ testTimeout: 180_000 });
 const cli = path.resolve('src/cli.ts');
 const transactions = 100_000;
 const heapMb = 96;
+const stallMs = 5;
 
 let redis: TestRedis;
 beforeAll(async () => {
   redis = await startRedis({ durable: false });
 });
 afterAll(() => redis.stop());
+
+/** A reader that is slower than the report: what it has not taken must not pile up in memory. */
+function stall(stream: Readable): void {
+  stream.pause();
+  setTimeout(() => stream.resume(), stallMs);
+}
 
 test('a report of 100,000 transactions streams within 96 MB of heap', async () => {
   const gateway = createGatewaySimulator();
@@ -36,6 +44,7 @@ test('a report of 100,000 transactions streams within 96 MB of heap', async () =
   let lines = 0;
   child.stdout.on('data', (chunk: Buffer) => {
     for (const byte of chunk) if (byte === 0x0a) lines += 1;
+    if (lines < transactions / 2) stall(child.stdout);
   });
   expect(await once(child, 'close')).toEqual([0, null]);
   expect(lines).toBe(transactions + 1);

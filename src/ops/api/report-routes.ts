@@ -3,9 +3,9 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { problem, problemContentType, type Problem } from '../../http/problem.ts';
-import type { ReadReport, ReportPeriod } from '../../reconcile/report/report.ts';
-import { rowCells, rowHead, totalCells, totalHead } from '../../reconcile/report/report-columns.ts';
-import { createTotals, reportKeys, type ReportKey } from '../../reconcile/report/report-totals.ts';
+import type { ReadReport, ReportPeriod } from '../../store/report/read-report.ts';
+import { rowCells, rowHead, totalCells, totalHead } from '../../store/report/report-columns.ts';
+import { createTotals, reportKeys, type ReportKey } from '../../store/report/report-totals.ts';
 import { csvLine } from '../csv.ts';
 import { brandQuery, time } from './callback-routes.ts';
 import { route, type Route } from './route.ts';
@@ -165,6 +165,7 @@ export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): vo
 /** Where the gateway fails the connection is cut, so that nobody takes a part for the whole. */
 async function* transactionLines(readReport: ReadReport, period: ReportPeriod): AsyncGenerator<string> {
   yield byteOrderMark + csvLine(rowHead);
+  // A client that leaves ends the stream, and with it this generator and what it reads.
   for await (const event of readReport(period, new AbortController().signal)) {
     if (event.kind === 'rows') yield event.rows.map((row) => csvLine(rowCells(row))).join('');
     if (event.kind === 'failed' || event.kind === 'no-gateway') throw new Error('The gateway did not answer.');

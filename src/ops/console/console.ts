@@ -28,7 +28,7 @@ import { layout, type Page } from './layout.ts';
 import { noticeOf } from './notices.ts';
 import { overviewPage } from './overview-page.ts';
 import { quarantineEntryPage, quarantinePage } from './quarantine-page.ts';
-import type { ReadReport } from '../../reconcile/report/report.ts';
+import type { ReadReport } from '../../store/report/read-report.ts';
 import { createReportAnswer } from './serve-report.ts';
 import { reconciliationPage } from './reconciliation-page.ts';
 

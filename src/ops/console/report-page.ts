@@ -1,6 +1,6 @@
 // The report for finance: a period, totals, a bar for each day, and the same as CSV.
-import { reportKeys, type ReportKey, type ReportTotal } from '../../reconcile/report/report-totals.ts';
-import { totalCells, totalHead } from '../../reconcile/report/report-columns.ts';
+import { reportKeys, type ReportKey, type ReportTotal } from '../../store/report/report-totals.ts';
+import { totalCells, totalHead } from '../../store/report/report-columns.ts';
 import type { Report } from '../api/report-routes.ts';
 import { barChart } from './charts.ts';
 import { html, type Content, type Html } from './html.ts';

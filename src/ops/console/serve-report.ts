@@ -1,8 +1,8 @@
 // The page Report: its period comes from the address, and a report is only read once there is one.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import * as z from 'zod';
-import { reportKeys, type ReportKey } from '../../reconcile/report/report-totals.ts';
-import type { ReadReport } from '../../reconcile/report/report.ts';
+import { reportKeys, type ReportKey } from '../../store/report/report-totals.ts';
+import type { ReadReport } from '../../store/report/read-report.ts';
 import { periodOf, readTotals } from '../api/report-routes.ts';
 import type { Page } from './layout.ts';
 import { reportPage, type ReportView } from './report-page.ts';

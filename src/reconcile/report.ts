@@ -1,30 +1,15 @@
 // The report of a period: the gateway's records are the truth, and what is known here stands beside them. Reads page by page, so
 // that memory does not grow with the period. Changes nothing.
-import { keysOf } from '../../redis/brand-queue.ts';
-import { createJobReader, type JobReader } from '../../store/callbacks/read-callbacks.ts';
-import { createBrandScopes, type BrandScope, type ReconcileDependencies } from '../brand-scope.ts';
-import { oldestInjectedMs } from '../sweep/classify.ts';
-import { narrowWindows, windowMsDefault } from '../sweep/schedule.ts';
-import { terminalClaims } from '../sweep/terminal-claims.ts';
-import { windowPages, type Window } from '../sweep/window-pages.ts';
-import type { Transaction } from '../gateway/transaction.ts';
-import { oursOf, toReportRow, type ReportRow } from './report-row.ts';
-
-export interface ReportPeriod extends Window {
-  readonly brand?: string | undefined;
-}
-
-export type ReportEvent =
-  | { readonly kind: 'rows'; readonly rows: readonly ReportRow[] }
-  /** Of all brands, a share of 1. */
-  | { readonly kind: 'progress'; readonly share: number }
-  /** Of callbacks that came in the period, those that the gateway does not know. At the end. */
-  | { readonly kind: 'denied'; readonly denied: number }
-  | { readonly kind: 'failed'; readonly brand: string; readonly reason: string }
-  /** No brand has a gateway to ask. */
-  | { readonly kind: 'no-gateway' };
-
-export type ReadReport = (period: ReportPeriod, signal: AbortSignal) => AsyncGenerator<ReportEvent>;
+import type { ReadReport, ReportEvent } from '../store/report/read-report.ts';
+import { keysOf } from '../redis/brand-queue.ts';
+import { createJobReader, type JobReader } from '../store/callbacks/read-callbacks.ts';
+import { createBrandScopes, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
+import { oldestInjectedMs } from './sweep/classify.ts';
+import { narrowWindows, windowMsDefault } from './sweep/schedule.ts';
+import { terminalClaims } from './sweep/terminal-claims.ts';
+import { windowPages, type Window } from './sweep/window-pages.ts';
+import type { Transaction } from './gateway/transaction.ts';
+import { oursOf, toReportRow, type ReportRow } from '../store/report/report-row.ts';
 
 const pageSize = 500;
 

@@ -3,12 +3,19 @@ import * as z from 'zod';
 import { addDecimals, canonicalDecimal, negateDecimal, parseExact } from '../../callback/decimal.ts';
 import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
 import { confirmedOf, type Confirmed } from '../../callback/confirmation.ts';
+import type { Callback } from '../../callback/parse-callback.ts';
 import { withoutByteOrderMark } from '../../callback/json-text.ts';
 import type { Source } from '../../callback/job.ts';
-import type { Claim } from '../../store/accept/claims.ts';
-import { deliveredAtMs, stateOf, type CallbackState } from '../../store/callbacks/callback-view.ts';
-import type { JobRecord } from '../../store/callbacks/read-callbacks.ts';
-import type { Transaction } from '../gateway/transaction.ts';
+import type { Claim } from '../accept/claims.ts';
+import { deliveredAtMs, stateOf, type CallbackState } from '../callbacks/callback-view.ts';
+import type { JobRecord } from '../callbacks/read-callbacks.ts';
+
+/** The gateway's record of a transaction. */
+export interface Recorded {
+  readonly callback: Callback;
+  readonly createdAtMs: number | undefined;
+  readonly completedAtMs: number | undefined;
+}
 
 /** What is known of it here. */
 export interface Ours {
@@ -55,7 +62,7 @@ const fieldsSchema = z.object({
 
 export function toReportRow(
   brand: string,
-  { callback, createdAtMs, completedAtMs }: Transaction,
+  { callback, createdAtMs, completedAtMs }: Recorded,
   ours: ReportRow['ours'],
 ) {
   const { method, errorCode, requestedAmount, finalAmount, providerData } = fieldsOf(callback.body);
