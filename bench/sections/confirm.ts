@@ -29,7 +29,8 @@ export const confirm: Section = {
       what: `accepted, ${mode}`,
       'callbacks/s': round(median(perSecond[mode])),
     }));
-    for (const [mode, rate] of size.short ? ways.slice(0, 2) : ways) rows.push(await timeToMerchant(rig, size, mode, rate));
+    for (const [mode, rate] of size.short ? ways.slice(0, 2) : ways)
+      rows.push(await timeToMerchant(rig, size, mode, rate));
     const ratio = (mode: Mode) =>
       round(median(perSecond[mode].map((one, at) => one / (perSecond.off[at] ?? Number.NaN))), 2);
     return { rows, summary: { 'after / off': ratio('after'), 'before / off': ratio('before') } };

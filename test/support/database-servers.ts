@@ -4,6 +4,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import type { DebianPackages } from '../../scripts/debian-packages.ts';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
 import { freePort } from '../../scripts/private-redis.ts';
 import { makeTempDir } from './temp-dir.ts';
@@ -14,7 +15,8 @@ export interface DatabaseServer {
   stop(): Promise<void>;
 }
 
-const postgresVersions = '/usr/lib/postgresql';
+/** Debian's packages put the server's programs there, and nothing of it on the PATH. */
+export const postgresVersions = '/usr/lib/postgresql';
 
 export async function startPostgres(): Promise<DatabaseServer> {
   const bin = path.join(postgresVersions, readdirSync(postgresVersions).toSorted().at(-1) ?? '', 'bin');
@@ -44,12 +46,13 @@ export async function startPostgres(): Promise<DatabaseServer> {
   return { url: `postgres://shop@127.0.0.1:${port}/postgres`, stop: () => end(server, 'SIGINT') };
 }
 
-export async function startMariadb(): Promise<DatabaseServer> {
+/** `program`: where a program of the package is. */
+export async function startMariadb(program: DebianPackages['program']): Promise<DatabaseServer> {
   const owner = ownerOf('mysql');
   const dir = await ownDir('mariadb', owner);
   const data = path.join(dir, 'data');
   const files = ['--no-defaults', `--datadir=${data}`];
-  runAs(owner, 'mariadb-install-db', [...files, '--auth-root-authentication-method=normal', '--skip-test-db']);
+  runAs(owner, program('mariadb-install-db'), [...files, '--auth-root-authentication-method=normal', '--skip-test-db']);
   const port = await freePort();
   const socket = path.join(dir, 'socket');
   const listen = [
@@ -58,9 +61,9 @@ export async function startMariadb(): Promise<DatabaseServer> {
     `--socket=${socket}`,
     `--pid-file=${path.join(dir, 'pid')}`,
   ];
-  const server = start(owner, 'mariadbd', [...files, ...listen, '--innodb-flush-log-at-trx-commit=0'], dir);
+  const server = start(owner, program('mariadbd'), [...files, ...listen, '--innodb-flush-log-at-trx-commit=0'], dir);
   const admin = (...args: string[]) =>
-    spawnSync('mariadb', ['--no-defaults', '-u', 'root', `--socket=${socket}`, ...args]);
+    spawnSync(program('mariadb'), ['--no-defaults', '-u', 'root', `--socket=${socket}`, ...args]);
   await until(() => admin('-e', 'SELECT 1').status === 0, { timeoutMs: 30_000, describe: 'MariaDB' });
   admin(
     '-e',

@@ -8,7 +8,7 @@ const packages = await ensureDebianPackages(['mariadb-server']);
 describe.skipIf(packages.missing)('the inbox in MariaDB', () => {
   let server: DatabaseServer;
   beforeAll(async () => {
-    server = await startMariadb();
+    server = await startMariadb(packages.program);
   }, 120_000);
   afterAll(() => server.stop());
   describeInbox({ dialect: 'mysql', where: () => server.url });

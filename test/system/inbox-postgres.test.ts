@@ -1,11 +1,12 @@
+import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
 import { describeInbox } from '../inbox/inbox-suite.ts';
-import { startPostgres, type DatabaseServer } from '../support/database-servers.ts';
+import { postgresVersions, startPostgres, type DatabaseServer } from '../support/database-servers.ts';
 
 const packages = await ensureDebianPackages(['postgresql']);
 
-describe.skipIf(packages.missing)('the inbox in PostgreSQL', () => {
+describe.skipIf(packages.missing !== undefined || !existsSync(postgresVersions))('the inbox in PostgreSQL', () => {
   let server: DatabaseServer;
   beforeAll(async () => {
     server = await startPostgres();
