@@ -197,6 +197,19 @@ describe('before', () => {
     expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'denied' });
   });
 
+  test.each([
+    [400, 'held'],
+    [403, 'queued'],
+    [409, 'queued'],
+  ])('a status call refused with %i leaves it %s: only what is said of the reference denies', async (status, state) => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    rig.gateway.misbehave(reference, { status: { kind: 'answer', status } });
+    await rig.receive(body);
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ state });
+  });
+
   test('a held one that a later sweep finds true is released by itself, once', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);

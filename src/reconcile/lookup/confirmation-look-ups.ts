@@ -41,6 +41,8 @@ const listedFromCount = 40;
 const listedMs = 900_000;
 const listedEveryMs = 1_000;
 const listedPageSize = 5_000;
+/** Refusals of the reference itself. Any other one (403: not from this address, say) tells nothing of the callback. */
+const aboutReference: ReadonlySet<number> = new Set([400, 410, 422]);
 const firstWaitMs = 2_000;
 /** A callback that waits for its confirmation waits for this as well. */
 const promptMs = 100;
@@ -131,6 +133,8 @@ async function lookUp(
       return 'done';
     case 'not-found':
     case 'refused': {
+      if (answer.kind === 'refused' && !aboutReference.has(answer.status))
+        return unanswered(scope, gatewayReference, describeFailure(answer), requestId);
       if (!(await isGateway(scope, signal))) return unanswered(scope, gatewayReference, 'not-the-gateway', requestId);
       const told = { requestId, atGateway: null };
       for (const one of asked) await settle(scope, one, { answer: 'no', reason: 'denied' }, told);
