@@ -55,8 +55,9 @@ async function powerLoss(): Promise<boolean> {
   if (library === undefined) throw new Error('power loss is tried on Linux, with a C compiler (cc) on the PATH');
   const cuts = toNumber('power-loss', values['power-loss'] ?? '');
   console.log(`seed ${seed}, ${cuts} cuts`);
-  const { report, ...figures } = await runPowerLoss({ cuts, seed, library, say });
+  const { report, trails, ...figures } = await runPowerLoss({ cuts, seed, library, say });
   for (const [name, value] of Object.entries(figures)) console.log(`${name.padEnd(16)} ${value}`);
+  for (const trail of trails) console.log(trail);
   return printReport(report);
 }
 

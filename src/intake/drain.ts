@@ -124,8 +124,11 @@ export function createDrain(dependencies: DrainDependencies) {
     const upToId = handedIn.get(brand)?.get(folder) ?? 0;
     const before = jobs.filter(({ id }) => id <= upToId);
     const found = before.length === 0 ? noneBefore : await confirm(before);
+    if (found.outcome === 'later') {
+      handedIn.delete(brand); // a Redis that was away may have come back with a torn file; only handing in mends that
+      return { outcome: found.outcome, refused: [], tried: 0 };
+    }
     const missing = jobs.filter(({ id, nonce }) => id > upToId || found.gone.has(nonce));
-    if (found.outcome === 'later') return { outcome: found.outcome, refused: [], tried: 0 };
     const { outcome, refused } = await handIn(missing);
     // What was there before, and is taken anew, was lost with a primary; and so was what lies behind it.
     const isLost = missing.some((entry) => found.gone.has(entry.nonce) && !refused.includes(entry));

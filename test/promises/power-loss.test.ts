@@ -22,8 +22,8 @@ test.skipIf(cannot).each(['everysec', 'unsynced spool'] as const)(
   'and it is seen where it is lost: %s',
   { timeout: 120_000 },
   async (planted) => {
-    const { report, unsyncedBytes } = await runPowerLoss({ cuts: 1, seed, library, planted, delivers: false });
-    expect(violations(report)).toEqual(lost);
+    const { report, unsyncedBytes } = await runPowerLoss({ cuts: 2, seed, library, planted, delivers: false });
+    expect(violations(report), `seed ${seed}`).toEqual(expect.arrayContaining(lost)); // and perhaps torn jobs, given up
     expect(unsyncedBytes).toBeGreaterThan(0);
   },
 );

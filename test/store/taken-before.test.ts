@@ -101,6 +101,71 @@ function orders<T>(items: readonly T[]): T[][] {
   return items.flatMap((item, at) => orders(items.toSpliced(at, 1)).map((rest) => [item, ...rest]));
 }
 
+// The power fails while Redis writes what an earlier try made, and Redis loads what is torn without a word.
+describe('a Redis whose file was torn', () => {
+  const jobKey = ({ nonce }: AcceptItem) =>
+    keysOf.job(queue, `${digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind })}${nonce}`);
+  const hole = (text: string) => `${text.slice(0, 40)}${'\0'.repeat(30)}${text.slice(70)}`;
+
+  test.each(['data', 'opts'])('has the %s of a waiting job written anew, and the job waits once', async (field) => {
+    const item = itemOf();
+    await handIn(item);
+    const whole = await redis.hgetall(jobKey(item));
+    await redis.hset(jobKey(item), field, hole(whole[field] ?? '').padEnd(90, '\0'));
+    expect(await handIn(item)).toEqual(['queued']);
+    expect(await redis.hgetall(jobKey(item))).toEqual(whole);
+    expect(await delivered()).toEqual([{ status: 'failed', sequence: 0 }]);
+  });
+
+  test('tries a job again that a worker gave up as unreadable', async () => {
+    const item = itemOf();
+    await handIn(item);
+    const whole = await redis.hgetall(jobKey(item));
+    await redis.hset(jobKey(item), { data: hole(item.data), failedReason: 'unreadable', finishedOn: 1, atm: 3 });
+    await redis.lrem(`${queue.base}:wait`, 0, jobKey(item).slice(`${queue.base}:`.length));
+    await redis.zadd(`${queue.base}:failed`, 1, jobKey(item).slice(`${queue.base}:`.length));
+    expect(await handIn(item, item)).toEqual(['queued', 'queued']);
+    expect(await redis.hgetall(jobKey(item))).toEqual(whole);
+    expect(await redis.zcard(`${queue.base}:failed`)).toBe(0);
+    expect(await delivered()).toEqual([{ status: 'failed', sequence: 0 }]);
+  });
+
+  test('has a job again that is gone without a trace, with its sequence', async () => {
+    await handIn(itemOf());
+    const correction = await correctionOf({ status: 'success' });
+    await handIn(correction);
+    const id = jobKey(correction).slice(`${queue.base}:`.length);
+    const data = await redis.hget(jobKey(correction), 'data');
+    await redis.del(jobKey(correction));
+    await redis.lrem(`${queue.base}:wait`, 0, id);
+    expect((await look([correction])).gone).toEqual([correction]);
+    expect(await handIn(correction, correction)).toEqual(['queued', 'queued']);
+    expect(await redis.hget(jobKey(correction), 'data')).toBe(data);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([id]);
+  });
+
+  test('leaves alone what was delivered and let go, what was erased, and what a worker has in hand', async () => {
+    const item = itemOf();
+    await handIn(item);
+    const id = jobKey(item).slice(`${queue.base}:`.length);
+    await redis.lrem(`${queue.base}:wait`, 0, id);
+    await redis.hset(jobKey(item), { data: '{}', erased: 1 });
+    expect(await handIn(item)).toEqual(['queued']);
+    expect(await redis.hget(jobKey(item), 'data')).toBe('{}');
+    await redis.del(jobKey(item));
+    await redis.zadd(keysOf.inHand(queue), Date.now() + 60_000, id);
+    expect(await handIn(item)).toEqual(['queued']);
+    await redis.del(keysOf.inHand(queue));
+    const claimKey = keysOf.claim(
+      queue,
+      digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind }),
+    );
+    await redis.append(claimKey, ',delivered,1');
+    expect(await handIn(item)).toEqual(['queued']);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([]);
+  });
+});
+
 describe('a Redis that has it all', () => {
   test('changes nothing when an original and its corrections are handed in again, in whatever order', async () => {
     const items = await flipped();

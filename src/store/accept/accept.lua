@@ -99,10 +99,16 @@ local function turnAway(item, claim, outcome)
   return outcome
 end
 
+-- One that was judged by something says its sequence already.
+local function withSequence(item, sequence)
+  if sequence == 0 or item.judgedBy then return item.data end
+  return string.format('%s,"sequence":%d}', string.sub(item.data, 1, -2), sequence)
+end
+
 -- Puts a correction, or the substitute of a removed job, in the place of what stands. Returns its job data and, of a
 -- correction, the jobs that it replaces, the latest first.
 local function replace(item, claim, outcome)
-  local replacedId, data, sequence, corrects = item.digest .. claim.nonce, item.data, claim.sequence, nil
+  local replacedId, data, sequence, corrects = item.digest .. claim.nonce, nil, claim.sequence, nil
   redis.call('ZREM', base .. '/r', replacedId)
   noteTry(item.digest, claim.nonce, 'queued')
   if outcome == 'substitute' then
@@ -115,15 +121,19 @@ local function replace(item, claim, outcome)
     corrects = replacedId .. (earlier and ',' .. earlier or '')
     sequence = (item.judgedBy or sequence) + 1
   end
-  -- One that was judged by something says its sequence already.
-  if sequence > 0 and not item.judgedBy then
-    data = string.format('%s,"sequence":%d}', string.sub(data, 1, -2), sequence)
-  end
+  data = withSequence(item, sequence)
   redis.call('SET', item.claimKey, string.format('%s,%d,%d,%s', item.nonce, sequence, claim.duplicates, item.known),
     'PX', math.max(tonumber(claimTtl), redis.call('PTTL', item.claimKey)))
   claimed[#claimed + 1] = item.claimKey
   replaced[item.claimKey] = claim.text
   return data, corrects
+end
+
+-- A worker gave it up since it could not read it; as a new job it has its whole schedule.
+local function takeOutOfFailed(jobId)
+  if redis.call('ZREM', failed, jobId) == 0 then return false end
+  redis.call('HDEL', base .. ':' .. jobId, 'atm', 'failedReason', 'stacktrace', 'finishedOn', 'processedOn', 'defa')
+  return true
 end
 
 -- The digest under which a callback is claimed, and the former name that it was made of, if it was one.
@@ -151,7 +161,7 @@ local function accept(at)
   local digest, identityBrand = claimedAs(at)
   local merchantDigest, data, part, referenceDigest = ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 8]), ARGV[at + 9]
   local claimKey = base .. '/c:' .. digest
-  local sequence, corrects = 0, nil
+  local sequence, corrects, torn = 0, nil, nil
   if ARGV[at + 10] ~= '' then sequence = tonumber(string.match(ARGV[at + 10], '^%d+')) + 1 end
 
   local own = nonce .. ',' .. sequence .. ',0,' .. known
@@ -167,9 +177,16 @@ local function accept(at)
   else
     local item = readItem(at, digest)
     local outcome, hadEffect = judge(item, claim)
-    if hadEffect then return outcome end
-    if outcome ~= 'correction' and outcome ~= 'substitute' then return turnAway(item, claim, outcome) end
-    data, corrects = replace(item, claim, outcome)
+    torn = hadEffect and tornPart(item, claim)
+    if torn then
+      data = withSequence(item, claim.sequence)
+    elseif hadEffect then
+      return outcome
+    elseif outcome ~= 'correction' and outcome ~= 'substitute' then
+      return turnAway(item, claim, outcome)
+    else
+      data, corrects = replace(item, claim, outcome)
+    end
   end
 
   local jobId = digest .. nonce
@@ -179,6 +196,13 @@ local function accept(at)
   if isMismatch then redis.pcall('ZADD', KEYS[22], now, jobId) end
   local isHeld = isMismatch and ARGV[12] == '1'
   if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
+  if torn == 'content' and not takeOutOfFailed(jobId) then
+    redis.call('HSET', base .. ':' .. jobId, 'name', name, 'data', data, 'opts', options, 'timestamp', receivedAt)
+    return 'queued'
+  elseif torn then
+    claimed[#claimed + 1] = claimKey
+    replaced[claimKey] = claim.text
+  end
   addJob({ id = jobId, data = data, timestamp = receivedAt, isCalledBack = ARGV[at + 7] == 'callback',
     toConfirm = ARGV[at + 11], isHeld = isHeld })
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
@@ -203,6 +227,7 @@ local function look(at)
   local claim = readClaim(item.claimKey)
   if not claim then return 'gone' end
   local outcome, hadEffect = judge(item, claim)
+  if hadEffect and tornPart(item, claim) then return 'gone' end
   if hadEffect or outcome == 'duplicate' or outcome == 'overtaken' then return outcome end
   local isKept = outcome == 'conflict'
     and redis.call('HEXISTS', base .. '/x:' .. item.digest, item.status .. '|' .. item.amount) == 1

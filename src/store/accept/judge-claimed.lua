@@ -91,3 +91,15 @@ local function judge(item, claim)
   return isSame and 'duplicate' or 'conflict', false
 end
 
+
+-- What is missing of the job that an earlier try made: 'job', 'content', or nothing. Where the power failed while Redis wrote
+-- it, a part is torn, and Redis loads the rest without a word. An item without data is not compared by it.
+local function tornPart(item, claim)
+  if claim.nonce ~= item.nonce then return nil end
+  local jobId, beginning = item.digest .. item.nonce, string.sub(item.data, 1, -2)
+  local data, opts, erased = unpack(redis.call('HMGET', base .. ':' .. jobId, 'data', 'opts', 'erased'))
+  if not data and not opts then return isRemoved(jobId, claim.rest) and 'job' or nil end
+  if erased then return nil end
+  local isWhole = data and opts == ARGV[7] and string.sub(data, 1, #beginning) == beginning and not string.find(data, '%z')
+  return not isWhole and 'content' or nil
+end

@@ -24,6 +24,7 @@ import { seeded } from '../run-promises.ts';
 import { gotBy } from '../world.ts';
 import { createDiskLog } from './disk-log.ts';
 import { losePower, readDisk, type Way } from './lose-power.ts';
+import { trailOf } from './trail.ts';
 
 export interface PowerLossOptions {
   readonly cuts: number;
@@ -47,6 +48,8 @@ export interface PowerLossResult {
   readonly namesLost: number;
   /** How often Redis would not start, and `redis-check-aof --fix` had to cut off what was torn. */
   readonly repaired: number;
+  /** Of each callback that was lost or given up: the cut before which it came, and what Redis knows of it. */
+  readonly trails: readonly string[];
 }
 
 /** What happens to Redis before the cut, in turn: so that a few cuts try the spool, Redis's file, and both. */
@@ -56,18 +59,22 @@ type Trouble = (typeof troubles)[number];
 const ackBudgetMs = 300;
 const perSecond = 150;
 const settleMs = 60_000;
+const trailsMax = 10;
 
 export async function runPowerLoss(options: PowerLossOptions): Promise<PowerLossResult> {
   await using machine = await startMachine(options);
   const random = seeded(options.seed);
   const answers: Answer[] = [];
+  const cutOf = new Map<string, string>();
   const figures = { cutsWithTrouble: 0, unsyncedBytes: 0, namesLost: 0 };
   for (let cut = 1; cut <= options.cuts; cut += 1) {
     const trouble = options.planted === 'everysec' ? 'none' : (troubles[(cut - 1) % troubles.length] ?? 'none');
     const way: Way = random() < 0.5 ? 'lost' : 'torn';
     if (random() < 0.7 || options.delivers === false) await machine.holdBack();
     else await machine.letGo();
-    answers.push(...(await machine.runUntilCut(trouble, random)));
+    const sent = await machine.runUntilCut(trouble, random);
+    answers.push(...sent);
+    for (const { reference } of sent) cutOf.set(reference, `cut ${cut} (${trouble}, ${way})`);
     const { unsyncedBytes, namesLost } = machine.losePower(way, random);
     const names = namesLost.length === 0 ? '' : `, without ${namesLost.join(' and ')}`;
     options.say?.(`cut ${cut}: ${trouble}, ${way}, ${unsyncedBytes} bytes unsynced${names}, ${answers.length} sent`);
@@ -76,7 +83,9 @@ export async function runPowerLoss(options: PowerLossOptions): Promise<PowerLoss
     figures.namesLost += namesLost.length;
     await machine.start();
   }
-  return { report: await machine.settle(answers), cuts: options.cuts, repaired: machine.repaired(), ...figures };
+  const report = await machine.settle(answers);
+  const trails = await machine.trails([...report.lost, ...report.failed].slice(0, trailsMax), cutOf);
+  return { report, trails, cuts: options.cuts, repaired: machine.repaired(), ...figures };
 }
 
 async function startMachine({ library, planted }: PowerLossOptions) {
@@ -128,6 +137,7 @@ async function startMachine({ library, planted }: PowerLossOptions) {
       const load = startLoad({ targets: [service.url], perSecond });
       await delay(100 + random() * 400);
       await makeTrouble(redis, admin, trouble, random);
+      if (planted !== undefined) await acknowledges(load.answers);
       await delay(random() * 700);
       outages.push({ part: service.url, fromMs: performance.now(), toMs: Number.POSITIVE_INFINITY });
       for (const pid of [service.pid, redis.pid]) killNow(pid);
@@ -154,6 +164,9 @@ async function startMachine({ library, planted }: PowerLossOptions) {
       const outage = outages.at(-1);
       if (outage !== undefined) outage.toMs = performance.now();
     },
+
+    trails: (references: readonly string[], cutOf: ReadonlyMap<string, string>): Promise<string[]> =>
+      Promise.all(references.map(async (reference) => `${cutOf.get(reference)}: ${await trailOf(admin, reference)}`)),
 
     /** Delivers what is left, and compares. */
     async settle(answers: readonly Answer[]): Promise<Report> {
@@ -188,6 +201,13 @@ async function startMachine({ library, planted }: PowerLossOptions) {
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** A planted fault shows only where there is something to lose. */
+async function acknowledges(answers: readonly Answer[]): Promise<void> {
+  const since = performance.now();
+  const isAcknowledged = ({ status, sentAtMs }: Answer) => status === 200 && sentAtMs > since;
+  await until(() => answers.filter(isAcknowledged).length >= 20);
 }
 
 async function makeTrouble(redis: PrivateRedis, admin: Redis, trouble: Trouble, random: () => number): Promise<void> {
