@@ -40,6 +40,19 @@ export function clientAddress(
   return address;
 }
 
+/**
+ * What failures are counted by: an IPv4 address, or the /64 of an IPv6 one, within which a single client has as many
+ * addresses as it likes.
+ *
+ * @param address as of `clientAddress`
+ */
+export function clientNetwork(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const [head = [], tail] = address.split('::').map((part) => part.split(':').filter((group) => group !== ''));
+  const missing = tail === undefined ? 0 : 8 - head.length - tail.length;
+  return `${[...head, ...Array<string>(missing).fill('0'), ...(tail ?? [])].slice(0, 4).join(':')}::/64`;
+}
+
 /** `203.0.113.8:40000`, `[2001:db8::1]:443`, quotes and zones are what proxies add to an address. */
 function plainAddress(text: string): string | undefined {
   const bare = text.trim().replaceAll('"', '');

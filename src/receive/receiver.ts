@@ -15,7 +15,7 @@ import { createApiKeys } from './api-keys.ts';
 import { decodeBody } from './decode-body.ts';
 import { createReceiveCallback, type ReceiveDependencies } from './receive-callback.ts';
 import { createRequestIds } from './request-id.ts';
-import { clientAddress, createTrustedProxies } from '../http/trusted-proxies.ts';
+import { clientAddress, clientNetwork, createTrustedProxies } from '../http/trusted-proxies.ts';
 import { watchApiKeys } from './watch-api-keys.ts';
 
 /** A header block of a callback is a few hundred bytes. */
@@ -68,7 +68,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   const countFailure = app.createRateLimit({
     max: config.AUTH_FAILURES_PER_MINUTE,
     timeWindow: 60_000,
-    keyGenerator: (request) => clientAddress(request.raw, isTrusted),
+    keyGenerator: (request) => clientNetwork(clientAddress(request.raw, isTrusted)),
   });
 
   // Hooks with a callback: an async one costs every callback a promise.

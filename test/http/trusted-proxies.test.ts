@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest';
-import { clientAddress, createTrustedProxies, type ForwardedRequest } from '../../src/http/trusted-proxies.ts';
+import {
+  clientAddress,
+  clientNetwork,
+  createTrustedProxies,
+  type ForwardedRequest,
+} from '../../src/http/trusted-proxies.ts';
 
 test.for([
   [
@@ -65,3 +70,16 @@ function requestOf(remoteAddress: string, forwarded: string | readonly string[] 
   const header = typeof forwarded === 'object' ? forwarded.join(', ') : forwarded;
   return { headers: header === undefined ? {} : { 'x-forwarded-for': header }, socket: { remoteAddress } };
 }
+
+test.each([
+  ['203.0.113.8', '203.0.113.8'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+  ['2001:db8:1:2::6', '2001:db8:1:2::/64'],
+  ['2001:db8::6', '2001:db8:0:0::/64'],
+  ['::1', '0:0:0:0::/64'],
+  ['::', '0:0:0:0::/64'],
+  ['2001:db8:1:2:3::', '2001:db8:1:2::/64'],
+  ['', ''],
+])('counts the failures of %s by %s', (address, network) => {
+  expect(clientNetwork(address)).toBe(network);
+});

@@ -298,6 +298,7 @@ describe('no genuine key', () => {
     expect((await from('203.0.113.8:40000')).status).toBe(401);
     expect((await from('203.0.113.8:40001')).status).toBe(429);
     expect((await from('[2001:db8::1]:443')).status).toBe(401);
+    expect((await from('2001:db8::dead:beef')).status).toBe(429); // another address of the same client's network
     expect((await from('[2001:DB8::0:1]:444')).status).toBe(429);
     const named = await send({ to: behindProxy.url, headers: { 'x-request-id': 'given-1' } });
     expect(named.headers.get('x-request-id')).toBe('given-1');
