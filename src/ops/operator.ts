@@ -13,6 +13,7 @@ import { createClaimKeeper } from '../store/lifecycle/claim-keeper.ts';
 import { createDeliveryFollower } from '../store/callbacks/delivery-records.ts';
 import { createCallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createRetention } from '../store/lifecycle/retention.ts';
+import { createStranded } from '../store/lifecycle/stranded.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -78,6 +79,7 @@ export async function createOperator(deps: OperatorDeps) {
   const notifications = createNotifications({ config, redis, queue: shared, ...reads, metrics, log, lookup });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
+  const stranded = createStranded({ redis, queues, log });
   const claimKeeper = createClaimKeeper({ redis, queues, config, log });
   const follower = createDeliveryFollower({ redis, queues, log });
 
@@ -123,6 +125,7 @@ export async function createOperator(deps: OperatorDeps) {
         throw cannotListen('OPS_', config.OPS_HOST, config.OPS_PORT, error);
       });
       retention.start();
+      stranded.start();
       follower.start();
       claimKeeper.start();
       rates.start();
@@ -133,7 +136,8 @@ export async function createOperator(deps: OperatorDeps) {
     async close(): Promise<void> {
       await actions.stop();
       await app.close();
-      await Promise.all([retention.stop(), follower.stop(), claimKeeper.stop(), rates.stop(), notifications?.stop()]);
+      const keepers = [retention, stranded, follower, claimKeeper, rates, notifications];
+      await Promise.all(keepers.map(async (keeper) => keeper?.stop()));
     },
   };
 }

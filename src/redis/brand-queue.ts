@@ -68,6 +68,8 @@ export const keysOf = {
   notifier: ({ base }: BrandQueue) => `${base}/notifier`,
   rates: ({ base }: BrandQueue) => `${base}/rates`,
   retention: ({ base }: BrandQueue) => `${base}/retention`,
+  /** Text: the process that looks for stranded jobs now (stranded.ts). */
+  strandedLook: ({ base }: BrandQueue) => `${base}/stranded`,
   /** Sorted set: gatewayReference by when it is looked up next, of transactions that the merchant said it started. */
   expectations: ({ base }: BrandQueue) => `${base}/expect`,
   /** Hash: gatewayReference -> when the gateway first did not know it, or refused it, of those expectations only. */

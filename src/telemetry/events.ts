@@ -73,6 +73,9 @@ export const events = {
   'quarantine.dropped': 'The oldest quarantined requests were dropped to stay within the limits.',
   'quarantine.lost': 'A refused request could be kept neither in Redis nor in the spool.',
   'quarantine.released': 'An operator released a quarantined request into the queue.',
+  'queue.stranded_jobs_requeued':
+    'Jobs that lay in no place of the queue, after a power failure perhaps, were put back.',
+  'queue.stranded_look_failed': 'Looking for jobs that lie in no place of the queue failed; tried again.',
   'rates.not_flushed': 'The counts for the console’s charts could not be written; tried again.',
   'reconcile.away_too_long': 'Reconciliation was off for longer than it may catch up by itself; run it by hand.',
   'reconcile.clock_was_ahead': 'A stored time lies in the future, so a clock was wrong; it is corrected.',

@@ -29,6 +29,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   unverified: 'apart',
   sweepState: 'apart',
   retention: 'apart',
+  strandedLook: 'apart',
   reconciler: 'apart',
   mark: 'apart',
   lineage: 'apart',
@@ -114,7 +115,7 @@ const places = ['wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 
 const leftovers = ['meta', 'id', 'events', 'marker', 'stalled', 'stalled-check', 'limiter', 'pc'];
 const metrics = ['completed', 'failed'].flatMap((name) => [`metrics:${name}`, `metrics:${name}:data`]);
 
-const ownKeys = [keysOf.retention, keysOf.claimKeeper, keysOf.followed, keysOf.inHand];
+const ownKeys = [keysOf.retention, keysOf.strandedLook, keysOf.claimKeeper, keysOf.followed, keysOf.inHand];
 
 /** KEYS the places where jobs may be, then what is removed if there are none. */
 const removeIfEmpty = defineScript({

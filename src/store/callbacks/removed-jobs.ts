@@ -47,10 +47,10 @@ export async function countRemoved(redis: RedisConnection, queue: BrandQueue): P
 
 const countsReply = z.array(z.tuple([z.null(), z.number()])).transform((replies) => replies.map(([, count]) => count));
 
-/** How many jobs of the index are not in the queue. */
-async function countMissing(redis: RedisConnection, queue: BrandQueue) {
+/** How many jobs of the index are not in the queue, and how many of these are registered as removed; at one moment. */
+export async function countMissing(redis: RedisConnection, queue: BrandQueue) {
   const { base } = queue;
-  const pipeline = redis.pipeline().zcard(keysOf.removed(queue)).llen(`${base}:wait`).llen(`${base}:active`);
+  const pipeline = redis.multi().zcard(keysOf.removed(queue)).llen(`${base}:wait`).llen(`${base}:active`);
   pipeline.zcard(keysOf.held(queue));
   for (const set of ['delayed', 'prioritized', 'completed', 'failed']) pipeline.zcard(`${base}:${set}`);
   for (const part of indexParts) pipeline.zcard(keysOf.index(queue, part));

@@ -1,0 +1,124 @@
+// Finds jobs that lie in none of BullMQ's places, and puts them back. Nobody would deliver them, though their bodies are
+// there: a power failure has torn their ids out of a list (Redis loads a torn file without a word), or somebody else has.
+//
+// Promises: looks whenever the connection is new, whenever the index holds more jobs than the queue's places, and every
+// hour; a job is put back in one step, or not at all where it lies somewhere by then. A round that fails is logged and
+// tried again.
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import type { Log } from '../../telemetry/log.ts';
+import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { createRounds } from '../../redis/rounds.ts';
+import { defineScript } from '../../redis/script.ts';
+import { createInState } from '../callbacks/in-state.ts';
+import { countMissing } from '../callbacks/removed-jobs.ts';
+import { requeueLua } from '../confirmation/requeue.ts';
+
+export interface StrandedDeps {
+  readonly redis: RedisConnection;
+  readonly queues: ReadonlyMap<string, BrandQueue>;
+  readonly log: Pick<Log, 'warn'>;
+  readonly everyMs?: number;
+}
+
+const lookEveryMs = 3_600_000;
+/** Every process sees a new connection at the same time; one of them looks. */
+const lockMs = 10_000;
+const step = 1_000;
+/** Entries of one index part that one look goes through, the newest first. */
+const entriesMax = 200_000;
+const listStep = 5_000;
+/** Each that lies nowhere else is looked for in a whole list. */
+const batchMax = 50;
+
+const requeueThem = defineScript({
+  lua: requeueLua + readFileSync(new URL('./requeue-stranded.lua', import.meta.url), 'utf8'),
+  keyCount: 11,
+  reply: z.number(),
+});
+
+export function createStranded({ redis, queues, log, everyMs = 30_000 }: StrandedDeps) {
+  const lookedAtMs = new Map<string, number>();
+  /** By brand: jobs in no place before the last look, less those that it put back. */
+  const unexplained = new Map<string, number>();
+  const lookAtAll = () => lookedAtMs.clear();
+
+  async function round(): Promise<void> {
+    for (const queue of queues.values()) {
+      const surplus = await surplusOf(queue);
+      const sinceMs = performance.now() - (lookedAtMs.get(queue.brand) ?? Number.NEGATIVE_INFINITY);
+      if (surplus <= (unexplained.get(queue.brand) ?? 0) && sinceMs < lookEveryMs) continue;
+      if ((await redis.set(keysOf.strandedLook(queue), process.pid, 'PX', lockMs, 'NX')) !== 'OK') continue;
+      lookedAtMs.set(queue.brand, performance.now());
+      const jobs = await requeueStranded(redis, queue);
+      unexplained.set(queue.brand, Math.max(surplus - jobs, 0));
+      if (jobs > 0) log.warn({ event: 'queue.stranded_jobs_requeued', brand: queue.brand, jobs });
+    }
+  }
+
+  async function surplusOf(queue: BrandQueue): Promise<number> {
+    const { missing, registered } = await countMissing(redis, queue);
+    return missing - registered;
+  }
+
+  const rounds = createRounds({
+    redis,
+    everyMs,
+    round,
+    onError: (error) => log.warn({ event: 'queue.stranded_look_failed', err: error }),
+  });
+
+  return {
+    start(): void {
+      redis.on('ready', lookAtAll);
+      rounds.start();
+    },
+    async stop(): Promise<void> {
+      redis.off('ready', lookAtAll);
+      await rounds.stop();
+    },
+  };
+}
+
+/** Returns how many were put back. Fails as Redis does (rejects). */
+export async function requeueStranded(redis: RedisConnection, queue: BrandQueue): Promise<number> {
+  const waiting = await readList(redis, `${queue.base}:wait`);
+  const inState = createInState(redis);
+  let count = 0;
+  for (const part of indexParts) {
+    for (let rank = 0; rank < entriesMax; rank += step) {
+      const ids = await redis.zrevrange(keysOf.index(queue, part), rank, rank + step - 1);
+      const undelivered = await inState(queue, 'queued', ids);
+      const candidates = undelivered.map(({ jobId }) => jobId).filter((jobId) => !waiting.has(jobId));
+      for (let at = 0; at < candidates.length; at += batchMax)
+        count += await requeueThem(redis, keysFor(queue), [queue.base, ...candidates.slice(at, at + batchMax)]);
+      if (ids.length < step) break;
+    }
+  }
+  return count;
+}
+
+function keysFor(queue: BrandQueue): string[] {
+  const placed = ['wait', 'active', 'delayed', 'prioritized', 'completed', 'failed'].map(
+    (key) => `${queue.base}:${key}`,
+  );
+  return [
+    ...placed,
+    keysOf.held(queue),
+    `${queue.base}:meta`,
+    `${queue.base}:events`,
+    `${queue.base}:marker`,
+    keysOf.moving(queue),
+  ];
+}
+
+/** Page by page: Redis serves nobody else meanwhile. What moves between two pages is looked for again by the script. */
+async function readList(redis: RedisConnection, key: string): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (let from = 0; ; from += listStep) {
+    const page = await redis.lrange(key, from, from + listStep - 1);
+    for (const id of page) found.add(id);
+    if (page.length < listStep) return found;
+  }
+}
