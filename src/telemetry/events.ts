@@ -95,6 +95,7 @@ export const events = {
   'reconcile.record_unreadable': 'A record of the gateway’s list cannot be read; it is skipped and counted.',
   'reconcile.status_unanswered': 'The status call for a missing result had no answer; it is tried again.',
   'reconcile.swept': 'A sweep ended; its counts follow.',
+  'reconcile.unlisted': 'The gateway’s list does not name callbacks that came in a window; it is asked about each.',
   'reconcile.watch_full': 'More transactions are unfinished than can be watched.',
   'reconcile.window_again': 'A window that had failed was swept again.',
   'reconcile.window_broke': 'Sweeping a window threw an error that nobody expected; it is set aside and swept again.',

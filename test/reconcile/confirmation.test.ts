@@ -10,6 +10,7 @@ import { replay } from '../../src/store/lifecycle/replay.ts';
 import { registerExpectedAmount } from '../../src/store/reconciliation/expected-amounts.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
@@ -101,6 +102,36 @@ describe('after', () => {
     ]);
     const { data } = await indexOf(rig).list({ confirmed: 'denied', limit: 10 });
     expect(data).toMatchObject([{ gatewayReference: reference, confirmed: 'denied', state: 'queued' }]);
+  });
+
+  test('what was confirmed and is gone at the gateway later is found by a sweep, and denied once', async () => {
+    await using rig = await rigOf({ ...after, RECONCILE_GRACE: '1s', RECONCILE_EVERY: '1s' });
+    const [gone, kept] = [genuine(rig), genuine(rig)];
+    const slow = genuine(rig, { createdAt: isoAgo(4 * hourMs) }); // no window near its callback lists it
+    for (const { body } of [gone, kept, slow]) await rig.receive(body);
+    await sweep(rig);
+    expect(await counted(rig)).toEqual({ confirmed: 3 });
+    rig.gateway.deny(gone.reference);
+    rig.clock.advance(3 * hourMs);
+    const reconciliation = rig.reconciliation({ windowMs: hourMs, fullEveryMs: 1_000 });
+    await reconciliation.start();
+    try {
+      await until(async () => (await stateOf(rig, gone.reference)).confirmed === 'denied');
+      const unlisted = () => rig.logged('reconcile.unlisted');
+      const before = unlisted().length;
+      await until(() => unlisted().length > before); // the next full sweep
+    } finally {
+      await reconciliation.stop(5_000);
+    }
+    for (const { reference } of [kept, slow]) expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
+    expect(await counted(rig)).toEqual({ confirmed: 3, denied: 1 });
+    expect(
+      rig
+        .logged('reconcile.unlisted')
+        .map(({ callbacks }) => callbacks)
+        .slice(0, 2),
+    ).toEqual([2, 1]);
+    expect(rig.logged('confirmation.denied')).toMatchObject([{ gatewayReference: gone.reference, atGateway: null }]);
   });
 
   test('of a success that has failed at the gateway the merchant gets the correction, once', async () => {

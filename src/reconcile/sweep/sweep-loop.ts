@@ -14,7 +14,8 @@ import { oldestInjectedMs } from './classify.ts';
 import { checkpointAfter, narrowWindows, nextStep, type ScheduleSettings, type Step } from './schedule.ts';
 import { soundState } from './sound-state.ts';
 import { addCounts, noCounts } from './sweep-counts.ts';
-import { isoWindow, sweepWindow, type SweepMode } from './sweep-window.ts';
+import { isoWindow, sweepWindow, type SweepMode, type SweepOptions } from './sweep-window.ts';
+import { askForUnlisted, createListed, type Listed } from './unlisted.ts';
 import type { Window } from './window-pages.ts';
 
 export interface ReconcilerSettings extends ScheduleSettings {
@@ -59,6 +60,7 @@ export async function sweepForEver(
   let behindFirst = false;
   let failuresInARow = 0;
   let full: Sweep | undefined;
+  let listedBefore: Listed | undefined;
 
   for (;;) {
     signal.throwIfAborted();
@@ -155,7 +157,9 @@ export async function sweepForEver(
   async function sweepPlanned({ plan, window }: Extract<Step, { kind: 'window' }>): Promise<void> {
     full ??= begin('full', { fromMs: plan.fromMs, toMs: plan.toMs }, true);
     const isEmpty = window.toMs <= window.fromMs;
-    const swept = isEmpty ? { isSwept: true, isOpen: false } : await sweepInto(full, window);
+    const listed = isEmpty || scope.confirm === 'off' ? undefined : createListed(brand, window);
+    const swept = isEmpty ? { isSwept: true, isOpen: false } : await sweepInto(full, window, listed);
+    await heedUnlisted(swept, listed);
     const isLast = window.toMs >= plan.toMs;
     const next = {
       ...after(window, swept),
@@ -167,6 +171,16 @@ export async function sweepForEver(
     if (!isLast) return;
     await report(full);
     full = undefined;
+  }
+
+  /** What is not listed was asked for already while it was new. */
+  async function heedUnlisted({ isSwept, isOpen }: Swept, listed: Listed | undefined): Promise<void> {
+    const before = listedBefore;
+    listedBefore = isSwept && !isOpen ? listed : undefined;
+    if (listedBefore === undefined || before?.toMs !== listedBefore.fromMs) return;
+    if (listedBefore.toMs > clock.now() - scope.confirmAfterMs) return;
+    const callbacks = await askForUnlisted(scope, before, listedBefore);
+    if (callbacks > 0) log.info({ event: 'reconcile.unlisted', brand, callbacks, ...isoWindow(listedBefore) });
   }
 
   async function sweepBehind(window: Window): Promise<void> {
@@ -203,8 +217,8 @@ export async function sweepForEver(
     return { ...next, endedWell: { ...next.endedWell, ...kind, ...(isAll && { allMs: nowMs }) } };
   }
 
-  async function sweepInto(sweep: Sweep, window: Window): Promise<Swept> {
-    const { counts, failure } = await sweepOne(window, sweep.mode);
+  async function sweepInto(sweep: Sweep, window: Window, listed?: Listed): Promise<Swept> {
+    const { counts, failure } = await sweepOne(window, { ...sweep.mode, listed });
     addCounts(sweep.counts, counts);
     if (failure !== undefined) sweep.failed += 1;
     sweep.failure ??= failure;
@@ -212,7 +226,7 @@ export async function sweepForEver(
   }
 
   /** Whatever goes wrong in a window is that window's. */
-  async function sweepOne(window: Window, mode: SweepMode): Promise<{ counts: SweepCounts; failure?: string }> {
+  async function sweepOne(window: Window, mode: SweepOptions): Promise<{ counts: SweepCounts; failure?: string }> {
     try {
       const swept = await sweepWindow(scope, window, mode, signal);
       return { counts: swept.counts, ...(swept.kind === 'failed' && { failure: swept.reason }) };

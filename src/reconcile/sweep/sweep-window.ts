@@ -14,6 +14,7 @@ import type { RecordsPage } from '../gateway/records-page.ts';
 import { createSweepAsk, settle, type AskStatus, type Settled } from './settle.ts';
 import { addCounts, noCounts, withEarlier } from './sweep-counts.ts';
 import { askAgainMs, watchUnfinished, watchUnreadable, type Outcome } from './watch-unfinished.ts';
+import type { Listed } from './unlisted.ts';
 import { windowPages, type Window } from './window-pages.ts';
 
 export interface SweepMode {
@@ -26,6 +27,11 @@ export interface SweepMode {
   readonly requestId: string;
 }
 
+export interface SweepOptions extends SweepMode {
+  /** Gets what the gateway lists. */
+  readonly listed?: Listed | undefined;
+}
+
 export type SweptWindow =
   | { readonly kind: 'swept'; readonly counts: SweepCounts }
   | { readonly kind: 'failed'; readonly counts: SweepCounts; readonly reason: string };
@@ -36,7 +42,7 @@ const linesMax = 20;
 
 interface PageWork {
   readonly window: Window;
-  readonly mode: SweepMode;
+  readonly mode: SweepOptions;
   readonly ask: AskStatus;
   /** Lines of the log that may still name a record that cannot be read; all are counted. */
   readonly lines: { left: number };
@@ -46,7 +52,7 @@ interface PageWork {
 export async function sweepWindow(
   scope: BrandScope,
   window: Window,
-  mode: SweepMode,
+  mode: SweepOptions,
   signal: AbortSignal,
 ): Promise<SweptWindow> {
   const work = { window, mode, signal, ask: createSweepAsk(scope, signal), lines: { left: linesMax } };
@@ -94,6 +100,7 @@ async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCount
   counts.errors += page.unreadable.length;
   const classified = await classifyTwice(scope, page.transactions, work.signal);
   counts.seen += classified.length;
+  mode.listed?.note(page.transactions);
   for (const { classification } of classified) {
     if (classification === 'tooOld' && mode.force) counts.missing += 1;
     else if (classification !== 'differs') counts[classification] += 1; // counted as a correction once it is verified

@@ -52,6 +52,7 @@ local function settle(member, jobId)
   if not isNews then return '' end
   if answer == 'otherwise' then answer = isAwaiting(job, jobId) and 'no' or 'open' end
   if answer == 'no' then return hold(job, jobId) end
+  if answer == 'yes' and redis.call('HGET', job, 'confirmed') == 'yes' then return '' end -- asked again, since no list named it
   redis.call('HSET', job, 'confirmed', answer)
   if isAwaiting(job, jobId) then requeueFrom(KEYS[5], job, jobId, 'delayed') end
   return answer

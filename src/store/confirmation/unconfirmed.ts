@@ -44,6 +44,17 @@ export async function postponeUnconfirmed(
   await redis.zadd(keysOf.unconfirmed(queue), 'XX', dueMs, unconfirmedMember(unconfirmed));
 }
 
+/** Has the gateway asked about what it may have confirmed before; what waits to be asked keeps its turn. */
+export async function askAgain(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  callbacks: readonly Unconfirmed[],
+  dueMs: number,
+): Promise<void> {
+  const scored = callbacks.flatMap((one) => [dueMs, unconfirmedMember(one)]);
+  if (scored.length > 0) await redis.zadd(keysOf.unconfirmed(queue), 'NX', ...scored);
+}
+
 /** Nobody remembers them any more, so there is nothing to confirm. */
 export async function forgetUnconfirmed(
   redis: RedisConnection,

@@ -1,0 +1,71 @@
+// The other way of a sweep: what was received here in a window and the gateway's list does not name. It may be gone at the
+// gateway, although it was confirmed; so it is asked for again, as what was never confirmed is.
+//
+// Costs Redis the ids of the window's jobs; only jobs that are not listed are read.
+import { digestOf, kindOf, terminalKind } from '../../callback/identity.ts';
+import { digestOfJob } from '../../callback/job.ts';
+import { keysOf, indexParts } from '../../redis/brand-queue.ts';
+import { createJobReader, type JobRecord } from '../../store/callbacks/read-callbacks.ts';
+import { askAgain, type Unconfirmed } from '../../store/confirmation/unconfirmed.ts';
+import type { BrandScope } from '../brand-scope.ts';
+import type { Transaction } from '../gateway/transaction.ts';
+import type { Window } from './window-pages.ts';
+
+export type Listed = ReturnType<typeof createListed>;
+
+const step = 1_000;
+
+/** What the gateway's list of one window names. */
+export function createListed(brand: string, { fromMs, toMs }: Window) {
+  const references = new Set<string>();
+  const digests = new Set<string>();
+  return {
+    fromMs,
+    toMs,
+    note(page: readonly Transaction[]): void {
+      for (const { callback } of page) {
+        const { gatewayReference, status } = callback;
+        references.add(gatewayReference);
+        for (const kind of new Set([terminalKind, kindOf(status) ?? terminalKind]))
+          digests.add(digestOf({ brand, gatewayReference, kind }));
+      }
+    },
+    hasDigest: (digest: string) => digests.has(digest),
+    hasReference: (gatewayReference: string) => references.has(gatewayReference),
+  };
+}
+
+/**
+ * Has the gateway asked about what was received in the window of `listed` and is named neither there nor in the window
+ * before, since a callback comes after its transaction. Returns of how many.
+ */
+export async function askForUnlisted(scope: BrandScope, before: Listed, listed: Listed): Promise<number> {
+  const { redis, queue, clock } = scope;
+  const readJobs = createJobReader(redis);
+  const windows = [before, listed];
+  let asked = 0;
+  for (const part of indexParts) {
+    for (let offset = 0; ; offset += step) {
+      const range = [listed.fromMs, `(${listed.toMs}`, 'LIMIT', offset, step] as const;
+      const ids = await redis.zrangebyscore(keysOf.index(queue, part), ...range);
+      const unlisted = ids.filter((id) => !windows.some((window) => window.hasDigest(digestOfJob(id))));
+      const jobs = await readJobs(queue, unlisted, { withLogs: false });
+      const gone = jobs.flatMap((job) => unlistedCallback(job, windows) ?? []);
+      await askAgain(redis, queue, gone, clock.now());
+      asked += gone.length;
+      if (ids.length < step) break;
+    }
+  }
+  return asked;
+}
+
+/** Undefined for one that is listed after all (under a former name of the brand its digest is another one), or that needs no question. */
+function unlistedCallback({ data, claim, confirmed }: JobRecord, windows: readonly Listed[]): Unconfirmed | undefined {
+  const kind = kindOf(data?.status ?? null);
+  if (data === undefined || kind === undefined || claim === undefined) return undefined;
+  const isAnswered = claim.sequence > 0 || confirmed === 'denied';
+  const { gatewayReference } = data;
+  return isAnswered || windows.some((window) => window.hasReference(gatewayReference))
+    ? undefined
+    : { gatewayReference, kind };
+}
