@@ -5,6 +5,12 @@ import type { Role } from './role-names.ts';
 export const confirmModes = ['after', 'before', 'off'] as const;
 export type ConfirmMode = (typeof confirmModes)[number];
 
+/** Of a brand that came into the keys file while the service runs: nobody has configured it yet, so the most careful of the others. */
+export function modeOfNewBrand(brands: Iterable<{ readonly confirm: ConfirmMode }>): ConfirmMode {
+  const modes = new Set(Array.from(brands, ({ confirm }) => confirm));
+  return (['before', 'after'] as const).find((mode) => modes.has(mode)) ?? 'off';
+}
+
 interface AskableBrand {
   readonly name: string;
   readonly gatewayBaseUrl: string | undefined;

@@ -97,6 +97,8 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const made = await make(job, delivery, takenMs).finally(release);
     switch (made.kind) {
       case 'counted':
+        // One that was held for it was counted then.
+        if (delivery.attempt === 1 && !past.isReplayed) countMismatch(data);
         return settle(job, token, made.verdict, made.record);
       case 'aborted':
         return putBack(() => job.moveToWait(token));
@@ -105,6 +107,11 @@ export function createProcessor(dependencies: ProcessorDependencies) {
         // Out of the way of callbacks that have not been tried: this one may be the trouble itself.
         return putBack(() => job.moveToDelayed(now() + made.restMs, token));
     }
+  }
+
+  function countMismatch(data: JobData): void {
+    const check = amountCheckOf(data);
+    if (isMismatch(check)) metrics.amountMismatches.inc({ kind: check });
   }
 
   /** As if no worker had taken it: it goes on waiting for its confirmation. */
@@ -166,8 +173,6 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const { job, webhookId, attempt } = delivery;
     const outcome = verdict.kind === 'done' ? 'delivered' : verdict.kind === 'retry' || held ? 'retried' : 'failed';
     metrics.deliveries.inc({ outcome });
-    const check = amountCheckOf(job);
-    if (attempt === 1 && isMismatch(check)) metrics.amountMismatches.inc({ kind: check });
     metrics.deliverySeconds.observe(ms / 1_000);
     if (verdict.kind === 'done')
       metrics.endToEndSeconds.observe(Math.max(now() - Date.parse(job.receivedAt), 0) / 1_000);

@@ -1,5 +1,9 @@
 // Confirmation with the real processes: a forged callback never reaches the merchant, a genuine one does, whatever dies.
 import { Queue } from 'bullmq';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
@@ -223,4 +227,49 @@ test('after: a forged callback is denied within RECONCILE_GRACE and two RECONCIL
   const denied = await (await fetch(`${service.opsUrl}/v1/callbacks?confirmed=denied`)).text();
   expect(JSON.parse(denied)).toMatchObject({ data: [{ gatewayReference }], next: null });
   await until(async () => (await (await fetch(service.opsUrl)).text()).includes('The gateway denies a callback'));
+});
+
+test('people are told, in one message each, of what was let out and denied, of what is held, and of other amounts than ordered', async () => {
+  const rig = await rigOf({ CONFIRM: 'after', HOLD_MISMATCHED: 'true' });
+  const got: Record<string, unknown>[] = [];
+  const people = createServer((request, response) => {
+    void take(request).finally(() => response.end());
+  });
+  const take = async (request: IncomingMessage) => got.push({ ...JSON.parse(await text(request)) });
+  people.listen(0, '127.0.0.1');
+  await once(people, 'listening');
+  closers.push(async () => people.close());
+  const { port } = z.object({ port: z.number() }).parse(people.address());
+  const service = await start(rig, ['all'], { NOTIFY_URL: `http://127.0.0.1:${port}/` });
+  const told = (type: string) => got.filter((message) => message['type'] === type);
+
+  const forged = await rig.gateway.forge({ resultUrl: urlOf(service) });
+  const [short] = rig.gateway.addTransactions({ amount: '100.00', currency: 'KES' });
+  const gatewayReference = short?.gatewayReference ?? '';
+  const expectation = { gatewayReference, amount: { value: '120', currency: 'KES' } };
+  const registered = await fetch(`${service.opsUrl}/v1/expectations`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(expectation),
+  });
+  expect(registered.status).toBe(202);
+  const sent = await fetch(urlOf(service), {
+    method: 'POST',
+    headers: { 'x-api-key': simulatorKey },
+    body: rig.gateway.bodyOf(gatewayReference),
+  });
+  expect(sent.status).toBe(200);
+
+  const patience = { timeoutMs: 30_000, everyMs: 100 };
+  const types = ['callbacks.denied', 'callbacks.held', 'callbacks.mismatched'];
+  await until(() => types.every((type) => told(type).length > 0), patience);
+  expect(told('callbacks.denied')).toMatchObject([{ count: 1, references: [forged.gatewayReference] }]);
+  expect(told('callbacks.held')).toMatchObject([{ count: 1, references: [gatewayReference] }]);
+  expect(told('callbacks.mismatched')).toMatchObject([{ count: 1, references: [gatewayReference] }]);
+  expect(await viewOf(service, gatewayReference)).toMatchObject({ state: 'held', amountCheck: 'short' });
+
+  await fetch(`${service.opsUrl}/v1/callbacks/${gatewayReference}/replay`, { method: 'POST' });
+  await until(() => told('callbacks.held.over').length > 0, patience);
+  expect(deliveredTo(rig, gatewayReference)).toMatchObject([{ headers: { 'payalo-amount-check': 'short' } }]);
+  expect(await metricOf(service, 'payalo_amount_mismatches_total{kind="short"}')).toBe(1);
 });

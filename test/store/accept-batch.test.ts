@@ -85,6 +85,21 @@ async function valueOf(key: string): Promise<unknown> {
   }
 }
 
+// Its keys may come while the service runs, and it is delivered once somebody has configured it.
+test.each([
+  [['off', 'before', 'after'], { delayed: 1, unconfirmed: 1 }],
+  [['off', 'after'], { delayed: 0, unconfirmed: 1 }],
+  [['off'], { delayed: 0, unconfirmed: 0 }],
+] as const)('a brand that nobody has configured is confirmed as the most careful of %j', async (modes, expected) => {
+  const brands = new Map(modes.map((confirm, at) => [`brand${at}`, { confirm }]));
+  const settings = { ...times, brands, CONFIRM_WAIT: 600_000 };
+  await createAcceptBatch(redis, queue, settings, { replicas: 0, timeoutMs: 0 })([itemOf()]);
+  expect({
+    delayed: await redis.zcard(`${queue.base}:delayed`),
+    unconfirmed: await redis.zcard(keysOf.unconfirmed(queue)),
+  }).toEqual(expected);
+});
+
 describe('with CONFIRM=before', () => {
   const settings = {
     ...times,

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
 import { parseJson } from '../../callback/json-text.ts';
 import { digestOf, isTerminal, kindOf, referenceDigest } from '../../callback/identity.ts';
-import type { ConfirmMode } from '../../config/confirm-modes.ts';
+import { modeOfNewBrand, type ConfirmMode } from '../../config/confirm-modes.ts';
 import type { Callback } from '../../callback/parse-callback.ts';
 import { hopsMax, namesOf, noLineage, parseLineage, type Lineage } from '../../redis/brand-lineage.ts';
 import { brandQueue, keysOf, indexPartOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -47,7 +47,7 @@ export interface AcceptTimes {
 
 /** What the script is told beside the callbacks. The configuration has all of it. */
 export interface AcceptSettings extends AcceptTimes {
-  /** Brands without one, and all where there are none, are `off`. */
+  /** None: no callback is confirmed. */
   readonly brands?: ReadonlyMap<string, { readonly confirm: ConfirmMode }>;
   readonly CONFIRM_WAIT?: number;
   readonly RECONCILE_GRACE?: number;
@@ -226,9 +226,9 @@ export function acceptArguments(queue: BrandQueue, settings: AcceptSettings, mod
 
 /** When the gateway is asked, for how long workers wait for that, and whether a mismatch is held. */
 function confirmationOf(brand: string, settings: AcceptSettings): (string | number)[] {
-  const { RECONCILE_GRACE = 0, RECONCILE_EVERY = 0, CONFIRM_WAIT = 0, HOLD_MISMATCHED = false } = settings;
+  const { RECONCILE_GRACE = 0, RECONCILE_EVERY = 0, CONFIRM_WAIT = 0, HOLD_MISMATCHED = false, brands } = settings;
   const isHolding = HOLD_MISMATCHED ? '1' : '0';
-  switch (settings.brands?.get(brand)?.confirm ?? 'off') {
+  switch (brands?.get(brand)?.confirm ?? modeOfNewBrand(brands?.values() ?? [])) {
     case 'after': // by then a sweep has listed most of them
       return [RECONCILE_GRACE + RECONCILE_EVERY, 0, isHolding];
     case 'before':
