@@ -1,8 +1,8 @@
 // What can happen, as random commands: each does one thing to the product and to the model, and holds them against each
 // other. After each, what the product says of every callback is compared as well.
 //
-// A further kind of event (the gateway confirms or denies a callback, one is held back) is a function that returns an
-// `Event`, a line in `anyCommand`, and whatever it makes true in expected.ts.
+// A further kind of event is a function that returns an `Event`, a line in `anyCommand`, and whatever it makes true in
+// expected.ts.
 import { UnrecoverableError } from 'bullmq';
 import fc from 'fast-check';
 import assert from 'node:assert/strict';
@@ -10,12 +10,14 @@ import { isTerminal, terminalKind } from '../../../src/callback/identity.ts';
 import type { AttemptResult, Delivery } from '../../../src/deliver/attempt.ts';
 import type { AcceptItem } from '../../../src/store/accept/accept-batch.ts';
 import { agrees, replacedBy } from '../../../src/store/accept/claims.ts';
+import { settleConfirmation } from '../../../src/store/confirmation/settle-confirmation.ts';
 import { findClaims } from '../../../src/store/callbacks/find-claims.ts';
 import { erase } from '../../../src/store/lifecycle/erase.ts';
 import { replay } from '../../../src/store/lifecycle/replay.ts';
 import { callbackOf } from '../../support/callbacks.ts';
 import { compare, forget } from './compare.ts';
 import {
+  confirm,
   isDue,
   isSettled,
   jobsOf,
@@ -178,7 +180,7 @@ export async function deliverNext(expected: Expected, real: Real, { answer, mean
   const job = await real.worker.getNextJob('token', { block: false });
   assert.equal(job !== undefined, due.length > 0, `jobs that wait: ${due.length}`);
   if (job === undefined) return false;
-  for (const one of due) one.state = 'queued'; // retries that are due stand in line from now on
+  for (const one of due) Object.assign(one, { state: 'queued', isAwaiting: false }); // what is due stands in line from now on
   let handed: ExpectedJob | undefined;
   let broken: Error | undefined;
   const { process, record } = real.processorOf(async (delivery) => {
@@ -271,14 +273,30 @@ function replayOne(reference: string): ModelCommand {
     const job = expected.claims.get(keyOf(reference, { status: 'success', amount: '' }))?.jobs[0];
     assert.ok(job !== undefined);
     const gone = job.isErased || job.isRetired ? 'gone' : 'replayed';
-    assert.equal(kind, job.state === 'queued' ? 'in-progress' : gone);
-    if (kind === 'replayed') Object.assign(job, { state: 'queued', attempts: 0 });
+    assert.equal(kind, job.state === 'queued' && !job.isAwaiting ? 'in-progress' : gone);
+    if (kind === 'replayed') Object.assign(job, { state: 'queued', isAwaiting: false, attempts: 0 });
+  });
+}
+
+/** The gateway is asked about a callback, or a list confirms it. What it has corrected itself it is not asked about. */
+function answer(reference: string, isTrue: boolean): ModelCommand {
+  return command(`the gateway ${isTrue ? 'confirms' : 'denies'} ${reference}`, async (expected, real) => {
+    const [claim] = await findClaims(real.redis, real.queue, [{ gatewayReference: reference, kind: terminalKind }]);
+    const known = expected.claims.get(keyOf(reference, { status: 'success', amount: '' }));
+    assert.equal(claim === undefined, known === undefined);
+    if (claim === undefined || known === undefined) return;
+    const isYes = isTrue || claim.sequence > 0;
+    const callback = { gatewayReference: reference, kind: terminalKind, jobId: claim.jobId };
+    const word = isYes ? ({ answer: 'yes' } as const) : ({ answer: 'no', reason: 'denied' } as const);
+    await settleConfirmation(real.redis, real.queue, [callback], word);
+    confirm(known, isYes, real.clock.now());
   });
 }
 
 function eraseOne(reference: string): ModelCommand {
   return command(`${reference} is erased`, async (expected, real) => {
     const jobs = jobsOf(expected, reference).filter((job) => !job.isRetired);
+    if (jobs.some(({ state }) => state === 'held')) return; // it goes as if it had been removed: confirmation.test.ts
     const { kind } = await erase(real.redis, real.queue, reference);
     if (![...expected.claims.values()].some((claim) => claim.reference === reference)) {
       assert.notEqual(kind, 'in-progress');
@@ -292,7 +310,7 @@ function eraseOne(reference: string): ModelCommand {
 const retain = command('retention runs', async (expected, real) => {
   await real.retain();
   for (const job of jobsOf(expected).filter(isSettled)) {
-    const keptMs = job.state === 'failed' ? times.RETAIN_FAILED : times.RETAIN_COMPLETED;
+    const keptMs = job.state === 'failed' || job.state === 'held' ? times.RETAIN_FAILED : times.RETAIN_COMPLETED;
     if (job.settledAtMs <= real.clock.now() - keptMs) job.isRetired = true;
   }
 });
@@ -336,6 +354,7 @@ export const anyCommand = [
   fc.integer({ min: 1, max: 3 }).map(breakOffDrain),
   anyReference.map(replayOne),
   anyReference.map(eraseOne),
+  fc.tuple(anyReference, fc.boolean()).map(([reference, isTrue]) => answer(reference, isTrue)),
   fc.constant(retain),
   fc.constantFrom(1, 4, 9).map(pass),
 ];

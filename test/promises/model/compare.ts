@@ -15,15 +15,23 @@ async function compareClaim({ reference, jobs, conflicts, duplicates }: Claim, r
   const [standing] = jobs;
   const view = await viewOf(reference, standing?.result.status, real);
   assert.ok(standing !== undefined && view !== undefined, `${reference} is known and not found`);
-  const { state, sequence, result, isErased, isRetired } = standing;
+  const { state, sequence, result, confirmed, isErased, isRetired } = standing;
   assert.deepEqual(
-    { state: view.state, sequence: view.sequence, status: view.status, body: view.body, duplicates: view.duplicates },
+    {
+      state: view.state,
+      sequence: view.sequence,
+      status: view.status,
+      body: view.body,
+      duplicates: view.duplicates,
+      confirmed: view.confirmed,
+    },
     {
       state,
       sequence,
       status: result.status,
       body: isErased || isRetired ? null : bodyOf(reference, result),
       duplicates,
+      confirmed: isRetired ? view.confirmed : confirmed,
     },
     reference,
   );

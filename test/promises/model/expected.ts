@@ -24,15 +24,18 @@ export interface Arrival {
   takenBy?: Claim | undefined;
 }
 
-export type State = 'queued' | 'delivering' | 'retrying' | 'delivered' | 'failed' | 'superseded';
+export type State = 'queued' | 'delivering' | 'retrying' | 'delivered' | 'failed' | 'superseded' | 'held';
 
 export interface ExpectedJob {
   readonly result: Result;
   readonly sequence: number;
   state: State;
   attempts: number;
-  /** Of the next attempt, where it is being retried. */
+  /** Of the next attempt, where it is being retried or awaits its confirmation. */
   dueAtMs: number;
+  confirmed: 'yes' | 'no' | 'denied';
+  /** No worker sees it before `dueAtMs`, unless the gateway confirms it. */
+  isAwaiting: boolean;
   settledAtMs: number;
   /** A correction came while it was being delivered: no further attempt. */
   isReplaced: boolean;
@@ -49,6 +52,8 @@ export interface Claim {
   /** How often the gateway sent it again, or otherwise. */
   duplicates: number;
   sinceMs: number;
+  /** The gateway has not been asked about it since it was called back. */
+  isUnconfirmed: boolean;
 }
 
 export type Outcome = 'queued' | 'duplicate' | 'conflict' | 'overtaken';
@@ -61,6 +66,8 @@ export interface Expected {
 }
 
 export const retryAfterMs = [1_800_000, 7_200_000];
+/** CONFIRM_WAIT */
+export const confirmWaitMs = 10_800_000;
 
 export function expectNothing(): Expected {
   return { claims: new Map(), spool: [], resultOf: new Map() };
@@ -80,9 +87,12 @@ export function take({ claims }: Expected, arrival: Arrival, nowMs: number): Out
   const known = claims.get(keyOf(reference, result));
   const standing = known?.jobs[0];
   if (known === undefined || standing === undefined) {
+    const isUnconfirmed = judgedBy === undefined && arrival.isFound !== true;
     const jobs = [jobOf(result, judgedBy === undefined ? 0 : judgedBy.sequence + 1)];
+    if (isUnconfirmed)
+      Object.assign(jobs[0] ?? {}, { confirmed: 'no', isAwaiting: true, dueAtMs: nowMs + confirmWaitMs });
     const fresh = { conflicts: new Set<string>(), replacedAtMs: new Map<string, number>(), duplicates: 0 };
-    arrival.takenBy = { reference, jobs, sinceMs: receivedAtMs, ...fresh };
+    arrival.takenBy = { reference, jobs, sinceMs: receivedAtMs, isUnconfirmed, ...fresh };
     claims.set(keyOf(reference, result), arrival.takenBy);
     return 'queued';
   }
@@ -113,7 +123,19 @@ function cameBefore({ jobs, sinceMs, replacedAtMs }: Claim, arrival: Arrival, is
 
 function jobOf(result: Result, sequence: number): ExpectedJob {
   const fresh = { attempts: 0, dueAtMs: 0, settledAtMs: 0, isReplaced: false, isErased: false, isRetired: false };
-  return { result, sequence, state: 'queued', ...fresh };
+  return { result, sequence, state: 'queued', confirmed: 'yes', isAwaiting: false, ...fresh };
+}
+
+/** The gateway says whether the callback is true. What no worker has taken is held on a no, and let go on a yes. */
+export function confirm(claim: Claim, isTrue: boolean, nowMs: number): void {
+  const [job] = claim.jobs;
+  const isNews = claim.isUnconfirmed || (isTrue && job?.confirmed === 'denied');
+  claim.isUnconfirmed = false;
+  if (job === undefined || job.isRetired || !isNews) return;
+  job.confirmed = isTrue ? 'yes' : 'denied';
+  if (isTrue && job.state === 'held') job.state = 'queued';
+  if (!isTrue && job.isAwaiting) settle(job, 'held', nowMs);
+  job.isAwaiting = false;
 }
 
 function endReplaced(job: ExpectedJob, nowMs: number): void {
@@ -122,8 +144,9 @@ function endReplaced(job: ExpectedJob, nowMs: number): void {
   if (job.state !== 'delivering') settle(job, 'superseded', nowMs);
 }
 
-export function settle(job: ExpectedJob, state: 'delivered' | 'failed' | 'superseded', nowMs: number): void {
+export function settle(job: ExpectedJob, state: 'delivered' | 'failed' | 'superseded' | 'held', nowMs: number): void {
   job.state = state;
+  job.isAwaiting = false;
   job.settledAtMs = nowMs;
 }
 
@@ -133,13 +156,15 @@ export function jobsOf({ claims }: Expected, reference?: string): ExpectedJob[] 
     .flatMap(({ jobs }) => jobs);
 }
 
+/** Nothing more happens to it by itself. */
 export function isSettled({ state }: ExpectedJob): boolean {
-  return state === 'delivered' || state === 'failed' || state === 'superseded';
+  return state === 'delivered' || state === 'failed' || state === 'superseded' || state === 'held';
 }
 
 /** Whether a worker that asks now may be given it. */
-export function isDue({ state, dueAtMs }: ExpectedJob, nowMs: number): boolean {
-  return state === 'queued' || (state === 'retrying' && dueAtMs <= nowMs);
+export function isDue({ state, isAwaiting, dueAtMs }: ExpectedJob, nowMs: number): boolean {
+  const waits = state === 'retrying' || (state === 'queued' && isAwaiting);
+  return waits ? dueAtMs <= nowMs : state === 'queued';
 }
 
 /** Nothing is promised beyond DEDUP_TTL but for what is kept. */

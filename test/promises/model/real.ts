@@ -24,7 +24,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { callbackBody } from '../../support/callbacks.ts';
 import { startRedis } from '../../support/redis.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';
-import { retryAfterMs, type Result } from './expected.ts';
+import { confirmWaitMs, retryAfterMs, type Result } from './expected.ts';
 
 const hourMs = 3_600_000;
 export const times = {
@@ -68,8 +68,16 @@ export function createReal({ server, log, spool, metrics }: Ground) {
   const queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   const queues = new Map([['default', queue]]);
   const config = times;
+  const confirming = { brands: new Map([['default', { confirm: 'before' as const }]]), CONFIRM_WAIT: confirmWaitMs };
   const store = fickleStore(
-    createStore({ connections: [redis], queue, settings: times, waitReplicas: 0, waitTimeoutMs: 0 }),
+    createStore({
+      connections: [redis],
+      queue,
+      settings: { ...times, ...confirming },
+      waitReplicas: 0,
+      waitTimeoutMs: 0,
+    }),
+    () => redis.eval(setDelays, 1, `${queue.base}:delayed`, (clock.now() + confirmWaitMs) * 0x1000),
   );
   const settings = { budgetMs: 10_000, spoolBytesMax: 67_108_864 };
   const intake = createIntake({ storeFor: () => store, spool, settings, log });
@@ -182,8 +190,14 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
   if left >= 0 then redis.call('PEXPIRE', key, left - ARGV[2]) end
 end`;
 
+/** What awaits its confirmation does so by Redis's clock, which is years or months ahead of the simulated one. */
+const setDelays = `
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], redis.call('TIME')[1] * 1000 * 0x1000, '+inf')) do
+  redis.call('ZADD', KEYS[1], ARGV[1], id)
+end`;
+
 /** A store whose Redis can be out, or can do what it is told without its answer being heard. */
-function fickleStore(store: Store) {
+function fickleStore(store: Store, afterwards: () => Promise<unknown>) {
   let mode: RedisMode = 'up';
   let unheard: AcceptItem[] = [];
   return {
@@ -196,6 +210,7 @@ function fickleStore(store: Store) {
     async batch(items: Parameters<Store['batch']>[0]) {
       if (mode === 'out') throw new Error('Connection is closed.');
       const answer = await store.batch(items);
+      await afterwards();
       if (mode === 'up') return answer;
       unheard.push(...items);
       throw new Error('Command timed out');
