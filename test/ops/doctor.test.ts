@@ -10,7 +10,7 @@ import { runDoctor, runStartChecks, type DoctorOptions } from '../../src/ops/doc
 import { checkSpoolFolder } from '../../src/ops/doctor/doctor-spool.ts';
 import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
 import { loadConfig, type Config } from '../../src/config/config.ts';
-import { testKey } from '../support/callbacks.ts';
+import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
@@ -45,6 +45,33 @@ describe('finds', () => {
     await redis.config('SET', setting, value);
     const check = find(await doctor(config, redis), `Redis ${setting}`);
     expect(check).toMatchObject({ status, fix: expect.stringContaining(`CONFIG SET ${setting}`) });
+  });
+
+  test('callbacks that wait under a prefix or a name that was set before, once nobody serves them', async () => {
+    const { redis, config, url } = await setUp({ QUEUE_PREFIX: '{now}' });
+    const env = { REDIS_URL: url, PAYALO_API_KEYS: testKey, FORWARD_URL: 'http://127.0.0.1:9', QUEUE_NAME: 'before' };
+    const leftBehind = async () => (await doctor(config, redis)).filter(({ name }) => name === 'queues left behind');
+    {
+      await using service = await startService({ env });
+      const sent = await fetch(`${service.url}/webhooks/payalo`, {
+        method: 'POST',
+        headers: { 'x-api-key': testKey },
+        body: callbackBody({ reference: newReference() }),
+      });
+      expect(sent.status).toBe(200);
+      expect(await leftBehind()).toEqual([]); // it is served
+      await service.stop();
+    }
+    expect(await leftBehind()).toMatchObject([
+      {
+        status: 'problem',
+        detail: expect.stringContaining(
+          '1 undelivered of the brand default under QUEUE_PREFIX={payalo} QUEUE_NAME=before',
+        ),
+      },
+    ]);
+    const stranger = await setUp({ QUEUE_PREFIX: '{now}', PAYALO_API_KEYS: `${testKey}-of-another-merchant` });
+    expect((await doctor(stranger.config, redis)).filter(({ name }) => name === 'queues left behind')).toEqual([]);
   });
 
   test('settings that the server does not show, as such', async () => {

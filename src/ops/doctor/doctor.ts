@@ -8,6 +8,7 @@ import type { Config } from '../../config/config.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { checkMerchant, checkPublicWay } from './doctor-http.ts';
 import type { Check } from './check.ts';
+import { checkLeftQueues } from './doctor-queues.ts';
 import { checkRedis } from './doctor-redis.ts';
 import { checkSpoolContents, checkSpoolFolder } from './doctor-spool.ts';
 
@@ -36,6 +37,7 @@ export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
     redisChecks,
     checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production }),
     redisChecks.then(() => checkSpoolContents({ config, redis })), // it is connected by then, if it can be
+    redisChecks.then(() => checkLeftQueues(config, redis)),
     ...brands.map(async (brand) => [await checkMerchant(brand, config)]),
     ...brands.map(async ({ name }) => [await checkGatewayKey(name, options.checkGatewayKey)]),
     ...(publicUrl === undefined ? [] : [checkPublicWay(publicUrl, brands[0]?.apiKeys[0], config)]),
@@ -56,6 +58,7 @@ export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queue
 export async function runStartChecks({ config, queues, redis, log, now = Date.now }: StartCheckOptions): Promise<void> {
   const checks = await Promise.all([
     checkRedis({ redis, queues: [...queues], now }),
+    config.roles.has('work') ? checkLeftQueues(config, redis) : [],
     // Who takes no callbacks needs no spool, and has said once already where there is none.
     config.roles.has('receive')
       ? checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production })

@@ -3,11 +3,11 @@
 //
 // Installations of earlier versions have no such hash: `default` is always looked at, and where there is no hash the keys
 // are read through for a bounded time. Fails as Redis does (throws).
-import { Cluster } from 'ioredis';
 import { defaultBrand } from '../../config/brand-values.ts';
 import { readLineage } from '../../redis/brand-lineage.ts';
 import { brandQueue, keysOf, indexParts, type BrandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
 import { fingerprintsOf, type Keys } from './brand-serving.ts';
+import { scanKeys } from './scan-keys.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 
 /** What Redis holds of a brand. */
@@ -26,10 +26,8 @@ export interface Holdings {
 const retired = 'retired';
 /** A field beside the brands (no brand can have this name): a start has looked for all of them. */
 const complete = '*';
-const scanMaxMs = 2_000;
-const scanCount = 1_000;
 
-const registryKey = (naming: QueueNaming) => `${brandQueue(defaultBrand, naming).base}/brands`;
+export const registryKey = (naming: QueueNaming) => `${brandQueue(defaultBrand, naming).base}/brands`;
 
 /**
  * Notes that the brands are served, with the fingerprints of their keys. A retired one that is configured again is retired
@@ -64,11 +62,18 @@ export async function retireBrand(redis: RedisConnection, naming: QueueNaming, b
   await redis.hset(registryKey(naming), brand, retired);
 }
 
-/** Brands that may have something here and were not retired, each with the fingerprints of its last known keys. */
-export async function findBrands(redis: RedisConnection, naming: QueueNaming): Promise<Map<string, string[]>> {
+/**
+ * Brands that may have something here and were not retired, each with the fingerprints of its last known keys. With
+ * `onlyNoted` the keys are never read through.
+ */
+export async function findBrands(
+  redis: RedisConnection,
+  naming: QueueNaming,
+  { onlyNoted = false }: { onlyNoted?: boolean } = {},
+): Promise<Map<string, string[]>> {
   const noted = await redis.hgetall(registryKey(naming));
   const { [complete]: isComplete, ...known } = noted;
-  const found = isComplete === undefined ? await scanForBrands(redis, naming) : [];
+  const found = isComplete === undefined && !onlyNoted ? await scanForBrands(redis, naming) : [];
   const brands = [...new Set([defaultBrand, ...Object.keys(known), ...found])].toSorted();
   const kept = brands.filter((brand) => known[brand] !== retired);
   return new Map(kept.map((brand) => [brand, (known[brand]?.split(' ')[1] ?? '').split(',')]));
@@ -80,17 +85,8 @@ async function scanForBrands(redis: RedisConnection, naming: QueueNaming): Promi
   const { base } = brandQueue('*', naming);
   const escaped = base.replaceAll(/[{}.]/g, String.raw`\$&`);
   const pattern = new RegExp(`^${escaped.replaceAll('*', '([a-z0-9-]{1,32})')}:meta$`);
-  const deadlineMs = performance.now() + scanMaxMs;
-  const brands: string[] = [];
-  for (const node of redis instanceof Cluster ? redis.nodes('master') : [redis]) {
-    let cursor = '0';
-    do {
-      const [next, keys] = await node.scan(cursor, 'MATCH', `${base}:meta`, 'COUNT', scanCount);
-      cursor = next;
-      brands.push(...keys.flatMap((key) => pattern.exec(key)?.[1] ?? []));
-    } while (cursor !== '0' && performance.now() < deadlineMs);
-  }
-  return brands;
+  const keys = await scanKeys(redis, `${base}:meta`);
+  return keys.flatMap((key) => pattern.exec(key)?.[1] ?? []);
 }
 
 export async function readHoldings(redis: RedisConnection, queue: BrandQueue, rememberedMs: number) {

@@ -1,0 +1,24 @@
+// The doctor's look at queues that nobody serves any more.
+import type { Config } from '../../config/config.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+import { within } from '../../async/deadline.ts';
+import { findLeftQueues, type LeftQueue } from '../../store/brands/left-queues.ts';
+import type { Check } from './check.ts';
+
+const answerWithinMs = 6_000;
+
+/** No line where there is none, and none where Redis does not answer: that has a line of its own. */
+export async function checkLeftQueues(config: Config, redis: RedisConnection): Promise<Check[]> {
+  const left = await within(answerWithinMs, findLeftQueues({ redis, config })).catch(() => []);
+  return left.map(toCheck);
+}
+
+function toCheck({ naming: { QUEUE_PREFIX, QUEUE_NAME }, brand, undelivered }: LeftQueue): Check {
+  const names = `QUEUE_PREFIX=${QUEUE_PREFIX} QUEUE_NAME=${QUEUE_NAME}`;
+  return {
+    name: 'queues left behind',
+    status: 'problem',
+    detail: `Redis holds ${undelivered} undelivered of the brand ${brand} under ${names}, and no process serves them.`,
+    fix: `Start a service with ${names} until they are delivered, or set them here again.`,
+  };
+}
