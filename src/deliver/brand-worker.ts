@@ -9,7 +9,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt } from './attempt.ts';
 import { keepTimesClamped } from './clamp-times.ts';
 import { createBreaker, type BreakerSettings } from './breaker/breaker.ts';
-import { createProcessor, type Returned } from './process-job.ts';
+import { ContentMissingError, createProcessor, type Returned } from './process-job.ts';
 import { QueueWorker } from './queue-worker.ts';
 import type { Slots } from './slots.ts';
 
@@ -79,6 +79,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
   });
   tellTrouble(worker, dependencies);
   worker.on('stalled', (jobId) => log.warn({ event: 'delivery.stalled', brand, jobId }));
+  dropEmptyJobs(worker, dependencies);
   if (breaker === undefined) leaveNoBreaker(redis, queue, log);
   breaker?.start();
   const stopClamping = keepTimesClamped({
@@ -112,6 +113,17 @@ function tellTrouble(worker: QueueWorker<Returned>, { queue: { brand }, log, now
     if (lastAtMs.size === troublesMax) lastAtMs.clear();
     lastAtMs.set(reason, now());
     if (isNews) log.warn({ event: 'delivery.worker_error', brand, code, reason });
+  });
+}
+
+/** As if somebody had removed them whole: they are `removed`, not `failed`, and reconciliation finds them. */
+function dropEmptyJobs(worker: QueueWorker<Returned>, { queue: { brand }, log }: BrandWorkerDependencies): void {
+  worker.on('failed', (job, error) => {
+    if (job === undefined || !(error instanceof ContentMissingError)) return;
+    log.warn({ event: 'delivery.content_missing', brand, jobId: job.id });
+    job
+      .remove()
+      .catch((reason: unknown) => log.warn({ event: 'delivery.worker_error', brand, reason: String(reason) }));
   });
 }
 

@@ -11,6 +11,8 @@ export interface NotedFields {
   readonly isReplayed: boolean;
   /** What the gateway said of it: `yes`, `denied`, `open` where it cannot tell, '' for nothing. */
   readonly confirmed: string;
+  /** Whether its data is there: somebody, or a Redis that evicts keys, may have removed the job and left its id. */
+  readonly hasContent: boolean;
 }
 
 const ofJobs = new WeakMap<object, NotedFields>();
@@ -21,7 +23,7 @@ export function notedOf(job: object): NotedFields | undefined {
 }
 
 export async function readNoted(redis: RedisConnection, jobKey: string): Promise<NotedFields> {
-  const names = ['superseded', 'attemptsBefore', 'replayedAt', 'confirmed'];
+  const names = ['superseded', 'attemptsBefore', 'replayedAt', 'confirmed', 'data'];
   const values = await redis.hmget(jobKey, ...names);
   return toNoted(names.flatMap((name, at) => [name, values[at] ?? '']));
 }
@@ -56,5 +58,6 @@ function toNoted(flat: readonly unknown[]): NotedFields {
     attemptsBefore: Number(valueOf('attemptsBefore')),
     isReplayed: valueOf('replayedAt') !== '',
     confirmed: valueOf('confirmed'),
+    hasContent: valueOf('data') !== '',
   };
 }

@@ -70,6 +70,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
       log.warn({ event: 'delivery.of_later_version', brand: queue.brand, jobId });
       return putBack(() => job.moveToDelayed(now() + laterVersionWaitMs, token));
     }
+    if (notedOf(job)?.hasContent === false) throw new ContentMissingError();
     const data = parseData(job);
     records.take(jobId);
     try {
@@ -219,6 +220,13 @@ function outcomeOf(result: Made): { status?: number; error?: string; answer?: st
     case 'error':
     case 'permanent':
       return { error: result.error, ...(result.answer !== undefined && { answer: result.answer }) };
+  }
+}
+
+/** What is left of such a job is to be taken away once BullMQ has settled it: nobody could deliver it. */
+export class ContentMissingError extends UnrecoverableError {
+  constructor() {
+    super('the content of the job is gone from Redis');
   }
 }
 

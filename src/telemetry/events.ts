@@ -33,6 +33,8 @@ export const events = {
   'delivery.attempted': 'One attempt at the merchant ended: delivered, retried, failed, or held by the breaker.',
   'delivery.broken': 'An attempt could not be made or settled for a reason of ours; the job comes back.',
   'delivery.concurrency_raised': 'FORWARD_CONCURRENCY is below the number of brands; each brand gets one slot.',
+  'delivery.content_missing':
+    'The content of a job was removed from Redis while it waited; reconciliation brings it again.',
   'delivery.headers_left_out': 'FORWARD_HEADERS_FILE names headers that belong to the connection; they are not sent.',
   'delivery.not_recorded': 'The record of deliveries could not be written; it is written with the next.',
   'delivery.of_later_version':

@@ -195,3 +195,26 @@ test(
     expect((await run({ ...w.env, FORWARD_URL: '' }, 'verify', '--from', '1h')).code).toBe(0);
   },
 );
+
+test(
+  'a job whose content is gone while its id still waits (a Redis that evicts, a key deleted by hand) is `removed`, listed, and found by the sweep',
+  { timeout: 90_000 },
+  async () => {
+    const w = await world();
+    const { url, opsUrl } = await w.start('receive');
+    const references = await received(w, url, 3);
+    const ids = await w.connection.lrange('{payalo}:payalo-callbacks:wait', 0, -1);
+    await w.connection.del(ids.map((id) => `{payalo}:payalo-callbacks:${id}`));
+    for (const reference of references) expect(await read(opsUrl, reference)).toMatchObject({ state: 'removed' });
+    const worker = await w.start('work');
+    const removed = async () => z.array(json).parse((await get(`${opsUrl}/v1/callbacks?state=removed`))['data']);
+    await until(async () => (await removed()).length === 3, { timeoutMs: 20_000 });
+    expect(await w.bull.getFailedCount()).toBe(0);
+    expect(worker.logs.filter(({ event }) => event === 'delivery.content_missing')).toHaveLength(3);
+    await w.start('reconcile');
+    await until(() => w.merchant.deliveries().length >= 3, { timeoutMs: 30_000 });
+    await sweeps(opsUrl, 3);
+    expect(referencesOf(w).toSorted()).toEqual(references.toSorted());
+    expect(await removed()).toEqual([]);
+  },
+);

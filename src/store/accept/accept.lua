@@ -196,6 +196,7 @@ local function accept(at)
   if isMismatch then redis.pcall('ZADD', KEYS[22], now, jobId) end
   local isHeld = isMismatch and ARGV[12] == '1'
   if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
+  if torn == 'job' then redis.call('LREM', wait, 0, jobId) end -- its id may have been left
   if torn == 'content' and not takeOutOfFailed(jobId) then
     redis.call('HSET', base .. ':' .. jobId, 'name', name, 'data', data, 'opts', options, 'timestamp', receivedAt)
     return 'queued'

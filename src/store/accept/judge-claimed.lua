@@ -6,7 +6,8 @@ local base, now = ARGV[1], ARGV[2]
 -- Still as its finder saw it: the job is gone, nothing behind the claim's fields records a delivery, and no built-in worker
 -- has it in hand (delivery-records.ts). While another brand is moved here, its claims are here before their jobs.
 local function isRemoved(jobId, noted)
-  if (noted ~= '' and string.sub(noted, 1, 9) ~= ',removed,') or redis.call('EXISTS', base .. ':' .. jobId, base .. '/incoming') > 0 then return false end
+  if (noted ~= '' and string.sub(noted, 1, 9) ~= ',removed,') or redis.call('EXISTS', base .. '/incoming') == 1 then return false end
+  if redis.call('HEXISTS', base .. ':' .. jobId, 'data') == 1 then return false end
   local leaseEnds = redis.call('ZSCORE', base .. '/f', jobId)
   return not leaseEnds or tonumber(leaseEnds) < tonumber(now)
 end

@@ -37,9 +37,14 @@ local function noteLast(followed, atMs)
   if tonumber(atMs) > before then redis.call('HSET', followed, 'at', atMs) end
 end
 
+-- A hash without data is what BullMQ leaves of a job whose hash was gone when a worker took its id.
+local function hasContent(base, jobId)
+  return redis.call('HEXISTS', base .. ':' .. jobId, 'data') == 1
+end
+
 -- Its claim expects a job that is gone, no delivery is recorded, and no built-in worker has it in hand.
 local function isRemoved(base, inHand, now, jobId)
-  if redis.call('EXISTS', base .. ':' .. jobId) == 1 then return false end
+  if hasContent(base, jobId) then return false end
   local key, noted = claimOf(base, jobId)
   if not key or noted ~= '' then return false end
   local leaseEnds = redis.call('ZSCORE', inHand, jobId)
@@ -48,7 +53,7 @@ end
 
 -- Of a index entry: registers a removed job, and takes the entry of one out that is gone for good.
 local function settleEntry(base, inHand, part, now, jobId, receivedAt)
-  if redis.call('EXISTS', base .. ':' .. jobId) == 1 then return 0 end
+  if hasContent(base, jobId) then return 0 end
   if isRemoved(base, inHand, now, jobId) then
     redis.call('ZADD', base .. '/r', receivedAt, jobId)
     return 0

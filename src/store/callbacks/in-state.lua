@@ -16,6 +16,7 @@ end
 
 local function stateOf(id)
   local job = base .. ':' .. id
+  if isRemoved(base, KEYS[5], tonumber(ARGV[5]), id) then return 'removed' end
   if redis.call('ZSCORE', KEYS[1], id) then
     return redis.call('HGET', job, 'returnvalue') == ARGV[4] and 'superseded' or 'delivered'
   end
@@ -23,8 +24,7 @@ local function stateOf(id)
   if redis.call('ZSCORE', KEYS[3], id) then return redis.call('HEXISTS', job, 'ats') == 1 and 'retrying' or 'queued' end
   if redis.call('ZSCORE', KEYS[6], id) then return 'held' end
   if active[id] then return 'delivering' end
-  if redis.call('EXISTS', job) == 1 then return 'queued' end
-  return isRemoved(base, KEYS[5], tonumber(ARGV[5]), id) and 'removed'
+  return redis.call('EXISTS', job) == 1 and 'queued'
 end
 
 local function receivedAt(id)

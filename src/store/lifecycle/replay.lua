@@ -13,7 +13,7 @@
 ]]
 local job, jobId = KEYS[2], ARGV[1]
 
-if redis.call('EXISTS', job) == 0 then
+if redis.call('HEXISTS', job, 'data') == 0 then
   local claim = redis.call('GET', KEYS[1])
   if not claim then return 'not-found' end
   -- How it ended stands behind the claim's six fields (claims.ts).
