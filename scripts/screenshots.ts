@@ -1,7 +1,6 @@
 // `node scripts/screenshots.ts`: the console's main pages as pictures in docs/images, light and dark, wide and narrow.
 //
-// Everything in them comes from the simulated gateway: delivered callbacks, failed ones, a quarantined body, a
-// conflict. Needs Chromium, which is installed on Debian and Ubuntu.
+// Everything in them comes from the simulated gateway: confirmed callbacks, failed ones, a quarantined body, a conflict. Needs Chromium, which is installed on Debian and Ubuntu.
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { chromium, type Browser } from 'playwright-core';
@@ -30,34 +29,35 @@ started.defer(() => browser.close());
 await mkdir(folder, { recursive: true });
 await takePictures(browser, stage.consoleUrl ?? '', reference);
 
-/** Resolves to the reference of one that was delivered. */
-async function fill({ apiKey, resultUrl, serviceLog }: Stage): Promise<string> {
+/** Resolves to the reference of one that was delivered, and contradicted. */
+async function fill({ apiKey, gateway, resultUrl, serviceLog }: Stage): Promise<string> {
   const post = async (body: string) =>
     fetch(resultUrl, { method: 'POST', headers: { 'x-api-key': apiKey, 'content-type': 'application/json' }, body });
-  const referenceOf = (index: number) => `b2p01m8bss1wdfs46fdgwj0j6kt${String(index).padStart(7, '0')}`;
-  const bodyOf = (index: number, status: string) =>
-    JSON.stringify({
-      gatewayReference: referenceOf(index),
-      merchantReference: `order-${1_000 + index}`,
-      type: 'payin',
-      status,
-      finalAmount: { value: 150 + index, currency: 'KES' },
-    });
-  for (let index = 0; index < callbacks; index += 1) await post(bodyOf(index, index % 7 === 3 ? 'failed' : 'success'));
-  await post(bodyOf(1, 'failed')); // a conflict
+  const nowMs = Date.now();
+  const added = Array.from({ length: callbacks }, (_, at) => {
+    const createdAt = new Date(nowMs - (callbacks - at) * 60_000).toISOString();
+    const amount = `${150 + 7 * at}.00`;
+    const status = at % 7 === 3 ? 'failed' : 'success';
+    return gateway.addTransactions({ createdAt, amount, currency: 'KES', status, merchantReferencePrefix: 'order' });
+  }).flat();
+  for (const { gatewayReference } of added) await post(gateway.bodyOf(gatewayReference));
+  const contradicted = added.at(-3)?.gatewayReference ?? '';
+  await post(gateway.bodyOf(contradicted).replace('"success"', '"failed"'));
   await post('{ "no": "JSON"');
-  const delivered = () => serviceLog.filter(({ event }) => event === 'delivery.attempted').length;
-  while (delivered() < callbacks) await new Promise((resolve) => setTimeout(resolve, 100));
-  return referenceOf(1);
+  const happened = (event: string) => serviceLog.filter((line) => line['event'] === event).length;
+  while (happened('delivery.attempted') < callbacks || happened('reconcile.swept') < 3)
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  return contradicted;
 }
 
 async function takePictures(browser: Browser, consoleUrl: string, reference: string): Promise<void> {
+  const today = new Date().toISOString().slice(0, 10);
   const pages = {
     overview: '',
     callbacks: 'callbacks',
     callback: `callbacks/${reference}`,
-    quarantine: 'quarantine',
     reconciliation: 'reconciliation',
+    report: `report?from=${today}&to=${today}&by=day`,
   };
   for (const colorScheme of schemes) {
     for (const [size, viewport] of Object.entries(sizes)) {

@@ -1,4 +1,4 @@
-// The last hour as small SVG charts, drawn here: they stand in the page before any script ran and weigh next to nothing.
+// Small SVG charts, drawn here: they stand in the page before any script ran and weigh next to nothing.
 import { html, type Html } from './html.ts';
 
 const width = 600;
@@ -8,16 +8,28 @@ export interface Series {
   /** A class of the style sheet gives the colour. */
   readonly className: 'received' | 'delivered' | 'failed' | 'waiting';
   readonly name: string;
-  /** One per minute, the latest last; undefined where nobody looked. */
+  /** One per minute or day, the latest last; undefined where nobody looked. */
   readonly values: readonly (number | undefined)[];
 }
 
-/** One bar per minute and series, side by side. */
-export function barChart(title: string, series: readonly Series[]): Html {
+/** What the two ends of the time are called, and what a value is per. */
+export interface Axis {
+  readonly first: string;
+  readonly last: string;
+  readonly per: string;
+}
+
+const lastHour: Axis = { first: '1 h ago', last: 'now', per: 'min' };
+/** A single day is no wall. */
+const barWidthMax = 24;
+
+/** One bar per minute (or what the axis says) and series, side by side. */
+export function barChart(title: string, series: readonly Series[], axis = lastHour): Html {
   const top = Math.max(1, ...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
   const slot = width / Math.max(1, series[0]?.values.length ?? 1);
-  const barWidth = (slot * 0.8) / series.length;
-  return chart(title, series, top, [
+  const barWidth = Math.min((slot * 0.8) / series.length, barWidthMax);
+  const margin = (slot - barWidth * series.length) / 2;
+  return chart({ title, series, top, axis }, [
     series.map(({ className, values }, at) =>
       values.map((value = 0, minute) => {
         const barHeight = value === 0 ? 0 : Math.max(1.5, (value / top) * height);
@@ -25,7 +37,7 @@ export function barChart(title: string, series: readonly Series[]): Html {
           value > 0 &&
           html`<rect
             class="${className}"
-            x="${(minute * slot + slot * 0.1 + at * barWidth).toFixed(1)}"
+            x="${(minute * slot + margin + at * barWidth).toFixed(1)}"
             y="${(height - barHeight).toFixed(1)}"
             width="${barWidth.toFixed(1)}"
             height="${barHeight.toFixed(1)}"
@@ -44,7 +56,7 @@ export function lineChart(title: string, series: Series): Html {
   );
   const line = points.map(({ x, y }) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ');
   const [first, last] = [points[0], points.at(-1)];
-  return chart(title, [series], top, [
+  return chart({ title, series: [series], top, axis: lastHour }, [
     first !== undefined &&
       last !== undefined &&
       html`<polygon
@@ -55,7 +67,14 @@ export function lineChart(title: string, series: Series): Html {
   ]);
 }
 
-function chart(title: string, series: readonly Series[], top: number, marks: Parameters<typeof html>[1]): Html {
+interface Frame {
+  readonly title: string;
+  readonly series: readonly Series[];
+  readonly top: number;
+  readonly axis: Axis;
+}
+
+function chart({ title, series, top, axis }: Frame, marks: Parameters<typeof html>[1]): Html {
   const summary = series.map(({ name, values }) => `${name}: ${sum(values)}`).join(', ');
   return html`<figure class="chart">
     <figcaption>
@@ -68,7 +87,7 @@ function chart(title: string, series: readonly Series[], top: number, marks: Par
       <line class="grid" x1="0" x2="${width}" y1="${height - 0.5}" y2="${height - 0.5}"></line>
       ${marks}
     </svg>
-    <div class="axis"><span>1 h ago</span><span>peak ${top}/min</span><span>now</span></div>
+    <div class="axis"><span>${axis.first}</span><span>peak ${top}/${axis.per}</span><span>${axis.last}</span></div>
   </figure>`;
 }
 

@@ -224,6 +224,10 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
           <code>DEDUP_TTL</code>. Is it whole? Ask the gateway, too: <code>npm run cli -- reconcile</code> hands in what
           never came.
         </p>
+        <p>
+          Personal data is not indexed: a phone number or a name finds nothing. Ask the payer for the order number (the
+          merchant’s reference), or for the transaction number that the payment page showed (the gateway’s reference).
+        </p>
       </section>`;
     return show(request, reply, { title: 'Not found', search: reference, content }, 404);
   }

@@ -31,7 +31,7 @@ export function reportPage({ from, to, by, days, report, refused }: ReportView):
         .filter((key) => key !== 'currency')
         .map(
           (key) =>
-            html`<label
+            html`<label class="choice"
               ><input name="by" type="checkbox" value="${key}" ${by.includes(key) ? html`checked` : ''} /> by
               ${key}</label
             >`,
@@ -44,55 +44,62 @@ export function reportPage({ from, to, by, days, report, refused }: ReportView):
 
 function totals({ data, failures, denied }: Report, by: readonly ReportKey[]): Html {
   if (data.length === 0) return html`<p class="empty">The gateway has no transaction of this period.</p>`;
-  return html`<section class="card">
-      <h2>Totals</h2>
-      <div class="wide">
-        <table>
-          <thead>
-            <tr>
-              ${totalHead(by).map((name) => html`<th>${name}</th>`)}
-            </tr>
-          </thead>
-          <tbody>
-            ${data.map(
-              (line) =>
-                html`<tr>
-                  ${totalCells(by, line).map((cell) => html`<td>${cell ?? ''}</td>`)}
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>
-      ${denied > 0 && html`<p><b>${denied}</b> callbacks of the period are denied: the gateway does not know them.</p>`}
-    </section>
+  return html`<h2>Totals</h2>
+    ${table(
+      totalHead(by),
+      data.map((line) => totalCells(by, line)),
+    )}
+    ${denied > 0 && html`<p><b>${denied}</b> callbacks of the period are denied: the gateway does not know them.</p>`}
     ${
       failures.length > 0 &&
-      html`<section class="card">
-        <h2>Why transactions failed</h2>
-        <table>
-          <tbody>
-            ${failures.map(
-              ({ errorCode, count }) =>
-                html`<tr>
-                  <td>${errorCode === '' ? 'no reason given' : errorCode}</td>
-                  <td>${count}</td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </section>`
+      html`<h2>Why transactions failed</h2>
+        ${table(
+          ['reason', 'count'],
+          failures.map(({ errorCode, count }) => [errorCode === '' ? 'no reason given' : errorCode, count]),
+        )}`
     }`;
+}
+
+function table(head: readonly string[], lines: readonly (readonly (string | number | null)[])[]): Html {
+  return html`<div class="wide">
+    <table class="rows">
+      <thead>
+        <tr>
+          ${head.map((name) => html`<th class="${alignedAs(name)}">${name}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${lines.map(
+          (cells) =>
+            html`<tr>
+              ${cells.map(
+                (cell, at) =>
+                  html`<td class="${alignedAs(head[at] ?? '')}" data-label="${head[at]}">${cell ?? ''}</td>`,
+              )}
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+const texts: ReadonlySet<string> = new Set([...reportKeys, 'type', 'reason']);
+
+function alignedAs(column: string): 'left' | 'right' {
+  return texts.has(column) ? 'left' : 'right';
 }
 
 function chart(days: readonly ReportTotal[]): Html {
   const byDay = [...Map.groupBy(days, ({ day = '' }) => day)];
   const sum = (field: 'succeeded' | 'failed') =>
     byDay.map(([, lines]) => lines.reduce((total, line) => total + line[field], 0));
+  const axis = { first: byDay[0]?.[0] ?? '', last: byDay.at(-1)?.[0] ?? '', per: 'day' };
+  const series = [
+    { className: 'delivered', name: 'succeeded', values: sum('succeeded') },
+    { className: 'failed', name: 'failed', values: sum('failed') },
+  ] as const;
   return html`<section class="charts" aria-label="By day">
-    ${barChart(`Transactions per day, ${byDay[0]?.[0] ?? ''} to ${byDay.at(-1)?.[0] ?? ''}`, [
-      { className: 'delivered', name: 'succeeded', values: sum('succeeded') },
-      { className: 'failed', name: 'failed', values: sum('failed') },
-    ])}
+    ${barChart(`Transactions per day, ${axis.first} to ${axis.last}`, series, axis)}
   </section>`;
 }
 
