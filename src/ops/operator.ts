@@ -29,7 +29,7 @@ import { serveConsole } from './console/console.ts';
 import { createOperatorServer, sendProblem } from './api/operator-server.ts';
 import { createNotifications } from './notify/create-notifications.ts';
 import { createOverview } from './overview.ts';
-import { reportRoutes, serveReportCsv } from './api/report-routes.ts';
+import { reportCsvDescription, reportRoutes, serveReportCsv } from './api/report-routes.ts';
 import type { ReadReport } from '../store/report/read-report.ts';
 import { quarantineRoutes } from './api/quarantine-routes.ts';
 import { createQueueGauges } from './queue-gauges.ts';
@@ -96,14 +96,17 @@ export async function createOperator(deps: OperatorDeps) {
     await refreshGauges();
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
-  server.serve([
-    ...callbackRoutes({ callbackIndex }),
-    ...actionRoutes({ actions }),
-    ...expectationRoutes({ actions }),
-    ...quarantineRoutes({ quarantine, actions }),
-    ...stateRoutes({ overview, reconciliation, audit }),
-    ...reportRoutes(readReport),
-  ]);
+  server.serve(
+    [
+      ...callbackRoutes({ callbackIndex }),
+      ...actionRoutes({ actions }),
+      ...expectationRoutes({ actions }),
+      ...quarantineRoutes({ quarantine, actions }),
+      ...stateRoutes({ overview, reconciliation, audit }),
+      ...reportRoutes(readReport),
+    ],
+    [reportCsvDescription],
+  );
   serveReportCsv(app, readReport);
   await serveConsole(app, {
     askerOf: server.askerOf,

@@ -16,7 +16,7 @@ import { withoutPersonalData } from '../masking.ts';
 import { createAuthorize } from './authorize.ts';
 import { openApi } from './openapi.ts';
 import { askerOf, needs, type Asker, type Need } from './permissions.ts';
-import { route, type Route } from './route.ts';
+import { route, type Route, type RouteDescription } from './route.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -125,9 +125,12 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
     app,
     askerOf: asker,
 
-    /** Serves the routes and, at /v1/openapi.json, their description; 405 for other methods on their paths. */
-    serve(served: readonly Route[]): void {
-      const routes = withDescription(served);
+    /**
+     * Serves the routes and, at /v1/openapi.json, their description; 405 for other methods on their paths. `described`: what is
+     * served elsewhere.
+     */
+    serve(served: readonly Route[], described: readonly RouteDescription[] = []): void {
+      const routes = withDescription(served, described);
       for (const one of routes) {
         app.route({
           method: one.method,
@@ -209,7 +212,7 @@ function urlOf({ path }: Route): string {
   return path.replaceAll(/\{(\w+)\}/g, ':$1');
 }
 
-function withDescription(routes: readonly Route[]): Route[] {
+function withDescription(routes: readonly Route[], described: readonly RouteDescription[]): Route[] {
   const all: Route[] = [
     ...routes,
     route({
@@ -222,7 +225,7 @@ function withDescription(routes: readonly Route[]): Route[] {
       handle: async () => ({ status: 200, body: document }),
     }),
   ];
-  const document = openApi(all);
+  const document = openApi([...all, ...described]);
   return all;
 }
 

@@ -8,7 +8,7 @@ import { rowCells, rowHead, totalCells, totalHead } from '../../store/report/rep
 import { createTotals, reportKeys, type ReportKey } from '../../store/report/report-totals.ts';
 import { csvLine } from '../csv.ts';
 import { brandQuery, time } from './callback-routes.ts';
-import { route, type Route } from './route.ts';
+import { route, type Route, type RouteDescription } from './route.ts';
 
 const periodMaxMs = 92 * 86_400_000;
 /** Spreadsheets take a file without it for one of their own code page. */
@@ -138,6 +138,20 @@ export function reportRoutes(readReport: ReadReport): Route[] {
     }),
   ];
 }
+
+/** For the OpenAPI document: it is served by `serveReportCsv`, since it streams. */
+export const reportCsvDescription: RouteDescription = {
+  method: 'GET',
+  path: '/v1/report.csv',
+  needs: 'read',
+  summary: 'The report as CSV for a spreadsheet: totals, or each transaction',
+  shape: { query: csvQuerySchema },
+  answers: {
+    200: { description: 'UTF-8 with a byte order mark, RFC 4180', schema: z.string(), mediaType: 'text/csv' },
+    422: { description: 'A period without end, or over 92 days' },
+    502: { description: 'The gateway did not answer' },
+  },
+};
 
 /** CSV: totals, or with `transactions=true` each transaction as it is read. */
 export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): void {

@@ -10,6 +10,8 @@ export interface AnswerSpec {
   readonly description: string;
   /** Without one the answer is a problem document. */
   readonly schema?: z.ZodType;
+  /** `application/json` unless it says otherwise. */
+  readonly mediaType?: string;
 }
 
 /** What a request is made of; each part is optional. */
@@ -24,8 +26,12 @@ interface RouteHead {
   readonly needs: Exclude<Need, 'nothing'>;
 }
 
-export interface Route extends RouteHead {
+/** What the OpenAPI document says of a route; of one that is served elsewhere it is all there is. */
+export interface RouteDescription extends RouteHead {
   readonly shape: InputShape;
+}
+
+export interface Route extends RouteDescription {
   readonly run: (raw: unknown, asker: Asker) => Promise<Answer>;
 }
 
