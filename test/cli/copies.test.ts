@@ -37,9 +37,9 @@ afterEach(async () => {
   await merchant.close();
 });
 
-/** Everything that Redis holds of the queue. */
+/** Everything that Redis holds. */
 async function content(): Promise<Record<string, unknown>> {
-  const keys = (await redis.keys(`${stored.queue.prefix}*`)).toSorted();
+  const keys = (await redis.keys('*')).toSorted();
   const values = await Promise.all(keys.map(valueOf));
   return Object.fromEntries(keys.map((key, at) => [key, values[at]]));
 }
@@ -105,12 +105,16 @@ test('listen sends each new one once until Ctrl-C, also over a restart of Redis,
   await until(() => listening.output().includes('Copies go to'));
   const first = await stored.store({});
   await until(() => received().length === 1);
+  listening.kill('SIGSTOP'); // what comes before it has found Redis again must not be missed
   await server.restart();
   const second = await stored.store({});
+  listening.kill('SIGCONT');
   await until(() => received().length === 2, { timeoutMs: 15_000 });
+  const third = await stored.store({});
+  await until(() => received().length === 3, { timeoutMs: 15_000 });
   listening.kill('SIGINT');
-  expect(await listening.ended).toMatchObject({ code: 0, out: expect.stringContaining('2 of 2 copies were taken.') });
-  expect(received()).toEqual([first, second]);
+  expect(await listening.ended).toMatchObject({ code: 0, out: expect.stringContaining('3 of 3 copies were taken.') });
+  expect(received()).toEqual([first, second, third]);
 });
 
 test('listen --once without --from ends after the first new one', async () => {
