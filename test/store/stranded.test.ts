@@ -51,14 +51,16 @@ const waiting = () => redis.lrange(`${queue.base}:wait`, 0, -1);
 const placeOf = (name: string) => `${queue.base}:${name}`;
 
 test('is put back once, and no other job is touched', async () => {
-  const [stranded = '', ...others] = await accept(5);
-  const [delayed = '', active = '', failed = '', finished = ''] = others;
+  const [stranded = '', ...others] = await accept(6);
+  const [delayed = '', active = '', failed = '', finished = '', held = ''] = others;
   for (const id of [stranded, ...others]) await redis.lrem(placeOf('wait'), 0, id);
   await redis.zadd(placeOf('delayed'), 1, delayed);
   await redis.lpush(placeOf('active'), active);
   await redis.zadd(placeOf('failed'), 1, failed);
   await redis.hset(keysOf.job(queue, finished), { finishedOn: 5, returnvalue: '{}' });
-  expect(await requeueStranded(redis, queue)).toBe(2);
+  await redis.hset(keysOf.job(queue, held), { held: 'denied', confirmed: 'denied' });
+  expect(await requeueStranded(redis, queue)).toBe(3);
+  expect(await redis.zrange(keysOf.held(queue), '0', '-1')).toEqual([held]);
   expect(await waiting()).toEqual([stranded]);
   expect(await redis.zrange(placeOf('completed'), '0', '-1', 'WITHSCORES')).toEqual([finished, '5']);
   expect(await requeueStranded(redis, queue)).toBe(0);

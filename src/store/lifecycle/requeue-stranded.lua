@@ -1,6 +1,6 @@
 --[[
-  Puts jobs back that lie in none of BullMQ's places (requeue.lua, which stands before this): one that has ended among the
-  ended ones, any other into the queue. Looks again at each, since it may have moved since its finder saw it.
+  Puts jobs back that lie in none of BullMQ's places (requeue.lua, which stands before this): one that is held or has ended
+  where such ones are, any other into the queue. Looks again at each, since it may have moved since its finder saw it.
 
   KEYS[1] wait  [2] active  [3] delayed  [4] prioritized  [5] completed  [6] failed  [7] held  [8] meta  [9] events  [10] marker
        [11] moving
@@ -22,8 +22,10 @@ for at = 2, #ARGV do
   local id = ARGV[at]
   local job = ARGV[1] .. ':' .. id
   if redis.call('HEXISTS', job, 'data') == 1 and redis.call('EXISTS', job .. ':lock') == 0 and not liesSomewhere(id) then
-    local finishedOn, failedReason = unpack(redis.call('HMGET', job, 'finishedOn', 'failedReason'))
-    if tonumber(finishedOn) then
+    local finishedOn, failedReason, held, receivedAt = unpack(redis.call('HMGET', job, 'finishedOn', 'failedReason', 'held', 'timestamp'))
+    if held then
+      redis.call('ZADD', KEYS[7], receivedAt, id)
+    elseif tonumber(finishedOn) then
       redis.call('ZADD', failedReason and failed or completed, finishedOn, id)
     else
       requeue({ job = job, wait = wait, meta = KEYS[8], active = active, events = KEYS[9], marker = KEYS[10] }, id, 'stranded')
