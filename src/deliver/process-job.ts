@@ -8,6 +8,7 @@ import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import { createWriteGathering, type RedisConnection } from '../redis/connections.ts';
+import { heedGivenBack } from '../store/confirmation/heed-given-back.ts';
 import type { DeliveryRecords } from '../store/callbacks/delivery-records.ts';
 import { amountCheckOf, isMismatch } from '../callback/amount-check.ts';
 import { isOfLaterVersion, jobSchema, laterVersionWaitMs, type JobData } from '../callback/job.ts';
@@ -120,6 +121,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     return putBack(async () => {
       await redis.hdel(keysOf.job(queue, job.id ?? ''), 'ats');
       await job.moveToDelayed(now() + waitMs, token);
+      await heedGivenBack(redis, queue, job.id ?? '');
     });
   }
 

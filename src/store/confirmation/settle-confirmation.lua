@@ -16,7 +16,8 @@ local function requeueFrom(set, job, jobId, previous)
   requeue({ job = job, wait = KEYS[4], meta = KEYS[7], active = KEYS[6], events = KEYS[8], marker = KEYS[9] }, jobId, previous)
 end
 
--- A worker has taken it once: what it waits for is its next attempt.
+-- Where a worker has taken it once, what it waits for is its next attempt. One that has it in hand may yet give it back
+-- undelivered (heed-given-back.lua): for that `heldIfGivenBack` keeps why it would have been held.
 local function isAwaiting(job, jobId)
   return redis.call('ZSCORE', KEYS[5], jobId) and not redis.call('HGET', job, 'ats')
 end
@@ -24,7 +25,10 @@ end
 local function hold(job, jobId)
   redis.call('HSET', job, 'confirmed', 'denied')
   redis.call('ZADD', KEYS[2], now, jobId)
-  if not isAwaiting(job, jobId) then return 'no' end
+  if not isAwaiting(job, jobId) then
+    redis.call('HSET', job, 'heldIfGivenBack', reason)
+    return 'no'
+  end
   redis.call('ZREM', KEYS[5], jobId)
   redis.call('HSET', job, 'held', reason)
   redis.call('ZADD', KEYS[3], now, jobId)
@@ -50,7 +54,10 @@ local function settle(member, jobId)
     end
   end
   if not isNews then return '' end
-  if answer == 'otherwise' then answer = isAwaiting(job, jobId) and 'no' or 'open' end
+  if answer == 'otherwise' then
+    answer = isAwaiting(job, jobId) and 'no' or 'open'
+    if answer == 'open' then redis.call('HSET', job, 'heldIfGivenBack', reason) end
+  end
   if answer == 'no' then return hold(job, jobId) end
   if answer == 'yes' and redis.call('HGET', job, 'confirmed') == 'yes' then return '' end -- asked again, since no list named it
   redis.call('HSET', job, 'confirmed', answer)
