@@ -5,11 +5,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { endWithThisProcess } from './end-with-this-process.ts';
 import type { RedisServer } from './redis-server.ts';
@@ -144,55 +141,14 @@ let lastPort: number | undefined;
 /**
  * A free port below those that the system gives to outgoing connections: while a server is down between two starts,
  * somebody's connection could otherwise be given its port. This process never gets the same one twice in a row of
- * thousands, and no other one gets it while this one lives: between here and its use a port is still free, and several are
- * looked for at once.
+ * thousands: between here and its use a port is still free, and several are looked for at once.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const next = lastPort === undefined ? randomInt(portMin, portMax) : lastPort + 1;
     lastPort = next < portMax ? next : portMin;
     const port = lastPort; // the next caller moves on while this one is being looked at
-    if (claimPort(port) && (await isFree(port))) return port;
-  }
-}
-
-const claimsFolder = path.join(tmpdir(), 'payalo-ports');
-const claimed = new Set<string>();
-
-/**
- * Whether no other process here was given it: what starts slowly listens seconds later. A file for each port names the process
- * that has it; one that died has none.
- */
-function claimPort(port: number): boolean {
-  const claim = path.join(claimsFolder, String(port));
-  try {
-    mkdirSync(claimsFolder, { recursive: true });
-    writeFileSync(claim, String(process.pid), { flag: 'wx' });
-  } catch {
-    return takeOver(claim);
-  }
-  if (claimed.size === 0) process.once('exit', () => claimed.forEach((one) => rmSync(one, { force: true })));
-  claimed.add(claim);
-  return true;
-}
-
-/** Where a folder cannot be written, nothing is claimed, and nothing stands in the way. */
-function takeOver(claim: string): boolean {
-  try {
-    const owner = Number(readFileSync(claim, 'utf8'));
-    if (owner === process.pid || isAlive(owner)) return owner === process.pid;
-    writeFileSync(claim, String(process.pid));
-    return true;
-  } catch {
-    return true;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    if (await isFree(port)) return port;
   }
 }
 
