@@ -35,7 +35,7 @@ const globalSetup = ['test/support/global-setup.ts'];
 export default defineConfig(({ mode }) => ({
   test: {
     sequence: { sequencer: LongestFirst },
-    maxWorkers: Math.min(8, Math.max(6, 2 * availableParallelism())),
+    maxWorkers: Math.min(8, Math.max(4, 2 * availableParallelism())),
     projects:
       mode === 'system'
         ? [
