@@ -4,6 +4,7 @@
 // Ready when PING is answered. Fails with the server's last words.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
@@ -140,16 +141,31 @@ let lastPort: number | undefined;
 
 /**
  * A free port below those that the system gives to outgoing connections: while a server is down between two starts,
- * somebody's connection could otherwise be given its port. This process never gets the same one twice in a row of
- * thousands: between here and its use a port is still free, and several are looked for at once.
+ * somebody's connection could otherwise be given its port. It stays this process's own for as long as the process lives,
+ * since what is started there may listen seconds later, or again after a stop.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const next = lastPort === undefined ? randomInt(portMin, portMax) : lastPort + 1;
     lastPort = next < portMax ? next : portMin;
     const port = lastPort; // the next caller moves on while this one is being looked at
-    if (await isFree(port)) return port;
+    if ((await claim(port)) && (await isFree(port))) return port;
   }
+}
+
+/**
+ * Binds the UDP port of that number, which nothing here uses, and keeps it: so no other process can claim it, and the system
+ * gives it back when this one ends, however it ends.
+ */
+function claim(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4').unref();
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      socket.close();
+      resolve(error.code !== 'EADDRINUSE'); // where nothing can be claimed, nothing stands in the way
+    });
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(true));
+  });
 }
 
 export async function isFree(port: number): Promise<boolean> {

@@ -195,6 +195,16 @@ describe('trouble', () => {
     expect(await statusOf(client)).toEqual({ kind: 'unavailable', reason: 'timeout' });
   });
 
+  test('a sweep that knows the gateway to be out waits 3 s for each call, once', async () => {
+    const { gateway, url } = await simulator();
+    gateway.setOutage({ kind: 'hang' });
+    const startedAtMs = performance.now();
+    const answer = await clientOf(url).client.status('b2p1', 'sweeps-in-outage', signal);
+    expect(answer).toEqual({ kind: 'unavailable', reason: 'timeout' });
+    expect(gateway.calls().status).toBe(1);
+    expect(performance.now() - startedAtMs).toBeLessThan(10_000); // the time of the ordinary call
+  });
+
   test('a reply that is no transaction, or endless, ends as unavailable', async () => {
     const { gateway, url } = await simulator();
     gateway.setOutage({ kind: 'garbage' });

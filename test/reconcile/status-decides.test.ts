@@ -89,15 +89,28 @@ test.each<[string, Misbehaviour['status']]>([
   },
 );
 
-test(
-  'a status call that is out costs a catch-up a few calls a window, not one for each transaction',
-  { timeout: 60_000 },
-  async () => {
+test('a status call that is out is tried once for each transaction, and a few times for the first', async () => {
+  await using rig = await rigOf();
+  addListed(rig, { count: 300 });
+  rig.gateway.setOutage({ kind: 'answer', status: 503, on: 'status' });
+  expect(await sweep(rig)).toMatchObject({ kind: 'swept', counts: { missing: 300, injected: 300 } });
+  const calls = rig.gateway.calls().status;
+  expect(calls).toBeGreaterThanOrEqual(300);
+  expect(calls).toBeLessThanOrEqual(350);
+});
+
+// The list names the newest first, or the oldest: both ways round, those that fail come before the others.
+test.each([-20, 20])(
+  'believes of none the list because others had no answer (those that fail are %i minutes older)',
+  async (olderMinutes) => {
     await using rig = await rigOf();
-    addListed(rig, { count: 300 });
-    rig.gateway.setOutage({ kind: 'answer', status: 503, on: 'status' });
-    expect(await sweep(rig)).toMatchObject({ kind: 'swept', counts: { missing: 300, injected: 300 } });
-    expect(rig.gateway.calls().status).toBeLessThan(150); // a few at once, each tried a few times
+    const broken = { status: { kind: 'answer', status: 500 } } as const;
+    addListed(rig, { count: 40, agoMs: 3 * hourMs + olderMinutes * minuteMs, completedAfterMs: minuteMs }, broken);
+    const pending = { status: { kind: 'says', status: 'pending' } } as const;
+    const odd = addListed(rig, { count: 30, completedAfterMs: minuteMs }, pending);
+    expect(await sweep(rig)).toMatchObject({ counts: { missing: 70, injected: 40, unconfirmed: 30 } });
+    const delivered = (await rig.jobs()).map(({ gatewayReference }) => gatewayReference);
+    expect(delivered.filter((reference) => odd.includes(reference))).toEqual([]);
   },
 );
 

@@ -1,9 +1,11 @@
 import { freePort } from '../../scripts/private-redis.ts';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
+import * as z from 'zod';
 import { redisServer, startRedis } from './redis.ts';
 import { makeTempDir } from './temp-dir.ts';
 import { until } from './until.ts';
@@ -89,4 +91,23 @@ function isRunning(pid: number): boolean {
 test('no port is given out twice, however many are asked for at once', async () => {
   const ports = await Promise.all(Array.from({ length: 2_000 }, () => freePort()));
   expect(new Set(ports).size).toBe(2_000);
+});
+
+test('no port of a living process is given to another one, also before anybody listens there', async () => {
+  const script = `
+    import { freePort } from ${JSON.stringify(path.resolve('scripts/private-redis.ts'))};
+    const ports = [];
+    for (let count = 0; count < 800; count += 1) ports.push(await freePort());
+    console.log(JSON.stringify(ports));
+    process.stdin.resume();`;
+  const start = () =>
+    spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // Sixteen times 800 of 22,000 ports: without claims many of them meet.
+  const children = Array.from({ length: 16 }, start);
+  const lists = await Promise.all(
+    children.map(async (child) => z.array(z.number()).parse(JSON.parse(String(await once(child.stdout, 'data'))))),
+  );
+  for (const child of children) child.stdin.end();
+  const ports = lists.flat();
+  expect(new Set(ports).size).toBe(ports.length);
 });

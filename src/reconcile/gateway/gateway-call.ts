@@ -23,7 +23,16 @@ export interface GatewayRequest {
 }
 
 /** Who asks. */
-export type GatewayLane = 'commands' | 'records' | 'sweeps' | 'expectations' | 'watch' | 'conflicts' | 'confirmations';
+export type GatewayLane =
+  | 'commands'
+  | 'records'
+  | 'sweeps'
+  /** A sweep again, once its calls in `sweeps` have no answer: one short try each. */
+  | 'sweeps-in-outage'
+  | 'expectations'
+  | 'watch'
+  | 'conflicts'
+  | 'confirmations';
 
 export type GatewayFailure =
   /** None of the brand's keys is accepted. */
@@ -62,6 +71,7 @@ const patienceOf: Readonly<Record<GatewayLane, { readonly deadlineMs: number; re
   commands: { deadlineMs: Infinity, triesMax: 5 },
   records: { deadlineMs: 60_000, triesMax: 5 },
   sweeps: { deadlineMs: 10_000, triesMax: 2 },
+  'sweeps-in-outage': { deadlineMs: 3_000, triesMax: 1 },
   expectations: { deadlineMs: 10_000, triesMax: 3 },
   confirmations: { deadlineMs: 10_000, triesMax: 2 },
   watch: { deadlineMs: 10_000, triesMax: 2 },

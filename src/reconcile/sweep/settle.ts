@@ -99,18 +99,21 @@ function settledBy(result: Injection, stored: Settled): Settled {
   }
 }
 
-/** So many calls in a row without an answer, and no further one is made for this window: each would cost its time. */
+/** After so many calls in a row without an answer each further one is short, until one is answered. */
 const silentMax = 8;
 const atOnceMax = 16;
 
-/** Asks for the status of what a sweep of one window calls for. */
+/**
+ * Asks for the status of what a sweep of one window calls for. Every transaction is asked for, in an outage too: that
+ * others had no answer says nothing about this one, and the list is believed only where its own call had none.
+ */
 export function createSweepAsk({ gateway }: BrandScope, signal: AbortSignal): AskStatus {
   const semaphore = createSemaphore(atOnceMax);
   let silent = 0;
   return (gatewayReference) =>
     semaphore(async () => {
-      if (silent >= silentMax) return { kind: 'unavailable', reason: 'status-calls-out' };
-      const answer = await gateway.status(gatewayReference, 'sweeps', signal);
+      const lane = silent < silentMax ? 'sweeps' : 'sweeps-in-outage';
+      const answer = await gateway.status(gatewayReference, lane, signal);
       silent = answer.kind === 'unavailable' ? silent + 1 : 0;
       return answer;
     });
