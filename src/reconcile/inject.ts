@@ -6,7 +6,12 @@ import type { BrandScope } from './brand-scope.ts';
 export type FoundBy =
   | { readonly source: 'records' | 'status' }
   /** `replaces`: the claim that it was classified by. */
-  | { readonly source: 'correction'; readonly replaces: Claim };
+  | {
+      readonly source: 'correction';
+      readonly replaces: Claim;
+      /** It says the same as the claim; the body that came was altered in something else. */
+      readonly isOfAltered?: boolean;
+    };
 
 export type Injection =
   /** Durably stored: it will be delivered. */
@@ -29,7 +34,7 @@ export async function inject(scope: BrandScope, found: Found): Promise<Injection
   const { callback, source, requestId, removed } = found;
   const { brand, intake, clock, log, metrics } = scope;
   const receivedAt = new Date(clock.now()).toISOString();
-  const replaces = found.source === 'correction' ? replacedBy(found.replaces) : undefined;
+  const replaces = found.source === 'correction' ? replacedBy(found.replaces, found.isOfAltered) : undefined;
   const outcome = await intake.accept({
     callback,
     origin: { brand, source, receivedAt, requestId, replaces },

@@ -1,6 +1,8 @@
 // The gateway's word above the key's: a callback is believed once the gateway has said that it is true.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { Worker } from 'bullmq';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newReference } from '../support/callbacks.ts';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
@@ -8,10 +10,13 @@ import { keysOf } from '../../src/redis/brand-queue.ts';
 import { erase } from '../../src/store/lifecycle/erase.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { registerExpectedAmount } from '../../src/store/reconciliation/expected-amounts.ts';
+import { terminalKind } from '../../src/callback/identity.ts';
+import { findClaims } from '../../src/store/callbacks/find-claims.ts';
+import { inject } from '../../src/reconcile/inject.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { until } from '../support/until.ts';
-import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
+import { callbackFrom, createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
 const minuteMs = 60_000;
@@ -292,6 +297,22 @@ describe('before', () => {
     expect(await rig.jobs()).toEqual([]);
   });
 
+  test('a forged reversal of what is under way and then succeeds reaches no worker', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig, { status: 'pending' });
+    await rig.receive(body.replace('"status": "pending"', '"status": "reversed"'));
+    await lookUp(rig);
+    await rig.gateway.correct(reference, { status: 'success' });
+    await rig.receive(rig.gateway.bodyOf(reference));
+    rig.clock.advance(3 * minuteMs);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference, status: 'success' }]);
+    const others = (await indexOf(rig).find(reference))?.others ?? [];
+    expect(others).toMatchObject([
+      { status: 'reversed', state: 'held', heldReason: expect.stringMatching(/^differs: /) },
+    ]);
+  });
+
   test('many at once are confirmed by the records of the last minutes, in a few calls', async () => {
     await using rig = await rigOf(before);
     const added = rig.gateway.addTransactions({ count: 300, createdAt: isoAgo(minuteMs) });
@@ -328,6 +349,111 @@ describe('before', () => {
   });
 });
 
+/** What somebody with the key can change in a genuine body, and leave reference, status and amount as they are. */
+const alterations: readonly (readonly [string, (body: string) => string])[] = [
+  ['another merchantReference', (body) => body.replace(/"merchantReference": "[^"]*"/, '"merchantReference": "other"')],
+  ['another type', (body) => body.replace('"type": "payin"', '"type": "payout"')],
+];
+const noFinalAmount = (body: string) => body.replace(/"finalAmount":\s*\{[^}]*\}/, '"finalAmount": null');
+
+describe('a body that somebody altered, with the right reference and status', () => {
+  test.each(alterations)('before: %s: the gateway’s word is delivered instead, once', async (_, alter) => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    const altered = alter(body);
+    expect(altered).not.toBe(body);
+    await rig.receive(altered);
+    await lookUp(rig);
+    await rig.receive(body);
+    rig.clock.advance(hourMs);
+    await lookUp(rig);
+    await sweep(rig);
+    const jobs = await rig.jobs();
+    expect(jobs).toMatchObject([{ source: 'correction', sequence: 1, finalAmount: '100 KES', type: 'payin' }]);
+    expect(jobs[0]?.body).toBe(rig.gateway.bodyOf(reference));
+    expect((await indexOf(rig).find(reference))?.corrected).toMatchObject([{ state: 'superseded' }]);
+    expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
+    expect(await unconfirmed(rig)).toBe(0);
+  });
+
+  test.each(alterations)(
+    'after: %s: no list confirms it, and the merchant gets the correction, once',
+    async (_, alter) => {
+      await using rig = await rigOf(after);
+      const { reference, body } = genuine(rig);
+      await rig.receive(alter(body));
+      await sweep(rig);
+      expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'no' });
+      rig.clock.advance(15 * minuteMs + 1);
+      await lookUp(rig);
+      await sweep(rig);
+      await lookUp(rig);
+      expect(await rig.jobs()).toMatchObject([
+        { source: 'correction', sequence: 1, body: rig.gateway.bodyOf(reference) },
+      ]);
+      expect(await counted(rig)).toEqual({ differs: 1 });
+    },
+  );
+
+  test('is corrected once where two reconcilers judged it by the same claim', async () => {
+    await using rig = await rigOf(after);
+    const { reference, body } = genuine(rig);
+    await rig.receive(alterations[0]?.[1](body) ?? '');
+    const [claim] = await findClaims(rig.redis, rig.queue, [{ gatewayReference: reference, kind: terminalKind }]);
+    if (claim === undefined) throw new Error('nothing is claimed');
+    const found = { callback: callbackFrom(body), source: 'correction', replaces: claim, isOfAltered: true } as const;
+    const injected = [
+      await inject(rig.scope, { ...found, requestId: 'one' }),
+      await inject(rig.scope, { ...found, requestId: 'two' }),
+    ];
+    expect(injected).toEqual(['stored', 'overtaken']);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', sequence: 1, requestId: 'one' }]);
+  });
+
+  test('is confirmed by no page of records either, where many are due at once', async () => {
+    await using rig = await rigOf(before);
+    const added = rig.gateway.addTransactions({ count: 60, createdAt: isoAgo(minuteMs) });
+    const [altered = '', ...kept] = added.map(({ gatewayReference }) => gatewayReference);
+    for (const reference of kept) await rig.receive(rig.gateway.bodyOf(reference));
+    await rig.receive(alterations[0]?.[1](rig.gateway.bodyOf(altered)) ?? '');
+    await lookUp(rig);
+    const jobs = await rig.jobs();
+    expect(jobs).toHaveLength(60);
+    expect(jobs.filter(({ source }) => source !== 'callback')).toMatchObject([
+      { gatewayReference: altered, source: 'correction', body: rig.gateway.bodyOf(altered) },
+    ]);
+  });
+
+  test('is not released by a sweep where it was held: the gateway’s word takes its place', async () => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 404 } });
+    await rig.receive(alterations[0]?.[1](body) ?? '');
+    await lookUp(rig);
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'held' });
+    rig.gateway.misbehave(reference, {});
+    rig.clock.advance(3 * minuteMs);
+    await sweep(rig);
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', body: rig.gateway.bodyOf(reference) }]);
+    expect((await indexOf(rig).list({ state: 'held', limit: 10 })).data).toEqual([]);
+  });
+
+  test.each<[string, (body: string) => string]>([
+    ['merchantReference', (body) => body.replace(/"merchantReference": "[^"]*"/, '"merchantReference": null')],
+    ['type', (body) => body.replace('"type": "payin"', '"type": null')],
+    ['final amount', noFinalAmount],
+  ])('what names no %s contradicts nothing, and is confirmed', async (_, leaveOut) => {
+    await using rig = await rigOf(before);
+    const { reference, body } = genuine(rig);
+    expect(leaveOut(body)).not.toBe(body);
+    await rig.receive(leaveOut(body));
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'callback', body: leaveOut(body) }]);
+    expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
+  });
+});
+
 describe('HOLD_MISMATCHED', () => {
   const expectation = (rig: Rig, gatewayReference: string, value: string, currency = 'KES') =>
     registerExpectedAmount(
@@ -357,6 +483,54 @@ describe('HOLD_MISMATCHED', () => {
     expect((await stateOf(rig, early.reference)).heldReason).toMatch(/^amount: /);
     await sweep(rig);
     expect(await stateOf(rig, early.reference)).toMatchObject({ state: 'held', confirmed: 'yes' });
+  });
+
+  const mismatched = { ...before, HOLD_MISMATCHED: 'true' };
+
+  test.each<[string, (body: string) => string]>([
+    ['names what was ordered', (body) => body.replaceAll('"value": 100.00', '"value": 900.00')],
+    ['names no final amount', noFinalAmount],
+  ])('before: where a forged callback %s, the gateway’s lesser amount is held', async (_, alter) => {
+    await using rig = await rigOf(mismatched);
+    const { reference, body } = genuine(rig);
+    await expectation(rig, reference, '900');
+    expect(alter(body)).not.toBe(body);
+    await rig.receive(alter(body));
+    await lookUp(rig);
+    expect(await rig.jobs()).toEqual([]);
+    const found = await indexOf(rig).find(reference);
+    expect(found?.callback).toMatchObject({ source: 'correction', state: 'held', amountCheck: 'short' });
+    expect(found?.callback.heldReason).toMatch(/^amount: short, 100 KES were paid and 900 KES ordered/);
+    expect(await replay(rig.redis, rig.queue, found?.callback.jobId ?? '')).toEqual({ kind: 'replayed' });
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', finalAmount: '100 KES' }]);
+  });
+
+  test('before: a lesser amount that is ordered late holds the gateway’s word, too, where nothing was seen before it', async () => {
+    await using rig = await rigOf(mismatched);
+    const { reference, body } = genuine(rig);
+    await rig.receive(body.replaceAll('"value": 100.00', '"value": 900.00'));
+    await lookUp(rig);
+    expect(await rig.jobs()).toMatchObject([{ source: 'correction', finalAmount: '100 KES' }]);
+    await expectation(rig, reference, '900');
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'held' });
+  });
+
+  test('a correction of what a worker has seen is never held: it takes back what the merchant believes', async () => {
+    await using rig = await rigOf({ ...mismatched, CONFIRM: 'after' });
+    const { reference, body } = genuine(rig);
+    await expectation(rig, reference, '900');
+    await rig.receive(body.replaceAll('"value": 100.00', '"value": 900.00'));
+    const connection = new Redis(redis.url, { maxRetriesPerRequest: null });
+    const worker = new Worker(rig.queue.name, null, { connection, prefix: rig.queue.prefix });
+    const job = await worker.getNextJob('token', { block: false });
+    await job?.moveToDelayed(Date.now() + minuteMs, 'token'); // until its next attempt
+    await worker.close();
+    connection.disconnect();
+    expect(job?.data).toMatchObject({ finalAmount: '900 KES' });
+    rig.clock.advance(15 * minuteMs + 1);
+    await lookUp(rig);
+    expect(await rig.jobs()).toContainEqual(expect.objectContaining({ source: 'correction', finalAmount: '100 KES' }));
+    expect(await stateOf(rig, reference)).toMatchObject({ state: 'queued' });
   });
 
   test('holds no failure, no correction, and nothing while it is off', async () => {

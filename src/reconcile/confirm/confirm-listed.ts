@@ -1,6 +1,8 @@
 // Confirms what the gateway's records list anyway: a page of them costs the gateway no call, and Redis one command where
 // nothing waits to be confirmed.
 import { kindOf } from '../../callback/identity.ts';
+import { readJobData } from '../../store/callbacks/read-job-data.ts';
+import { askAgain } from '../../store/confirmation/unconfirmed.ts';
 import { agrees } from '../../store/accept/claims.ts';
 import { findClaims } from '../../store/callbacks/find-claims.ts';
 import {
@@ -10,26 +12,31 @@ import {
 } from '../../store/confirmation/settle-confirmation.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import type { Transaction } from '../gateway/transaction.ts';
+import { isAltered } from './judge-callback.ts';
 import { tellConfirmed } from './tell-confirmed.ts';
 
-/** Of each transaction that has the status of its callback, and the same final amount. */
+/** Of each transaction that says what its callback says. What was altered is asked for by its status, and corrected. */
 export async function confirmListed(scope: BrandScope, page: readonly Transaction[], requestId: string): Promise<void> {
-  const { redis, queue } = scope;
+  const { redis, queue, clock } = scope;
   if (!(await isAnythingOpen(redis, queue))) return;
   const told = page.flatMap(({ callback }) => {
     const kind = kindOf(callback.status);
     return kind === undefined ? [] : [{ callback, kind, gatewayReference: callback.gatewayReference }];
   });
   const claims = await findClaims(redis, queue, told);
-  const agreeing = told.flatMap(({ callback: { status, finalAmount }, kind, gatewayReference }, at) => {
+  const agreeing = told.flatMap(({ callback, kind, gatewayReference }, at) => {
     const claim = claims[at];
-    if (claim === undefined || !agrees(claim, status, finalAmount)) return [];
-    return [{ gatewayReference, kind, jobId: claim.jobId }];
+    if (claim === undefined || !agrees(claim, callback.status, callback.finalAmount)) return [];
+    return [{ gatewayReference, kind, jobId: claim.jobId, claim, callback }];
   });
   const waiting = await awaitingConfirmation(redis, queue, agreeing);
   if (waiting.length === 0) return;
-  const outcomes = await settleConfirmation(redis, queue, waiting, { answer: 'yes' });
-  for (const [at, { gatewayReference, kind }] of waiting.entries()) {
+  const jobs = await readJobData(redis, queue, waiting);
+  const altered = new Set(waiting.filter(({ claim, callback }, at) => isAltered({ claim, job: jobs[at] }, callback)));
+  await askAgain(redis, queue, [...altered], clock.now());
+  const confirmed = waiting.filter((one) => !altered.has(one));
+  const outcomes = await settleConfirmation(redis, queue, confirmed, { answer: 'yes' });
+  for (const [at, { gatewayReference, kind }] of confirmed.entries()) {
     const outcome = outcomes[at] ?? '';
     tellConfirmed(scope, { gatewayReference, kind, requestId }, outcome);
   }

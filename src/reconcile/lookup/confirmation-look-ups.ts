@@ -3,6 +3,8 @@
 // The gateway wants few calls: so where many are due, or one was asked for a moment ago, the records of the last minutes are
 // read first, of which one page confirms thousands.
 import type { Claim } from '../../store/accept/claims.ts';
+import { readJobData } from '../../store/callbacks/read-job-data.ts';
+import type { JobData } from '../../callback/job.ts';
 import { findClaims } from '../../store/callbacks/find-claims.ts';
 import { settleConfirmation, type GatewayWord } from '../../store/confirmation/settle-confirmation.ts';
 import {
@@ -19,6 +21,7 @@ import { checkGateway } from '../gateway/check-gateway.ts';
 import { describeFailure } from '../gateway/gateway-client.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 import { classifyTwice } from '../sweep/classify-page.ts';
+import { inject } from '../inject.ts';
 import { injectTruth } from '../sweep/settle.ts';
 import { askAgainMs } from '../sweep/watch-unfinished.ts';
 import { windowPages } from '../sweep/window-pages.ts';
@@ -128,9 +131,13 @@ async function lookUp(
   if (asked.length === 0) return 'done';
   const answer = await scope.gateway.status(gatewayReference, lane, signal);
   switch (answer.kind) {
-    case 'found':
-      for (const one of asked) await takeFound(scope, one, answer.transaction, { requestId, signal });
+    case 'found': {
+      const jobIds = asked.map(({ claim: { jobId } }) => ({ jobId }));
+      const jobs = await readJobData(scope.redis, scope.queue, jobIds);
+      for (const [at, one] of asked.entries())
+        await takeFound(scope, { ...one, job: jobs[at] }, answer.transaction, { requestId, signal });
       return 'done';
+    }
     case 'not-found':
     case 'refused': {
       if (answer.kind === 'refused' && !aboutReference.has(answer.status))
@@ -172,22 +179,23 @@ async function settle(scope: BrandScope, one: CalledBack, word: GatewayWord, tol
 
 async function takeFound(
   scope: BrandScope,
-  one: CalledBack,
+  one: CalledBack & { readonly job: JobData | undefined },
   transaction: Transaction,
   { requestId, signal }: { requestId: string; signal: AbortSignal },
 ): Promise<void> {
   const told = { requestId, atGateway: transaction.callback.status };
-  switch (judgeCallback(one.kind, one.claim, transaction)) {
+  switch (judgeCallback(one, transaction)) {
     case 'confirmed':
       return settle(scope, one, { answer: 'yes' }, told);
     case 'corrected':
       return correct(scope, one, transaction, { ...told, signal });
+    case 'altered':
+      return replaceAltered(scope, one, transaction, told);
     case 'otherwise':
+    case 'overtaken':
       return settle(scope, one, { answer: 'otherwise', reason: 'differs' }, told);
     case 'contradicted':
       return settle(scope, one, { answer: 'no', reason: 'differs' }, told);
-    case 'overtaken':
-      return settle(scope, one, { answer: 'open' }, told);
     case 'pending':
       return putOff(scope, one, waitFor(scope, one));
   }
@@ -206,6 +214,19 @@ async function correct(
     if (settled === 'corrected') return settle(scope, one, { answer: 'open' }, told);
   }
   await putOff(scope, one, waitFor(scope, one)); // what stands has changed meanwhile, or could not be changed
+}
+
+/** As `correct` does, of a body that says the same as the gateway in status and amount alone. */
+async function replaceAltered(
+  scope: BrandScope,
+  one: CalledBack,
+  { callback }: Transaction,
+  told: Told,
+): Promise<void> {
+  const found = { callback, source: 'correction', replaces: one.claim, isOfAltered: true } as const;
+  const injected = await inject(scope, { ...found, requestId: told.requestId });
+  if (injected === 'stored') return settle(scope, one, { answer: 'open' }, told);
+  await putOff(scope, one, waitFor(scope, one));
 }
 
 /** As long again as it has been here. */

@@ -106,16 +106,16 @@ local function withSequence(item, sequence)
 end
 
 -- Puts a correction, or the substitute of a removed job, in the place of what stands. Returns its job data and, of a
--- correction, the jobs that it replaces, the latest first.
+-- correction, the jobs that it replaces, the latest first, and whether workers have seen none of them.
 local function replace(item, claim, outcome)
-  local replacedId, data, sequence, corrects = item.digest .. claim.nonce, nil, claim.sequence, nil
+  local replacedId, data, sequence, corrects, isUnseen = item.digest .. claim.nonce, nil, claim.sequence, nil, nil
   redis.call('ZREM', base .. '/r', replacedId)
   noteTry(item.digest, claim.nonce, 'queued')
   if outcome == 'substitute' then
     redis.call('ZREM', KEYS[9 + item.part], replacedId)
   else
     writeGathered() -- the original may have come in this very batch
-    supersede(replacedId)
+    isUnseen = supersede(replacedId)
     noteTry(item.digest, claim.status .. '|' .. claim.amount, item.receivedAt)
     local earlier = redis.call('HGET', base .. ':' .. replacedId, 'corrects')
     corrects = replacedId .. (earlier and ',' .. earlier or '')
@@ -126,7 +126,7 @@ local function replace(item, claim, outcome)
     'PX', math.max(tonumber(claimTtl), redis.call('PTTL', item.claimKey)))
   claimed[#claimed + 1] = item.claimKey
   replaced[item.claimKey] = claim.text
-  return data, corrects
+  return data, corrects, isUnseen
 end
 
 -- A worker gave it up since it could not read it; as a new job it has its whole schedule.
@@ -161,7 +161,7 @@ local function accept(at)
   local digest, identityBrand = claimedAs(at)
   local merchantDigest, data, part, referenceDigest = ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 8]), ARGV[at + 9]
   local claimKey = base .. '/c:' .. digest
-  local sequence, corrects, torn = 0, nil, nil
+  local sequence, corrects, isUnseen, torn = 0, nil, nil, nil
   if ARGV[at + 10] ~= '' then sequence = tonumber(string.match(ARGV[at + 10], '^%d+')) + 1 end
 
   local own = nonce .. ',' .. sequence .. ',0,' .. known
@@ -185,14 +185,14 @@ local function accept(at)
     elseif outcome ~= 'correction' and outcome ~= 'substitute' then
       return turnAway(item, claim, outcome)
     else
-      data, corrects = replace(item, claim, outcome)
+      data, corrects, isUnseen = replace(item, claim, outcome)
     end
   end
 
   local jobId = digest .. nonce
   if identityBrand then data = string.format('%s,"identityBrand":"%s"}', string.sub(data, 1, -2), identityBrand) end
   local amount = amountsExpected and referenceDigest == '' and expectedAmount(at)
-  local isMismatch = amount and isPaidOtherwise(data, amount)
+  local isMismatch = amount and isPaidOtherwise(data, amount, isUnseen)
   if isMismatch then redis.pcall('ZADD', KEYS[22], now, jobId) end
   local isHeld = isMismatch and ARGV[12] == '1'
   if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
@@ -205,7 +205,7 @@ local function accept(at)
     replaced[claimKey] = claim.text
   end
   addJob({ id = jobId, data = data, timestamp = receivedAt, isCalledBack = ARGV[at + 7] == 'callback',
-    toConfirm = ARGV[at + 11], isHeld = isHeld })
+    toConfirm = ARGV[at + 11], isHeld = isHeld, isUnseen = isUnseen })
   -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
   noteInIndex(part, receivedAt, jobId)

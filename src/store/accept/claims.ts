@@ -76,10 +76,13 @@ export function agrees(claim: Claim, status: string | null, amount: Amount | nul
   return claim.status === claimStatus(status) && (claim.amount === text || claim.amount === '' || text === '');
 }
 
-/** For the correction of what a claim says. */
-export function replacedBy({ sequence, status, amount }: Claim): Replaced {
-  return { sequence, status, amount };
+/** For the correction of what a claim says; of its body, where that was altered in what no claim holds. */
+export function replacedBy({ sequence, status, amount }: Claim, isAltered = false): Replaced {
+  return { sequence, status, amount: isAltered ? alteredAmount : amount };
 }
+
+/** No claim holds such an amount: so `accept.lua` knows a correction that counts although status and amount agree. */
+const alteredAmount = 'altered';
 
 /** As accept.lua reads it, and as it notes what a conflict contradicts. */
 export function replacedText({ sequence, status, amount }: Replaced): string {

@@ -45,6 +45,7 @@ local function addJob(job)
   redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', job.data, 'opts', options,
     'timestamp', job.timestamp, 'delay', isAwaiting and waitFor or 0, 'priority', 0)
   if job.isHeld then redis.call('HSET', base .. ':' .. jobId, 'held', 'amount') end
+  if job.isUnseen then redis.call('HSET', base .. ':' .. jobId, 'isUnseen', '1') end
   redis.call('XADD', events, '*', 'event', 'added', 'jobId', jobId, 'name', name)
   if not job.isHeld and not isAwaiting then
     redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
@@ -101,10 +102,11 @@ local function writeGathered()
 end
 
 -- Ends an original that a correction replaces. One that is being delivered cannot be stopped: it is marked, and the
--- worker looks at the mark before it would try again.
+-- worker looks at the mark before it would try again. Returns whether no worker had seen it, nor what it had replaced.
 local function supersede(jobId)
   local jobKey = base .. ':' .. jobId
-  if redis.call('EXISTS', jobKey) == 0 or redis.call('ZSCORE', completed, jobId) then return end
+  local data, started, isUnseen = unpack(redis.call('HMGET', jobKey, 'data', 'ats', 'isUnseen'))
+  if redis.call('EXISTS', jobKey) == 0 or redis.call('ZSCORE', completed, jobId) then return false end
   local removed = redis.call('ZREM', delayed, jobId) + redis.call('ZREM', failed, jobId) + redis.call('ZREM', KEYS[21], jobId)
   if removed == 0 then removed = redis.call('LREM', wait, 1, jobId) end
   redis.call('HSET', jobKey, 'superseded', 1)
@@ -114,6 +116,7 @@ local function supersede(jobId)
     redis.call('ZADD', completed, now, jobId)
     redis.call('XADD', events, '*', 'event', 'completed', 'jobId', jobId, 'returnvalue', '{"superseded":true}')
   end
+  return removed > 0 and data and not started and (isUnseen or not string.find(data, '"sequence":', 1, true))
 end
 
 -- As BullMQ's addBaseMarkerIfNeeded does: not while the queue is paused or at its concurrency limit.

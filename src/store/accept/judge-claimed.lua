@@ -18,7 +18,7 @@ local function readItem(at, digest)
   local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
   return { digest = digest, nonce = ARGV[at + 2], known = known, status = status, amount = amount,
     receivedAt = ARGV[at + 4], merchantDigest = ARGV[at + 5], data = ARGV[at + 6], source = ARGV[at + 7],
-    part = tonumber(ARGV[at + 8]), referenceDigest = ARGV[at + 9], replaces = replaces, judgedBy = tonumber(string.match(replaces, '^%d+')),
+    part = tonumber(ARGV[at + 8]), referenceDigest = ARGV[at + 9], replaces = replaces, judgedBy = tonumber(string.match(replaces, '^%d+')), isOfAltered = string.find(replaces, ',altered$'),
     claimKey = base .. '/c:' .. digest, triesKey = base .. '/t:' .. digest }
 end
 
@@ -59,7 +59,7 @@ end
 local function isOvertaken(item, claim)
   if not item.judgedBy then return false end -- of a former version, which did not say
   local status, amount = string.match(item.replaces, '^%d+,([^,]*),([^,]*)$')
-  if claim.sequence == item.judgedBy and saysTheSame(claim, status, amount) then return false end
+  if claim.sequence == item.judgedBy and (item.isOfAltered or saysTheSame(claim, status, amount)) then return false end
   return claim.sequence > item.judgedBy or tonumber(claim.since, 36) > tonumber(item.receivedAt)
 end
 
@@ -82,8 +82,10 @@ local function judge(item, claim)
   if outcome then return outcome, true end
   local isSame = saysTheSame(claim, item.status, item.amount)
   if item.source == 'correction' then
-    if isSame and not isBehind(claim, item) then return 'duplicate', false end
-    return not isSame and isOvertaken(item, claim) and 'overtaken' or 'correction', false
+    -- Of a body that was altered in what no claim holds (claims.ts): it says the same, and counts.
+    local isNews = not isSame or item.isOfAltered
+    if not isNews and not isBehind(claim, item) then return 'duplicate', false end
+    return isNews and isOvertaken(item, claim) and 'overtaken' or 'correction', false
   end
   if isSame and item.source == 'for:' .. claim.nonce and isRemoved(item.digest .. claim.nonce, claim.rest) then
     return 'substitute', false

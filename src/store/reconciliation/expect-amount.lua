@@ -18,12 +18,12 @@ local nonce = type(claim) == 'string' and string.match(claim, '^([^,]*),')
 if not nonce then return { '', 0 } end
 local jobId = digest .. nonce
 local jobKey = base .. ':' .. jobId
-local data, started = unpack(redis.call('HMGET', jobKey, 'data', 'ats'))
+local data, started, isUnseen = unpack(redis.call('HMGET', jobKey, 'data', 'ats', 'isUnseen'))
 -- Inside the body its quotes would be escaped.
 if not data or string.find(data, '"expectedAmount":', 1, true) then return { '', 0 } end
 data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount)
 redis.call('HSET', jobKey, 'data', data)
-if not isPaidOtherwise(data, amount) then return { data, started and 1 or 0 } end
+if not isPaidOtherwise(data, amount, isUnseen) then return { data, started and 1 or 0 } end
 redis.call('ZADD', KEYS[7], ARGV[6], jobId)
 if ARGV[5] == '1' and not started then
   local taken = redis.call('ZREM', KEYS[5], jobId)

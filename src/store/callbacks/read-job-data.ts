@@ -1,0 +1,23 @@
+// What callbacks say, out of their jobs: for whoever compares it with what the gateway says.
+import { parseJson } from '../../callback/json-text.ts';
+import { jobSchema, type JobData } from '../../callback/job.ts';
+import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import type { RedisConnection } from '../../redis/connections.ts';
+
+/** A body may be large, and a page of the gateway's records names thousands. */
+const batchMax = 200;
+
+/** Of each, in order; undefined where the job is gone or no callback. Fails as Redis does (rejects). */
+export async function readJobData(
+  redis: RedisConnection,
+  queue: BrandQueue,
+  sought: readonly { readonly jobId: string }[],
+): Promise<(JobData | undefined)[]> {
+  const read: (JobData | undefined)[] = [];
+  for (let at = 0; at < sought.length; at += batchMax) {
+    const batch = sought.slice(at, at + batchMax);
+    const texts = await Promise.all(batch.map(({ jobId }) => redis.hget(keysOf.job(queue, jobId), 'data')));
+    read.push(...texts.map((text) => jobSchema.safeParse(parseJson(text ?? '')).data));
+  }
+  return read;
+}
