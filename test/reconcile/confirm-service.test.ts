@@ -167,6 +167,41 @@ test('before: Redis and the reconciler are killed, two reconcilers run, the mode
   expect(forged.flatMap((reference) => deliveredTo(rig, reference))).toEqual([]);
 });
 
+test(
+  'before: a gateway that is slow, then limits us, then is out delays genuine ones, and lets no forged one through',
+  { timeout: 120_000 },
+  async () => {
+    const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '120s' });
+    const service = await start(rig);
+    const genuine: string[] = [];
+    const forged: string[] = [];
+    const send = async () => {
+      const added = rig.gateway.addTransactions({ count: 10, resultUrl: urlOf(service), callbacks: true });
+      genuine.push(...added.map(({ gatewayReference }) => gatewayReference));
+      forged.push((await rig.gateway.forge({ resultUrl: urlOf(service) })).gatewayReference);
+      await rig.gateway.idle();
+    };
+    rig.gateway.setDelay({ ms: 1_000 });
+    await send();
+    await until(() => rig.merchant.deliveries().length > 0, { timeoutMs: 20_000 });
+    rig.gateway.setDelay({ ms: 0 });
+    rig.gateway.setStatusLimit(2);
+    await send();
+    await until(() => rig.gateway.calls().limited > 0);
+    rig.gateway.setOutage({ kind: 'answer', status: 503 });
+    await send();
+    rig.gateway.setOutage(null);
+    await until(() => genuine.every((reference) => deliveredTo(rig, reference).length > 0), { timeoutMs: 60_000 });
+    rig.gateway.setStatusLimit(null);
+    await until(async () => (await metricOf(service, 'payalo_queue_jobs{state="held"}')) === forged.length, {
+      timeoutMs: 60_000,
+    });
+    expect(rig.merchant.deliveries()).toHaveLength(genuine.length);
+    const confirmed = rig.merchant.deliveries().map(({ headers }) => headers['payalo-confirmed']);
+    expect(new Set(confirmed)).toEqual(new Set(['yes']));
+  },
+);
+
 test('before: what a dashboard promotes by hand waits all the same, until the gateway has confirmed it', async () => {
   const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '60s' });
   const service = await start(rig, ['receive', 'work']);
