@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
+import { answer } from '../../simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { runCli } from '../support/cli.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -199,6 +200,51 @@ test(
     expect(rig.merchant.deliveries()).toHaveLength(genuine.length);
     const confirmed = rig.merchant.deliveries().map(({ headers }) => headers['payalo-confirmed']);
     expect(new Set(confirmed)).toEqual(new Set(['yes']));
+  },
+);
+
+test(
+  'before, then after, and before again, with callbacks in every state: each genuine one once, only the forged one of after',
+  { timeout: 120_000 },
+  async () => {
+    const rig = await rigOf({ CONFIRM_WAIT: '120s', RETRY_SCHEDULE: '2s,2s,2s,2s,2s,2s' });
+    const sent: Record<string, { genuine: string; forged: string }[]> = { before: [], after: [] };
+    const send = async (service: TestService, mode: 'before' | 'after') => {
+      const [added] = rig.gateway.addTransactions({ resultUrl: urlOf(service), callbacks: true });
+      const forged = await rig.gateway.forge({ resultUrl: urlOf(service) });
+      await rig.gateway.idle();
+      sent[mode]?.push({ genuine: added?.gatewayReference ?? '', forged: forged.gatewayReference });
+      return forged.gatewayReference;
+    };
+    const stateOf = async (service: TestService, reference: string) => (await viewOf(service, reference))['state'];
+
+    const first = await start(rig, ['all'], { CONFIRM: 'before' });
+    const held = await send(first, 'before'); // its genuine companion is delivered
+    await until(async () => (await stateOf(first, held)) === 'held');
+    rig.merchant.always(answer(503));
+    await send(first, 'before');
+    const retried = sent['before']?.[1]?.genuine ?? '';
+    await until(async () => (await stateOf(first, retried)) === 'retrying');
+    rig.gateway.setOutage({ kind: 'answer', status: 503 });
+    await send(first, 'before'); // waits for its confirmation
+    first.kill('SIGTERM');
+    await first.exited;
+
+    const second = await start(rig, ['all'], { CONFIRM: 'after' });
+    await send(second, 'after');
+    second.kill('SIGTERM');
+    await second.exited;
+
+    const third = await start(rig, ['all'], { CONFIRM: 'before' });
+    await send(third, 'before');
+    rig.merchant.always(answer(200));
+    rig.gateway.setOutage(null);
+    const all = [...(sent['before'] ?? []), ...(sent['after'] ?? [])];
+    await until(() => rig.merchant.uniqueIds().size === all.length + 1, { timeoutMs: 60_000 });
+    await until(async () => (await metricOf(third, 'payalo_queue_jobs{state="held"}')) === 4, { timeoutMs: 60_000 });
+    for (const { forged } of sent['before'] ?? []) expect(deliveredTo(rig, forged)).toEqual([]);
+    for (const { genuine } of all)
+      expect(new Set(deliveredTo(rig, genuine).map(({ headers }) => headers['webhook-id'])).size).toBe(1);
   },
 );
 
