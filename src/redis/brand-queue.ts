@@ -72,7 +72,7 @@ export const keysOf = {
   strandedLook: ({ base }: BrandQueue) => `${base}/stranded`,
   /** Sorted set: gatewayReference by when it is looked up next, of transactions that the merchant said it started. */
   expectations: ({ base }: BrandQueue) => `${base}/expect`,
-  /** Hash: gatewayReference -> when the gateway first did not know it, or refused it, of those expectations only. */
+  /** Hash: gatewayReference -> when the gateway last did not know it, or refused it, and for how long so far; of those expectations only. */
   unknownExpectations: ({ base }: BrandQueue) => `${base}/expect:unknown`,
   /** Text: there while an amount was registered within DEDUP_TTL; else nobody looks for one. */
   amountsExpected: ({ base }: BrandQueue) => `${base}/expect:amounts`,

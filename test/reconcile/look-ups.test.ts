@@ -99,11 +99,29 @@ describe('an expectation', () => {
     await lookUp(rig);
     expect(rig.gateway.calls().status).toBe(2);
     expect(rig.logged('reconcile.expectation_unknown')).toMatchObject([{ givenUp: false }, { givenUp: false }]);
-    rig.clock.advance(dayMs);
+    for (let hours = 0; hours < 23; hours += 1) {
+      rig.clock.advance(hourMs);
+      await lookUp(rig);
+    }
+    expect(rig.logged('reconcile.expectation_unknown').at(-1)).toMatchObject({ givenUp: false });
+    rig.clock.advance(hourMs);
     await lookUp(rig);
     expect(rig.logged('reconcile.expectation_unknown').at(-1)).toMatchObject({ givenUp: true });
     expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
     expect(await rig.redis.exists(keysOf.unknownExpectations(rig.queue))).toBe(0);
+  });
+
+  test('is not given up on the word of one clock that is a year ahead', async () => {
+    await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
+    await expectOne(rig, 'b2punknown');
+    await lookUp(rig);
+    rig.clock.set(365 * dayMs);
+    await lookUp(rig);
+    expect(rig.logged('reconcile.expectation_unknown')).toMatchObject([{ givenUp: false }, { givenUp: false }]);
+    rig.clock.set(-365 * dayMs);
+    expect(await countExpectations(rig.redis, rig.queue)).toBe(1);
+    await lookUp(rig);
+    expect(rig.gateway.calls().status).toBe(3); // in its turn again, though it was put off by that clock
   });
 
   test('outlives an outage of the gateway', async () => {

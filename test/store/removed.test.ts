@@ -2,7 +2,7 @@
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import { createDeliveryRecords, followDeliveries } from '../../src/store/callbacks/delivery-records.ts';
@@ -270,6 +270,35 @@ test('a callback that a worker still has in hand is being delivered, though its 
   await until(async () => (await stateOf(reference)) === 'delivering');
   await handInAgain(reference);
   expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
+});
+
+test('a worker whose clock is a month ahead, and dies, hides what is removed no longer than any other', async () => {
+  const jobId = await jobIdOf(await stored.store());
+  await stored.take();
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 30 * 24 * hour });
+  try {
+    const records = createDeliveryRecords({ redis: stored.redis, queue: stored.queue, log });
+    records.take(jobId);
+    const takenAtMs = performance.now();
+    await until(() => performance.now() - takenAtMs > 600);
+    await records.stop();
+  } finally {
+    vi.useRealTimers();
+  }
+  const endsAtMs = Number(await stored.redis.zscore(keysOf.inHand(stored.queue), jobId));
+  expect(endsAtMs).toBeGreaterThan(Date.now());
+  expect(endsAtMs).toBeLessThan(Date.now() + 11_000);
+});
+
+test('a lease further ahead than any reaches, as a clock of Redis that was ahead left it, hides nothing', async () => {
+  const reference = await stored.store();
+  const jobId = await jobIdOf(reference);
+  await stored.redis.zadd(keysOf.inHand(stored.queue), Date.now() + hour, jobId);
+  await bull.drain();
+  expect(await stateOf(reference)).toBe('removed');
+  expect((await callbackIndex.list({ state: 'removed', limit: 10 })).data).toHaveLength(1);
+  await handInAgain(reference);
+  expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(1);
 });
 
 test('a callback on its way to another brand name is not removed, and not delivered from both', async () => {

@@ -153,7 +153,7 @@ describe('a Redis whose file was torn', () => {
     expect(await handIn(item)).toEqual(['queued']);
     expect(await redis.hget(jobKey(item), 'data')).toBe('{}');
     await redis.del(jobKey(item));
-    await redis.zadd(keysOf.inHand(queue), Date.now() + 60_000, id);
+    await redis.zadd(keysOf.inHand(queue), Date.now() + 9_000, id);
     expect(await handIn(item)).toEqual(['queued']);
     await redis.del(keysOf.inHand(queue));
     const claimKey = keysOf.claim(

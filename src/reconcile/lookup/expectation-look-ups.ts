@@ -121,14 +121,13 @@ async function putOffUnknown(
   requestId: string,
 ): Promise<void> {
   const { redis, queue, clock, log, brand, limits } = scope;
-  const nowMs = clock.now();
-  const ageMs = nowMs - (await noteUnknownExpectation(redis, queue, reference, nowMs));
-  const givenUp = ageMs >= dayMs;
+  const unknownMs = await noteUnknownExpectation(redis, queue, reference, clock.now());
+  const givenUp = unknownMs >= dayMs;
   if (answer.kind === 'not-found')
     log.warn({ event: 'reconcile.expectation_unknown', brand, gatewayReference: reference, requestId, givenUp });
   else log.warn({ ...failedLine(scope, reference, requestId), reason: describeFailure(answer), givenUp });
   if (givenUp) return settleExpectations(redis, queue, [reference]);
-  return putOff(scope, reference, Math.min(Math.max(ageMs, askAgainMs(limits)), waitMaxMs));
+  return putOff(scope, reference, Math.min(Math.max(unknownMs, askAgainMs(limits)), waitMaxMs));
 }
 
 function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {

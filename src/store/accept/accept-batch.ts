@@ -89,7 +89,7 @@ export const paidOtherwiseLua = readScript('./paid-otherwise.lua');
 /** Exported for the benchmark, which has redis-benchmark call it. */
 export const acceptScript = [
   paidOtherwiseLua,
-  ...['./judge-claimed.lua', './gather-jobs.lua', './accept.lua'].map(readScript),
+  ...['../callbacks/lease.lua', './judge-claimed.lua', './gather-jobs.lua', './accept.lua'].map(readScript),
 ].join('');
 
 const accepting = { lua: acceptScript, keyCount: acceptKeyCount };

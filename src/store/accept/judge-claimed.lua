@@ -1,5 +1,5 @@
 --[[
-  Put before accept.lua: what a callback is whose identity is claimed already. Only reads; the arguments are accept.lua's.
+  Put before accept.lua, after lease.lua: what a callback is whose identity is claimed already. Only reads; the arguments are accept.lua's.
 ]]
 local base, now = ARGV[1], ARGV[2]
 
@@ -8,8 +8,7 @@ local base, now = ARGV[1], ARGV[2]
 local function isRemoved(jobId, noted)
   if (noted ~= '' and string.sub(noted, 1, 9) ~= ',removed,') or redis.call('EXISTS', base .. '/incoming') == 1 then return false end
   if redis.call('HEXISTS', base .. ':' .. jobId, 'data') == 1 then return false end
-  local leaseEnds = redis.call('ZSCORE', base .. '/f', jobId)
-  return not leaseEnds or tonumber(leaseEnds) < tonumber(now)
+  return not isLeased(base .. '/f', jobId)
 end
 
 -- A callback whose identity is claimed. Only these have a table: the others are the many.

@@ -1,5 +1,5 @@
 --[[
-  Put before the scripts that need it: reads and writes the record of a delivery in a claim (claims.ts), and tells which
+  Put before the scripts that need it, after lease.lua: reads and writes the record of a delivery in a claim (claims.ts), and tells which
   jobs were removed before they were delivered.
 ]]
 
@@ -43,18 +43,17 @@ local function hasContent(base, jobId)
 end
 
 -- Its claim expects a job that is gone, no delivery is recorded, and no built-in worker has it in hand.
-local function isRemoved(base, inHand, now, jobId)
+local function isRemoved(base, inHand, jobId)
   if hasContent(base, jobId) then return false end
   local key, noted = claimOf(base, jobId)
   if not key or noted ~= '' then return false end
-  local leaseEnds = redis.call('ZSCORE', inHand, jobId)
-  return not leaseEnds or tonumber(leaseEnds) < now
+  return not isLeased(inHand, jobId)
 end
 
 -- Of a index entry: registers a removed job, and takes the entry of one out that is gone for good.
-local function settleEntry(base, inHand, part, now, jobId, receivedAt)
+local function settleEntry(base, inHand, part, jobId, receivedAt)
   if hasContent(base, jobId) then return 0 end
-  if isRemoved(base, inHand, now, jobId) then
+  if isRemoved(base, inHand, jobId) then
     redis.call('ZADD', base .. '/r', receivedAt, jobId)
     return 0
   end

@@ -12,8 +12,10 @@ import { defineScript } from '../../redis/script.ts';
 import type { Log } from '../../telemetry/log.ts';
 
 const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
+/** Functions for scripts that ask for a built-in worker's hold on a job. */
+export const leaseLua = read('./lease.lua');
 /** Functions for scripts that read or write the record. */
-export const deliveryRecordLua = read('./delivery-record.lua');
+export const deliveryRecordLua = leaseLua + read('./delivery-record.lua');
 const record = defineScript({
   lua: deliveryRecordLua + read('./record-deliveries.lua'),
   keyCount: 2,
@@ -31,8 +33,6 @@ export const supersededText = JSON.stringify({ superseded: true });
 const reportEveryMs = 1_000;
 /** A job in hand for less has no lease: most deliveries cost none. */
 const unleasedMs = 500;
-/** Outlives a report that is late. */
-const leaseMs = 10_000;
 /** A built-in worker that has a job in hand, or delivered one, has said so after this time at the latest. */
 export const recordedWithinMs = 3 * reportEveryMs;
 const batchMax = 500;
@@ -57,12 +57,11 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
   let timer: NodeJS.Timeout | undefined;
 
   async function reportBatch(): Promise<void> {
-    const nowMs = Date.now();
     const batch = delivered.slice(0, batchMax);
-    const held = [...inHand].filter(([, sinceMs]) => nowMs - sinceMs >= unleasedMs).map(([jobId]) => jobId);
+    const held = [...inHand].filter(([, sinceMs]) => performance.now() - sinceMs >= unleasedMs).map(([jobId]) => jobId);
     const released = [...leased].filter((jobId) => !inHand.has(jobId));
     if (batch.length + held.length + released.length === 0) return;
-    const fixed = [queue.base, nowMs, nowMs + leaseMs, batch.length, released.length];
+    const fixed = [queue.base, Date.now(), batch.length, released.length];
     await record(
       redis,
       [keysOf.inHand(queue), keysOf.followed(queue)],
@@ -88,7 +87,7 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
   }
 
   return {
-    take: (jobId: string): void => void inHand.set(jobId, Date.now()),
+    take: (jobId: string): void => void inHand.set(jobId, performance.now()),
     release: (jobId: string): void => void inHand.delete(jobId),
     delivered: (jobId: string, atMs: number): void => void delivered.push([jobId, atMs.toString(36)]),
 

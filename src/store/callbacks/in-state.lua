@@ -3,7 +3,7 @@
 
   KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6] held  [7...] the index's parts
   ARGV[1] base ("prefix:queue")  [2] the state, as callback-view.ts names it, or '' for any  [3] how many of the active list to look at
-       [4] the return value of a superseded job  [5] now, ms  [6...] job ids
+       [4] the return value of a superseded job  [5...] job ids
   Returns { id, time of receipt in ms } in turn. For a job that no index part has (somebody else put it in) the time is
   the one that BullMQ noted when it was added, else 0.
 ]]
@@ -16,7 +16,7 @@ end
 
 local function stateOf(id)
   local job = base .. ':' .. id
-  if isRemoved(base, KEYS[5], tonumber(ARGV[5]), id) then return 'removed' end
+  if isRemoved(base, KEYS[5], id) then return 'removed' end
   if redis.call('ZSCORE', KEYS[1], id) then
     return redis.call('HGET', job, 'returnvalue') == ARGV[4] and 'superseded' or 'delivered'
   end
@@ -36,7 +36,7 @@ local function receivedAt(id)
 end
 
 local found = {}
-for at = 6, #ARGV do
+for at = 5, #ARGV do
   local id = ARGV[at]
   if state == '' or stateOf(id) == state then
     found[#found + 1] = id

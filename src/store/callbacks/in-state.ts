@@ -30,7 +30,7 @@ export function createInState(redis: RedisConnection) {
       keysOf.held(queue),
       ...indexParts.map((part) => keysOf.index(queue, part)),
     ];
-    const answer = await readStates(redis, keys, [queue.base, state, activeMax, supersededText, Date.now(), ...jobIds]);
+    const answer = await readStates(redis, keys, [queue.base, state, activeMax, supersededText, ...jobIds]);
     return toEntries(queue, answer);
   };
 }

@@ -4,11 +4,11 @@
 
   KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6] held  [7] denied
   ARGV[1] base ("prefix:queue")  [2] how many log lines per job, newest last; 0 reads only their count
-       [3] how many of the active list to look at  [4] now, ms  [5...] job ids
+       [3] how many of the active list to look at  [4...] job ids
   Returns per job: { id, claim text, hash fields (see below), completed score, failed score, delayed score, held score, denied score, is active,
   number of log lines, log lines, conflicts as field and value in turn }; '' stands for what is not there.
 ]]
-local base, logLines, activeMax, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local base, logLines, activeMax = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local active = {}
 for _, id in ipairs(redis.call('LRANGE', KEYS[4], 0, activeMax - 1)) do
@@ -29,12 +29,11 @@ end
 -- A built-in worker may have a job in hand that somebody took out of the queue meanwhile.
 local function isActive(id, data)
   if active[id] or data ~= '' then return active[id] end
-  local leaseEnds = redis.call('ZSCORE', KEYS[5], id)
-  return leaseEnds and tonumber(leaseEnds) >= now
+  return isLeased(KEYS[5], id)
 end
 
 local jobs = {}
-for index = 5, #ARGV do
+for index = 4, #ARGV do
   local id = ARGV[index]
   local digest = string.match(id, '^(.*)%.') or ''
   local key = base .. ':' .. id

@@ -6,7 +6,7 @@ import { readLineage } from '../../redis/brand-lineage.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import { parseClaim, type Claim } from '../accept/claims.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
-import { followDeliveries } from './delivery-records.ts';
+import { followDeliveries, leaseLua } from './delivery-records.ts';
 import { digestOfJob, jobSchema, type JobData } from '../../callback/job.ts';
 import { defineScript } from '../../redis/script.ts';
 import { heldReasons, type HeldReason } from '../../callback/confirmation.ts';
@@ -67,7 +67,7 @@ const reply = z.array(
   ]),
 );
 const readRows = defineScript({
-  lua: readFileSync(new URL('./read-callbacks.lua', import.meta.url), 'utf8'),
+  lua: leaseLua + readFileSync(new URL('./read-callbacks.lua', import.meta.url), 'utf8'),
   keyCount: 7,
   reply,
 });
@@ -75,7 +75,7 @@ const readRows = defineScript({
 export function createJobReader(redis: RedisConnection) {
   async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
     const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
-    const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, Date.now(), ...jobIds];
+    const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, ...jobIds];
     return (
       await readRows(redis, [...places, keysOf.inHand(queue), keysOf.held(queue), keysOf.denied(queue)], args)
     ).map((row) => toRecord(queue, row));

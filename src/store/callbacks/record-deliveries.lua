@@ -4,20 +4,19 @@
   A delivery is recorded whether the job is still there or not: it is a fact once the merchant has answered.
 
   KEYS[1] in hand  [2] followed
-  ARGV[1] base ("prefix:queue")  [2] now, ms  [3] until when a lease holds, ms  [4] number of deliveries
-       [5] number of jobs that are no longer in hand
+  ARGV[1] base ("prefix:queue")  [2] now, ms  [3] number of deliveries  [4] number of jobs that are no longer in hand
        then per delivery: job id, time of delivery in base 36 ms; then the ids of the jobs no longer in hand, and of those in hand
 ]]
-local base, now, leaseEnds = ARGV[1], ARGV[2], ARGV[3]
-local at = 5
-for _ = 1, tonumber(ARGV[4]) do
+local base, now = ARGV[1], ARGV[2]
+local at = 4
+for _ = 1, tonumber(ARGV[3]) do
   noteDelivered(base, ARGV[at + 1], ARGV[at + 2])
   at = at + 2
 end
-for _ = 1, tonumber(ARGV[5]) do
+for _ = 1, tonumber(ARGV[4]) do
   at = at + 1
   redis.call('ZREM', KEYS[1], ARGV[at])
 end
-for index = at + 1, #ARGV do redis.call('ZADD', KEYS[1], leaseEnds, ARGV[index]) end
-if tonumber(ARGV[4]) > 0 then noteLast(KEYS[2], now) end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)
+takeLease(KEYS[1], { unpack(ARGV, at + 1) })
+if tonumber(ARGV[3]) > 0 then noteLast(KEYS[2], now) end
+dropEnded(KEYS[1])

@@ -63,7 +63,7 @@ async function register(redis: RedisConnection, queue: BrandQueue, missing: numb
   for (const part of indexParts) {
     const keys = [keysOf.removed(queue), keysOf.inHand(queue), keysOf.index(queue, part)];
     for (let rank = 0; rank < entriesMax; rank += step) {
-      const [entries, count] = await find(redis, keys, [queue.base, Date.now(), rank, rank + step - 1]);
+      const [entries, count] = await find(redis, keys, [queue.base, rank, rank + step - 1]);
       registered = count;
       if (registered >= missing) return registered;
       if (entries < step) break;

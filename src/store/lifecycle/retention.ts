@@ -64,7 +64,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
     const failed = await retireUpTo(queue, 'failed', nowMs - config.RETAIN_FAILED);
     const held = await retireUpTo(queue, 'held', nowMs - config.RETAIN_FAILED);
     await forgetOld(queue, nowMs);
-    return { completed: byAge + byCount, failed: failed + held, indexEntries: await trimIndex(queue, nowMs) };
+    return { completed: byAge + byCount, failed: failed + held, indexEntries: await trimIndex(queue) };
   }
 
   async function retireUpTo(queue: BrandQueue, set: RetiredSet, upToMs: number): Promise<number> {
@@ -115,7 +115,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
     });
   }
 
-  async function trimIndex(queue: BrandQueue, nowMs: number): Promise<number> {
+  async function trimIndex(queue: BrandQueue): Promise<number> {
     let removed = 0;
     await followDeliveries(redis, queue, { all: true }); // or what was just delivered would be taken for removed
     for (const part of indexParts) {
@@ -123,7 +123,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
       const keys = [key, keysOf.inHand(queue)];
       for (let step = 0; step < trimStepsMax && !stopping.signal.aborted; step += 1) {
         const cursor = trimCursors.get(key) ?? '0';
-        const [next, gone] = await trimEntries(redis, keys, [queue.base, cursor, trimStep, nowMs]);
+        const [next, gone] = await trimEntries(redis, keys, [queue.base, cursor, trimStep]);
         trimCursors.set(key, next);
         removed += gone;
         if (next === '0') break;

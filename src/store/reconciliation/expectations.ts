@@ -56,7 +56,10 @@ export async function postponeExpectation(
   await redis.zadd(keysOf.expectations(queue), 'XX', dueMs, reference);
 }
 
-/** Notes that the gateway does not know the reference, or refuses it; says since when that is so. */
+/** Between two answers no more than this counts, whatever a clock says that was wrong at one of them. */
+const countedMaxMs = 3_600_000;
+
+/** Notes that the gateway does not know the reference, or refuses it; says for how long it has, ms. */
 export async function noteUnknownExpectation(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -64,11 +67,11 @@ export async function noteUnknownExpectation(
   nowMs: number,
 ): Promise<number> {
   const key = keysOf.unknownExpectations(queue);
-  await redis.hsetnx(key, reference, nowMs);
-  const sinceMs = Number((await redis.hget(key, reference)) ?? nowMs);
-  if (sinceMs <= nowMs) return sinceMs;
-  await redis.hset(key, reference, nowMs); // a clock was ahead
-  return nowMs;
+  const noted = (await redis.hget(key, reference)) ?? String(nowMs);
+  const [lastMs = nowMs, beforeMs = 0] = noted.split(',').map(Number);
+  const unknownMs = beforeMs + Math.min(Math.max(nowMs - lastMs, 0), countedMaxMs);
+  await redis.hset(key, reference, `${nowMs},${unknownMs}`);
+  return unknownMs;
 }
 
 export function countExpectations(redis: RedisConnection, queue: BrandQueue): Promise<number> {
