@@ -3,13 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { ConfigError } from '../config/config-error.ts';
 import { loadConfig, readEnvironment, readSources, type Config } from '../config/config.ts';
-import { effectiveConfig } from '../config/effective-config.ts';
+import { effectiveConfig, type EffectiveValue } from '../config/effective-config.ts';
 import { createDestinations } from '../deliver/destinations.ts';
 import { createRedis, type RedisConnection } from '../redis/connections.ts';
 import { findBrandProblems } from '../store/brands/unowned-brands.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { createOutput } from './output.ts';
+import { createOutput, type Cell } from './output.ts';
 
 const examples = `
 Where a value comes from: the default, the environment, the file .env of the working folder, or the file that NAME_FILE
@@ -34,28 +34,30 @@ export function addConfig(program: Command): void {
     .action(async (roles: string[], { check }: { check?: true }, command: Command) => {
       const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
       const values = effectiveConfig(readSources());
-      const problems = await problemsOf(roles, check === true);
+      const loaded = loadConfig(readEnvironment(), roles);
+      const problems = await problemsOf(loaded, check === true);
+      const notices = 'config' in loaded ? loaded.config.notices : [];
       const exit: ExitCode = check && problems.length > 0 ? exitCodes.config : exitCodes.done;
-      output.result({ values, problems }, () => {
-        if (check)
-          return problems.length === 0 ? output.line('The service would start with this configuration.') : undefined;
-        output.table(
-          ['VARIABLE', 'VALUE', 'FROM'],
-          values.map(({ name, value, origin }) => [
-            name,
-            value ?? { text: 'unset', style: 'dim' },
-            { text: origin, ...(origin === 'default' && { style: 'dim' }) },
-          ]),
-        );
+      output.result({ values, problems, notices }, () => {
+        if (!check) output.table(['VARIABLE', 'VALUE', 'FROM'], values.map(toRow));
+        else if (problems.length === 0) output.line('The service would start with this configuration.');
+        for (const notice of notices) output.line(`Notice: ${notice}.`);
       });
       for (const problem of problems) output.complain(problem);
       process.exitCode = exit;
     });
 }
 
+function toRow({ name, value, origin }: EffectiveValue): (Cell | string)[] {
+  return [
+    name,
+    value ?? { text: 'unset', style: 'dim' },
+    { text: origin, ...(origin === 'default' && { style: 'dim' }) },
+  ];
+}
+
 /** The lines with which a start would end. */
-async function problemsOf(roles: readonly string[], check: boolean): Promise<string[]> {
-  const loaded = loadConfig(readEnvironment(), roles);
+async function problemsOf(loaded: ReturnType<typeof loadConfig>, check: boolean): Promise<string[]> {
   if ('problems' in loaded) return loaded.problems;
   if (!check) return [];
   const log = createLog({ level: 'silent', destination: { write: () => undefined } });

@@ -9,6 +9,7 @@ import { parseEnv } from 'node:util';
 import * as z from 'zod';
 import { addressesVariable } from './addresses.ts';
 import { brandNotices } from './brand-notices.ts';
+import { misspelledVariables } from './misspelled-variables.ts';
 import { buildBrands, type Brand } from './brands.ts';
 import { brandNames } from './brand-values.ts';
 import { notifyVariables } from './notify-variables.ts';
@@ -181,7 +182,7 @@ export function loadConfig(
   const apiKeysFile =
     values['PAYALO_API_KEYS'] === undefined ? undefined : environment['PAYALO_API_KEYS_FILE'] || undefined;
   const otel = otelValues(environment, checked);
-  const notices = brandNotices(checked, brands);
+  const notices = [...misspelledVariables(environment, variableNames), ...brandNotices(checked, brands)];
   return {
     config: { ...checked, roles, production, redis, brands, apiKeysFile, opsTokens, otel, lenientRoles, notices },
   };

@@ -1,0 +1,42 @@
+// A variable whose name is mistyped is told of: what it was to switch on is off.
+import { expect, test } from 'vitest';
+import { variableNames } from '../../src/config/config.ts';
+import { misspelledVariables } from '../../src/config/misspelled-variables.ts';
+import { runCli } from '../support/cli.ts';
+import { testKey } from '../support/callbacks.ts';
+
+const told = (...names: string[]) =>
+  misspelledVariables(Object.fromEntries(names.map((name) => [name, 'secret'])), variableNames);
+
+test.each([
+  ['HOLD_MISMATCH', 'HOLD_MISMATCHED'],
+  ['FORWARD_RETRY', 'FORWARD_RETRIES'],
+  ['REDIS_URI', 'REDIS_URL'],
+  ['PAYALO_API_KEY', 'PAYALO_API_KEYS'],
+  ['forward_url', undefined],
+  ['FORWARD_SECRETS_FILE', 'FORWARD_SECRET_FILE'],
+  ['RECONCILE-EVERY', 'RECONCILE_EVERY'],
+])('%s: %s was meant', (name, meant) => {
+  const sentence = `${name} is no variable of this service and is not read; ${meant} is`;
+  expect(told(name)).toEqual(meant === undefined ? [] : [sentence]);
+});
+
+test('says nothing of what is ours, of what other programs read, and of what is empty', () => {
+  expect(told(...variableNames, ...variableNames.map((name) => `${name}_FILE`))).toEqual([]);
+  const others =
+    'PATH HOME HOSTNAME SHELL LANG TERM NODE_OPTIONS NODE_EXTRA_CA_CERTS NO_COLOR FTP_PROXY ALL_PROXY REDIS_PORT REDIS_HOST ' +
+    'REDIS_SERVICE_HOST REDIS_SERVICE_PORT REDIS_PORT_6379_TCP KUBERNETES_PORT OTEL_EXPORTER_OTLP_METRICS_ENDPOINT ' +
+    'OTEL_SERVICE_NAME MALLOC_ARENA_MAX UV_THREADPOOL_SIZE TZ CI PWD npm_config_cache COMPOSE_PROJECT_NAME';
+  expect(told(...others.split(' '))).toEqual([]);
+  expect(misspelledVariables({ HOLD_MISMATCH: '' }, variableNames)).toEqual([]);
+});
+
+test('`config --check` says so, and that the service would start', async () => {
+  const env = { PAYALO_API_KEYS: testKey, HOLD_MISMATCH: 'true' };
+  const checked = await runCli(['config', '--check'], env);
+  expect(checked).toMatchObject({ code: 0 });
+  expect(checked.out).toContain('would start');
+  expect(checked.out).toContain('HOLD_MISMATCH is no variable of this service and is not read; HOLD_MISMATCHED is');
+  const json = await runCli(['config', '--json'], env);
+  expect(JSON.parse(json.out)).toMatchObject({ notices: [expect.stringContaining('HOLD_MISMATCHED')] });
+});
