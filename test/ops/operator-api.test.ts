@@ -328,7 +328,34 @@ describe('the listener', () => {
     for (const path of ['/v1/callbacks', ...others]) expect(paths).toHaveProperty([path]);
   });
 
+  test('links its operations to others that there are, by parameters that those take', async () => {
+    const { json } = await call('/v1/openapi.json');
+    const operation = z.object({
+      operationId: z.string(),
+      parameters: z.array(z.object({ name: z.string() })).default([]),
+      responses: z.record(
+        z.string(),
+        z.object({
+          links: z
+            .record(z.string(), z.object({ operationId: z.string(), parameters: z.record(z.string(), z.string()) }))
+            .default({}),
+        }),
+      ),
+    });
+    const { paths } = z.object({ paths: z.record(z.string(), z.record(z.string(), operation)) }).parse(json);
+    const operations = Object.values(paths).flatMap((ofPath) => Object.values(ofPath));
+    const taken = new Map(operations.map(({ operationId, parameters }) => [operationId, parameters]));
+    expect(taken.size).toBe(operations.length);
+    const links = operations.flatMap(({ responses }) =>
+      Object.values(responses).flatMap((response) => Object.values(response.links)),
+    );
+    expect(links.length).toBeGreaterThanOrEqual(6);
+    for (const { operationId, parameters } of links)
+      expect(taken.get(operationId)?.map(({ name }) => name)).toEqual(expect.arrayContaining(Object.keys(parameters)));
+  });
+
   test.each([
+    ['POST', '/v1/report.csv', 'GET, HEAD'],
     ['PUT', '/v1/callbacks', 'GET, HEAD'],
     ['POST', '/v1/callbacks/some-reference', 'DELETE, GET, HEAD'],
     ['GET', '/v1/callbacks/some-reference/replay', 'POST'],

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { problem } from '../../http/problem.ts';
 import { replayableStates, type Actions } from '../actions.ts';
-import { brandQuery, referenceParams, time, unknownCallback } from './callback-routes.ts';
+import { linkToCallback, brandQuery, referenceParams, time, unknownCallback } from './callback-routes.ts';
 import { route, type Answer, type Route } from './route.ts';
 
 const replaysBody = z.object({
@@ -43,6 +43,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
         202: {
           description: 'Back in the queue',
           schema: z.object({ gatewayReference: z.string(), state: z.string() }),
+          links: linkToCallback,
         },
         404: { description: 'Unknown' },
         409: { description: 'On its way already, or superseded' },

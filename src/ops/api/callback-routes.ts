@@ -51,6 +51,14 @@ const pageSchema = z.object({
   next: z.string().nullable().describe('The cursor of the next page; a page may be short and still have one.'),
 });
 
+/** For answers that name a callback. */
+export const linkToCallback = {
+  callback: {
+    operationId: 'get-callbacks-one',
+    parameters: { gatewayReference: '$response.body#/gatewayReference' },
+  },
+} as const;
+
 export const unknownCallback = {
   status: 404,
   problem: problem(404, 'unknown-callback', 'No callback with this gatewayReference is known here.'),
@@ -76,7 +84,19 @@ export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex
       needs: 'read',
       summary: 'Callbacks, newest first',
       input: z.object({ query: listQuerySchema }),
-      answers: { 200: { description: 'A page', schema: pageSchema } },
+      answers: {
+        200: {
+          description: 'A page',
+          schema: pageSchema,
+          links: {
+            nextPage: { operationId: 'get-callbacks', parameters: { cursor: '$response.body#/next' } },
+            newest: {
+              operationId: 'get-callbacks-one',
+              parameters: { gatewayReference: '$response.body#/data/0/gatewayReference' },
+            },
+          },
+        },
+      },
       async handle({ query }) {
         const { from, to, ...rest } = query;
         return { status: 200, body: await callbackIndex.list({ ...rest, fromMs: from, toMs: to }) };

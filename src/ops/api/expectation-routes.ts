@@ -4,6 +4,7 @@ import { canonicalDecimal } from '../../callback/decimal.ts';
 import { inParallel } from '../../async/in-parallel.ts';
 import { problem } from '../../http/problem.ts';
 import type { Actions } from '../actions.ts';
+import { brandQuery, linkToCallback } from './callback-routes.ts';
 import { route, type Answer, type Route } from './route.ts';
 
 export const expectationsMax = 1_000;
@@ -30,12 +31,16 @@ const expectationBody = z.object({
     .max(255)
     .nullish()
     .transform((text) => text ?? undefined),
-  brand: z.string().optional(),
+  brand: brandQuery.shape.brand,
   amount: amountSchema
     .nullish()
     .transform((amount) => amount ?? undefined)
     .describe('What was ordered: compared with what was paid.'),
 });
+
+const { $schema: _dialect, ...oneExpectation } = z.toJSONSchema(expectationBody, { io: 'input' });
+/** Each is looked at by itself, so that the answer names all that are wrong; the document says what they are to be. */
+const manyBody = z.array(z.unknown()).meta({ minItems: 1, maxItems: expectationsMax, items: oneExpectation });
 
 type Expectation = z.infer<typeof expectationBody>;
 
@@ -49,11 +54,12 @@ export function expectationRoutes({ actions }: { actions: Pick<Actions, 'expect'
       path: '/v1/expectations',
       needs: 'expect',
       summary: `Transactions were started (one, or an array of up to ${expectationsMax}): look each up if its callback is not here in time`,
-      input: z.object({ body: z.union([z.array(z.unknown()), expectationBody]) }),
+      input: z.object({ body: z.union([manyBody, expectationBody]) }),
       answers: {
         202: {
           description: 'Registered',
           schema: z.union([z.object({ gatewayReference: z.string() }), z.object({ registered: z.int() })]),
+          links: linkToCallback,
         },
         422: { description: 'One of many is wrong; `errors` names each by its index, and none was registered' },
       },

@@ -57,9 +57,9 @@ function operation({ summary, path, method, needs, shape, answers }: RouteDescri
   };
 }
 
-function answer({ description, schema, mediaType = 'application/json' }: AnswerSpec): object {
+function answer({ description, schema, mediaType = 'application/json', links }: AnswerSpec): object {
   if (schema !== undefined) {
-    return { description, content: { [mediaType]: { schema: jsonSchema(schema, 'output') } } };
+    return { description, content: { [mediaType]: { schema: jsonSchema(schema, 'output') } }, ...(links && { links }) };
   }
   return { description, content: { [problemContentType]: { schema: { $ref: '#/components/schemas/Problem' } } } };
 }

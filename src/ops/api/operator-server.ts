@@ -104,7 +104,7 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
     return found;
   };
 
-  function refuseOtherMethods(url: string, ofPath: readonly Route[]): void {
+  function refuseOtherMethods(url: string, ofPath: readonly RouteDescription[]): void {
     const taken = new Set<string>(ofPath.map(({ method }) => method));
     if (taken.has('GET')) taken.add('HEAD');
     const allow = [...taken].toSorted().join(', ');
@@ -150,7 +150,7 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
           },
         });
       }
-      for (const [url, ofPath] of Map.groupBy(routes, urlOf)) refuseOtherMethods(url, ofPath);
+      for (const [url, ofPath] of Map.groupBy([...routes, ...described], urlOf)) refuseOtherMethods(url, ofPath);
     },
   };
 }
@@ -208,7 +208,7 @@ export function sendProblem(reply: FastifyReply, body: Problem) {
 }
 
 /** As Fastify writes it. */
-function urlOf({ path }: Route): string {
+function urlOf({ path }: RouteDescription): string {
   return path.replaceAll(/\{(\w+)\}/g, ':$1');
 }
 

@@ -21,7 +21,7 @@ const summarySchema = z.object({
 
 const listQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().optional(),
+  cursor: z.string().min(1).optional().describe('`next` of the page before.'),
 });
 
 const releaseBody = z.object({
@@ -44,7 +44,14 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
       summary: 'What is in quarantine, newest first, without the bodies',
       input: z.object({ query: listQuery }),
       answers: {
-        200: { description: 'A page', schema: z.object({ data: z.array(summarySchema), next: z.string().nullable() }) },
+        200: {
+          description: 'A page',
+          schema: z.object({ data: z.array(summarySchema), next: z.string().nullable() }),
+          links: {
+            nextPage: { operationId: 'get-quarantine', parameters: { cursor: '$response.body#/next' } },
+            newest: { operationId: 'get-quarantine-one', parameters: { id: '$response.body#/data/0/id' } },
+          },
+        },
       },
       async handle({ query }) {
         const { entries, next } = await quarantine.list(query);

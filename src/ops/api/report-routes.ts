@@ -19,6 +19,7 @@ const keys = z
   .default('currency')
   .transform((text) => text.split(',').map((word) => word.trim()))
   .pipe(z.array(z.enum(reportKeys)))
+  .meta({ pattern: `^(${reportKeys.join('|')})(,(${reportKeys.join('|')}))*$` })
   .describe(`Some of ${reportKeys.join(',')}, separated by commas. Type and currency always have lines of their own.`);
 
 const querySchema = brandQuery.extend({
@@ -26,7 +27,12 @@ const querySchema = brandQuery.extend({
   to: time.describe('Of creation, exclusive; at most 92 days after `from`.'),
   by: keys,
 });
-const csvQuerySchema = querySchema.extend({ transactions: z.stringbool().default(false) });
+const csvQuerySchema = querySchema.extend({
+  transactions: z
+    .stringbool()
+    .default(false)
+    .meta({ enum: ['true', 'false'] }),
+});
 
 const count = z.int();
 const ours = z.int().nullable().describe('Null where all were created before what is remembered here.');

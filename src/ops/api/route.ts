@@ -12,6 +12,13 @@ export interface AnswerSpec {
   readonly schema?: z.ZodType;
   /** `application/json` unless it says otherwise. */
   readonly mediaType?: string;
+  /** Calls that go on from here; a parameter's value as OpenAPI's runtime expressions say where it stands. */
+  readonly links?: Readonly<Record<string, LinkSpec>>;
+}
+
+export interface LinkSpec {
+  readonly operationId: string;
+  readonly parameters: Readonly<Record<string, `$${string}`>>;
 }
 
 /** What a request is made of; each part is optional. */
