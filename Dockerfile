@@ -29,6 +29,11 @@ RUN node scripts/build.ts \
  && chmod -R u=rwX,go=rX /out && chmod 755 /out/dist/src/cli.js
 
 FROM node:24-bookworm-slim
+# What is the same for every build; version, revision and source come from whoever builds a release.
+LABEL org.opencontainers.image.title="payalo-receiver" \
+      org.opencontainers.image.description="Receives the PayAlo gateway's payment callbacks, stores each durably, delivers each once." \
+      org.opencontainers.image.url="https://github.com/payalo-receiver/payalo-receiver" \
+      org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production \
     NODE_OPTIONS="--enable-source-maps --disable-warning=ExperimentalWarning" \
     SPOOL_DIR=/data/spool

@@ -1,0 +1,74 @@
+// The workflows of the public home cannot run here. What can be seen of them: actions that nobody can change under us, no more
+// rights than a job needs, and commands that exist in this project.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { describe, expect, test } from 'vitest';
+import * as z from 'zod';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const folder = path.join(root, '.github', 'workflows');
+const read = (file: string) => readFileSync(path.join(folder, file), 'utf8');
+const { scripts } = z
+  .object({ scripts: z.record(z.string(), z.string()) })
+  .parse(JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')));
+
+const workflowSchema = z.object({
+  permissions: z.record(z.string(), z.string()),
+  jobs: z.record(
+    z.string(),
+    z.object({
+      'timeout-minutes': z.int(),
+      permissions: z.record(z.string(), z.string()).optional(),
+      strategy: z.object({ matrix: z.looseObject({}) }).optional(),
+      steps: z.array(z.object({ uses: z.string().optional(), run: z.string().optional() })),
+    }),
+  ),
+});
+const workflowOf = (file: string) => workflowSchema.parse(parse(read(file)));
+const stepsOf = (file: string) => Object.values(workflowOf(file).jobs).flatMap(({ steps }) => steps);
+
+/** What is none of ours: the programs of the runner. */
+const otherCommands = /^(mkdir|echo|docker cp|redis-server|cosign sign) /;
+
+function isKnown(line: string): boolean {
+  const [, script] = /^npm (?:run )?(test|check|test:\w+|build|sbom)$/.exec(line) ?? [];
+  if (script !== undefined) return scripts[script] !== undefined;
+  const [, program] = /^node (scripts\/[\w-]+\.ts)\b/.exec(line) ?? [];
+  if (program !== undefined) return existsSync(path.join(root, program));
+  return /^npm (ci|publish --provenance --access public)$/.test(line) || otherCommands.test(line);
+}
+
+describe.each(readdirSync(folder))('%s', (file) => {
+  test('pins each action by its digest, and says which version that is', () => {
+    const used = read(file).match(/uses: .*/g) ?? [];
+    expect(used.length).toBeGreaterThan(0);
+    for (const line of used) expect(line).toMatch(/^uses: [\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+  });
+
+  test('runs commands that there are', () => {
+    const lines = stepsOf(file).flatMap(({ run = '' }) => run.split('\n').filter((line) => line !== ''));
+    expect(lines.length).toBeGreaterThan(0);
+    expect(lines.filter((line) => !isKnown(line))).toEqual([]);
+  });
+
+  test('may read the sources and no more, but for a job that says why; and ends in time', () => {
+    const { permissions, jobs } = workflowOf(file);
+    expect(permissions).toEqual({ contents: 'read' });
+    for (const job of Object.values(jobs)) {
+      expect(job['timeout-minutes']).toBeLessThanOrEqual(60);
+      expect([undefined, { contents: 'read', 'id-token': 'write' }]).toContainEqual(job.permissions);
+    }
+  });
+
+  test('hands no text of a request or a branch to a shell', () => {
+    for (const { run = '' } of stepsOf(file)) expect(run).not.toMatch(/\$\{\{\s*github\./);
+  });
+});
+
+test('every promised system, Node and server has its job', () => {
+  const { jobs } = workflowOf('ci.yml');
+  expect(jobs['test']?.strategy?.matrix).toMatchObject({ os: ['ubuntu-24.04', 'macos-15'], node: ['24', 'latest'] });
+  const images = ['redis:7.2', 'redis:7.4', 'redis:8', 'valkey/valkey:8', 'valkey/valkey:9'];
+  expect(jobs['servers']?.strategy?.matrix).toMatchObject({ include: images.map((image) => ({ image })) });
+});

@@ -1,0 +1,71 @@
+// The npm package as those who import it find it: publint and are-the-types-wrong look at what `npm pack` makes.
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, expect, test, type TestContext } from 'vitest';
+import * as z from 'zod';
+import { makeTempDir } from '../support/temp-dir.ts';
+
+const root = path.resolve(import.meta.dirname, '../..');
+let dir: string;
+let tarball: string;
+
+function npm(args: readonly string[], cwd: string): { status: number | null; output: string } {
+  const { status, stdout, stderr } = spawnSync('npm', args, { cwd, encoding: 'utf8' });
+  return { status, output: stdout + stderr };
+}
+
+/** One of npm's programs at a fixed version, in a folder that knows nothing of ours. */
+function run(context: TestContext, program: string, args: readonly string[]) {
+  const ran = npm(['exec', '--yes', '--', program, ...args], dir);
+  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|E404/.test(ran.output)) context.skip(`${program} cannot be fetched`);
+  return ran;
+}
+
+beforeAll(async () => {
+  dir = await makeTempDir('package');
+  const { status, output } = npm(['pack', '--silent', '--pack-destination', dir], root);
+  if (status !== 0) throw new Error(`npm pack failed: ${output}`);
+  tarball = path.join(dir, readdirSync(dir).find((name) => name.endsWith('.tgz')) ?? '');
+}, 120_000);
+
+test('publint finds nothing', { timeout: 120_000 }, (context) => {
+  const { status, output } = run(context, 'publint@0.3.25', ['run', tarball, '--strict']);
+  expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining('All good!') });
+});
+
+test('its types are found, and are those of what runs', { timeout: 120_000 }, (context) => {
+  const { status, output } = run(context, '@arethetypeswrong/cli@0.18.5', [
+    tarball,
+    '--profile',
+    'esm-only',
+    '--format',
+    'json',
+  ]);
+  const { problems, analysis } = z
+    .object({
+      problems: z.unknown().optional(),
+      analysis: z.object({ entrypoints: z.record(z.string(), z.unknown()), problems: z.array(z.looseObject({})) }),
+    })
+    .parse(JSON.parse(output.slice(output.indexOf('{'))));
+  expect(Object.keys(analysis.entrypoints)).toEqual(['.', './inbox', './job.schema.json', './package.json']);
+  expect({ status, problems }).toMatchObject({ status: 0 });
+});
+
+test('package.json says where it comes from, and names nothing that is not in the package', () => {
+  const manifest = z
+    .object({
+      repository: z.object({ url: z.string().startsWith('git+https://') }),
+      homepage: z.url(),
+      bugs: z.object({ url: z.url() }),
+      author: z.string().min(1),
+      keywords: z.array(z.string()).min(5),
+      license: z.literal('MIT'),
+    })
+    .parse(JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')));
+  const { stdout } = spawnSync('tar', ['-tzf', tarball], { encoding: 'utf8' });
+  for (const file of ['dist/src/cli.js', 'dist/src/inbox/inbox.d.ts', 'dist/src/callback/job.schema.json', 'LICENSE'])
+    expect(stdout).toContain(`package/${file}\n`);
+  expect(stdout).not.toMatch(/package\/(test|src|simulator)\//);
+  expect(manifest.homepage).toContain(new URL(manifest.repository.url.slice(4)).pathname.replace(/\.git$/, ''));
+});
