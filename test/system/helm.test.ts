@@ -1,0 +1,104 @@
+// The chart makes the objects of the kustomization, as the real helm renders them; built from the Go module proxy.
+import { spawnSync } from 'node:child_process';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, expect, test, type TestContext } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import * as z from 'zod';
+import { makeTempDir } from '../support/temp-dir.ts';
+
+const program = 'helm.sh/helm/v3/cmd/helm@v3.22.0';
+const root = path.resolve(import.meta.dirname, '../..');
+const chart = path.join(root, 'deploy', 'helm');
+const kustomization = path.join(root, 'deploy', 'kubernetes');
+const objectSchema = z.looseObject({ kind: z.string(), metadata: z.looseObject({ name: z.string() }) });
+type KubernetesObject = z.infer<typeof objectSchema>;
+
+let helm: string | undefined;
+
+beforeAll(async () => {
+  const dir = await makeTempDir('helm');
+  const built = spawnSync('go', ['install', program], { env: { ...process.env, GOBIN: dir }, stdio: 'ignore' });
+  if (built.status === 0) helm = path.join(dir, 'helm');
+}, 900_000);
+
+function render(context: TestContext, ...args: string[]): { status: number | null; out: string; err: string } {
+  if (helm === undefined) return context.skip(`there is no Go that can build ${program}`);
+  const asked = ['template', 'payalo', chart, '--namespace', 'payalo', '--kube-version', '1.31.0', ...args];
+  const { status, stdout, stderr } = spawnSync(helm, asked, { encoding: 'utf8' });
+  return { status, out: stdout, err: stderr };
+}
+
+const objectsIn = (yaml: string) =>
+  parseAllDocuments(yaml)
+    .map((document) => document.toJS())
+    .filter((object) => object !== null)
+    .map((object) => objectSchema.parse(object));
+
+/** By kind and name. */
+const named = (objects: readonly KubernetesObject[]) =>
+  Object.fromEntries(objects.map((object) => [`${object.kind} ${object.metadata.name}`, object]));
+
+test('the chart makes the very objects of the kustomization', (context) => {
+  const { status, out } = render(context);
+  expect(status).toBe(0);
+  const { images } = z
+    .object({ images: z.array(z.object({ name: z.string(), newTag: z.string() })) })
+    .parse(parse(readFileSync(path.join(kustomization, 'kustomization.yaml'), 'utf8')));
+  const theirs = globSync('*.yaml', { cwd: kustomization })
+    .filter((file) => file !== 'kustomization.yaml')
+    .map((file) => readFileSync(path.join(kustomization, file), 'utf8'))
+    .join('\n---\n')
+    .replaceAll(/image: (\S+)$/gm, (_, name) => `image: ${name}:${images.find((one) => one.name === name)?.newTag}`);
+  const { 'Namespace payalo': namespace, ...objects } = named(objectsIn(theirs));
+  expect(namespace).toBeDefined(); // helm's own business
+  expect(named(objectsIn(out))).toEqual(objects);
+});
+
+test('values decide what they say they do', (context) => {
+  const { out } = render(
+    context,
+    '--set',
+    'image.repository=example/receiver,image.tag=9.9.9,imagePullSecrets={pull},secretName=other',
+    '--set',
+    'receiver.replicas=3,receiver.spool.size=5Gi,receiver.spool.storageClassName=fast',
+    '--set',
+    'worker.maxReplicas=4,reconciler.replicas=2,networkPolicy.enabled=false,settings.LOG_LEVEL=debug',
+  );
+  const objects = named(objectsIn(out));
+  expect(objects).toMatchObject({
+    'StatefulSet payalo-receiver': {
+      spec: {
+        replicas: 3,
+        template: { spec: { imagePullSecrets: [{ name: 'pull' }], containers: [{ image: 'example/receiver:9.9.9' }] } },
+        volumeClaimTemplates: [{ spec: { storageClassName: 'fast', resources: { requests: { storage: '5Gi' } } } }],
+      },
+    },
+    'HorizontalPodAutoscaler payalo-worker': { spec: { maxReplicas: 4 } },
+    'Deployment payalo-reconciler': { spec: { replicas: 2 } },
+    'ConfigMap payalo-receiver': { data: { LOG_LEVEL: 'debug' } },
+  });
+  expect(Object.keys(objects).filter((name) => name.startsWith('NetworkPolicy'))).toEqual([]);
+  expect(out.match(/secretName: other/g)).toHaveLength(3);
+});
+
+test('what cannot be right is refused, with what is wrong', (context) => {
+  for (const [value, reason] of [
+    ['receiver.replica=3', "additional properties 'replica' not allowed"],
+    ['receiver.replicas=0', "at '/receiver/replicas': minimum"],
+    ['receiver.spool.size=5', "at '/receiver/spool/size'"],
+    ['settings.forward_url=x', "invalid propertyName 'forward_url'"],
+    ['settings.PAYALO_API_KEYS=x', 'settings.PAYALO_API_KEYS is a secret, and a ConfigMap is none'],
+  ] as const) {
+    const { status, err } = render(context, '--set', value);
+    expect({ value, status, err }).toMatchObject({ value, status: 1, err: expect.stringContaining(reason) });
+  }
+});
+
+test('chart, image and package have one version', () => {
+  const { version } = z
+    .object({ version: z.string() })
+    .parse(JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')));
+  expect(parse(readFileSync(path.join(chart, 'Chart.yaml'), 'utf8'))).toMatchObject({ appVersion: version });
+  expect(readFileSync(path.join(kustomization, 'kustomization.yaml'), 'utf8')).toContain(`newTag: ${version}\n`);
+});
