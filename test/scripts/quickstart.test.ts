@@ -1,8 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { recordingIn, recordingOf, shapeOf, withRecording } from '../../scripts/quickstart/recording.ts';
 import { until } from '../support/until.ts';
+
+const readme = readFileSync('README.md', 'utf8');
 
 function quickstart(...args: string[]) {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'scripts/quickstart.ts', ...args], {
@@ -25,6 +29,20 @@ test('shows the main job and exits 0 with --once, without a colour where there i
   expect(output()).toContain('{"status":"ok","duplicate":true}');
   expect(output()).toMatch(/confirmed +the gateway says the same: success, 100\.00 KES/);
   expect(output()).not.toContain('\u001B');
+  // What README.md shows of it is what it does: else run `node scripts/record-quickstart.ts`.
+  expect(shapeOf(recordingIn(readme))).toBe(shapeOf(recordingOf(output())));
+});
+
+test('a recording takes the place of the one before, and nothing else', () => {
+  const other = withRecording(readme, 'recorded');
+  expect(recordingIn(other)).toBe('recorded');
+  expect(withRecording(other, recordingIn(readme))).toBe(readme);
+  expect(() => withRecording('# No place\n', 'recorded')).toThrow('has no block that begins with');
+});
+
+test('a run that failed is not recorded', () => {
+  const output = recordingIn(readme).replace('\n✓ ', '\n✗ ');
+  expect(() => recordingOf(output)).toThrow('The quickstart did not come to its good end');
 });
 
 test('shows a forged callback being caught with --forge', async () => {
