@@ -31,6 +31,7 @@ app.post('/payments', express.text({ type: '*/*', limit: '256kb' }), async (requ
       'webhook-signature': header('webhook-signature'),
     });
   } catch {
+    console.error('Refused: not signed with our FORWARD_SECRET, or over five minutes ago.');
     response.sendStatus(401);
     return;
   }
@@ -38,6 +39,8 @@ app.post('/payments', express.text({ type: '*/*', limit: '256kb' }), async (requ
   const { status }: { status: string } = JSON.parse(body);
   const delivery = { webhookId: header('webhook-id'), gatewayReference, sequence: header('payalo-sequence') };
   const outcome = await inbox.once(database, delivery, () => {
+    // Book the payment: yours goes here. In the body, `merchantReference` is your order's number, and `finalAmount` what was paid:
+    // compare it with what the order costs before anything is sent.
     book.run(gatewayReference, status, Number(delivery.sequence));
   });
   console.log(outcome, gatewayReference, status);

@@ -53,6 +53,8 @@ def book_once(webhook_id: str, reference: str, sequence: int, status: str) -> st
             database.execute(
                 "INSERT INTO payalo_inbox (gateway_reference, webhook_id, sequence) VALUES (?, ?, ?)", (*key, sequence)
             )
+            # Book the payment: yours goes here. In the body, `merchantReference` is your order's number, and `finalAmount`
+            # what was paid: compare it with what the order costs before anything is sent.
             database.execute(
                 "INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT (reference) DO UPDATE"
                 " SET status = excluded.status, sequence = excluded.sequence",
@@ -70,6 +72,7 @@ async def payments(request: Request) -> Response:
     try:
         webhook.verify(body, dict(request.headers))
     except WebhookVerificationError:
+        print("Refused: not signed with our FORWARD_SECRET, or over five minutes ago.", flush=True)
         return Response(status_code=401)
     headers = request.headers
     reference = unquote(headers["payalo-gateway-reference"])

@@ -10,6 +10,8 @@ export default async function handle(callback: HandledCallback): Promise<void> {
   if (status === null) throw new PermanentError('a callback without a status cannot be booked');
   // Give up what cannot be done in time: after this signal the thread is ended.
   signal.throwIfAborted();
+  // Book the payment: yours goes into bookOnce. `transaction.merchantReference` is your order's number, `transaction.finalAmount` what was
+  // paid: compare it with what the order costs before anything is sent.
   const isNew = bookOnce({ webhookId, sequence, gatewayReference, status });
   // `transaction.finalAmount.value` would be the exact text "100.00": never calculate with it as a double.
   console.log(isNew ? 'booked' : 'known', gatewayReference, status, Object.keys(transaction).length, 'fields');

@@ -32,11 +32,14 @@ function take(headers: Record<string, string | string[] | undefined>, body: stri
       'webhook-signature': header('webhook-signature'),
     });
   } catch {
+    console.error('Refused: not signed with our FORWARD_SECRET, or over five minutes ago.');
     return 401;
   }
   const { status }: { status: string } = JSON.parse(body);
   const gatewayReference = decodeURIComponent(header('payalo-gateway-reference'));
   const sequence = Number(header('payalo-sequence'));
+  // Book the payment: yours goes into bookOnce. In the body, `merchantReference` is your order's number, and `finalAmount` what was
+  // paid: compare it with what the order costs before anything is sent.
   const isNew = bookOnce({ webhookId: header('webhook-id'), sequence, gatewayReference, status });
   console.log(isNew ? 'booked' : 'known', gatewayReference, status);
   return 200;

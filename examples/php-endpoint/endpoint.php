@@ -14,13 +14,12 @@ function header_of(string $name): string
 }
 
 /** As Standard Webhooks has it: HMAC-SHA256 over id, time and body; several signatures while a secret is rotated. */
-function is_genuine(string $body, string $secret): bool
+function is_genuine(string $body, string $key): bool
 {
     [$id, $timestamp] = [header_of('webhook-id'), header_of('webhook-timestamp')];
     if ($id === '' || !ctype_digit($timestamp) || abs(time() - (int) $timestamp) > TOLERANCE_SECONDS) {
         return false;
     }
-    $key = base64_decode(substr($secret, strlen('whsec_')), true);
     $expected = 'v1,' . base64_encode(hash_hmac('sha256', "$id.$timestamp.$body", $key, true));
     foreach (explode(' ', header_of('webhook-signature')) as $signature) {
         if (hash_equals($expected, $signature)) {
@@ -69,13 +68,15 @@ function once(PDO $database, string $webhook_id, string $reference, int $sequenc
 }
 
 $secret = getenv('FORWARD_SECRET') ?: '';
-if (!str_starts_with($secret, 'whsec_')) {
+$key = str_starts_with($secret, 'whsec_') ? base64_decode(substr($secret, strlen('whsec_')), true) : false;
+if ($key === false || strlen($key) < 12) {
     http_response_code(500);
-    error_log('Set FORWARD_SECRET to the secret that the receiver signs with.');
+    error_log('Set FORWARD_SECRET to the secret that the receiver signs with: echo whsec_$(openssl rand -base64 32) makes one.');
     return;
 }
 $body = file_get_contents('php://input'); // as it came: written anew it would have another signature
-if ($_SERVER['REQUEST_METHOD'] !== 'POST' || !is_genuine($body, $secret)) {
+if ($_SERVER['REQUEST_METHOD'] !== 'POST' || !is_genuine($body, $key)) {
+    error_log('Refused: not signed with our FORWARD_SECRET, or over five minutes ago.');
     http_response_code(401);
     return;
 }
@@ -84,6 +85,8 @@ try {
     $reference = rawurldecode(header_of('payalo-gateway-reference'));
     $sequence = (int) header_of('payalo-sequence');
     $status = json_decode($body, true, 512, JSON_THROW_ON_ERROR)['status'] ?? '';
+    // Book the payment: yours goes into this function. In the body, `merchantReference` is your order's number, and `finalAmount` what was
+    // paid: compare it with what the order costs before anything is sent.
     $outcome = once($database, header_of('webhook-id'), $reference, $sequence, function () use ($database, $reference, $status, $sequence) {
         $database->prepare('INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT (reference) DO UPDATE
             SET status = excluded.status, sequence = excluded.sequence')->execute([$reference, $status, $sequence]);

@@ -59,6 +59,8 @@ def book_once(job: dict) -> bool:
 async def handle(job, _token):
     callback = job.data
     # The gateway's body, with amounts as exact decimals: json.loads(callback["body"], parse_float=decimal.Decimal)
+    # Book the payment: yours goes into book_once. `merchantReference` is your order's number, `finalAmount` what was paid:
+    # compare it with what the order costs before anything is sent.
     is_new = book_once(callback)
     print("booked" if is_new else "known", callback["gatewayReference"], callback["status"], flush=True)
 

@@ -6,6 +6,8 @@ const bookOnce = openOrders();
 
 const worker = createCallbackWorker(
   ({ webhookId, sequence, gatewayReference, status }) => {
+    // Book the payment: yours goes into bookOnce. The job's `merchantReference` is your order's number, `finalAmount` what was paid:
+    // compare it with what the order costs before anything is sent.
     const isNew = bookOnce({ webhookId, sequence, gatewayReference, status: status ?? 'unknown' });
     console.log(isNew ? 'booked' : 'known', gatewayReference, status);
   },
