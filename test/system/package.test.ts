@@ -2,40 +2,29 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { beforeAll, expect, test, type TestContext } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
+import { runNpmProgram } from '../support/npm-program.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 let dir: string;
 let tarball: string;
 
-function npm(args: readonly string[], cwd: string): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync('npm', args, { cwd, encoding: 'utf8' });
-  return { status, output: stdout + stderr };
-}
-
-/** One of npm's programs at a fixed version, in a folder that knows nothing of ours. */
-function run(context: TestContext, program: string, args: readonly string[]) {
-  const ran = npm(['exec', '--yes', '--', program, ...args], dir);
-  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|E404/.test(ran.output)) context.skip(`${program} cannot be fetched`);
-  return ran;
-}
-
 beforeAll(async () => {
   dir = await makeTempDir('package');
-  const { status, output } = npm(['pack', '--silent', '--pack-destination', dir], root);
-  if (status !== 0) throw new Error(`npm pack failed: ${output}`);
+  const packed = spawnSync('npm', ['pack', '--silent', '--pack-destination', dir], { cwd: root, encoding: 'utf8' });
+  if (packed.status !== 0) throw new Error(`npm pack failed: ${packed.stdout}${packed.stderr}`);
   tarball = path.join(dir, readdirSync(dir).find((name) => name.endsWith('.tgz')) ?? '');
 }, 120_000);
 
 test('publint finds nothing', { timeout: 120_000 }, (context) => {
-  const { status, output } = run(context, 'publint@0.3.25', ['run', tarball, '--strict']);
+  const { status, output } = runNpmProgram(context, dir, 'publint@0.3.25', ['run', tarball, '--strict']);
   expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining('All good!') });
 });
 
 test('its types are found, and are those of what runs', { timeout: 120_000 }, (context) => {
-  const { status, output } = run(context, '@arethetypeswrong/cli@0.18.5', [
+  const { status, output } = runNpmProgram(context, dir, '@arethetypeswrong/cli@0.18.5', [
     tarball,
     '--profile',
     'esm-only',
