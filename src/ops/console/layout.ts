@@ -1,7 +1,10 @@
 // The frame of every page: navigation, search, notices. Pages are complete without a script; browser.js adds refreshing,
 // the `/` key and copying.
 import type { Asker } from '../api/permissions.ts';
+import { packageHomepage, packageVersion } from '../../telemetry/package-version.ts';
 import { html, toText, type Content, type Html } from './html.ts';
+
+const [version, documents] = [packageVersion(), packageHomepage()];
 
 export const tabs = [
   { href: '/', name: 'Overview' },
@@ -75,16 +78,17 @@ export function layout(page: Page): string {
           <main id="main" tabindex="-1" data-refresh-seconds="${refreshSeconds}">
             ${notice && html`<p class="notice ${notice.tone}" role="status">${notice.text}</p>`} ${content}
           </main>
-          ${asker !== undefined && !asker.mayChange && viewerLine(asker)}
+          <footer>
+            ${asker !== undefined && !asker.mayChange && viewerLine(asker)} payalo-receiver ${version} ·
+            <a href="${documents}" rel="noreferrer">Documents</a>
+          </footer>
         </body>
       </html>`,
   );
 }
 
 function viewerLine({ name, mayReveal }: Asker): Html {
-  return html`<footer>
-    ${name} may look at everything${mayReveal ? '' : ' but bodies and answers'}, and change nothing.
-  </footer>`;
+  return html`${name} may look at everything${mayReveal ? '' : ' but bodies and answers'}, and change nothing. ·`;
 }
 
 /** In the place of what this token may not see. */
