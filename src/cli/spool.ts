@@ -89,7 +89,9 @@ async function identifiedOwner(config: Config, redis: RedisConnection): Promise<
 }
 
 function printDrained(output: Output, { drained, left, untouched, foreign = 0 }: DrainedByHand): void {
-  output.line(`${drained} drained, ${left} left, ${untouched} subfolders in use by running processes or damaged.`);
+  output.line(
+    `${drained} drained, ${left} left, ${untouched} subfolders in use by running processes, damaged or of a later version.`,
+  );
   if (foreign === 0) return;
   output.line(
     `${foreign} subfolders belong to another deployment; \`spool list\` names it, --any-owner takes them too.`,

@@ -11,7 +11,7 @@ import { LateError, within } from '../async/deadline.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createDueTimes } from './due-times.ts';
 import type { Store } from './redis-store.ts';
-import type { SpoolDoor } from './spool/spool-door.ts';
+import type { SpoolDoor } from './spool/spool-entry.ts';
 import { callsInFlightMax, createPace } from './pace.ts';
 
 export type BatchOutcome =

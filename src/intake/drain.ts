@@ -1,25 +1,28 @@
-// The way back from the spool: returns its entries to intake when Redis is there again.
+// The way back from the spool: returns its entries to intake, or to the quarantine, when Redis is there again.
 //
-// Promises: each brand's entries go back in the order in which they came, in bounded batches; an entry is deleted only
-// after `submit` said that Redis confirmed it; a brand that Redis does not take holds no other brand back. While Redis
+// Promises: each queue's entries (one kind, one brand) go back in the order in which they came, in bounded batches; an
+// entry is deleted only after Redis confirmed it; a queue that Redis does not take holds no other one back. While Redis
 // takes them but too few replicas confirm, all of them are handed in, each once, and stay here as well; from then on they
 // are asked after, and only what Redis has lost meanwhile is handed in again. What cannot be read as a job, or is refused
 // by a Redis that takes others, is set aside in quarantine, so that it stops nothing: a batch that is refused is halved
-// until those at fault stand alone. Never throws; it backs off and tries again.
+// until those at fault stand alone. A callback of a later version, and a refused request that Redis refuses, stay on the
+// disk for the next process and stop nothing either. Never throws; it backs off and tries again.
 import type { Log } from '../telemetry/log.ts';
 import type { Looked, ResubmitOutcome } from './batcher.ts';
+import { isOfLaterVersion } from '../callback/job.ts';
+import { parseJson } from '../callback/json-text.ts';
 import { toAcceptItem } from './intake.ts';
 import type { SetAsideReason, SubmitQuarantineOutcome } from './quarantine/quarantine-from-spool.ts';
-import type { Spool, SpoolBatch, SpooledEntry, SpooledQuarantineEntry, SpoolEntry } from './spool/spool.ts';
+import type { Spool, SpoolBatch, SpooledEntry, SpoolEntry, SpoolQueue } from './spool/spool.ts';
 
 export interface DrainDependencies {
-  readonly spool: Pick<Spool, 'brands' | 'readBatch' | 'remove' | 'readQuarantine' | 'removeQuarantine' | 'stats'>;
+  readonly spool: Pick<Spool, 'queues' | 'readBatch' | 'remove' | 'stats'>;
   /** Hands entries of one brand in again; `stored` only once Redis and enough replicas have them all. */
   readonly submit: (entries: readonly SpoolEntry[]) => Promise<ResubmitOutcome>;
   /** Asks whether Redis, and enough replicas, have the entries of one brand that were handed in before. */
   readonly confirm: (entries: readonly SpoolEntry[]) => Promise<Looked>;
-  /** Moves what was quarantined beside the spool into Redis. */
-  readonly submitQuarantine: (entries: readonly SpooledQuarantineEntry[]) => Promise<SubmitQuarantineOutcome>;
+  /** Moves refused requests into Redis's quarantine. */
+  readonly submitQuarantine: (entries: readonly SpoolEntry[]) => Promise<SubmitQuarantineOutcome>;
   /** Keeps an entry that cannot be queued, for an operator to look at. */
   readonly setAside: (entry: SpoolEntry, reason: SetAsideReason) => Promise<'stored' | 'later'>;
   /** How many calls with callbacks of the brand Redis has taken, spooled or not. */
@@ -31,8 +34,8 @@ const noneBefore: Looked = { outcome: 'stored', gone: new Set() };
 
 export type Drain = ReturnType<typeof createDrain>;
 
-const batchMax = 256;
-const quarantineBatchMax = 20;
+/** Callbacks wait for no more than one batch of refused requests, which go to Redis one by one. */
+const batchMax = { callback: 256, quarantine: 20 };
 const idleMs = 200;
 const backoffMinMs = 100;
 const backoffMaxMs = 3_000;
@@ -47,6 +50,9 @@ interface HandedIn {
   readonly refused: readonly SpooledEntry[];
 }
 
+type Submit = (entries: readonly SpooledEntry[]) => Promise<ResubmitOutcome>;
+type Position = Map<string, number>;
+
 export function createDrain(dependencies: DrainDependencies) {
   const { spool, submit, confirm, submitQuarantine, setAside, taken = () => 0, log } = dependencies;
   let isStopping = false;
@@ -55,10 +61,11 @@ export function createDrain(dependencies: DrainDependencies) {
   let endPause: (() => void) | undefined;
   let drained = 0;
   /** By brand, and for each subfolder: the last id that Redis has, though too few replicas may. */
-  const handedIn = new Map<string, Map<string, number>>();
+  const handedIn = new Map<string, Position>();
   /** By brand, while Redis refuses all that is handed in: how many calls it had taken when that began. */
   const takenBefore = new Map<string, number>();
-  const quarantineBehind = new Map<string, number>();
+  /** By queue, and for each subfolder: up to where what is left stays on the disk. */
+  const passed = new Map<string, Position>();
 
   async function run(): Promise<void> {
     let backoffMs = backoffMinMs;
@@ -86,8 +93,10 @@ export function createDrain(dependencies: DrainDependencies) {
     const { entries, quarantineEntries } = spool.stats();
     if (entries === 0 && quarantineEntries === 0) return 'empty';
     try {
-      const rounds = entries === 0 ? [] : await brandRounds();
-      if (quarantineEntries > 0 && !ended.signal.aborted) rounds.push(await quarantineRound());
+      const rounds: Round[] = [];
+      for (const queue of await spool.queues()) {
+        if (!ended.signal.aborted) rounds.push(await queueRound(queue));
+      }
       return rounds.find((round) => round === 'progress') ?? 'held';
     } catch (error) {
       log.warn({ event: 'spool.drain_failed', reason: error instanceof Error ? error.message : String(error) });
@@ -95,27 +104,39 @@ export function createDrain(dependencies: DrainDependencies) {
     }
   }
 
-  async function brandRounds(): Promise<Round[]> {
-    const rounds: Round[] = [];
-    for (const brand of await spool.brands()) {
-      if (!ended.signal.aborted) rounds.push(await brandRound(brand));
-    }
-    return rounds;
+  /** One batch of one queue. */
+  async function queueRound(queue: SpoolQueue): Promise<Round> {
+    const batch = await spool.readBatch(queue, batchMax[queue.kind], passed.get(nameOf(queue)));
+    if (batch.entries.length === 0) return 'held';
+    return queue.kind === 'callback' ? callbackRound(queue, batch) : quarantineRound(queue, batch);
   }
 
-  /** One batch of one brand. */
-  async function brandRound(brand: string): Promise<Round> {
-    const batch = await spool.readBatch(brand, batchMax);
-    if (batch.entries.length === 0) return 'empty';
-    const { jobs, unreadable } = sortOut(batch.entries);
+  async function callbackRound(queue: SpoolQueue, batch: SpoolBatch): Promise<Round> {
+    const { brand } = queue;
+    const { jobs, later, unreadable } = sortOut(batch.entries);
     const { outcome, refused, tried } = await handInOnce(brand, batch.folder, jobs);
     if (outcome === 'later') return 'held';
-    if (outcome === 'unconfirmed') return handInNext(brand, batch);
+    if (outcome === 'unconfirmed') return handInNext(queue, batch);
     const culprits = await culpritsOf(brand, refused, tried);
     if (culprits === undefined) return 'held';
     if (!(await setAllAside(unreadable, 'unreadable')) || !(await setAllAside(culprits, 'refused'))) return 'held';
-    await spool.remove(brand, batch);
-    drained += batch.entries.length;
+    if (later.length > 0)
+      log.warn({ event: 'spool.of_later_version', folder: batch.folder, brand, entries: later.length });
+    return settle(queue, batch, later);
+  }
+
+  async function quarantineRound(queue: SpoolQueue, batch: SpoolBatch): Promise<Round> {
+    const { outcome, refused } = await handIn(batch.entries, submitQuarantine);
+    if (outcome === 'later') return 'held';
+    for (const { nonce } of refused) log.warn({ event: 'spool.quarantine_refused', folder: batch.folder, id: nonce });
+    return settle(queue, batch, refused);
+  }
+
+  /** Deletes what Redis has, and goes on behind what stays. */
+  async function settle(queue: SpoolQueue, batch: SpoolBatch, staying: readonly SpooledEntry[]): Promise<Round> {
+    for (const entries of runsWithout(batch.entries, staying)) await spool.remove(queue, { ...batch, entries });
+    if (staying.length > 0) goBehind(passed, nameOf(queue), batch);
+    drained += batch.entries.length - staying.length;
     return 'progress';
   }
 
@@ -129,23 +150,11 @@ export function createDrain(dependencies: DrainDependencies) {
       return { outcome: found.outcome, refused: [], tried: 0 };
     }
     const missing = jobs.filter(({ id, nonce }) => id > upToId || found.gone.has(nonce));
-    const { outcome, refused } = await handIn(missing);
+    const { outcome, refused } = await handIn(missing, submit);
     // What was there before, and is taken anew, was lost with a primary; and so was what lies behind it.
     const isLost = missing.some((entry) => found.gone.has(entry.nonce) && !refused.includes(entry));
     if (isLost) handedIn.delete(brand);
     return { outcome: worse(found.outcome, outcome), refused, tried: missing.length };
-  }
-
-  /** Halves what is refused as a whole, until those at fault stand alone. Handing an entry in twice is safe. */
-  async function handIn(entries: readonly SpooledEntry[]): Promise<HandedIn> {
-    const outcome = entries.length === 0 ? 'stored' : await submit(entries);
-    if (outcome !== 'refused') return { outcome, refused: [] };
-    if (entries.length === 1) return { outcome: 'stored', refused: entries };
-    const middle = Math.ceil(entries.length / 2);
-    const first = await handIn(entries.slice(0, middle));
-    if (first.outcome === 'later') return first;
-    const second = await handIn(entries.slice(middle));
-    return { outcome: worse(first.outcome, second.outcome), refused: [...first.refused, ...second.refused] };
   }
 
   /**
@@ -181,39 +190,13 @@ export function createDrain(dependencies: DrainDependencies) {
   }
 
   /** The oldest batch waits for replicas; what lies behind it must not wait for Redis meanwhile. */
-  async function handInNext(brand: string, oldest: SpoolBatch<SpooledEntry>): Promise<Round> {
-    const position = handedIn.get(brand) ?? new Map<string, number>();
-    handedIn.set(brand, position);
-    goBehind(position, oldest);
-    const batch = await spool.readBatch(brand, batchMax, position);
+  async function handInNext(queue: SpoolQueue, oldest: SpoolBatch): Promise<Round> {
+    const position = goBehind(handedIn, queue.brand, oldest);
+    const batch = await spool.readBatch(queue, batchMax.callback, position);
     const { jobs } = sortOut(batch.entries);
-    if ((await handIn(jobs)).outcome === 'later') return 'held';
-    goBehind(position, batch);
+    if ((await handIn(jobs, submit)).outcome === 'later') return 'held';
+    goBehind(handedIn, queue.brand, batch);
     return batch.entries.length === 0 ? 'held' : 'progress';
-  }
-
-  /** What Redis refuses stays on the disk, and is tried again by the next process; the rest goes on behind it. */
-  async function quarantineRound(): Promise<Round> {
-    const batch = await spool.readQuarantine(quarantineBatchMax, quarantineBehind);
-    if (batch.entries.length === 0) return 'held';
-    const outcome = await submitQuarantine(batch.entries);
-    if (outcome === 'later') return 'held';
-    if (outcome === 'stored') await removeQuarantined(batch);
-    else for (const entry of batch.entries) await quarantineOne({ ...batch, entries: [entry] });
-    return 'progress';
-  }
-
-  async function quarantineOne(batch: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {
-    const outcome = await submitQuarantine(batch.entries);
-    if (outcome === 'stored') await removeQuarantined(batch);
-    if (outcome !== 'refused') return;
-    goBehind(quarantineBehind, batch);
-    log.warn({ event: 'spool.quarantine_refused', folder: batch.folder });
-  }
-
-  async function removeQuarantined(batch: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {
-    await spool.removeQuarantine(batch);
-    drained += batch.entries.length;
   }
 
   function tellDrained(): void {
@@ -259,21 +242,54 @@ export function createDrain(dependencies: DrainDependencies) {
   };
 }
 
-function goBehind(position: Map<string, number>, { folder, entries }: SpoolBatch<{ readonly id: number }>): void {
+/** Halves what is refused as a whole, until those at fault stand alone. Handing an entry in twice is safe. */
+async function handIn(entries: readonly SpooledEntry[], give: Submit): Promise<HandedIn> {
+  const outcome = entries.length === 0 ? 'stored' : await give(entries);
+  if (outcome !== 'refused') return { outcome, refused: [] };
+  if (entries.length === 1) return { outcome: 'stored', refused: entries };
+  const middle = Math.ceil(entries.length / 2);
+  const first = await handIn(entries.slice(0, middle), give);
+  if (first.outcome === 'later') return first;
+  const second = await handIn(entries.slice(middle), give);
+  return { outcome: worse(first.outcome, second.outcome), refused: [...first.refused, ...second.refused] };
+}
+
+function goBehind(positions: Map<string, Position>, name: string, { folder, entries }: SpoolBatch): Position {
+  const position = positions.get(name) ?? new Map<string, number>();
+  positions.set(name, position);
   const lastId = entries.at(-1)?.id;
   if (lastId !== undefined) position.set(folder, Math.max(position.get(folder) ?? 0, lastId));
+  return position;
+}
+
+function nameOf({ kind, brand }: SpoolQueue): string {
+  return `${kind} ${brand}`;
+}
+
+/** What lies between those that stay, as ranges without them. */
+function runsWithout(entries: readonly SpooledEntry[], staying: readonly SpooledEntry[]): SpooledEntry[][] {
+  const runs: SpooledEntry[][] = [[]];
+  for (const entry of entries) {
+    if (staying.includes(entry)) runs.push([]);
+    else runs.at(-1)?.push(entry);
+  }
+  return runs;
 }
 
 function worse(one: HandedIn['outcome'], other: HandedIn['outcome']): HandedIn['outcome'] {
   return outcomesFromBest.indexOf(one) < outcomesFromBest.indexOf(other) ? other : one;
 }
 
-function sortOut(entries: readonly SpooledEntry[]): { jobs: SpooledEntry[]; unreadable: SpooledEntry[] } {
-  const jobs: SpooledEntry[] = [];
-  const unreadable: SpooledEntry[] = [];
+function sortOut(entries: readonly SpooledEntry[]) {
+  const sorted = {
+    jobs: new Array<SpooledEntry>(),
+    later: new Array<SpooledEntry>(),
+    unreadable: new Array<SpooledEntry>(),
+  };
   for (const entry of entries) {
-    const isJob = toAcceptItem(entry) !== undefined;
-    (isJob ? jobs : unreadable).push(entry);
+    if (toAcceptItem(entry) !== undefined) sorted.jobs.push(entry);
+    else if (isOfLaterVersion(parseJson(entry.data))) sorted.later.push(entry);
+    else sorted.unreadable.push(entry);
   }
-  return { jobs, unreadable };
+  return sorted;
 }

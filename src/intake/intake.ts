@@ -10,7 +10,7 @@ import { amountOfJob, createNonce, isFormerNonce, jobSchema, toJobData, type Job
 import { within } from '../async/deadline.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Store } from './redis-store.ts';
-import type { SpoolDoor, SpoolEntry } from './spool/spool-door.ts';
+import type { SpoolDoor, SpoolEntry } from './spool/spool-entry.ts';
 import { createBatcher, type BatchOutcome, type Batcher, type Looked, type ResubmitOutcome } from './batcher.ts';
 import { parseJson } from '../callback/json-text.ts';
 
@@ -32,6 +32,9 @@ export type IntakeOutcome =
   | { readonly kind: 'spooled' }
   /** Neither Redis nor the spool could take it. */
   | { readonly kind: 'unavailable'; readonly reason: string };
+
+/** A callback as the spool holds it. */
+type Resubmitted = Omit<SpoolEntry, 'kind'>;
 
 export type Intake = ReturnType<typeof createIntake>;
 
@@ -104,7 +107,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
         return { kind: stored.outcome };
       }
       if (stored.kind !== 'out' && stored.kind !== 'unconfirmed') return stored;
-      const spooled = await spool.append({ brand: origin.brand, nonce: item.nonce, data }, answerMs);
+      const spooled = await spool.append({ kind: 'callback', brand: origin.brand, nonce: item.nonce, data }, answerMs);
       if (spooled.kind === 'stored') return { kind: 'spooled' };
       const last = stored.kind === 'out' ? await lastChance(item, origin.brand, stored, answerMs) : stored;
       if (last.kind === 'unconfirmed') {
@@ -120,7 +123,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
      * Hands spooled callbacks in again, in order. Unless the outcome is `stored`, nothing may be deleted. Handing one
      * in twice is safe, since it carries its nonce.
      */
-    async resubmit(entries: readonly SpoolEntry[]): Promise<ResubmitOutcome> {
+    async resubmit(entries: readonly Resubmitted[]): Promise<ResubmitOutcome> {
       let outcome: ResubmitOutcome = 'stored';
       for (const [brand, ofBrand] of Map.groupBy(entries, (entry) => entry.brand)) {
         const items = ofBrand.map(toAcceptItem).filter((item) => item !== undefined);
@@ -132,7 +135,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
     },
 
     /** Asks after entries of one brand that were handed in before, without doing so again. */
-    async confirm(entries: readonly SpoolEntry[]): Promise<Looked> {
+    async confirm(entries: readonly Resubmitted[]): Promise<Looked> {
       const [first] = entries;
       if (first === undefined) return { outcome: 'stored', gone: new Set() };
       return batcherOf(first.brand).look(entries.map(toAcceptItem).filter((item) => item !== undefined));
@@ -155,7 +158,7 @@ function monotonicMs(): number {
 }
 
 /** Undefined for what is no job of ours: nothing can be made of it, and the spool keeps such rows aside. */
-export function toAcceptItem({ brand, nonce, data }: SpoolEntry): AcceptItem | undefined {
+export function toAcceptItem({ brand, nonce, data }: Resubmitted): AcceptItem | undefined {
   const job = jobSchema.safeParse(parseJson(data));
   if (!job.success || job.data.brand !== brand || kindOf(job.data.status) === undefined) return undefined;
   const parsed = parseCallbackText(job.data.body);

@@ -12,7 +12,7 @@ export function createListSpooled(spool: SpoolReader, brands: readonly string[])
     const rows: CallbackRow[] = [];
     const position = new Map<string, number>();
     while (rows.length < limit) {
-      const { folder, entries } = await spool.readBatch(brand, limit - rows.length, position);
+      const { folder, entries } = await spool.readBatch({ kind: 'callback', brand }, limit - rows.length, position);
       const last = entries.at(-1);
       if (last === undefined) break;
       position.set(folder, last.id);

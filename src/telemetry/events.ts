@@ -125,6 +125,7 @@ export const events = {
   'spool.left': 'The process stops with callbacks in its spool; the next one drains them.',
   'spool.not_adopted': 'A spool folder could not be taken over; tried again.',
   'spool.not_deleted': 'An empty spool folder could not be deleted.',
+  'spool.of_later_version': 'The spool holds what a later version wrote; it stays there for that version.',
   'spool.quarantine_dropped': 'Quarantined requests in the spool were dropped to stay within the limits.',
   'spool.quarantine_refused': 'Redis refuses a quarantined request; it stays in the spool.',
   'spool.set_aside': 'A spooled entry that Redis refuses, or that cannot be read, was moved to the quarantine.',

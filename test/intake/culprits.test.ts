@@ -19,7 +19,7 @@ import { callbackOf, type CallbackFields } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
-import { spoolEntry } from './spool-entry.ts';
+import { refusedEntry, spoolEntry } from './spool-entry.ts';
 
 const settings = { DEDUP_TTL: 600_000, RETAIN_COMPLETED: 1, RETAIN_FAILED: 600_000, QUARANTINE_RETAIN: 600_000 };
 const log = createLog({ level: 'silent' });
@@ -180,7 +180,7 @@ describe('what the script fails on', () => {
     await drain.stop(5_000);
   });
 
-  test('is kept beside the spool where not even the quarantine in Redis takes it', async () => {
+  test('is kept in the spool where not even the quarantine in Redis takes it', async () => {
     await plantCulprit('bad');
     await redis.set(keysOf.quarantine(queue), 'somebody else wrote this');
     for (const reference of ['before', 'bad', 'after']) await spoolAs(reference);
@@ -206,47 +206,23 @@ describe('what the script fails on', () => {
   });
 });
 
-test('what was quarantined beside the spool and cannot be read is kept raw, and stops none behind it', async () => {
-  const meta = {
-    id: 'q2',
-    brand: 'default',
-    reason: 'not-json',
-    detail: '',
-    requestId: 'r',
-    receivedAtMs: 2,
-    headers: {},
-  };
-  await spool.appendQuarantine({ atMs: Date.now(), meta: '{"id":"q1", cut', body: Buffer.from([0xff, 1]) });
-  await spool.appendQuarantine({ atMs: Date.now(), meta: '{"id":7}', body: Buffer.from([0xff, 2]) });
-  await spool.appendQuarantine({
-    atMs: Date.now(),
-    meta: JSON.stringify({ ...meta, receivedAtMs: Date.now() }),
-    body: Buffer.from([0xff, 3]),
-  });
+test('what was quarantined in the spool and cannot be read is kept raw, and stops none behind it', async () => {
+  await spool.append({ ...refusedEntry('q0', Buffer.alloc(0)), data: '{"reason":"not-json", cut' });
+  await spool.append({ ...refusedEntry('q1', Buffer.alloc(0)), data: '{"reason":7,"body":"/wI="}' });
+  await spool.append(refusedEntry('q2', Buffer.from([0xff, 3])));
   await drainAll();
   const { entries } = await quarantine.list();
   expect(entries.map(({ reason }) => reason).toSorted()).toEqual(['not-json', 'unreadable', 'unreadable']);
-  const bodies = await Promise.all(entries.map(async ({ id }) => (await quarantine.get(id))?.body.at(-1)));
-  expect(bodies.toSorted()).toEqual([1, 2, 3]);
+  const bodies = await Promise.all(['q0', 'q1', 'q2'].map(async (id) => (await quarantine.get(id))?.body));
+  expect(bodies).toEqual([Buffer.from('{"reason":"not-json", cut'), Buffer.from([0xff, 2]), Buffer.from([0xff, 3])]);
 });
 
-test('what was quarantined beside the spool and is refused by Redis stops none behind it', async () => {
-  const meta = {
-    reason: 'not-json',
-    detail: '',
-    requestId: 'r',
-    receivedAtMs: Date.now(),
-    headers: {},
-    brand: 'default',
-  };
-  for (const id of ['q1', 'q2', 'q3']) {
-    const entry = { atMs: Date.now(), meta: JSON.stringify({ ...meta, id }), body: Buffer.from(id) };
-    await spool.appendQuarantine(entry);
-  }
+test('what was quarantined in the spool and is refused by Redis stops none behind it', async () => {
+  for (const id of ['q1', 'q2', 'q3']) await spool.append(refusedEntry(id, Buffer.from(id)));
   const store = { ...quarantine };
   const drain = startDrain({
     submitQuarantine: async (entries) =>
-      entries.some(({ meta: text }) => text.includes('"q1"')) ? 'refused' : store.submit(entries),
+      entries.some(({ nonce }) => nonce === 'q1') ? 'refused' : store.submit(entries),
   });
   await until(() => spool.stats().quarantineEntries === 1);
   expect((await quarantine.list()).entries.map(({ id }) => id).toSorted()).toEqual(['q2', 'q3']);

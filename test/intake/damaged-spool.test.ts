@@ -1,7 +1,9 @@
 // A page of the spool is overwritten: what lies on the other pages is drained, and the damaged file is kept.
 import {
   closeSync,
+  copyFileSync,
   cpSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -22,7 +24,7 @@ import { checkDamage } from '../../src/ops/doctor/doctor-spool.ts';
 import { canFillDisk, makeSmallDisk } from '../support/small-disk.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
-import { spoolEntry } from './spool-entry.ts';
+import { callbacksOf, spoolEntry } from './spool-entry.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -106,7 +108,7 @@ test('an entry that the index has lost is drained from its row', async () => {
   const second = await open();
   const drained: string[] = [];
   await until(async () => {
-    await second.brands();
+    await second.queues();
     drained.push(...(await readAll(second)));
     return second.stats().entries === 0;
   });
@@ -155,7 +157,7 @@ test('a changed byte in the index, which hides the entries of one brand, does no
   const second = await open();
   const drained = new Set<string>();
   await until(async () => {
-    for (const brand of await second.brands()) for (const text of await readTexts(second, brand)) drained.add(text);
+    for (const { brand } of await second.queues()) for (const text of await readTexts(second, brand)) drained.add(text);
     return second.stats().entries === 0;
   });
   expect(drained.size).toBe(entries);
@@ -164,9 +166,11 @@ test('a changed byte in the index, which hides the entries of one brand, does no
 
 test('what an earlier version spooled, without checksums, is drained', async () => {
   const folder = path.join(dir, 'mfx3k2q1-0a1b2c3d');
-  createSpoolStore(folder, undefined).close();
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(path.join(import.meta.dirname, 'spool-files', 'layout-0.db'), path.join(folder, 'spool.db'));
   const database = new DatabaseSync(path.join(folder, 'spool.db'));
   database.exec('ALTER TABLE callbacks DROP COLUMN checksum; ALTER TABLE quarantine DROP COLUMN checksum');
+  database.exec('DELETE FROM callbacks; DELETE FROM quarantine');
   const insert = database.prepare('INSERT INTO callbacks (brand, nonce, bytes, data) VALUES (?, ?, ?, ?)');
   const { brand, nonce, data } = spoolEntry('r');
   insert.run(brand, nonce, 600, data);
@@ -242,9 +246,9 @@ async function readAll(spool: Spool): Promise<string[]> {
 async function readTexts(spool: Spool, brand = 'default'): Promise<string[]> {
   const texts: string[] = [];
   for (let tries = 0; tries < 50; tries += 1) {
-    const batch = await spool.readBatch(brand, 100);
+    const batch = await spool.readBatch(callbacksOf(brand), 100);
     texts.push(...batch.entries.map(({ data }) => data));
-    await spool.remove(brand, batch);
+    await spool.remove(callbacksOf(brand), batch);
     if (spool.stats().entries === 0) return texts;
   }
   return texts;

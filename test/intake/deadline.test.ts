@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { createIntake } from '../../src/intake/intake.ts';
 import type { Store } from '../../src/intake/redis-store.ts';
-import type { SpoolDoor } from '../../src/intake/spool/spool-door.ts';
+import type { SpoolDoor } from '../../src/intake/spool/spool-entry.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, testKey } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';

@@ -5,7 +5,7 @@ import { createDrain, type DrainDependencies } from '../../src/intake/drain.ts';
 import { createSpool, type Spool, type SpoolEntry } from '../../src/intake/spool/spool.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
-import { spoolEntry } from './spool-entry.ts';
+import { callbacksOf, refusedEntry, spoolEntry } from './spool-entry.ts';
 
 let spool: Spool;
 let dir: string;
@@ -142,12 +142,17 @@ describe('drains', () => {
     await spool.append(spoolEntry('goes', 'default'));
     const drain = start({ submit: async ([first]) => (first?.brand === 'acme' ? 'later' : 'stored') });
     await until(() => spool.stats().entries === 1);
-    expect(await spool.brands()).toEqual(['acme']);
+    expect(await spool.queues()).toEqual([callbacksOf('acme')]);
     await drain.stop(1_000);
   });
 
   test('around an entry that is no job, which it sets aside with its data', async () => {
-    const broken = { brand: 'default', nonce: '.broken', data: '{"version":1,"brand":"default"' };
+    const broken = {
+      kind: 'callback' as const,
+      brand: 'default',
+      nonce: '.broken',
+      data: '{"version":1,"brand":"default"',
+    };
     await spool.append(spoolEntry('before'));
     await spool.append(broken);
     await spool.append(spoolEntry('after'));
@@ -170,17 +175,48 @@ describe('drains', () => {
   });
 
   test('quarantined requests as well', async () => {
-    await spool.appendQuarantine({ atMs: 1, meta: '{}', body: Buffer.from([0xff, 0]) });
-    const moved: Buffer[] = [];
+    const refused = refusedEntry('q1', Buffer.from([0xff, 0]));
+    await spool.append(refused);
+    const moved: SpoolEntry[] = [];
     const drain = start({
       submitQuarantine: async (entries) => {
-        moved.push(...entries.map(({ body }) => Buffer.from(body)));
+        moved.push(...entries);
         return 'stored';
       },
     });
     await until(() => spool.stats().quarantineEntries === 0);
-    expect(moved).toEqual([Buffer.from([0xff, 0])]);
+    expect(moved).toEqual([expect.objectContaining(refused)]);
     await drain.stop(1_000);
+  });
+
+  test('around what a later version spooled, which waits for that one', async () => {
+    const laterOnes = ['x', 'y'].map((reference) => {
+      const entry = spoolEntry(reference);
+      return { ...entry, data: entry.data.replace('"version":1', '"version":2') };
+    });
+    const [x, y] = laterOnes;
+    for (const entry of [spoolEntry('a'), x, spoolEntry('b'), y, spoolEntry('c')])
+      if (entry !== undefined) await spool.append(entry);
+    const submitted: string[] = [];
+    const drain = start({
+      submit: async (entries) => {
+        submitted.push(...entries.map(({ nonce }) => nonce));
+        return 'stored';
+      },
+    });
+    await until(() => spool.stats().entries === 2);
+    await spool.append(spoolEntry('d'));
+    await until(() => submitted.length === 4);
+    expect(submitted).toEqual(['.a', '.b', '.c', '.d']);
+    expect(await drain.stop(5_000)).toBe(2);
+    const told = log.warn.mock.calls.flatMap(([line]) =>
+      'event' in line && line.event === 'spool.of_later_version' ? [line] : [],
+    );
+    expect(told).toEqual([expect.objectContaining({ brand: 'default', entries: 2 })]);
+    const { entries } = await spool.readBatch(callbacksOf(), 10);
+    expect(entries.map(({ nonce, data }) => ({ nonce, data }))).toEqual(
+      laterOnes.map(({ nonce, data }) => ({ nonce, data })),
+    );
   });
 
   test('on through what submit throws', async () => {

@@ -74,8 +74,8 @@ describe('keeps', () => {
     down.on('error', () => {});
     const raw = Buffer.from([0xff, 1, 2]);
     expect(await create({ redis: down }).add(refused({ raw, headers: { 'x-api-key': 'secret' } }))).toBe(true);
-    const { entries } = await spool.readQuarantine(10);
-    expect(entries[0]?.meta).not.toContain('secret');
+    const { entries } = await spool.readBatch({ kind: 'quarantine', brand: 'default' }, 10);
+    expect(entries[0]?.data).not.toContain('secret');
 
     const quarantine = create();
     expect(await quarantine.submit(entries)).toBe('stored');

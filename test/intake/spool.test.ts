@@ -11,7 +11,7 @@ import { listSpool } from '../../src/intake/spool/spool-by-hand.ts';
 import { createListSpooled } from '../../src/ops/list-spooled.ts';
 import { canFillDisk, makeSmallDisk } from '../support/small-disk.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
-import { spoolEntry } from './spool-entry.ts';
+import { callbacksOf, refusedEntry, spoolEntry } from './spool-entry.ts';
 
 vi.setConfig({ testTimeout: 40_000 });
 
@@ -36,10 +36,10 @@ describe('what was stored', () => {
     expect(spool.stats().entries).toBe(700);
 
     const read: object[] = [];
-    for (let batch = await spool.readBatch('default', 256); batch.entries.length > 0;) {
-      read.push(...batch.entries.map(({ brand, nonce, data }) => ({ brand, nonce, data })));
-      await spool.remove('default', batch);
-      batch = await spool.readBatch('default', 256);
+    for (let batch = await spool.readBatch(callbacksOf(), 256); batch.entries.length > 0;) {
+      read.push(...batch.entries.map(({ kind, brand, nonce, data }) => ({ kind, brand, nonce, data })));
+      await spool.remove(callbacksOf(), batch);
+      batch = await spool.readBatch(callbacksOf(), 256);
     }
     expect(read).toEqual(entries);
     expect(spool.stats()).toMatchObject({ entries: 0, bytes: 0 });
@@ -81,7 +81,7 @@ test('large entries are read in batches bounded by bytes; lists go through all o
   const { spool } = await open();
   const references = Array.from({ length: 12 }, (_, index) => `r${index}`);
   for (const reference of references) await spool.append(spoolEntry(reference, 'default', 200_000));
-  const batch = await spool.readBatch('default', 256);
+  const batch = await spool.readBatch(callbacksOf(), 256);
   expect(batch.entries.length).toBeGreaterThan(1);
   expect(batch.entries.length).toBeLessThan(8);
   const listed = await createListSpooled(spool, ['default'])(10, undefined);
@@ -102,8 +102,8 @@ describe('the size limit', () => {
     expect(kinds[0]).toBe('stored');
     expect(kinds.at(-1)).toBe('full');
     expect(spool.stats().bytes).toBeLessThanOrEqual(65_536);
-    const batch = await spool.readBatch('default', 10);
-    await spool.remove('default', batch);
+    const batch = await spool.readBatch(callbacksOf(), 10);
+    await spool.remove(callbacksOf(), batch);
     expect(await spool.append(spoolEntry('again', 'default', 1_000))).toEqual({ kind: 'stored' });
   });
 });
@@ -282,20 +282,19 @@ describe('a thread', () => {
   });
 });
 
-describe('quarantine beside the spool', () => {
-  test('keeps raw bytes and drops the oldest beyond its bounds', async () => {
+describe('the quarantine in the spool', () => {
+  const refused = { kind: 'quarantine', brand: 'default' } as const;
+
+  test('keeps what was refused and drops the oldest beyond its bounds', async () => {
     const { spool, log } = await open({ quarantineMaxBytes: 10_000 });
-    const bodies = [0, 1, 2, 3].map((number) => Buffer.alloc(3_000, number + 0xf0));
-    for (const [number, body] of bodies.entries()) {
-      const write = await spool.appendQuarantine({ atMs: 1_000 + number, meta: `{"n":${number}}`, body });
-      expect(write).toEqual({ kind: 'stored' });
-    }
-    const batch = await spool.readQuarantine(10);
-    expect(batch.entries.map(({ meta, body }) => ({ meta, body: Buffer.from(body) }))).toEqual(
-      [1, 2, 3].map((number) => ({ meta: `{"n":${number}}`, body: bodies[number] })),
+    const entries = [0, 1, 2, 3].map((number) => refusedEntry(`q${number}`, Buffer.alloc(2_100, number + 0xf0)));
+    for (const entry of entries) expect(await spool.append(entry)).toEqual({ kind: 'stored' });
+    const batch = await spool.readBatch(refused, 10);
+    expect(batch.entries.map(({ kind, brand, nonce, data }) => ({ kind, brand, nonce, data }))).toEqual(
+      entries.slice(1),
     );
     expect(log.warn).toHaveBeenCalledWith({ event: 'spool.quarantine_dropped', dropped: 1 });
-    await spool.removeQuarantine(batch);
+    await spool.remove(refused, batch);
     expect(spool.stats().quarantineEntries).toBe(0);
   });
 });
@@ -313,10 +312,10 @@ async function open(options: Partial<SpoolOptions> = {}) {
 async function readAll(spool: Spool): Promise<string[]> {
   const references: string[] = [];
   for (;;) {
-    const batch = await spool.readBatch('default', 100);
+    const batch = await spool.readBatch(callbacksOf(), 100);
     if (batch.entries.length === 0) return references;
     references.push(...batch.entries.map(({ data }) => String(JSON.parse(data).gatewayReference)));
-    await spool.remove('default', batch);
+    await spool.remove(callbacksOf(), batch);
   }
 }
 

@@ -26,8 +26,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a drain that deletes first',
     file: 'src/intake/drain.ts',
-    from: '    const { jobs, unreadable } = sortOut(batch.entries);\n    const { outcome, refused, tried }',
-    to: '    const { jobs, unreadable } = sortOut(batch.entries);\n    await spool.remove(brand, batch);\n    const { outcome, refused, tried }',
+    from: '    const { jobs, later, unreadable } = sortOut(batch.entries);\n    const { outcome, refused, tried }',
+    to: '    const { jobs, later, unreadable } = sortOut(batch.entries);\n    await spool.remove(queue, batch);\n    const { outcome, refused, tried }',
     tests: ['test/intake/drain.test.ts'],
   },
   {

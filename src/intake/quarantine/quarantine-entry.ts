@@ -38,6 +38,12 @@ export interface QuarantineEntry extends QuarantineSummary {
 
 export const headersSchema = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
 
+const secretHeaders = new Set(['x-api-key', 'authorization', 'proxy-authorization', 'cookie']);
+
+export function withoutSecrets(headers: Headers): Headers {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !secretHeaders.has(name.toLowerCase())));
+}
+
 export function toEntry(brand: string, row: QuarantineRow): QuarantineEntry {
   const body = row.fields.get('body') ?? bodyOfJob(row.fields.get('job'));
   const contradicts = parseReplaced(row.fields.get('contradicts')?.toString('utf8') ?? '');

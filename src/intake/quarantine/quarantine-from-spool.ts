@@ -1,15 +1,14 @@
-// What the drain brings to the quarantine: requests that were refused while Redis was out, and spooled entries that can
-// not be queued.
+// What the quarantine puts into the spool while Redis is out, and what the drain brings from there: refused requests, and
+// callbacks that cannot be queued.
 //
 // Promises: an entry keeps its id, so handing it in twice keeps it once; one that cannot be read is kept as it is; one
 // that Redis refuses is told apart from a Redis that is out. Never throws.
-import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { jobSchema } from '../../callback/job.ts';
 import { isScriptError } from '../../redis/script-error.ts';
 import { parseJson } from '../../callback/json-text.ts';
-import { headersSchema, type RefusedRequest } from './quarantine-entry.ts';
-import type { SpooledQuarantineEntry, SpoolEntry } from '../spool/spool.ts';
+import { headersSchema, withoutSecrets, type RefusedRequest } from './quarantine-entry.ts';
+import type { Spool, SpoolEntry, SpoolWrite } from '../spool/spool.ts';
 
 /** `refused`: Redis works, but does not take one of them. */
 export type SubmitQuarantineOutcome = 'stored' | 'later' | 'refused';
@@ -27,15 +26,13 @@ export type Kept = RefusedRequest & {
 export interface FromSpoolDependencies {
   /** Throws where Redis does not take it. */
   readonly store: (id: string, kept: Kept) => Promise<void>;
-  /** Beside the spool; false where that does not work either. */
-  readonly storeBesideSpool: (id: string, kept: Kept) => Promise<boolean>;
+  readonly spool: Pick<Spool, 'append'> | undefined;
   readonly brands: Iterable<string>;
   readonly now: () => number;
 }
 
-const metaSchema = z.object({
-  id: z.string(),
-  brand: z.string(),
+/** In the spool, beside its brand and its id. Rows of layout 0 have these fields, too (spool-layout-0.ts). */
+const spooledSchema = z.object({
   reason: z.string(),
   detail: z.string(),
   requestId: z.string(),
@@ -43,6 +40,8 @@ const metaSchema = z.object({
   headers: headersSchema,
   isJob: z.boolean().optional(),
   keptAtMs: z.number().optional(),
+  /** In base64, since it may be no text. */
+  body: z.string(),
 });
 
 const details: Readonly<Record<SetAsideReason, string>> = {
@@ -50,7 +49,7 @@ const details: Readonly<Record<SetAsideReason, string>> = {
   refused: 'Redis refuses this callback, though it takes others; the log has the error (intake.refused).',
 };
 
-export function createFromSpool({ store, storeBesideSpool, brands, now }: FromSpoolDependencies) {
+export function createFromSpool({ store, spool, brands, now }: FromSpoolDependencies) {
   const known = new Set(brands);
   const [firstBrand] = known;
 
@@ -69,19 +68,33 @@ export function createFromSpool({ store, storeBesideSpool, brands, now }: FromSp
     };
   }
 
-  function readEntry({ atMs, meta, body }: SpooledQuarantineEntry): Kept & { id: string } {
-    const raw = Buffer.from(body);
-    const read = metaSchema.safeParse(parseJson(meta));
-    if (read.success) return { ...read.data, raw };
-    const id = `qspool${createHash('sha256').update(meta).update(raw).digest('base64url').slice(0, 16)}`;
-    const detail = 'Its description in the spool could not be read; this is the body.';
-    const brand = firstBrand ?? '';
-    return { id, brand, reason: 'unreadable', detail, requestId: '', receivedAtMs: atMs, headers: {}, raw };
+  function readEntry({ brand, nonce, data }: SpoolEntry): Kept & { id: string } {
+    const content = parseJson(data);
+    const read = spooledSchema.safeParse(content);
+    if (read.success) return { ...read.data, id: nonce, brand, raw: Buffer.from(read.data.body, 'base64') };
+    const bare = spooledSchema.pick({ body: true }).safeParse(content);
+    return {
+      id: nonce,
+      brand: known.has(brand) ? brand : (firstBrand ?? brand),
+      reason: 'unreadable',
+      detail: 'Its description in the spool could not be read; this is the body.',
+      requestId: '',
+      receivedAtMs: now(),
+      headers: {},
+      raw: bare.success ? Buffer.from(bare.data.body, 'base64') : Buffer.from(data),
+    };
+  }
+
+  /** Beside the callbacks, until Redis takes it. */
+  async function spoolKept(id: string, kept: Kept, byMs?: number): Promise<SpoolWrite | undefined> {
+    return spool?.append(toSpool(id, kept), byMs);
   }
 
   return {
-    /** What lay beside the spool, into Redis, under the id that it has. */
-    async submit(entries: readonly SpooledQuarantineEntry[]): Promise<SubmitQuarantineOutcome> {
+    spoolKept,
+
+    /** What lay in the spool, into Redis, under the id that it has. */
+    async submit(entries: readonly SpoolEntry[]): Promise<SubmitQuarantineOutcome> {
       try {
         for (const entry of entries) {
           const { id, ...kept } = readEntry(entry);
@@ -93,7 +106,7 @@ export function createFromSpool({ store, storeBesideSpool, brands, now }: FromSp
       }
     },
 
-    /** A spooled entry that cannot be queued: into Redis's quarantine, else into the one beside the spool. */
+    /** A spooled entry that cannot be queued: into Redis's quarantine, else back into the spool as one of its entries. */
     async setAside(entry: SpoolEntry, reason: SetAsideReason): Promise<'stored' | 'later'> {
       const kept = toKept(entry, reason);
       const id = `spool${entry.nonce}`;
@@ -101,8 +114,15 @@ export function createFromSpool({ store, storeBesideSpool, brands, now }: FromSp
         await store(id, kept);
         return 'stored';
       } catch {
-        return (await storeBesideSpool(id, kept)) ? 'stored' : 'later';
+        return (await spoolKept(id, kept))?.kind === 'stored' ? 'stored' : 'later';
       }
     },
   };
+}
+
+function toSpool(id: string, { brand, raw, headers, ...rest }: Kept): SpoolEntry {
+  const { reason, detail, requestId, receivedAtMs, isJob, keptAtMs } = rest;
+  const described = { reason, detail, requestId, receivedAtMs, headers: withoutSecrets(headers), isJob, keptAtMs };
+  const data = JSON.stringify({ ...described, body: raw.toString('base64') });
+  return { kind: 'quarantine', brand, nonce: id, data };
 }

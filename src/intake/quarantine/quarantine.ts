@@ -1,7 +1,7 @@
 // The quarantine: what carried a genuine key and was refused nevertheless, kept raw for an operator.
 //
 // Promises: the body's bytes are kept exactly, the headers without the key; an entry survives like a callback does (in
-// Redis, or beside the spool while Redis is out, from where it is drained); it is bounded in bytes and age, the oldest
+// Redis, or in the spool while Redis is out, from where it is drained); it is bounded in bytes and age, the oldest
 // dropped first, and every drop is logged. Releasing hands the body to intake under its own reference, or under the
 // operator's where it names none. Also holds conflicts (written by accept.lua): those are released as corrections.
 import { randomBytes } from 'node:crypto';
@@ -22,7 +22,7 @@ import { afterBudgetMs, type IntakeItem, type IntakeOutcome } from '../intake.ts
 import {
   toEntry,
   toSummary,
-  type Headers,
+  withoutSecrets,
   type QuarantineEntry,
   type QuarantineSummary,
   type RefusedRequest,
@@ -49,7 +49,7 @@ export interface QuarantineDependencies {
   readonly brands: Iterable<string>;
   readonly config: QueueNaming & Pick<Config, 'ACK_BUDGET' | 'QUARANTINE_RETAIN' | 'QUARANTINE_MAX_BYTES'>;
   /** Without one (the CLI), what Redis does not take is not kept. */
-  readonly spool?: Pick<Spool, 'appendQuarantine'>;
+  readonly spool?: Pick<Spool, 'append'>;
   readonly accept: (item: IntakeItem) => Promise<IntakeOutcome>;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
   readonly now?: () => number;
@@ -57,7 +57,6 @@ export interface QuarantineDependencies {
 
 export type Quarantine = ReturnType<typeof createQuarantine>;
 
-const secretHeaders = new Set(['x-api-key', 'authorization', 'proxy-authorization', 'cookie']);
 const trimEveryMs = 60_000;
 const pageMax = 200;
 
@@ -73,6 +72,8 @@ export function createQuarantine({
   const { QUARANTINE_RETAIN: retainMs, QUARANTINE_MAX_BYTES: maxBytes, ACK_BUDGET: budgetMs } = config;
   const stores = new Map([...brands].map((brand) => [brand, createQuarantineStore(redis, brandQueue(brand, config))]));
   let trimTimer: NodeJS.Timeout | undefined;
+
+  const { spoolKept, ...handedBack } = createFromSpool({ store, spool, brands: stores.keys(), now });
 
   const bounds = async () => ({ maxBytes, notBeforeMs: (await agreedNowMs(redis, now())) - retainMs });
 
@@ -118,7 +119,7 @@ export function createQuarantine({
 
   return {
     /**
-     * Keeps a refused request, in Redis or beside the spool; false where neither could. Never throws, and answers as
+     * Keeps a refused request, in Redis or in the spool; false where neither could. Never throws, and answers as
      * soon as a callback does that was received at the same time (`performance.now()`).
      */
     async add(refused: RefusedRequest, receivedMs = performance.now()): Promise<boolean> {
@@ -128,7 +129,7 @@ export function createQuarantine({
         await within(dueMs - performance.now(), store(id, refused));
         return true;
       } catch {
-        const write = await spool?.appendQuarantine(toSpool(id, refused), dueMs + afterBudgetMs);
+        const write = await spoolKept(id, refused, dueMs + afterBudgetMs);
         if (write?.kind === 'stored') return true;
         const { brand, reason, requestId } = refused;
         log.error({ event: 'quarantine.lost', brand, reason, requestId, spool: write?.kind ?? 'none' });
@@ -136,12 +137,7 @@ export function createQuarantine({
       }
     },
 
-    ...createFromSpool({
-      store,
-      storeBesideSpool: async (id, kept) => (await spool?.appendQuarantine(toSpool(id, kept)))?.kind === 'stored',
-      brands: stores.keys(),
-      now,
-    }),
+    ...handedBack,
 
     /** Newest first over all brands, without the bodies; `next` is the cursor of the next page, null at the end. */
     async list({ limit = 50, cursor }: { limit?: number | undefined; cursor?: string | undefined } = {}) {
@@ -239,26 +235,6 @@ export function createQuarantine({
 function referenceOf(raw: Buffer): string | undefined {
   const parsed = parseCallback(raw);
   return parsed.kind === 'callback' ? parsed.callback.gatewayReference : undefined;
-}
-
-function toSpool(id: string, { raw, headers, ...rest }: Kept) {
-  const { brand, reason, detail, requestId, receivedAtMs, isJob, keptAtMs } = rest;
-  const meta = {
-    id,
-    brand,
-    reason,
-    detail,
-    requestId,
-    receivedAtMs,
-    headers: withoutSecrets(headers),
-    isJob,
-    keptAtMs,
-  };
-  return { atMs: keptAtMs ?? receivedAtMs, meta: JSON.stringify(meta), body: raw };
-}
-
-function withoutSecrets(headers: Headers): Headers {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !secretHeaders.has(name.toLowerCase())));
 }
 
 /**

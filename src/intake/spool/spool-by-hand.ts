@@ -15,8 +15,8 @@ import { openSpoolStore, type SpoolStore } from './spool-store.ts';
 export interface SpoolListing {
   readonly folder: string;
   readonly owner: FolderOwner;
-  /** `in use`: a running process holds it and drains it itself. */
-  readonly state: 'free' | 'in use' | 'damaged';
+  /** `in use`: a running process holds it and drains it itself. `later version`: left for the one that wrote it. */
+  readonly state: 'free' | 'in use' | 'later version' | 'damaged';
   readonly entries: number;
   readonly quarantineEntries: number;
   readonly bytes: number;
@@ -45,12 +45,16 @@ export interface DrainedByHand {
   readonly drained: number;
   /** Redis did not take these: they stay. */
   readonly left: number;
-  /** Subfolders that running processes hold, or that are damaged. */
+  /** Subfolders that running processes hold, that are damaged, or that a later version wrote. */
   readonly untouched: number;
   /** Subfolders of other deployments, where there are any. */
   readonly foreign?: number;
 }
 
+const states = new Map<string, SpoolListing['state']>([
+  ['SPOOL_LOCKED', 'in use'],
+  ['SPOOL_LATER_VERSION', 'later version'],
+]);
 const allOfIt = Number.MAX_SAFE_INTEGER;
 
 /** Empties what nobody holds below `dir`. Undefined where there is no such folder. */
@@ -83,35 +87,29 @@ export function listSpool(dir: string, limit = 100): SpoolListing[] {
     try {
       const store = openSpoolStore(folder);
       try {
-        const { entries, quarantineEntries, bytes } = store.totals();
-        return {
-          folder,
-          owner,
-          state: 'free',
-          entries,
-          quarantineEntries,
-          bytes,
-          callbacks: callbacksOf(store, limit),
-        };
+        const { callback, quarantine } = store.totals();
+        const counts = { ...callback, quarantineEntries: quarantine.entries };
+        return { folder, owner, state: 'free', ...counts, callbacks: callbacksOf(store, limit) };
       } finally {
         store.close();
       }
     } catch (error) {
-      return { ...nothing, state: spoolCodeOf(error) === 'SPOOL_LOCKED' ? 'in use' : 'damaged' };
+      return { ...nothing, state: states.get(spoolCodeOf(error)) ?? 'damaged' };
     }
   });
 }
 
 function callbacksOf(store: SpoolStore, limit: number): SpooledCallback[] {
-  return store.brands().flatMap((brand) => {
+  const queues = store.queues().filter(({ kind }) => kind === 'callback');
+  return queues.flatMap((queue) => {
     const found: SpooledCallback[] = [];
     // Batch by batch, since a batch is bounded in bytes.
     for (let behindId = 0; found.length < limit;) {
-      const entries = store.read(brand, limit - found.length, behindId);
+      const entries = store.read(queue, limit - found.length, behindId);
       const last = entries.at(-1);
       if (last === undefined) break;
       behindId = last.id;
-      found.push(...entries.map(({ data }) => describe(brand, data)));
+      found.push(...entries.map(({ data }) => describe(queue.brand, data)));
     }
     return found;
   });

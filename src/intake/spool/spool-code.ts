@@ -26,6 +26,11 @@ export class SpoolDamagedError extends Error {
   readonly code = 'SPOOL_CORRUPT';
 }
 
+/** What a later version wrote is left alone: it may mean what this one does not know. */
+export class SpoolLaterVersionError extends Error {
+  readonly code = 'SPOOL_LATER_VERSION';
+}
+
 /** Whether the file itself is at fault, and what can be read of it is to be salvaged. */
 export function isDamage(error: unknown): boolean {
   const code = spoolCodeOf(error);

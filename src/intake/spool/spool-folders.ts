@@ -119,7 +119,7 @@ export function createSpoolFolders(
         try {
           const store = openSpoolStore(folder);
           adopted.push(store);
-          taken.push({ folder, entries: store.totals().entries });
+          taken.push({ folder, entries: store.totals().callback.entries });
         } catch (error) {
           const code = spoolCodeOf(error);
           const isSaved =
@@ -156,7 +156,7 @@ export function createSpoolFolders(
 
     /** Deletes what was emptied. */
     sweep(): void {
-      for (const store of [...adopted].filter(isEmpty)) {
+      for (const store of adopted.filter((candidate) => candidate.isEmpty())) {
         if (hidesRows(store)) {
           this.salvage(store);
           continue;
@@ -164,8 +164,8 @@ export function createSpoolFolders(
         adopted.splice(adopted.indexOf(store), 1);
         store.destroy();
       }
-      if (own !== undefined && isEmpty(own) && hidesRows(own)) this.salvage(own);
-      if (own !== undefined && isEmpty(own) && (written > rotateBytes || problem !== undefined)) {
+      if (own !== undefined && own.isEmpty() && hidesRows(own)) this.salvage(own);
+      if (own !== undefined && own.isEmpty() && (written > rotateBytes || problem !== undefined)) {
         own.destroy();
         own = undefined;
         openOwn();
@@ -174,7 +174,7 @@ export function createSpoolFolders(
 
     close(): void {
       for (const store of this.all()) {
-        if (isEmpty(store) && !hidesRows(store)) store.destroy();
+        if (store.isEmpty() && !hidesRows(store)) store.destroy();
         else store.close();
       }
       own = undefined;
@@ -199,9 +199,4 @@ function hidesRows(store: SpoolStore): boolean {
   } catch {
     return true;
   }
-}
-
-function isEmpty(store: SpoolStore): boolean {
-  const { entries, quarantineEntries } = store.totals();
-  return entries === 0 && quarantineEntries === 0;
 }

@@ -1,36 +1,26 @@
 // What the two sides of the spool say to each other: requests to its thread, replies, its state, and news.
 import * as z from 'zod';
-import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
+import type { SpooledEntry, SpoolEntry, SpoolQueue, SpoolRange, SpoolWrite } from './spool-entry.ts';
 import { ownerSchema } from './spool-owner.ts';
 import type { SalvageReport } from './spool-salvage.ts';
 
-/** How far entries of a brand were read, as an id for each subfolder. */
+/** How far a queue's entries were read, as an id for each subfolder. */
 export type SpoolPosition = ReadonlyMap<string, number>;
-
-/** The ids of a batch. */
-export type SpoolRange = readonly [first: number, last: number];
 
 export type SpoolRequest =
   | { readonly op: 'append'; readonly entries: readonly SpoolEntry[] }
-  | { readonly op: 'appendQuarantine'; readonly entry: SpoolQuarantineEntry }
-  | { readonly op: 'brands' }
-  | { readonly op: 'read'; readonly brand: string; readonly limit: number; readonly behind: SpoolPosition }
-  | { readonly op: 'remove'; readonly brand: string; readonly folder: string; readonly ids: SpoolRange }
-  | { readonly op: 'readQuarantine'; readonly limit: number; readonly behind: SpoolPosition }
-  | { readonly op: 'removeQuarantine'; readonly folder: string; readonly ids: SpoolRange }
+  | { readonly op: 'queues' }
+  | { readonly op: 'read'; readonly queue: SpoolQueue; readonly limit: number; readonly behind: SpoolPosition }
+  | { readonly op: 'remove'; readonly queue: SpoolQueue; readonly folder: string; readonly ids: SpoolRange }
   | { readonly op: 'find'; readonly brand: string; readonly gatewayReference: string; readonly limit: number }
   | { readonly op: 'adopt' }
   | { readonly op: 'identify'; readonly id: string }
   | { readonly op: 'close' };
 
-export type SpoolWrite =
-  { readonly kind: 'stored' } | { readonly kind: 'full' } | { readonly kind: 'failed'; readonly code: string };
-
 export type SpoolReply =
   | { readonly op: 'append'; readonly writes: readonly SpoolWrite[] }
-  | { readonly op: 'brands'; readonly brands: readonly string[] }
+  | { readonly op: 'queues'; readonly queues: readonly SpoolQueue[] }
   | { readonly op: 'read'; readonly folder: string; readonly entries: readonly SpooledEntry[] }
-  | { readonly op: 'readQuarantine'; readonly folder: string; readonly entries: readonly SpooledQuarantineEntry[] }
   | { readonly op: 'find'; readonly found: readonly string[] }
   | { readonly op: 'done' }
   | { readonly op: 'failed'; readonly code: string };
@@ -42,6 +32,7 @@ export interface SpoolState {
   readonly isShort: boolean;
   /** Damaged subfolders that were set aside below SPOOL_DIR. */
   readonly damaged: number;
+  /** Callbacks. */
   readonly entries: number;
   readonly bytes: number;
   readonly quarantineEntries: number;
@@ -50,6 +41,7 @@ export interface SpoolState {
 export type SpoolNotice =
   | { readonly event: 'spool.adopted'; readonly folder: string; readonly entries: number }
   | { readonly event: 'spool.not_adopted'; readonly folder: string; readonly code: string }
+  | { readonly event: 'spool.of_later_version'; readonly folder: string }
   | { readonly event: 'spool.foreign'; readonly folder: string; readonly owner: string }
   | ({ readonly event: 'spool.damaged' } & SalvageReport)
   | { readonly event: 'spool.not_deleted'; readonly code: string }

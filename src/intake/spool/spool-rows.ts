@@ -1,68 +1,88 @@
-// The tables of a spool's file, and how their rows are read: none is given out that is not as it was written.
+// The one table of a spool's file, and how its rows are read: none is given out that is not as it was written.
+//
+// Layout 1. In layout 0 the table has no kind (each row is a callback), and no checksum at first; refused requests lay in
+// a table of their own (spool-layout-0.ts). The table is called as it was then: after a rollback, a release that knows
+// layout 0 drains the callbacks in it and sets the rest aside in the quarantine.
 import type { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
-import { SpoolDamagedError } from './spool-code.ts';
+import { SpoolDamagedError, SpoolLaterVersionError } from './spool-code.ts';
+import { checksumOf, spoolBytesOf, spoolKinds, type SpooledEntry } from './spool-entry.ts';
 
 const readBytesMax = 1024 * 1024;
+const layout = 1;
 
-export const schema = `
-  CREATE TABLE IF NOT EXISTS callbacks (
+const schema = `
+  CREATE TABLE callbacks (
     id INTEGER PRIMARY KEY AUTOINCREMENT, brand TEXT NOT NULL, nonce TEXT NOT NULL, bytes INTEGER NOT NULL, data TEXT NOT NULL,
-    checksum INTEGER,
+    checksum INTEGER, kind TEXT NOT NULL,
     reference TEXT GENERATED ALWAYS AS (CASE WHEN json_valid(data) THEN json_extract(data, '$.gatewayReference') END) VIRTUAL
   );
-  CREATE INDEX IF NOT EXISTS by_brand ON callbacks (brand, id, bytes);
-  CREATE INDEX IF NOT EXISTS by_reference ON callbacks (reference);
-  CREATE TABLE IF NOT EXISTS quarantine (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, bytes INTEGER NOT NULL, meta TEXT NOT NULL, body BLOB NOT NULL, checksum INTEGER
-  );
-  CREATE INDEX IF NOT EXISTS quarantine_bytes ON quarantine (id, bytes);
-  CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
+  CREATE INDEX by_brand ON callbacks (kind, brand, id, bytes);
+  CREATE INDEX by_reference ON callbacks (reference);
+  CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL);
+  PRAGMA user_version = ${layout};
 `;
 
-/** None in a row that an earlier version wrote. */
-const checksum = z.number().nullable();
-export const entryRow = z.object({ id: z.number(), brand: z.string(), nonce: z.string(), data: z.string(), checksum });
-export const quarantineRow = z.object({
+const kind = z.enum(spoolKinds);
+const entryRow = z.object({
   id: z.number(),
-  atMs: z.number(),
-  meta: z.string(),
-  body: z.instanceof(Uint8Array),
-  checksum,
+  kind,
+  brand: z.string(),
+  nonce: z.string(),
+  data: z.string(),
+  /** None in a row that an early version wrote. */
+  checksum: z.number().nullable(),
 });
-export const totalRow = z.object({ entries: z.number(), bytes: z.number() });
-export const largestRow = z.object({ bytes: z.number() });
-export const brandRow = z.object({ brand: z.string() });
+const total = { entries: z.number(), bytes: z.number() };
+export const totalRow = z.object(total);
+export const kindRow = z.object({ ...total, kind, largestBytes: z.number() });
+export const queueRow = z.object({ kind, brand: z.string() });
 export const dataRow = z.object({ data: z.string() });
+export const oldRow = z.object({ id: z.number(), bytes: z.number(), isOld: z.number() });
 
-/** What to select as `checksum`: an earlier version's file has none, and a full disk would not let it be added. */
-export function checksumColumn(db: DatabaseSync, table: 'callbacks' | 'quarantine'): string {
-  const known = db.prepare("SELECT 1 FROM pragma_table_info(?) WHERE name = 'checksum'").get(table);
-  return known === undefined ? 'NULL AS checksum' : 'checksum';
+/** Makes the table in a new file. Throws where a later version made it. */
+export function ensureLayout(db: DatabaseSync): void {
+  const made = z.object({ user_version: z.number() }).parse(db.prepare('PRAGMA user_version').get()).user_version;
+  if (made > layout) throw new SpoolLaterVersionError(`Written in layout ${made}; this version knows ${layout}.`);
+  if (namesOf(db).size === 0) db.exec(schema);
 }
 
-/** Throws where it is not the row that was written. */
-export function soundRow<Row extends { readonly checksum: number | null }>(
-  { checksum, ...row }: Row,
-  checksumOf: (row: Omit<Row, 'checksum'>) => number,
-): Omit<Row, 'checksum'> {
-  if (checksum !== null && checksum !== checksumOf(row)) throw new SpoolDamagedError('A row is not as it was written.');
-  return row;
+/** What to select: a full disk does not let a column be added. */
+export function columnsOf(db: DatabaseSync) {
+  const names = namesOf(db);
+  return {
+    kind: names.has('kind') ? 'kind' : "'callback'",
+    checksum: names.has('checksum') ? 'checksum' : 'NULL',
+  };
 }
 
-/** Rows until they hold as many bytes as may be in memory at once; at least one. */
-export function takeBytes<Row>(
-  rows: Iterable<unknown>,
-  parse: (row: unknown) => Row,
-  bytesOf: (row: Row) => number,
-): Row[] {
-  const taken: Row[] = [];
+/** Makes layout 1 of layout 0. */
+export function addColumns(db: DatabaseSync): void {
+  if (!namesOf(db).has('checksum')) db.exec('ALTER TABLE callbacks ADD COLUMN checksum INTEGER');
+  db.exec("ALTER TABLE callbacks ADD COLUMN kind TEXT NOT NULL DEFAULT 'callback'");
+  db.exec(`PRAGMA user_version = ${layout}`);
+}
+
+function namesOf(db: DatabaseSync): Set<unknown> {
+  return new Set(
+    db
+      .prepare("SELECT name FROM pragma_table_info('callbacks')")
+      .all()
+      .map(({ name }) => name),
+  );
+}
+
+/** Entries until they hold as many bytes as may be in memory at once; at least one. Throws where one is not what was written. */
+export function takeEntries(rows: Iterable<unknown>): SpooledEntry[] {
+  const taken: SpooledEntry[] = [];
   let bytes = 0;
   for (const row of rows) {
-    const read = parse(row);
-    bytes += bytesOf(read);
+    const { checksum, ...entry } = entryRow.parse(row);
+    if (checksum !== null && checksum !== checksumOf(entry))
+      throw new SpoolDamagedError('A row is not as it was written.');
+    bytes += spoolBytesOf(entry);
     if (taken.length > 0 && bytes > readBytesMax) break;
-    taken.push(read);
+    taken.push(entry);
   }
   return taken;
 }

@@ -4,16 +4,9 @@
 // (`*.salvage`); an entry that comes twice by that carries its nonce and is queued once. Throws where the disk refuses.
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
-import {
-  checksumOf,
-  quarantineBytesOf,
-  quarantineChecksumOf,
-  spoolBytesOf,
-  type SpooledEntry,
-  type SpoolEntry,
-  type SpoolQuarantineEntry,
-} from './spool-entry.ts';
+import { checksumOf, spoolBytesOf, spoolKinds, type SpooledEntry, type SpoolEntry } from './spool-entry.ts';
 import { keptWal, newSpoolFolder, spoolFile } from './spool-folder.ts';
+import { entryOfFormer } from './spool-layout-0.ts';
 import { readOwner } from './spool-owner.ts';
 import { readRawRows, type RawRow } from './spool-pages.ts';
 import { createSpoolStore, type SpoolStore } from './spool-store.ts';
@@ -35,7 +28,7 @@ const batchBytes = 1_048_576;
 export function salvageSpool(
   folder: string,
   close: () => void = () => {},
-  isHandedOver: (brand: string, id: number) => boolean = () => false,
+  isHandedOver: SpoolStore['isHandedOver'] = () => false,
 ): Salvaged {
   const base = folder.replace(/\.salvage$/, '');
   const working = `${base}.salvage`;
@@ -46,9 +39,7 @@ export function salvageSpool(
   try {
     const pages = readRawRows(spoolFile(working), walOf(working), (row) => {
       const entry = toEntry(row);
-      const refused = toQuarantined(row);
-      if (entry !== undefined && !isHandedOver(entry.brand, row.id)) saving.take({ ...entry, id: row.id });
-      else if (refused !== undefined) saving.takeQuarantined(refused);
+      if (entry !== undefined && !isHandedOver(entry, row.id)) saving.take(entry);
       else if (entry === undefined && isOfOurTables(row)) unreadable += 1;
     });
     unreadable += pages;
@@ -66,7 +57,7 @@ export function salvageSpool(
 export function isSpool(folder: string): boolean {
   let isOurs = false;
   readRawRows(spoolFile(folder), walOf(folder), (row) => {
-    isOurs ||= toEntry(row) !== undefined || toQuarantined(row) !== undefined;
+    isOurs ||= toEntry(row) !== undefined;
   });
   return isOurs;
 }
@@ -80,38 +71,39 @@ export function listDamaged(root: string): string[] {
   return listEnding(root, '.damaged');
 }
 
-/** Rows of earlier versions have no checksum. */
-const columns = 6;
+type Salvageable = SpoolEntry & Partial<SpooledEntry>;
+
+/** With neither kind nor checksum, as the first version wrote them; with both. */
+const columns = { min: 5, max: 7 };
 
 function isOfOurTables({ values }: RawRow): boolean {
-  return (values.length === columns || values.length === columns - 1) && values[0] === null;
+  return values.length >= columns.min && values.length <= columns.max && values[0] === null;
 }
 
 /** Undefined for a row of another table, or one whose content is not what was written. */
-function toEntry(row: RawRow): SpoolEntry | undefined {
-  const [, brand, nonce, bytes, data, checksum = null] = row.values;
+function toEntry(row: RawRow): Salvageable | undefined {
   if (!isOfOurTables(row)) return undefined;
-  if (typeof brand !== 'string' || typeof nonce !== 'string' || typeof data !== 'string') return undefined;
-  const entry = { brand, nonce, data };
-  return spoolBytesOf(entry) === bytes && (checksum ?? checksumOf(entry)) === checksumOf(entry) ? entry : undefined;
+  const [, brand, nonce, bytes, data, checksum = null, kindText = 'callback'] = row.values;
+  if (typeof brand === 'number') return toFormer(row);
+  const kind = spoolKinds.find((known) => known === kindText);
+  if (kind === undefined || typeof brand !== 'string' || typeof nonce !== 'string' || typeof data !== 'string')
+    return undefined;
+  const entry = { kind, brand, nonce, data };
+  const isSound = spoolBytesOf(entry) === bytes && (checksum ?? checksumOf(entry)) === checksumOf(entry);
+  return isSound ? { ...entry, id: row.id } : undefined;
 }
 
-function toQuarantined(row: RawRow): SpoolQuarantineEntry | undefined {
-  const [, atMs, bytes, meta, body, checksum = null] = row.values;
-  if (!isOfOurTables(row)) return undefined;
-  if (typeof atMs !== 'number' || typeof meta !== 'string' || !Buffer.isBuffer(body)) return undefined;
-  const entry = { atMs, meta, body };
-  const isSound = (checksum ?? quarantineChecksumOf(entry)) === quarantineChecksumOf(entry);
-  return quarantineBytesOf(entry) === bytes && isSound ? entry : undefined;
+/** Under a new id: in layout 0 a callback may have the same one. */
+function toFormer({ values: [, at, bytes, meta, body, checksum] }: RawRow): Salvageable | undefined {
+  return entryOfFormer({ at, bytes, meta, body, checksum });
 }
 
 /** Writes what is saved to a new subfolder, a batch at a time: a spool may be larger than the memory. */
 function createSaving(root: string, from: string) {
   let store: SpoolStore | undefined;
-  let batch: SpooledEntry[] = [];
+  let batch: Salvageable[] = [];
   let bytes = 0;
   let saved = 0;
-  const bounds = { maxBytes: Number.MAX_SAFE_INTEGER, notBeforeMs: 0 };
 
   function opened(): SpoolStore {
     const whose = readOwner(from);
@@ -129,15 +121,11 @@ function createSaving(root: string, from: string) {
     /** Undefined where nothing was saved. */
     store: () => store,
     count: () => saved,
-    take(entry: SpooledEntry): void {
+    take(entry: Salvageable): void {
       saved += 1;
       batch.push(entry);
       bytes += spoolBytesOf(entry);
       if (bytes >= batchBytes) end();
-    },
-    takeQuarantined(entry: SpoolQuarantineEntry): void {
-      saved += 1;
-      opened().appendQuarantine(entry, bounds);
     },
     end,
     /** A full disk: the room is needed for the next try. */

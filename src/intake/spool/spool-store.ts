@@ -1,40 +1,37 @@
 // One subfolder of the spool: a SQLite file, held by this process alone.
 //
-// Owns the file, its lock and its schema. Promises: what `append` returned from is on the disk (one fsync a call);
-// the lock is SQLite's own exclusive one, which the kernel drops when the process dies, so a subfolder whose owner
-// was killed can be opened by another process at once and by two never. Runs in the spool's thread and in the CLI,
-// never on the main thread of the service. Fails by throwing; `spoolCodeOf` (spool-code.ts) names the reason.
+// Owns the file and its lock. Promises: what `append` returned from is on the disk (one fsync a call); the lock is
+// SQLite's own exclusive one, which the kernel drops when the process dies, so a subfolder whose owner was killed can be
+// opened by another process at once and by two never. Runs in the spool's thread and in the CLI, never on the main thread
+// of the service. Fails by throwing; `spoolCodeOf` (spool-code.ts) names the reason.
 import { copyFileSync, existsSync, statSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import * as z from 'zod';
 import { isDamage, spoolCodeOf, SpoolDamagedError } from './spool-code.ts';
 import {
   checksumOf,
-  quarantineBytesOf,
-  quarantineChecksumOf,
   spoolBytesOf,
   type SpooledEntry,
-  type SpooledQuarantineEntry,
   type SpoolEntry,
-  type SpoolQuarantineEntry,
+  type SpoolKind,
+  type SpoolQueue,
+  type SpoolRange,
 } from './spool-entry.ts';
 import { createSpoolFolder, keptWal, removeSpoolFolder, spoolFile } from './spool-folder.ts';
+import { carryOver, countFormer } from './spool-layout-0.ts';
 import type { Owner } from './spool-owner.ts';
 import { hidesFrames } from './spool-pages.ts';
-import {
-  brandRow,
-  checksumColumn,
-  dataRow,
-  entryRow,
-  largestRow,
-  quarantineRow,
-  schema,
-  soundRow,
-  takeBytes,
-  totalRow,
-} from './spool-rows.ts';
+import { columnsOf, dataRow, ensureLayout, kindRow, oldRow, queueRow, takeEntries, totalRow } from './spool-rows.ts';
 
 export type SpoolStore = ReturnType<typeof openSpoolStore>;
+
+/** The oldest entries of a kind. */
+interface Oldest {
+  readonly kind: SpoolKind;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly upToId: number;
+}
 
 /** Makes a subfolder and opens it. Leaves nothing behind where that fails. */
 export function createSpoolStore(folder: string, owner: Owner | undefined): SpoolStore {
@@ -49,143 +46,108 @@ export function createSpoolStore(folder: string, owner: Owner | undefined): Spoo
 }
 
 /**
- * Opens a subfolder and locks it. Throws at once where another process (or thread) holds it (code SPOOL_LOCKED), and
- * where the folder cannot be written.
+ * Opens a subfolder and locks it. Throws at once where another process (or thread) holds it (code SPOOL_LOCKED), where a
+ * later version wrote it (SPOOL_LATER_VERSION), and where the folder cannot be written.
  */
 export function openSpoolStore(folder: string) {
   const file = spoolFile(folder);
   const db = openLocked(folder);
   const inode = statSync(file).ino;
-  const checksums = { callbacks: checksumColumn(db, 'callbacks'), quarantine: checksumColumn(db, 'quarantine') };
-  // Only what this version made is written to.
   let insert: StatementSync | undefined;
-  let insertQuarantine: StatementSync | undefined;
-  // What was handed over but could not be deleted (a full disk refuses deletes too): not given out again.
-  const handedOver = new Map<string, number>();
-  let deletesRefused = false;
-  const floorOf = (brand: string) => handedOver.get(brand) ?? 0;
-  const quarantineFloor = '\u0000quarantine';
-  const callbacks = totalRow.parse(
-    db.prepare('SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM callbacks').get(),
-  );
-  const largestBytes = largestRow.parse(db.prepare('SELECT ifnull(max(bytes), 0) AS bytes FROM callbacks').get()).bytes;
-  const quarantine = totalRow.parse(
-    db.prepare('SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM quarantine').get(),
-  );
-
-  function transaction(work: () => void): void {
-    db.exec('BEGIN IMMEDIATE');
-    try {
-      work();
-      db.exec('COMMIT');
-    } catch (error) {
-      if (db.isTransaction) db.exec('ROLLBACK');
-      throw error;
-    }
-  }
+  const formerEntries = carryOverFormer();
+  const columns = columnsOf(db);
+  const kinds = z
+    .array(kindRow)
+    .parse(
+      db
+        .prepare(
+          `SELECT ${columns.kind} AS kind, count(*) AS entries, sum(bytes) AS bytes, max(bytes) AS largestBytes FROM callbacks GROUP BY 1`,
+        )
+        .all(),
+    );
+  const totals = { callback: { entries: 0, bytes: 0 }, quarantine: { entries: formerEntries, bytes: 0 } };
+  for (const { kind, entries, bytes } of kinds) count(kind, entries, bytes);
+  const largestBytes = kinds.find(({ kind }) => kind === 'callback')?.largestBytes ?? 0;
+  /** What was handed over but could not be deleted (a full disk refuses deletes too): not given out again. */
+  const undeleted = new Map<string, SpoolRange[]>();
+  const rangesOf = (queue: SpoolQueue) => undeleted.get(nameOf(queue)) ?? [];
+  const floorOf = (queue: SpoolQueue) => rangesOf(queue).at(-1)?.[1] ?? 0;
+  const ofQueue = `${columns.kind} = ? AND brand = ?`;
 
   return {
     folder,
     /** Of the callbacks that lay in it when it was opened. */
     largestBytes,
-    totals: () => ({ ...callbacks, quarantineEntries: quarantine.entries, quarantineBytes: quarantine.bytes }),
+    totals: () => totals,
 
-    /** All or none, on the disk when this returns. */
-    append(entries: readonly SpoolEntry[]): void {
+    /** All or none, on the disk when this returns; in the place of the oldest ones of a kind, if there are any to drop. */
+    append(entries: readonly SpoolEntry[], dropped?: Oldest): void {
       transaction(() => {
-        for (const entry of entries) insertEntry(null, entry);
+        if (dropped !== undefined && dropped.entries > 0)
+          db.prepare(`DELETE FROM callbacks WHERE ${columns.kind} = ? AND id <= ?`).run(dropped.kind, dropped.upToId);
+        for (const entry of entries) insertEntry(entry);
       });
-      count(entries);
+      if (dropped !== undefined) count(dropped.kind, -dropped.entries, -dropped.bytes);
+      for (const entry of entries) count(entry.kind, 1, spoolBytesOf(entry));
     },
 
     /** As `append`, under the ids that they had in another file. An id that is taken is replaced by a new one. */
-    restore(entries: readonly SpooledEntry[]): void {
+    restore(entries: readonly (SpoolEntry & Partial<SpooledEntry>)[]): void {
       transaction(() => {
-        for (const entry of entries)
-          if (entry.id > Number.MAX_SAFE_INTEGER || insertEntry(entry.id, entry) === 0) insertEntry(null, entry);
+        for (const entry of entries) {
+          const { id = Number.POSITIVE_INFINITY } = entry;
+          if (id > Number.MAX_SAFE_INTEGER || insertEntry(entry, id) === 0) insertEntry(entry);
+        }
       });
-      count(entries);
+      for (const entry of entries) count(entry.kind, 1, spoolBytesOf(entry));
     },
 
-    /** Drops the oldest and the overaged to make room. Returns how many were dropped. */
-    appendQuarantine(entry: SpoolQuarantineEntry, { maxBytes, notBeforeMs }: QuarantineBounds): number {
-      const bytes = quarantineBytesOf(entry);
-      const excess = quarantine.bytes + bytes - maxBytes;
-      const dropped = oldestQuarantine(excess, notBeforeMs);
-      transaction(() => {
-        if (dropped.entries > 0) db.prepare('DELETE FROM quarantine WHERE id <= ?').run(dropped.upToId);
-        insertQuarantine ??= db.prepare(
-          'INSERT INTO quarantine (at, bytes, meta, body, checksum) VALUES (?, ?, ?, ?, ?)',
-        );
-        insertQuarantine.run(entry.atMs, bytes, entry.meta, entry.body, quarantineChecksumOf(entry));
-      });
-      quarantine.entries += 1 - dropped.entries;
-      quarantine.bytes += bytes - dropped.bytes;
-      return dropped.entries;
-    },
-
-    brands,
-
-    /** The oldest entries of a brand, behind an id where one is given. */
-    read(brand: string, limit: number, behindId = 0): SpooledEntry[] {
-      const fromId = Math.max(floorOf(brand), behindId);
+    /** What to drop of a kind so that so many bytes become free and none is left of before a time. */
+    oldest(kind: SpoolKind, excessBytes: number, notBeforeMs: number): Oldest {
+      const oldest = { kind, entries: 0, bytes: 0, upToId: 0 };
+      const keptAt = "ifnull(json_extract(data, '$.keptAtMs'), json_extract(data, '$.receivedAtMs'))";
       const rows = db.prepare(
-        `SELECT id, brand, nonce, data, ${checksums.callbacks} FROM callbacks WHERE brand = ? AND id > ? ORDER BY id LIMIT ?`,
+        `SELECT id, bytes, CASE WHEN json_valid(data) THEN ifnull(${keptAt} < ?, 0) ELSE 0 END AS isOld FROM callbacks WHERE ${columns.kind} = ? ORDER BY id`,
       );
-      const entries = takeBytes(
-        rows.iterate(brand, fromId, limit),
-        (row) => soundRow(entryRow.parse(row), checksumOf),
-        spoolBytesOf,
+      for (const row of rows.iterate(notBeforeMs, kind)) {
+        const { id, bytes, isOld } = oldRow.parse(row);
+        if (oldest.bytes >= excessBytes && isOld === 0) break;
+        oldest.entries += 1;
+        oldest.bytes += bytes;
+        oldest.upToId = id;
+      }
+      return oldest;
+    },
+
+    queues,
+
+    /** The oldest entries of a queue, behind an id where one is given. */
+    read(queue: SpoolQueue, limit: number, behindId = 0): SpooledEntry[] {
+      const fromId = Math.max(floorOf(queue), behindId);
+      const rows = db.prepare(
+        `SELECT id, ${columns.kind} AS kind, brand, nonce, data, ${columns.checksum} AS checksum FROM callbacks WHERE ${ofQueue} AND id > ? ORDER BY id LIMIT ?`,
       );
+      const entries = takeEntries(rows.iterate(queue.kind, queue.brand, fromId, limit));
       const isHidden =
-        entries.length === 0 && behindId <= floorOf(brand) && !deletesRefused && brands().includes(brand);
+        entries.length === 0 && fromId === 0 && queues().some((other) => nameOf(other) === nameOf(queue));
       if (isHidden) throw new SpoolDamagedError('The index leads to no row.');
       return entries;
     },
 
-    /** Forgets a brand's entries of a range of ids. Throws where the disk refuses, yet never gives them out again. */
-    remove(brand: string, fromId: number, upToId: number): void {
-      const wereRefused = deletesRefused;
+    /** Forgets a queue's entries of a range of ids. Throws where the disk refuses, yet never gives them out again. */
+    remove(queue: SpoolQueue, [fromId, upToId]: SpoolRange): void {
+      const range = `FROM callbacks WHERE ${ofQueue} AND id BETWEEN ? AND ?`;
       const removed = totalRow.parse(
         db
-          .prepare(
-            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM callbacks WHERE brand = ? AND id BETWEEN ? AND ?',
-          )
-          .get(brand, Math.max(fromId, floorOf(brand) + 1), upToId),
+          .prepare(`SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes ${range}`)
+          .get(queue.kind, queue.brand, Math.max(fromId, floorOf(queue) + 1), upToId),
       );
-      handedOver.set(brand, Math.max(floorOf(brand), upToId));
-      callbacks.entries -= removed.entries;
-      callbacks.bytes -= removed.bytes;
-      deletesRefused = true;
-      transaction(() =>
-        db.prepare('DELETE FROM callbacks WHERE brand = ? AND id BETWEEN ? AND ?').run(brand, fromId, upToId),
-      );
-      deletesRefused = wereRefused;
-    },
-
-    readQuarantine: (limit: number, behindId = 0): SpooledQuarantineEntry[] =>
-      takeBytes(
-        db
-          .prepare(
-            `SELECT id, at AS atMs, meta, body, ${checksums.quarantine} FROM quarantine WHERE id > ? ORDER BY id LIMIT ?`,
-          )
-          .iterate(Math.max(floorOf(quarantineFloor), behindId), limit),
-        (row) => soundRow(quarantineRow.parse(row), quarantineChecksumOf),
-        quarantineBytesOf,
-      ),
-
-    removeQuarantine(fromId: number, upToId: number): void {
-      const removed = totalRow.parse(
-        db
-          .prepare(
-            'SELECT count(*) AS entries, ifnull(sum(bytes), 0) AS bytes FROM quarantine WHERE id BETWEEN ? AND ?',
-          )
-          .get(Math.max(fromId, floorOf(quarantineFloor) + 1), upToId),
-      );
-      handedOver.set(quarantineFloor, Math.max(floorOf(quarantineFloor), upToId));
-      quarantine.entries -= removed.entries;
-      quarantine.bytes -= removed.bytes;
-      transaction(() => db.prepare('DELETE FROM quarantine WHERE id BETWEEN ? AND ?').run(fromId, upToId));
+      const ranges = rangesOf(queue);
+      undeleted.set(nameOf(queue), ranges);
+      ranges.push([fromId, upToId]);
+      count(queue.kind, -removed.entries, -removed.bytes);
+      transaction(() => db.prepare(`DELETE ${range}`).run(queue.kind, queue.brand, fromId, upToId));
+      ranges.pop();
     },
 
     /** The job texts of one reference, oldest first. */
@@ -194,8 +156,8 @@ export function openSpoolStore(folder: string) {
         .array(dataRow)
         .parse(
           db
-            .prepare('SELECT data FROM callbacks WHERE reference = ? AND brand = ? AND id > ? ORDER BY id LIMIT ?')
-            .all(gatewayReference, brand, floorOf(brand), limit),
+            .prepare(`SELECT data FROM callbacks WHERE reference = ? AND ${ofQueue} AND id > ? ORDER BY id LIMIT ?`)
+            .all(gatewayReference, 'callback', brand, floorOf({ kind: 'callback', brand }), limit),
         )
         .map(({ data }) => data),
 
@@ -213,15 +175,16 @@ export function openSpoolStore(folder: string) {
     },
 
     close: (): void => db.close(),
-    /** Whether an entry was handed over, though it may still lie here. */
-    isHandedOver: (brand: string, id: number) => deletesRefused && id <= floorOf(brand),
 
-    /** Whether a table has rows where its index knows of none: part of the index is gone, in silence. */
+    /** Whether an entry was handed over, though it still lies here. */
+    isHandedOver: (queue: SpoolQueue, id: number) => rangesOf(queue).some(([from, upTo]) => id >= from && id <= upTo),
+
+    isEmpty: () => Object.values(totals).every(({ entries }) => entries === 0),
+
+    /** Whether the table has rows where its index knows of none: part of the index is gone, in silence. */
     hidesRows: (): boolean =>
-      !deletesRefused &&
-      ['callbacks', 'quarantine'].some(
-        (table) => db.prepare(`SELECT id FROM ${table} NOT INDEXED LIMIT 1`).get() !== undefined,
-      ),
+      ![...undeleted.values()].some((ranges) => ranges.length > 0) &&
+      db.prepare('SELECT id FROM callbacks NOT INDEXED LIMIT 1').get() !== undefined,
 
     /** Closes it and deletes the subfolder, nothing else in it. */
     destroy(): void {
@@ -230,39 +193,57 @@ export function openSpoolStore(folder: string) {
     },
   };
 
-  /** Returns how many were inserted. */
-  function insertEntry(id: number | null, entry: SpoolEntry): number {
-    const { brand, nonce, data } = entry;
-    insert ??= db.prepare(
-      'INSERT INTO callbacks (id, brand, nonce, bytes, data, checksum) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
-    );
-    return Number(insert.run(id, brand, nonce, spoolBytesOf(entry), data, checksumOf(entry)).changes);
+  function transaction(work: () => void): void {
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      db.exec('COMMIT');
+    } catch (error) {
+      if (db.isTransaction) db.exec('ROLLBACK');
+      throw error;
+    }
   }
 
-  function count(entries: readonly SpoolEntry[]): void {
-    callbacks.entries += entries.length;
-    for (const entry of entries) callbacks.bytes += spoolBytesOf(entry);
+  /** Returns how many were inserted. */
+  function insertEntry(entry: SpoolEntry, id: number | null = null): number {
+    const { kind, brand, nonce, data } = entry;
+    insert ??= db.prepare(
+      'INSERT INTO callbacks (id, brand, nonce, bytes, data, checksum, kind) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
+    );
+    return Number(insert.run(id, brand, nonce, spoolBytesOf(entry), data, checksumOf(entry), kind).changes);
+  }
+
+  /** Returns how many must stay where they are: a full disk holds nothing else up, and the next process tries again. */
+  function carryOverFormer(): number {
+    const entries = countFormer(db);
+    if (entries === 0) return 0;
+    try {
+      transaction(() => carryOver(db, insertEntry));
+      return 0;
+    } catch (error) {
+      insert = undefined;
+      if (spoolCodeOf(error) === 'SPOOL_DISK_FULL') return entries;
+      db.close();
+      throw error;
+    }
+  }
+
+  function count(kind: SpoolKind, entries: number, bytes: number): void {
+    totals[kind].entries += entries;
+    totals[kind].bytes += bytes;
   }
 
   /** Throws where there are entries, and the index knows of none. */
-  function brands(): string[] {
-    const rows = z.array(brandRow).parse(db.prepare('SELECT DISTINCT brand FROM callbacks').all());
-    if (rows.length === 0 && callbacks.entries > 0) throw new SpoolDamagedError('The index leads to no row.');
-    return rows.map(({ brand }) => brand);
+  function queues(): SpoolQueue[] {
+    const rows = db.prepare(`SELECT DISTINCT ${columns.kind} AS kind, brand FROM callbacks`).all();
+    if (rows.length === 0 && totals.callback.entries + totals.quarantine.entries > formerEntries)
+      throw new SpoolDamagedError('The index leads to no row.');
+    return z.array(queueRow).parse(rows);
   }
+}
 
-  function oldestQuarantine(excessBytes: number, notBeforeMs: number) {
-    const oldest = { entries: 0, bytes: 0, upToId: 0 };
-    const rows = db.prepare('SELECT id, at AS atMs, bytes FROM quarantine WHERE id > ? ORDER BY id');
-    for (const row of rows.iterate(floorOf(quarantineFloor))) {
-      const { id, atMs, bytes } = z.object({ id: z.number(), atMs: z.number(), bytes: z.number() }).parse(row);
-      if (oldest.bytes >= excessBytes && atMs >= notBeforeMs) break;
-      oldest.entries += 1;
-      oldest.bytes += bytes;
-      oldest.upToId = id;
-    }
-    return oldest;
-  }
+function nameOf({ kind, brand }: SpoolQueue): string {
+  return `${kind} ${brand}`;
 }
 
 function openLocked(folder: string): DatabaseSync {
@@ -273,7 +254,7 @@ function openLocked(folder: string): DatabaseSync {
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     db.exec('BEGIN EXCLUSIVE');
     if (hidesFrames(`${file}-wal`)) throw new SpoolDamagedError('The log is damaged before its end.');
-    db.exec(schema);
+    ensureLayout(db);
     db.exec('COMMIT');
   } catch (error) {
     if (isDamage(error)) keepWal(folder);
@@ -287,9 +268,4 @@ function openLocked(folder: string): DatabaseSync {
 function keepWal(folder: string): void {
   const wal = `${spoolFile(folder)}-wal`;
   if (existsSync(wal) && !existsSync(keptWal(folder))) copyFileSync(wal, keptWal(folder));
-}
-
-export interface QuarantineBounds {
-  readonly maxBytes: number;
-  readonly notBeforeMs: number;
 }

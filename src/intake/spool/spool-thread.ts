@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { createSpoolFolders } from './spool-folders.ts';
 import { isDamage, spoolCodeOf } from './spool-code.ts';
-import { quarantineBytesOf, spoolBytesOf, type SpoolEntry, type SpoolQuarantineEntry } from './spool-entry.ts';
+import { spoolBytesOf, type SpooledEntry, type SpoolEntry, type SpoolWrite } from './spool-entry.ts';
 import { describeOwner } from './spool-owner.ts';
 import {
   spoolThreadOptions,
@@ -16,7 +16,6 @@ import {
   type SpoolReply,
   type SpoolRequest,
   type SpoolState,
-  type SpoolWrite,
 } from './spool-protocol.ts';
 import { createRoom } from './spool-room.ts';
 import { listDamaged } from './spool-salvage.ts';
@@ -69,24 +68,15 @@ function serve(port: NonNullable<typeof parentPort>): void {
     switch (request.op) {
       case 'append':
         return { op: 'append', writes: append(request.entries) };
-      case 'appendQuarantine':
-        return { op: 'append', writes: [appendQuarantine(request.entry)] };
-      case 'brands':
-        return { op: 'brands', brands: [...new Set(ofEach((store) => store.brands()).flat())] };
+      case 'queues':
+        return { op: 'queues', queues: ofEach((store) => store.queues()).flat() };
       case 'read':
         return {
           op: 'read',
-          ...readFirst((store) => store.read(request.brand, request.limit, request.behind.get(store.folder))),
-        };
-      case 'readQuarantine':
-        return {
-          op: 'readQuarantine',
-          ...readFirst((store) => store.readQuarantine(request.limit, request.behind.get(store.folder))),
+          ...readFirst((store) => store.read(request.queue, request.limit, request.behind.get(store.folder))),
         };
       case 'remove':
-        return remove(request.folder, (store) => store.remove(request.brand, ...request.ids));
-      case 'removeQuarantine':
-        return remove(request.folder, (store) => store.removeQuarantine(...request.ids));
+        return remove(request.folder, (store) => store.remove(request.queue, request.ids));
       case 'find':
         return { op: 'find', found: find(request.brand, request.gatewayReference, request.limit) };
       case 'identify':
@@ -104,21 +94,27 @@ function serve(port: NonNullable<typeof parentPort>): void {
     }
   }
 
-  /** One transaction, one fsync, for all that fit. */
+  /** One transaction, one fsync, for all that fit: beside the callbacks, and in the place of the oldest of the quarantine. */
   function append(entries: readonly SpoolEntry[]): SpoolWrite[] {
     const store = folders.own();
     if (store === undefined) return entries.map(() => failed());
-    let free = options.maxBytes - totals().bytes;
+    const { maxBytes, quarantineMaxBytes, quarantineRetainMs } = options;
+    const free = { callback: maxBytes - totals().bytes, quarantine: quarantineMaxBytes };
     const fitting = new Set<SpoolEntry>();
     for (const entry of entries) {
       const bytes = spoolBytesOf(entry);
-      room.offered(bytes);
-      if (bytes > free) continue;
-      free -= bytes;
+      if (entry.kind === 'callback') room.offered(bytes);
+      if (bytes > free[entry.kind]) continue;
+      free[entry.kind] -= bytes;
       fitting.add(entry);
     }
+    const isRefusing = [...fitting].some(({ kind }) => kind === 'quarantine');
     try {
-      if (fitting.size > 0) store.append([...fitting]);
+      const excessBytes = store.totals().quarantine.bytes - free.quarantine;
+      const dropped = isRefusing ? store.oldest('quarantine', excessBytes, Date.now() - quarantineRetainMs) : undefined;
+      if (fitting.size > 0) store.append([...fitting], dropped);
+      if (dropped !== undefined && dropped.entries > 0)
+        notices.push({ event: 'spool.quarantine_dropped', dropped: dropped.entries });
     } catch (error) {
       folders.failed(spoolCodeOf(error));
       return entries.map((entry) => (fitting.has(entry) ? failed() : { kind: 'full' }));
@@ -127,28 +123,11 @@ function serve(port: NonNullable<typeof parentPort>): void {
     return entries.map((entry) => ({ kind: fitting.has(entry) ? 'stored' : 'full' }));
   }
 
-  function appendQuarantine(entry: SpoolQuarantineEntry): SpoolWrite {
-    const store = folders.own();
-    if (store === undefined) return failed();
-    const { quarantineMaxBytes, quarantineRetainMs } = options;
-    if (quarantineBytesOf(entry) > quarantineMaxBytes) return { kind: 'full' };
-    try {
-      const notBeforeMs = entry.atMs - quarantineRetainMs;
-      const dropped = store.appendQuarantine(entry, { maxBytes: quarantineMaxBytes, notBeforeMs });
-      if (dropped > 0) notices.push({ event: 'spool.quarantine_dropped', dropped });
-    } catch (error) {
-      folders.failed(spoolCodeOf(error));
-      return failed();
-    }
-    folders.wrote(quarantineBytesOf(entry));
-    return { kind: 'stored' };
-  }
-
   function failed(): SpoolWrite {
     return { kind: 'failed', code: folders.code() ?? 'SPOOL_FAILED' };
   }
 
-  function readFirst<Entry>(read: (store: SpoolStore) => Entry[]): { folder: string; entries: Entry[] } {
+  function readFirst(read: (store: SpoolStore) => SpooledEntry[]): { folder: string; entries: SpooledEntry[] } {
     for (const store of folders.all()) {
       const entries = salvaging(store, () => read(store)) ?? [];
       if (entries.length > 0) return { folder: store.folder, entries };
@@ -199,7 +178,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
       if (!toldProblems.has(problem)) notices.push(notice);
     };
     const taken = folders.adopt({
-      onProblem: (folder, code) => tell(`${folder} ${code}`, { event: 'spool.not_adopted', folder, code }),
+      onProblem: (folder, code) => tell(`${folder} ${code}`, notAdopted(folder, code)),
       onForeign: (folder, owner) => tell(folder, { event: 'spool.foreign', folder, owner: describeOwner(owner) }),
     });
     toldProblems = problems;
@@ -211,10 +190,10 @@ function serve(port: NonNullable<typeof parentPort>): void {
   function totals() {
     const sum = { entries: 0, bytes: 0, quarantineEntries: 0, largestBytes: 0 };
     for (const store of folders.all()) {
-      const { entries, bytes, quarantineEntries } = store.totals();
-      sum.entries += entries;
-      sum.bytes += bytes;
-      sum.quarantineEntries += quarantineEntries;
+      const { callback, quarantine } = store.totals();
+      sum.entries += callback.entries;
+      sum.bytes += callback.bytes;
+      sum.quarantineEntries += quarantine.entries;
       sum.largestBytes = Math.max(sum.largestBytes, store.largestBytes);
     }
     return sum;
@@ -236,4 +215,9 @@ function serve(port: NonNullable<typeof parentPort>): void {
   function tell(): void {
     if (notices.length > 0 || JSON.stringify(state()) !== lastSent) send();
   }
+}
+
+function notAdopted(folder: string, code: string): SpoolNotice {
+  if (code === 'SPOOL_LATER_VERSION') return { event: 'spool.of_later_version', folder };
+  return { event: 'spool.not_adopted', folder, code };
 }

@@ -10,20 +10,18 @@ import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { createSpoolLink } from './spool-link.ts';
 import type { Owner } from './spool-owner.ts';
-import type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
-import type {
-  SpoolMessage,
-  SpoolPosition,
-  SpoolRange,
-  SpoolReply,
-  SpoolRequest,
-  SpoolState,
-  SpoolWrite,
-} from './spool-protocol.ts';
+import {
+  spoolKinds,
+  type SpooledEntry,
+  type SpoolEntry,
+  type SpoolQueue,
+  type SpoolRange,
+  type SpoolWrite,
+} from './spool-entry.ts';
+import type { SpoolMessage, SpoolPosition, SpoolReply, SpoolRequest, SpoolState } from './spool-protocol.ts';
 
 export type Spool = ReturnType<typeof createSpool>;
-export type { SpooledEntry, SpooledQuarantineEntry, SpoolEntry, SpoolQuarantineEntry } from './spool-entry.ts';
-export type { SpoolWrite } from './spool-protocol.ts';
+export type { SpooledEntry, SpoolEntry, SpoolQueue, SpoolWrite } from './spool-entry.ts';
 
 export interface SpoolOptions {
   /** SPOOL_DIR. */
@@ -43,20 +41,20 @@ export interface SpoolOptions {
 }
 
 /** A batch as read from one subfolder, without a gap: what `remove` needs to forget it. */
-export interface SpoolBatch<Entry> {
+export interface SpoolBatch {
   readonly folder: string;
-  readonly entries: readonly Entry[];
+  readonly entries: readonly SpooledEntry[];
 }
 
-interface Waiting<Entry> {
-  readonly entry: Entry;
-  readonly sizeBytes: number;
+interface Waiting {
+  readonly entry: SpoolEntry;
   readonly settle: (write: SpoolWrite) => void;
   isSettled: boolean;
 }
 
 const readyDeadlineMs = 5_000;
-const groupEntriesMax = 256;
+/** What was refused is written one by one: a callback waits for no group of it. */
+const groupEntriesMax = { callback: 256, quarantine: 1 };
 const groupBytesMax = 4 * 1024 * 1024;
 const waitingEntriesMax = 20_000;
 const waitingBytesMax = 128 * 1024 * 1024;
@@ -73,8 +71,7 @@ const starting: SpoolState = {
 export function createSpool(options: SpoolOptions) {
   const { dir, maxBytes, log, metrics, writeDeadlineMs = 3_000, threadHungMs = 10_000 } = options;
   const { quarantineMaxBytes = 67_108_864, quarantineRetainMs = 30 * 86_400_000 } = options;
-  const waiting: Waiting<SpoolEntry>[] = [];
-  const refused: Waiting<SpoolQuarantineEntry>[] = [];
+  const waiting = { callback: new Array<Waiting>(), quarantine: new Array<Waiting>() };
   let waitingBytes = 0;
   let isWriting = false;
   let writingSinceMs = Number.POSITIVE_INFINITY;
@@ -127,10 +124,10 @@ export function createSpool(options: SpoolOptions) {
     if (link.isClosed()) return 'SPOOL_CLOSED';
     if (state.problem !== undefined && state.problem !== 'SPOOL_STARTING') return state.problem;
     if (isStalled()) return 'SPOOL_TIMEOUT';
-    return waiting.length + refused.length >= waitingEntriesMax || waitingBytes >= waitingBytesMax
-      ? 'SPOOL_BUSY'
-      : undefined;
+    return waitingEntries() >= waitingEntriesMax || waitingBytes >= waitingBytesMax ? 'SPOOL_BUSY' : undefined;
   }
+
+  const waitingEntries = () => waiting.callback.length + waiting.quarantine.length;
 
   /** Until the thread answers again no further callback waits for the disk. */
   const isStalled = () => performance.now() - writingSinceMs > writeDeadlineMs;
@@ -139,31 +136,32 @@ export function createSpool(options: SpoolOptions) {
   async function writeGroups(): Promise<void> {
     if (isWriting) return;
     isWriting = true;
-    while (link.isUp() && waiting.length + refused.length > 0) {
-      const group = take(waiting, groupEntriesMax);
-      if (group.length > 0) await write(group, { op: 'append', entries: group.map(({ entry }) => entry) });
-      else for (const one of take(refused, 1)) await write([one], { op: 'appendQuarantine', entry: one.entry });
+    while (link.isUp() && waitingEntries() > 0) {
+      const group = takeGroup();
+      if (group.length > 0) await write(group);
     }
     isWriting = false;
   }
 
-  /** Whoever was already told `failed` is not written any more. */
-  function take<Entry>(from: Waiting<Entry>[], entriesMax: number): Waiting<Entry>[] {
-    const group: Waiting<Entry>[] = [];
+  /** Of the first kind that waits. Whoever was already told `failed` is not written any more. */
+  function takeGroup(): Waiting[] {
+    const kind = spoolKinds.find((candidate) => waiting[candidate].length > 0) ?? 'callback';
+    const group: Waiting[] = [];
     let groupBytes = 0;
-    while (group.length < entriesMax && groupBytes < groupBytesMax) {
-      const item = from.shift();
+    while (group.length < groupEntriesMax[kind] && groupBytes < groupBytesMax) {
+      const item = waiting[kind].shift();
       if (item === undefined) break;
-      waitingBytes -= item.sizeBytes;
+      waitingBytes -= item.entry.data.length;
       if (item.isSettled) continue;
       group.push(item);
-      groupBytes += item.sizeBytes;
+      groupBytes += item.entry.data.length;
     }
     return group;
   }
 
-  async function write(group: readonly Waiting<unknown>[], request: SpoolRequest): Promise<void> {
+  async function write(group: readonly Waiting[]): Promise<void> {
     writingSinceMs = performance.now();
+    const request: SpoolRequest = { op: 'append', entries: group.map(({ entry }) => entry) };
     const writes = writesOf(await link.call(request), group.length);
     writingSinceMs = Number.POSITIVE_INFINITY;
     for (const [index, { settle }] of group.entries()) {
@@ -171,7 +169,7 @@ export function createSpool(options: SpoolOptions) {
     }
   }
 
-  function enqueue<Entry>(to: Waiting<Entry>[], entry: Entry, sizeBytes: number, byMs: number): Promise<SpoolWrite> {
+  function enqueue(entry: SpoolEntry, byMs: number): Promise<SpoolWrite> {
     const code = knownFailure();
     if (code !== undefined) return Promise.resolve({ kind: 'failed', code });
     const { promise, resolve } = Promise.withResolvers<SpoolWrite>();
@@ -179,9 +177,8 @@ export function createSpool(options: SpoolOptions) {
       () => item.settle({ kind: 'failed', code: 'SPOOL_TIMEOUT' }),
       Math.max(byMs - performance.now(), 0),
     );
-    const item: Waiting<Entry> = {
+    const item: Waiting = {
       entry,
-      sizeBytes,
       isSettled: false,
       settle(write) {
         clearTimeout(deadline);
@@ -189,8 +186,8 @@ export function createSpool(options: SpoolOptions) {
         resolve(write);
       },
     };
-    to.push(item);
-    waitingBytes += sizeBytes;
+    waiting[entry.kind].push(item);
+    waitingBytes += entry.data.length;
     void writeGroups();
     return promise;
   }
@@ -200,11 +197,7 @@ export function createSpool(options: SpoolOptions) {
     ready: () => ready.promise,
 
     /** @param byMs when the answer is due, by `performance.now()` */
-    append: (entry: SpoolEntry, byMs = performance.now() + writeDeadlineMs) =>
-      enqueue(waiting, entry, entry.data.length, byMs),
-
-    appendQuarantine: (entry: SpoolQuarantineEntry, byMs = performance.now() + writeDeadlineMs) =>
-      enqueue(refused, entry, entry.body.byteLength, byMs),
+    append: (entry: SpoolEntry, byMs = performance.now() + writeDeadlineMs) => enqueue(entry, byMs),
 
     /** Whether an ordinary callback that came now could be stored: what readiness asks while Redis is out. */
     canStore: () => state.problem === undefined && !state.isShort && knownFailure() === undefined,
@@ -216,38 +209,26 @@ export function createSpool(options: SpoolOptions) {
       return reply.op === 'find' ? reply.found : [];
     },
 
-    async brands(): Promise<readonly string[]> {
-      const reply = await link.call({ op: 'brands' });
-      return reply.op === 'brands' ? reply.brands : [];
+    /** What lies in it, callbacks first. A queue that lies in several subfolders is one. */
+    async queues(): Promise<readonly SpoolQueue[]> {
+      const reply = await link.call({ op: 'queues' });
+      if (reply.op !== 'queues') return [];
+      return spoolKinds.flatMap((kind) => {
+        const brands = new Set(reply.queues.filter((queue) => queue.kind === kind).map(({ brand }) => brand));
+        return [...brands].map((brand) => ({ kind, brand }));
+      });
     },
 
-    /** The oldest entries of a brand, behind those of `behind`. */
-    async readBatch(
-      brand: string,
-      limit: number,
-      behind: SpoolPosition = new Map(),
-    ): Promise<SpoolBatch<SpooledEntry>> {
-      const reply = await link.call({ op: 'read', brand, limit, behind });
+    /** The oldest entries of a queue, behind those of `behind`. */
+    async readBatch(queue: SpoolQueue, limit: number, behind: SpoolPosition = new Map()): Promise<SpoolBatch> {
+      const reply = await link.call({ op: 'read', queue, limit, behind });
       return reply.op === 'read' ? reply : { folder: '', entries: [] };
     },
 
     /** Forgets a batch. What the disk refuses to delete is still not given out again while this process lives. */
-    async remove(brand: string, { folder, entries }: SpoolBatch<SpooledEntry>): Promise<void> {
+    async remove(queue: SpoolQueue, { folder, entries }: SpoolBatch): Promise<void> {
       const ids = rangeOf(entries);
-      if (ids !== undefined) await link.call({ op: 'remove', brand, folder, ids });
-    },
-
-    async readQuarantine(
-      limit: number,
-      behind: SpoolPosition = new Map(),
-    ): Promise<SpoolBatch<SpooledQuarantineEntry>> {
-      const reply = await link.call({ op: 'readQuarantine', limit, behind });
-      return reply.op === 'readQuarantine' ? reply : { folder: '', entries: [] };
-    },
-
-    async removeQuarantine({ folder, entries }: SpoolBatch<SpooledQuarantineEntry>): Promise<void> {
-      const ids = rangeOf(entries);
-      if (ids !== undefined) await link.call({ op: 'removeQuarantine', folder, ids });
+      if (ids !== undefined) await link.call({ op: 'remove', queue, folder, ids });
     },
 
     /** Redis has said the id of this deployment (deployment-id.ts). */

@@ -60,6 +60,8 @@ export async function prepareGround() {
 
 export type Real = ReturnType<typeof createReal>;
 
+const callbacks = { kind: 'callback', brand: 'default' } as const;
+
 /** One product, with a queue of its own. */
 export function createReal({ server, log, spool, metrics }: Ground) {
   const clock = holdClock();
@@ -102,7 +104,7 @@ export function createReal({ server, log, spool, metrics }: Ground) {
 
     /** The oldest entries of the spool, as they would be handed in again. */
     async spooled(limit: number) {
-      const { entries } = await spool.readBatch('default', limit);
+      const { entries } = await spool.readBatch(callbacks, limit);
       return entries.map((entry) => {
         const item = toAcceptItem(entry);
         if (item === undefined) throw new TypeError('what lies in the spool is no callback');
@@ -168,8 +170,8 @@ export function createReal({ server, log, spool, metrics }: Ground) {
     },
 
     async [Symbol.asyncDispose]() {
-      const left = await spool.readBatch('default', 10_000);
-      await spool.remove('default', left);
+      const left = await spool.readBatch(callbacks, 10_000);
+      await spool.remove(callbacks, left);
       await worker.close(true);
       workerConnection.disconnect();
       redis.disconnect();
