@@ -120,11 +120,18 @@ const variables = z.object({
 
 export const variableNames: readonly string[] = Object.keys(variables.shape);
 
+const schemaOfVariables = z.looseObject({
+  properties: z.record(z.string(), z.looseObject({ default: z.string().optional() })),
+});
+
+/** JSON schema of each variable as it is written; a name and what it may hold. */
+export const variableSchemas: Readonly<Record<string, { readonly default?: string | undefined }>> =
+  schemaOfVariables.parse(z.toJSONSchema(variables, { io: 'input', unrepresentable: 'any' })).properties;
+
 /** As they would be written, of the variables that have a default of their own. */
 export const variableDefaults: ReadonlyMap<string, string> = new Map(
-  Object.entries(z.toJSONSchema(variables, { io: 'input', unrepresentable: 'any' }).properties ?? {}).flatMap(
-    ([name, schema]) =>
-      typeof schema === 'object' && typeof schema.default === 'string' ? [[name, schema.default]] : [],
+  Object.entries(variableSchemas).flatMap(([name, schema]) =>
+    schema.default === undefined ? [] : [[name, schema.default]],
   ),
 );
 

@@ -1,18 +1,20 @@
 // The shapes that variables share: durations, whole numbers, times, yes or no. Each says what it must be.
 import * as z from 'zod';
-import { parseDurationMs } from '../time/duration.ts';
+import { durationPattern, parseDurationMs } from '../time/duration.ts';
 import { parseTimeMs } from '../time/parse-time.ts';
 
 const maxTimerMs = 2_147_483_647; // what setTimeout takes; a longer one would fire at once
 export const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s, and an answer may leave ACK_BUDGET + 2 s after the body
 
+// `meta` says in the schema that the documents carry what the transformation will check.
 export const text = z.string().optional();
 export const duration = (fallback: string, { min = 1, max = Number.MAX_SAFE_INTEGER } = {}) =>
-  z.string().default(fallback).transform(toDuration(min, max));
+  z.string().meta({ pattern: durationPattern.source }).default(fallback).transform(toDuration(min, max));
 export const timer = (fallback: string, min = 1) => duration(fallback, { min, max: maxTimerMs });
 export const integer = (fallback: number, { min = 0, max = Number.MAX_SAFE_INTEGER } = {}) =>
   z
     .string()
+    .meta({ pattern: '^\\d{1,15}$' })
     .default(String(fallback))
     .transform((value, context) => {
       const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
@@ -26,6 +28,7 @@ export const integer = (fallback: number, { min = 0, max = Number.MAX_SAFE_INTEG
 export const yesOrNo = (fallback: boolean) =>
   z
     .string()
+    .meta({ enum: ['true', 'false', '1', '0'] })
     .default(String(fallback))
     .transform((value, context) => {
       if (value === 'true' || value === '1') return true;

@@ -8,9 +8,11 @@ const unitsMs = new Map([
   ['d', 86_400_000],
 ]);
 
+export const durationPattern = /^(\d{1,9})(ms|s|m|h|d)$/;
+
 /** The duration in milliseconds, or undefined where the text is none. */
 export function parseDurationMs(text: string): number | undefined {
-  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text.trim());
+  const match = durationPattern.exec(text.trim());
   const unitMs = unitsMs.get(match?.[2] ?? '');
   return unitMs === undefined ? undefined : Number(match?.[1]) * unitMs;
 }
