@@ -1,21 +1,18 @@
-// `node scripts/release-version.ts v1.2.3`: whether that tag, package.json and CHANGELOG.md name one version. Exits with 1 and one
-// sentence where they do not.
+// `npm run release:version -- v1.2.3`: whether that tag is the version of all that a release is made of. Exits with 1, and with
+// one sentence for each file that names another.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import * as z from 'zod';
+import { versionedFiles, versionProblems } from './version-problems.ts';
 
-const root = path.dirname(import.meta.dirname);
-const read = (name: string) => readFileSync(path.join(root, name), 'utf8');
+const read = (name: string) => readFileSync(path.join(path.dirname(import.meta.dirname), name), 'utf8');
 const [tag = ''] = process.argv.slice(2);
-const { version } = z.object({ version: z.string() }).parse(JSON.parse(read('package.json')));
-
-if (tag !== `v${version}`)
-  refuse(`The tag is ${JSON.stringify(tag)}, and package.json has version ${version}: tag v${version}.`);
-if (!read('CHANGELOG.md').includes(`\n## [${version}]`))
-  refuse(`CHANGELOG.md has no heading "## [${version}]": move what is under "Unreleased" there.`);
-console.log(`${version} it is.`);
-
-function refuse(sentence: string): never {
-  console.error(sentence);
-  process.exit(1);
-}
+const problems = versionProblems(tag, {
+  manifest: read(versionedFiles.manifest),
+  lock: read(versionedFiles.lock),
+  changelog: read(versionedFiles.changelog),
+  chart: read(versionedFiles.chart),
+  kustomization: read(versionedFiles.kustomization),
+});
+for (const problem of problems) console.error(problem);
+if (problems.length === 0) console.log(`${tag} it is.`);
+process.exit(problems.length === 0 ? 0 : 1);

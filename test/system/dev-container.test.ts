@@ -2,15 +2,13 @@
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { runNpmProgram } from '../support/npm-program.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
+import { runNpmProgram } from '../support/outside-programs.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
 test('devcontainer reads it, comments and all', { timeout: 120_000 }, async (context) => {
-  const { status, stdout, output } = runNpmProgram(
+  const { status, stdout, output } = await runNpmProgram(
     context,
-    await makeTempDir('dev-container'),
     '@devcontainers/cli@0.89.0',
     // It asks the container engine what runs, and there may be none: `true` says nothing does.
     ['read-configuration', '--workspace-folder', root, '--docker-path', 'true'],

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { beforeAll, expect, test, type TestContext } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import * as z from 'zod';
-import { makeTempDir } from '../support/temp-dir.ts';
+import { installGoProgram } from '../support/outside-programs.ts';
 
 const program = 'helm.sh/helm/v3/cmd/helm@v3.22.0';
 const root = path.resolve(import.meta.dirname, '../..');
@@ -17,9 +17,7 @@ type KubernetesObject = z.infer<typeof objectSchema>;
 let helm: string | undefined;
 
 beforeAll(async () => {
-  const dir = await makeTempDir('helm');
-  const built = spawnSync('go', ['install', program], { env: { ...process.env, GOBIN: dir }, stdio: 'ignore' });
-  if (built.status === 0) helm = path.join(dir, 'helm');
+  helm = await installGoProgram(program);
 }, 900_000);
 
 function render(context: TestContext, ...args: string[]): { status: number | null; out: string; err: string } {
@@ -93,12 +91,4 @@ test('what cannot be right is refused, with what is wrong', (context) => {
     const { status, err } = render(context, '--set', value);
     expect({ value, status, err }).toMatchObject({ value, status: 1, err: expect.stringContaining(reason) });
   }
-});
-
-test('chart, image and package have one version', () => {
-  const { version } = z
-    .object({ version: z.string() })
-    .parse(JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')));
-  expect(parse(readFileSync(path.join(chart, 'Chart.yaml'), 'utf8'))).toMatchObject({ appVersion: version });
-  expect(readFileSync(path.join(kustomization, 'kustomization.yaml'), 'utf8')).toContain(`newTag: ${version}\n`);
 });

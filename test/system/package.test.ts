@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { runNpmProgram } from '../support/npm-program.ts';
+import { runNpmProgram } from '../support/outside-programs.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -18,13 +18,13 @@ beforeAll(async () => {
   tarball = path.join(dir, readdirSync(dir).find((name) => name.endsWith('.tgz')) ?? '');
 }, 120_000);
 
-test('publint finds nothing', { timeout: 120_000 }, (context) => {
-  const { status, output } = runNpmProgram(context, dir, 'publint@0.3.25', ['run', tarball, '--strict']);
+test('publint finds nothing', { timeout: 120_000 }, async (context) => {
+  const { status, output } = await runNpmProgram(context, 'publint@0.3.25', ['run', tarball, '--strict']);
   expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining('All good!') });
 });
 
-test('its types are found, and are those of what runs', { timeout: 120_000 }, (context) => {
-  const { status, output } = runNpmProgram(context, dir, '@arethetypeswrong/cli@0.18.5', [
+test('its types are found, and are those of what runs', { timeout: 120_000 }, async (context) => {
+  const { status, output } = await runNpmProgram(context, '@arethetypeswrong/cli@0.18.5', [
     tarball,
     '--profile',
     'esm-only',

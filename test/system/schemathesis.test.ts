@@ -1,6 +1,6 @@
 // The operator API against its own document: PyPI's schemathesis makes requests of it, right ones and wrong ones, and holds
 // each answer against what the document says.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
 import { callbackBody } from '../support/callbacks.ts';
+import { installPythonProgram } from '../support/outside-programs.ts';
 import { startRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
@@ -15,20 +16,9 @@ import { makeTempDir } from '../support/temp-dir.ts';
 const release = 'schemathesis==4.32.5';
 const settings = path.join(import.meta.dirname, 'schemathesis.toml');
 const token = 'operator-token-0123456789';
-const works = (args: string[]) => spawnSync('python3', args, { stdio: 'ignore' }).status === 0;
-const hasPython = works(['-m', 'pip', '--version']) && works(['-c', 'import venv, ensurepip']);
-
-/** The program, in a virtual environment of its own; undefined where it cannot be had. */
-async function install(): Promise<string | undefined> {
-  if (!hasPython) return undefined;
-  const dir = await makeTempDir('schemathesis');
-  if (!works(['-m', 'venv', dir])) return undefined;
-  const { status } = spawnSync(path.join(dir, 'bin', 'pip'), ['install', '--quiet', release], { stdio: 'ignore' });
-  return status === 0 ? path.join(dir, 'bin', 'schemathesis') : undefined;
-}
 
 test('every answer of the operator API is one that its document describes', { timeout: 600_000 }, async (context) => {
-  const program = await install();
+  const program = await installPythonProgram(release);
   if (program === undefined) return context.skip(`there is no Python 3 with pip that can install ${release}`);
   const redis = await startRedis({ durable: false });
   const gateway = createGatewaySimulator();
