@@ -29,10 +29,13 @@ RUN node scripts/build.ts \
  && chmod -R u=rwX,go=rX /out && chmod 755 /out/dist/src/cli.js
 
 FROM node:24-bookworm-slim
-# What is the same for every build; version, revision and source come from whoever builds a release.
+# The same as in package.json. Revision and date come from whoever builds a release, so that two builds stay equal.
 LABEL org.opencontainers.image.title="payalo-receiver" \
       org.opencontainers.image.description="Receives the PayAlo gateway's payment callbacks, stores each durably, delivers each once." \
-      org.opencontainers.image.url="https://github.com/payalo-receiver/payalo-receiver" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.url="https://github.com/payalo-receiver/payalo-receiver#readme" \
+      org.opencontainers.image.source="https://github.com/payalo-receiver/payalo-receiver" \
+      org.opencontainers.image.authors="The payalo-receiver authors" \
       org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production \
     NODE_OPTIONS="--enable-source-maps --disable-warning=ExperimentalWarning" \

@@ -10,6 +10,7 @@ const problems = versionProblems(tag, {
   manifest: read(versionedFiles.manifest),
   lock: read(versionedFiles.lock),
   changelog: read(versionedFiles.changelog),
+  image: read(versionedFiles.image),
   chart: read(versionedFiles.chart),
   kustomization: read(versionedFiles.kustomization),
 });

@@ -7,6 +7,7 @@ export const versionedFiles = {
   manifest: 'package.json',
   lock: 'package-lock.json',
   changelog: 'CHANGELOG.md',
+  image: 'Dockerfile',
   chart: 'deploy/helm/Chart.yaml',
   kustomization: 'deploy/kubernetes/kustomization.yaml',
 } as const;
@@ -22,6 +23,7 @@ export function versionProblems(tag: string, texts: VersionedTexts): string[] {
   const { version } = versionSchema.parse(JSON.parse(texts.manifest));
   const found = {
     lock: versionSchema.parse(JSON.parse(texts.lock)).version,
+    image: /^\s+org\.opencontainers\.image\.version="([^"]+)"/m.exec(texts.image)?.[1] ?? 'no version',
     chart: chartSchema.parse(parse(texts.chart)).appVersion,
     kustomization: kustomizationSchema.parse(parse(texts.kustomization)).images[0].newTag,
   };
@@ -30,7 +32,7 @@ export function versionProblems(tag: string, texts: VersionedTexts): string[] {
     ...(texts.changelog.includes(`\n## [${version}] - `)
       ? []
       : [`CHANGELOG.md has no heading "## [${version}] - DATE": move what is under "Unreleased" there.`]),
-    ...(['lock', 'chart', 'kustomization'] as const)
+    ...(['lock', 'image', 'chart', 'kustomization'] as const)
       .filter((file) => found[file] !== version)
       .map((file) => `${versionedFiles[file]} has ${found[file]}, and package.json has ${version}: ${remedies[file]}.`),
   ];
@@ -38,6 +40,7 @@ export function versionProblems(tag: string, texts: VersionedTexts): string[] {
 
 const remedies = {
   lock: 'run npm install --package-lock-only',
+  image: 'write that into the label org.opencontainers.image.version',
   chart: 'write that into appVersion',
   kustomization: 'write that into newTag',
 } as const;
