@@ -1,6 +1,6 @@
 // The main thread's line to the spool's thread: requests and their answers, and the thread's life.
 //
-// Promises: every call is answered, with `failed` where the thread died, hung or is gone; a thread that hangs or dies is
+// Promises: every call is answered, with a `code` where the thread died, hung or is gone; a thread that hangs or dies is
 // reported and another one started. A thread in the background keeps no process alive unless an answer is owed.
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../../telemetry/log.ts';
@@ -63,7 +63,7 @@ export function createSpoolLink(options: SpoolLinkOptions) {
 
   function call(request: SpoolRequest): Promise<SpoolReply> {
     const worker = thread;
-    if (worker === undefined || isClosed) return Promise.resolve({ op: 'failed', code: 'SPOOL_CLOSED' });
+    if (worker === undefined || isClosed) return Promise.resolve({ code: 'SPOOL_CLOSED' });
     lastId += 1;
     const id = lastId;
     worker.ref();
@@ -98,7 +98,7 @@ export function createSpoolLink(options: SpoolLinkOptions) {
   }
 
   function failCalls(code: string): void {
-    for (const { resolve } of calls.values()) resolve({ op: 'failed', code });
+    for (const { resolve } of calls.values()) resolve({ code });
     calls.clear();
   }
 

@@ -17,13 +17,20 @@ export type SpoolRequest =
   | { readonly op: 'identify'; readonly id: string }
   | { readonly op: 'close' };
 
-export type SpoolReply =
-  | { readonly op: 'append'; readonly writes: readonly SpoolWrite[] }
-  | { readonly op: 'queues'; readonly queues: readonly SpoolQueue[] }
-  | { readonly op: 'read'; readonly folder: string; readonly entries: readonly SpooledEntry[] }
-  | { readonly op: 'find'; readonly found: readonly string[] }
-  | { readonly op: 'done' }
-  | { readonly op: 'failed'; readonly code: string };
+/** What was asked for; `code` where that failed. */
+export interface SpoolReply {
+  readonly code?: string;
+  readonly writes?: readonly SpoolWrite[];
+  readonly queues?: readonly SpoolQueue[];
+  readonly batch?: SpoolBatch;
+  readonly found?: readonly string[];
+}
+
+/** Entries as read from one subfolder, in order: what `remove` needs to forget them. */
+export interface SpoolBatch {
+  readonly folder: string;
+  readonly entries: readonly SpooledEntry[];
+}
 
 export interface SpoolState {
   /** Undefined while entries can be written. */

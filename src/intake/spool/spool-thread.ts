@@ -11,6 +11,7 @@ import { spoolBytesOf, type SpooledEntry, type SpoolEntry, type SpoolWrite } fro
 import { describeOwner } from './spool-owner.ts';
 import {
   spoolThreadOptions,
+  type SpoolBatch,
   type SpoolMessage,
   type SpoolNotice,
   type SpoolReply,
@@ -60,37 +61,39 @@ function serve(port: NonNullable<typeof parentPort>): void {
     try {
       return perform(request);
     } catch (error) {
-      return { op: 'failed', code: spoolCodeOf(error) };
+      return { code: spoolCodeOf(error) };
     }
   }
 
   function perform(request: SpoolRequest): SpoolReply {
     switch (request.op) {
       case 'append':
-        return { op: 'append', writes: append(request.entries) };
+        return { writes: append(request.entries) };
       case 'queues':
-        return { op: 'queues', queues: ofEach((store) => store.queues()).flat() };
+        return { queues: ofEach((store) => store.queues()) };
       case 'read':
         return {
-          op: 'read',
-          ...readFirst((store) => store.read(request.queue, request.limit, request.behind.get(store.folder))),
+          batch: readFirst((store) => store.read(request.queue, request.limit, request.behind.get(store.folder))),
         };
       case 'remove':
-        return remove(request.folder, (store) => store.remove(request.queue, request.ids));
-      case 'find':
-        return { op: 'find', found: find(request.brand, request.gatewayReference, request.limit) };
+        remove(request.folder, (store) => store.remove(request.queue, request.ids));
+        return {};
+      case 'find': {
+        const { brand, gatewayReference, limit } = request;
+        return { found: ofEach((store) => store.find(brand, gatewayReference, limit)).slice(0, limit) };
+      }
       case 'identify':
         folders.identify(request.id);
         adopt();
-        return { op: 'done' };
+        return {};
       case 'adopt':
         adopt();
-        return { op: 'done' };
+        return {};
       case 'close':
         clearInterval(maintainTimer);
         clearInterval(adoptTimer);
         folders.close();
-        return { op: 'done' };
+        return {};
     }
   }
 
@@ -127,7 +130,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     return { kind: 'failed', code: folders.code() ?? 'SPOOL_FAILED' };
   }
 
-  function readFirst(read: (store: SpoolStore) => SpooledEntry[]): { folder: string; entries: SpooledEntry[] } {
+  function readFirst(read: (store: SpoolStore) => SpooledEntry[]): SpoolBatch {
     for (const store of folders.all()) {
       const entries = salvaging(store, () => read(store)) ?? [];
       if (entries.length > 0) return { folder: store.folder, entries };
@@ -146,15 +149,12 @@ function serve(port: NonNullable<typeof parentPort>): void {
     }
   }
 
-  function ofEach<Result>(read: (store: SpoolStore) => Result): Result[] {
-    return folders.all().flatMap((store) => {
-      const result = salvaging(store, () => read(store));
-      return result === undefined ? [] : [result];
-    });
+  function ofEach<Result>(read: (store: SpoolStore) => Result[]): Result[] {
+    return folders.all().flatMap((store) => salvaging(store, () => read(store)) ?? []);
   }
 
   /** A disk that refuses the delete does not stop the drain: the store gives the entries out no more (spool-store). */
-  function remove(folder: string, action: (store: SpoolStore) => void): SpoolReply {
+  function remove(folder: string, action: (store: SpoolStore) => void): void {
     const store = folders.all().find((candidate) => candidate.folder === folder);
     try {
       if (store !== undefined) salvaging(store, () => action(store));
@@ -162,13 +162,6 @@ function serve(port: NonNullable<typeof parentPort>): void {
       notices.push({ event: 'spool.not_deleted', code: spoolCodeOf(error) });
     }
     folders.sweep();
-    return { op: 'done' };
-  }
-
-  function find(brand: string, gatewayReference: string, limit: number): string[] {
-    return ofEach((store) => store.find(brand, gatewayReference, limit))
-      .flat()
-      .slice(0, limit);
   }
 
   function adopt(): void {

@@ -10,18 +10,12 @@ import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { createSpoolLink } from './spool-link.ts';
 import type { Owner } from './spool-owner.ts';
-import {
-  spoolKinds,
-  type SpooledEntry,
-  type SpoolEntry,
-  type SpoolQueue,
-  type SpoolRange,
-  type SpoolWrite,
-} from './spool-entry.ts';
-import type { SpoolMessage, SpoolPosition, SpoolReply, SpoolRequest, SpoolState } from './spool-protocol.ts';
+import { spoolKinds, type SpoolEntry, type SpoolQueue, type SpoolWrite } from './spool-entry.ts';
+import type { SpoolBatch, SpoolMessage, SpoolPosition, SpoolState } from './spool-protocol.ts';
 
 export type Spool = ReturnType<typeof createSpool>;
 export type { SpooledEntry, SpoolEntry, SpoolQueue, SpoolWrite } from './spool-entry.ts';
+export type { SpoolBatch } from './spool-protocol.ts';
 
 export interface SpoolOptions {
   /** SPOOL_DIR. */
@@ -38,12 +32,6 @@ export interface SpoolOptions {
   /** After this long without an answer the thread counts as hung. */
   readonly threadHungMs?: number;
   readonly startThread?: (options: object) => Worker;
-}
-
-/** A batch as read from one subfolder, without a gap: what `remove` needs to forget it. */
-export interface SpoolBatch {
-  readonly folder: string;
-  readonly entries: readonly SpooledEntry[];
 }
 
 interface Waiting {
@@ -161,12 +149,12 @@ export function createSpool(options: SpoolOptions) {
 
   async function write(group: readonly Waiting[]): Promise<void> {
     writingSinceMs = performance.now();
-    const request: SpoolRequest = { op: 'append', entries: group.map(({ entry }) => entry) };
-    const writes = writesOf(await link.call(request), group.length);
+    const { writes = [], code = 'SPOOL_FAILED' } = await link.call({
+      op: 'append',
+      entries: group.map(({ entry }) => entry),
+    });
     writingSinceMs = Number.POSITIVE_INFINITY;
-    for (const [index, { settle }] of group.entries()) {
-      settle(writes[index] ?? { kind: 'failed', code: 'SPOOL_FAILED' });
-    }
+    for (const [index, { settle }] of group.entries()) settle(writes[index] ?? { kind: 'failed', code });
   }
 
   function enqueue(entry: SpoolEntry, byMs: number): Promise<SpoolWrite> {
@@ -205,30 +193,30 @@ export function createSpool(options: SpoolOptions) {
 
     /** The job texts of one reference, oldest first; empty also where the spool cannot be read. */
     async find(brand: string, gatewayReference: string, limit = 10): Promise<readonly string[]> {
-      const reply = await link.call({ op: 'find', brand, gatewayReference, limit });
-      return reply.op === 'find' ? reply.found : [];
+      const { found = [] } = await link.call({ op: 'find', brand, gatewayReference, limit });
+      return found;
     },
 
     /** What lies in it, callbacks first. A queue that lies in several subfolders is one. */
     async queues(): Promise<readonly SpoolQueue[]> {
-      const reply = await link.call({ op: 'queues' });
-      if (reply.op !== 'queues') return [];
+      const { queues = [] } = await link.call({ op: 'queues' });
       return spoolKinds.flatMap((kind) => {
-        const brands = new Set(reply.queues.filter((queue) => queue.kind === kind).map(({ brand }) => brand));
+        const brands = new Set(queues.filter((queue) => queue.kind === kind).map(({ brand }) => brand));
         return [...brands].map((brand) => ({ kind, brand }));
       });
     },
 
     /** The oldest entries of a queue, behind those of `behind`. */
     async readBatch(queue: SpoolQueue, limit: number, behind: SpoolPosition = new Map()): Promise<SpoolBatch> {
-      const reply = await link.call({ op: 'read', queue, limit, behind });
-      return reply.op === 'read' ? reply : { folder: '', entries: [] };
+      const { batch = { folder: '', entries: [] } } = await link.call({ op: 'read', queue, limit, behind });
+      return batch;
     },
 
     /** Forgets a batch. What the disk refuses to delete is still not given out again while this process lives. */
     async remove(queue: SpoolQueue, { folder, entries }: SpoolBatch): Promise<void> {
-      const ids = rangeOf(entries);
-      if (ids !== undefined) await link.call({ op: 'remove', queue, folder, ids });
+      const [first, last] = [entries.at(0), entries.at(-1)];
+      if (first === undefined || last === undefined) return;
+      await link.call({ op: 'remove', queue, folder, ids: [first.id, last.id] });
     },
 
     /** Redis has said the id of this deployment (deployment-id.ts). */
@@ -245,16 +233,4 @@ export function createSpool(options: SpoolOptions) {
     /** Entries stay on the disk for whoever adopts the subfolder. */
     close: () => link.close(),
   };
-}
-
-/** Undefined for none. */
-function rangeOf(entries: readonly { readonly id: number }[]): SpoolRange | undefined {
-  const [first, last] = [entries.at(0), entries.at(-1)];
-  return first === undefined || last === undefined ? undefined : [first.id, last.id];
-}
-
-function writesOf(reply: SpoolReply, count: number): readonly SpoolWrite[] {
-  if (reply.op === 'append') return reply.writes;
-  const code = reply.op === 'failed' ? reply.code : 'SPOOL_FAILED';
-  return Array.from({ length: count }, () => ({ kind: 'failed', code }) as const);
 }
