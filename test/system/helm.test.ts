@@ -1,11 +1,12 @@
 // The chart makes the objects of the kustomization, as the real helm renders them; built from the Go module proxy.
 import { spawnSync } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, expect, test, type TestContext } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import * as z from 'zod';
 import { installGoProgram } from '../support/outside-programs.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 
 const program = 'helm.sh/helm/v3/cmd/helm@v3.22.0';
 const root = path.resolve(import.meta.dirname, '../..');
@@ -80,13 +81,37 @@ test('values decide what they say they do', (context) => {
   expect(out.match(/secretName: other/g)).toHaveLength(3);
 });
 
+test('settings of a values file arrive as they were written', async (context) => {
+  const values = path.join(await makeTempDir('values'), 'values.yaml');
+  const settings = ['SPOOL_MAX_BYTES: 1073741824', 'RETAIN_COMPLETED_MAX: 1000000', 'HOLD_MISMATCHED: true'];
+  writeFileSync(values, ['settings:', ...settings, "ACK_BUDGET: '3s'", 'TRUST_PROXY: null'].join('\n  '));
+  const { status, out } = render(context, '--values', values, '--show-only', 'templates/settings.yaml');
+  const { data } = z.object({ data: z.record(z.string(), z.string()) }).parse(parse(out));
+  expect(status).toBe(0);
+  expect(data).toMatchObject({
+    SPOOL_MAX_BYTES: '1073741824',
+    RETAIN_COMPLETED_MAX: '1000000',
+    HOLD_MISMATCHED: 'true',
+    ACK_BUDGET: '3s',
+  });
+  expect(data).not.toHaveProperty('TRUST_PROXY'); // null takes a default away
+});
+
+test('helm lint finds nothing', (context) => {
+  if (helm === undefined) return context.skip(`there is no Go that can build ${program}`);
+  const { status, stdout } = spawnSync(helm, ['lint', '--strict', chart], { encoding: 'utf8' });
+  expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining('0 chart(s) failed') });
+});
+
 test('what cannot be right is refused, with what is wrong', (context) => {
   for (const [value, reason] of [
     ['receiver.replica=3', "additional properties 'replica' not allowed"],
     ['receiver.replicas=0', "at '/receiver/replicas': minimum"],
     ['receiver.spool.size=5', "at '/receiver/spool/size'"],
     ['settings.forward_url=x', "invalid propertyName 'forward_url'"],
-    ['settings.PAYALO_API_KEYS=x', 'settings.PAYALO_API_KEYS is a secret, and a ConfigMap is none'],
+    ['settings.PAYALO_API_KEYS=x', 'settings.PAYALO_API_KEYS is a secret, and a ConfigMap is no place for it'],
+    ['settings.REDIS_URL=redis://default:p@redis:6379', 'settings.REDIS_URL holds a password'],
+    ['worker.minReplicas=5,worker.maxReplicas=2', 'worker.minReplicas is 5, above worker.maxReplicas, 2'],
   ] as const) {
     const { status, err } = render(context, '--set', value);
     expect({ value, status, err }).toMatchObject({ value, status: 1, err: expect.stringContaining(reason) });
