@@ -18,13 +18,25 @@ import { accept } from './sections/accept.ts';
 import { confirm } from './sections/confirm.ts';
 import { drain } from './sections/drain.ts';
 import { endToEnd } from './sections/end-to-end.ts';
+import { footprint } from './sections/footprint.ts';
 import { growth } from './sections/growth.ts';
 import { latency } from './sections/latency.ts';
 import { memory } from './sections/memory.ts';
 import { scale } from './sections/scale.ts';
 import { spool } from './sections/spool.ts';
 
-const sections: readonly Section[] = [accept, latency, endToEnd, drain, memory, growth, spool, scale, confirm];
+const sections: readonly Section[] = [
+  accept,
+  latency,
+  endToEnd,
+  drain,
+  memory,
+  growth,
+  spool,
+  scale,
+  confirm,
+  footprint,
+];
 const roundsFull = 5;
 
 const { values, positionals } = parseArgs({

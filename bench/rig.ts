@@ -34,6 +34,8 @@ export interface ServiceOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The checkout whose service it is; this one without. */
   readonly checkout?: string | undefined;
+  /** As the image runs it (`npm run build`), not from the sources. */
+  readonly compiled?: boolean | undefined;
 }
 
 const folder = import.meta.dirname;
@@ -84,7 +86,13 @@ export async function createRig(say: (text: string) => void) {
       return Object.assign(redis, { client });
     },
 
-    async startService({ roles, redis, env = {}, checkout = root }: ServiceOptions): Promise<Running> {
+    async startService({
+      roles,
+      redis,
+      env = {},
+      checkout = root,
+      compiled = false,
+    }: ServiceOptions): Promise<Running> {
       const [port, operatorPort] = [await freePort(), await freePort()];
       count += 1;
       const own = {
@@ -97,7 +105,7 @@ export async function createRig(say: (text: string) => void) {
         SHUTDOWN_TIMEOUT: '3s',
         ...env,
       };
-      const main = path.join(checkout, 'src', 'main.ts');
+      const main = path.join(checkout, compiled ? 'dist/src/main.js' : 'src/main.ts');
       const flags = profileFlags(roles.join('-'));
       const readyPort = roles.includes('receive') ? port : operatorPort;
       const service = await startProcess(main, roles, readyPort, { env: own, flags });

@@ -23,7 +23,18 @@ test('measures every section and writes each as a table and as JSON', { timeout:
   const [code]: unknown[] = await once(child, 'close');
   expect({ code, output }).toMatchObject({ code: 0 });
   const { sections } = results.parse(JSON.parse(readFileSync(out, 'utf8')));
-  const names = ['accept', 'latency', 'end-to-end', 'drain', 'memory', 'growth', 'spool', 'scale', 'confirm'];
+  const names = [
+    'accept',
+    'latency',
+    'end-to-end',
+    'drain',
+    'memory',
+    'growth',
+    'spool',
+    'scale',
+    'confirm',
+    'footprint',
+  ];
   expect(Object.keys(sections)).toEqual(names);
   expect(output.match(/^## /gm)).toHaveLength(names.length);
   expect(sections['memory']?.summary).toMatchObject({ 'bytes beyond the body': expect.any(Number) });

@@ -1,0 +1,106 @@
+// What the service needs where little is to be had: from start to ready, and resident memory idle and at 200 callbacks a second, of
+// each role as it is compiled for the image; beside a bare Fastify with its logger. And the size of the production packages.
+import { spawnSync } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BenchRedis, Rig, Running } from '../rig.ts';
+import { residentBytes } from '../resident-memory.ts';
+import { sized, type Section, type Size } from '../section.ts';
+import { median, round } from '../statistics.ts';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const megabyte = 1_048_576;
+const ratePerSecond = 200;
+const connections = 16;
+
+interface Sample {
+  readonly readyMs: number;
+  readonly idleBytes: number;
+  readonly busyBytes: number;
+}
+
+export const footprint: Section = {
+  name: 'footprint',
+  title: 'Start and resident memory of each role, compiled, and the size of the packages',
+  async run(rig, size) {
+    build();
+    const redis = await rig.startRedis();
+    const merchant = await rig.startContestant('merchant');
+    const contestants = contestantsOf(rig, redis, merchant);
+    const samples = new Map(contestants.map(({ name }) => [name, [] as Sample[]]));
+    for (let at = 0; at < size.rounds; at += 1)
+      for (const { name, start } of contestants) {
+        samples.get(name)?.push(await measure(rig, size, `${name}${at}`, start));
+        await redis.client.flushall(); // what one took in is no work for the next
+      }
+    const middle = (name: string, key: keyof Sample) => median((samples.get(name) ?? []).map((one) => one[key]));
+    const rows = contestants.map(({ name }) => ({
+      what: name,
+      'ready ms': round(middle(name, 'readyMs')),
+      'idle MB': round(middle(name, 'idleBytes') / megabyte),
+      'MB at 200/s': round(middle(name, 'busyBytes') / megabyte),
+    }));
+    const ratio = (key: keyof Sample, name: string) => round(middle(name, key) / middle('bare Fastify', key), 2);
+    const packages = round(productionPackagesBytes() / megabyte, 1);
+    return {
+      rows,
+      summary: {
+        'receive / bare, idle': ratio('idleBytes', 'receive'),
+        'work / bare, idle': ratio('idleBytes', 'work'),
+        'all / bare, idle': ratio('idleBytes', 'all'),
+        'all / bare, ready': ratio('readyMs', 'all'),
+        'production packages, MB': packages,
+      },
+    };
+  },
+};
+
+function contestantsOf(rig: Rig, redis: BenchRedis, merchant: Running) {
+  const env = { FORWARD_URL: merchant.url, GATEWAY_BASE_URL: 'http://127.0.0.1:9' };
+  const role = (name: string) => ({
+    name,
+    start: () => rig.startService({ roles: [name], redis, env, compiled: true }),
+  });
+  return [
+    { name: 'bare Fastify', start: () => rig.startContestant('bare-logged') },
+    ...['receive', 'work', 'reconcile', 'all'].map(role),
+  ];
+}
+
+/** Callbacks go to those that take them; to the others the time alone is given. */
+async function measure(rig: Rig, size: Size, run: string, start: () => Promise<Running>): Promise<Sample> {
+  const startedMs = performance.now();
+  const running = await start();
+  const readyMs = performance.now() - startedMs;
+  await delay(sized(size, 5_000, 200));
+  const idleBytes = residentBytes(running.pid);
+  const requests = sized(size, ratePerSecond * 10, 40);
+  if (/^(bare|receive|all)/.test(run))
+    await rig.load({ urls: [running.url], connections, requests, run, ratePerSecond });
+  else await delay((requests / ratePerSecond) * 1_000);
+  const busyBytes = residentBytes(running.pid);
+  await running.stop();
+  return { readyMs, idleBytes, busyBytes };
+}
+
+function build(): void {
+  const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'scripts/build.ts')], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`The build failed:\n${stderr}`);
+}
+
+/** Of node_modules, what `npm ci --omit=dev` would install. */
+function productionPackagesBytes(): number {
+  const { stdout } = spawnSync('npm', ['ls', '--omit=dev', '--all', '--parseable'], { cwd: root, encoding: 'utf8' });
+  const folders = new Set(stdout.split('\n').filter((line) => line.includes('node_modules')));
+  // A package's own node_modules are packages of the list themselves.
+  return [...folders].reduce((sum, folder) => sum + bytesOf(folder), 0);
+}
+
+function bytesOf(folder: string): number {
+  return readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
+    const file = path.join(folder, entry.name);
+    if (entry.isDirectory()) return entry.name === 'node_modules' ? sum : sum + bytesOf(file);
+    return entry.isFile() ? sum + statSync(file).size : sum;
+  }, 0);
+}
