@@ -28,7 +28,7 @@ export const footprint: Section = {
     const redis = await rig.startRedis();
     const merchant = await rig.startContestant('merchant');
     const contestants = contestantsOf(rig, redis, merchant);
-    const samples = new Map(contestants.map(({ name }) => [name, [] as Sample[]]));
+    const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]));
     for (let at = 0; at < size.rounds; at += 1)
       for (const { name, start } of contestants) {
         samples.get(name)?.push(await measure(rig, size, `${name}${at}`, start));
