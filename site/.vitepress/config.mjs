@@ -36,6 +36,9 @@ function withOurLinks(markdown) {
     tokens[at].attrSet('href', linkTo(target, env.relativePath));
     return inner(tokens, at, options, env, self);
   };
+  // What stands between double braces in code is no expression of a template.
+  markdown.renderer.rules.code_block = (tokens, at) =>
+    `<pre v-pre><code>${markdown.utils.escapeHtml(tokens[at].content)}</code></pre>`;
 }
 
 function linkTo(target, page) {

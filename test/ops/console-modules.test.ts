@@ -7,6 +7,8 @@ import { html, toText } from '../../src/ops/console/html.ts';
 import { headlineOf } from '../../src/ops/console/overview-page.ts';
 import { overviewLines } from '../../src/ops/console/overview-lines.ts';
 import { prettyJson } from '../../src/ops/console/pretty-json.ts';
+import { verdictOf } from '../../src/ops/console/verdict.ts';
+import type { CallbackView } from '../../src/store/callbacks/callback-view.ts';
 import type { Overview } from '../../src/ops/overview.ts';
 
 const nowMs = Date.parse('2026-11-26T12:00:00.000Z');
@@ -162,5 +164,80 @@ describe('formats', () => {
       '1.5 KB',
       '2.5 GB',
     ]);
+  });
+});
+
+describe('the verdict on a callback', () => {
+  const sum = (value: string, currency = 'KES') => `{ "value": ${value}, "currency": "${currency}" }`;
+  const bodyOf = (fields: string) => `{ "gatewayReference": "b2p1", ${fields} }`;
+  const paid = bodyOf(`"requestedAmount": ${sum('100.00')}, "finalAmount": ${sum('100.0')}`);
+  const view = (fields: Partial<CallbackView>): CallbackView => ({
+    brand: 'default',
+    gatewayReference: 'b2p1',
+    merchantReference: 'order-1',
+    status: 'success',
+    type: 'payin',
+    amount: { value: '100.0', currency: 'KES' },
+    state: 'delivered',
+    receivedAt: ago(10_000),
+    deliveredAt: ago(9_000),
+    nextAttemptAt: null,
+    failedReason: null,
+    heldReason: null,
+    confirmed: 'yes',
+    amountCheck: null,
+    source: 'callback',
+    sequence: 0,
+    duplicates: 0,
+    webhookId: 'id',
+    requestId: 'request',
+    jobId: 'job',
+    erased: false,
+    attempts: [],
+    conflicts: [],
+    body: paid,
+    ...fields,
+  });
+
+  test.each<[string, Partial<CallbackView>, string, 'good' | 'bad' | 'neutral']>([
+    ['paid', {}, 'Paid 100.0 KES', 'good'],
+    ['paid, of which only the memory is left', { body: null }, 'Paid 100.0 KES', 'good'],
+    [
+      'paid in part',
+      { body: bodyOf(`"requestedAmount": ${sum('7205.00')}, "finalAmount": ${sum('3602.50')}`) },
+      'Paid 3602.50 KES of 7205.00 KES',
+      'bad',
+    ],
+    ['paid otherwise than ordered', { amountCheck: 'short' }, 'Paid 100.0 KES, which is not what was ordered', 'bad'],
+    [
+      'failed',
+      { status: 'failed', body: bodyOf(`"finalAmount": null, "errorMessage": "Insufficient funds", "errorCode": "x"`) },
+      'Not paid: Insufficient funds',
+      'bad',
+    ],
+    ['failed, for no reason given', { status: 'failed', body: bodyOf('"a": 1') }, 'Not paid', 'bad'],
+    ['forged', { confirmed: 'denied' }, 'Not real: the gateway does not know this payment', 'bad'],
+    [
+      'forged, and held',
+      { confirmed: 'denied', state: 'held', heldReason: 'differs: ...' },
+      'Not true: the gateway says otherwise',
+      'bad',
+    ],
+    ['reversed', { status: 'reversed' }, 'Taken back: the payment was reversed', 'bad'],
+    ['in review', { status: 'in_review' }, 'Not finished: in_review', 'neutral'],
+    ['no JSON', { body: '{' }, 'Paid; how much is not said', 'good'],
+  ])('%s', (_, fields, title, tone) => {
+    expect(verdictOf({ callback: view(fields), others: [] })).toMatchObject({ title, tone });
+  });
+
+  test('says whether the shop was told of what is not real, and what the gateway said since of what was paid', () => {
+    const forged = { confirmed: 'denied' } as const;
+    expect(verdictOf({ callback: view(forged), others: [] }).detail).toContain('take back what was given');
+    expect(verdictOf({ callback: view({ ...forged, state: 'held' }), others: [] }).detail).toBe('Send nothing for it.');
+    const others = [view({ status: 'reversed', receivedAt: ago(1_000) })];
+    expect(verdictOf({ callback: view({}), others })).toMatchObject({
+      title: 'Was paid, and is reversed since',
+      tone: 'bad',
+    });
   });
 });

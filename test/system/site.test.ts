@@ -36,6 +36,11 @@ describe('the site', () => {
     for (const [, name = ''] of documents) expect(files).toContain(`${name.replace(/(^|\/)README$/, '$1index')}.html`);
   });
 
+  test('shows each page, from its heading on', () => {
+    const documents = files.filter((file) => file !== '404.html');
+    expect(documents.filter((file) => !/<h1 id="/.test(read(file)))).toEqual([]);
+  });
+
   test('has no link that leads nowhere', () => {
     const idsOf = (file: string) => new Set(Array.from(read(file).matchAll(/ id="([^"]+)"/g), ([, id]) => id));
     const ids = new Map(files.map((file) => [file, idsOf(file)]));

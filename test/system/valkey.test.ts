@@ -36,7 +36,12 @@ async function runTests(folder: string, args: readonly string[]): Promise<{ stat
   const ours = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('VITEST') && name !== 'TEST_REDIS_SERVER',
   );
-  const env = { ...Object.fromEntries(ours), PATH: `${folder}${path.delimiter}${process.env['PATH'] ?? ''}` };
+  const env = {
+    ...Object.fromEntries(ours),
+    NO_COLOR: '1',
+    FORCE_COLOR: '0',
+    PATH: `${folder}${path.delimiter}${process.env['PATH'] ?? ''}`,
+  };
   const vitest = path.join(root, 'node_modules/vitest/vitest.mjs');
   const child = spawn(process.execPath, [vitest, 'run', ...args], { cwd: root, env });
   let output = '';

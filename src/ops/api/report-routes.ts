@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { problem, problemContentType, type Problem } from '../../http/problem.ts';
-import type { ReadReport, ReportPeriod } from '../../store/report/read-report.ts';
+import type { ReadReport, ReportEvent, ReportPeriod } from '../../store/report/read-report.ts';
 import { rowCells, rowHead, totalCells, totalHead } from '../../store/report/report-columns.ts';
 import { createTotals, reportKeys, type ReportKey } from '../../store/report/report-totals.ts';
 import { csvLine } from '../csv.ts';
@@ -106,13 +106,19 @@ export async function readTotals(
   for await (const event of readReport(period, new AbortController().signal)) {
     if (event.kind === 'rows') for (const row of event.rows) totals.add(row);
     if (event.kind === 'denied') ({ denied } = event);
-    if (event.kind === 'failed' || event.kind === 'no-gateway') return unanswered(event);
+    if (isUnanswered(event)) return unanswered(event);
   }
   const [from, to] = [new Date(period.fromMs).toISOString(), new Date(period.toMs).toISOString()];
   return { report: { from, to, data: totals.lines(), failures: totals.failures(), denied } };
 }
 
-function unanswered(event: { kind: 'failed'; brand: string; reason: string } | { kind: 'no-gateway' }): ReportOutcome {
+type Unanswered = Extract<ReportEvent, { kind: 'failed' | 'no-gateway' }>;
+
+function isUnanswered(event: ReportEvent): event is Unanswered {
+  return event.kind === 'failed' || event.kind === 'no-gateway';
+}
+
+function unanswered(event: Unanswered): ReportOutcome {
   if (event.kind === 'no-gateway')
     return {
       status: 422,
@@ -174,7 +180,12 @@ export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): vo
     const name = `report-${new Date(asked.period.fromMs).toISOString().slice(0, 10)}.csv`;
     const csv = () =>
       reply.type('text/csv; charset=utf-8').header('content-disposition', `attachment; filename="${name}"`);
-    if (transactions) return csv().send(Readable.from(transactionLines(readReport, asked.period)));
+    if (transactions) {
+      const events = readReport(asked.period, new AbortController().signal);
+      const first = await events.next();
+      if (!first.done && isUnanswered(first.value)) return refuse(unanswered(first.value));
+      return csv().send(Readable.from(transactionLines(first, events)));
+    }
     const read = await readTotals(readReport, asked.period, by);
     if ('problem' in read) return refuse(read);
     const lines = [totalHead(by), ...read.report.data.map((line) => totalCells(by, line))];
@@ -182,12 +193,20 @@ export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): vo
   });
 }
 
-/** Where the gateway fails the connection is cut, so that nobody takes a part for the whole. */
-async function* transactionLines(readReport: ReadReport, period: ReportPeriod): AsyncGenerator<string> {
+/** Where the gateway fails later on, the connection is cut, so that nobody takes a part for the whole. */
+async function* transactionLines(
+  first: IteratorResult<ReportEvent, unknown>,
+  events: AsyncGenerator<ReportEvent>,
+): AsyncGenerator<string> {
   yield byteOrderMark + csvLine(rowHead);
-  // A client that leaves ends the stream, and with it this generator and what it reads.
-  for await (const event of readReport(period, new AbortController().signal)) {
-    if (event.kind === 'rows') yield event.rows.map((row) => csvLine(rowCells(row))).join('');
-    if (event.kind === 'failed' || event.kind === 'no-gateway') throw new Error('The gateway did not answer.');
+  try {
+    for (let read = first; !read.done; read = await events.next()) {
+      const event = read.value;
+      if (event.kind === 'rows') yield event.rows.map((row) => csvLine(rowCells(row))).join('');
+      if (isUnanswered(event)) throw new Error('The gateway did not answer.');
+    }
+  } finally {
+    // A client that leaves ends the stream, and with it this generator and what it reads.
+    await events.return(undefined);
   }
 }

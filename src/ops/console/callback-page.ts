@@ -8,10 +8,13 @@ import { amountOf, exactTimeOf, relativeTo, spanOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
 import { confirm, stateBadge, withheld } from './layout.ts';
 import { prettyJson } from './pretty-json.ts';
+import { verdictOf } from './verdict.ts';
 import { isSuccess } from '../../http/http-answer.ts';
 
 export interface CallbackPageView {
   readonly finding: Finding;
+  /** Whether it is not what stands, but was asked for by name: then there is nothing to do to it. */
+  readonly isEarlier?: boolean;
   /** Other brands that know the same reference. */
   readonly elsewhere: readonly CallbackView[];
   readonly nowMs: number;
@@ -19,8 +22,9 @@ export interface CallbackPageView {
   readonly asker: Pick<Asker, 'mayChange' | 'mayReveal'>;
 }
 
-export function callbackPage({ finding, elsewhere, nowMs, asker }: CallbackPageView): Content {
+export function callbackPage({ finding, isEarlier = false, elsewhere, nowMs, asker }: CallbackPageView): Content {
   const { callback, corrected, others } = finding;
+  const verdict = verdictOf(finding);
   return html`<div class="title">
       <h1>
         <span class="hidden">Callback</span>
@@ -28,7 +32,8 @@ export function callbackPage({ finding, elsewhere, nowMs, asker }: CallbackPageV
       </h1>
       ${stateBadge(callback.state)}
     </div>
-    <p class="lead">${sentence(callback, nowMs)}${reversalOf(finding)}</p>
+    <p class="verdict ${verdict.tone}"><b>${verdict.title}.</b> ${verdict.detail}</p>
+    <p class="lead">${sentence(callback, nowMs)}</p>
     <div class="columns">
       <div>
         <section class="card">
@@ -41,7 +46,8 @@ export function callbackPage({ finding, elsewhere, nowMs, asker }: CallbackPageV
           ${asker.mayReveal ? bodyOf(callback) : withheld('The body, and what the merchant answered,')}
         </section>
         ${related('What this correction replaced', corrected, nowMs)}
-        ${related('Other statuses of this reference', others, nowMs)} ${related('In other brands', elsewhere, nowMs)}
+        ${related(isEarlier ? 'Others of this reference' : 'Other statuses of this reference', others, nowMs)}
+        ${related('In other brands', elsewhere, nowMs)}
       </div>
       <aside>
         <section class="card">
@@ -50,6 +56,7 @@ export function callbackPage({ finding, elsewhere, nowMs, asker }: CallbackPageV
         </section>
         ${
           asker.mayChange &&
+          !isEarlier &&
           html`<section class="card">
             <h2>Actions</h2>
             ${actions(callback)}
@@ -86,8 +93,8 @@ function sentence(callback: CallbackView, nowMs: number): string {
       return `Not delivered yet, after ${tries}. The next one is ${nextAttemptAt === null ? 'due' : relativeTo(nextAttemptAt, nowMs)}.`;
     case 'delivered':
       return deliveredAt === null
-        ? 'Delivered.'
-        : `Delivered ${relativeTo(deliveredAt, nowMs)}${attempts.length > 0 ? `, after ${tries}` : ''}.`;
+        ? 'Delivered to the shop.'
+        : `Delivered to the shop ${relativeTo(deliveredAt, nowMs)}${attempts.length > 0 ? `, after ${tries}` : ''}.`;
     case 'failed':
       return `Could not be delivered, after ${tries}${failedReason === null ? '' : `: ${failedReason}`}. It is kept; replay it once the cause is mended.`;
     case 'superseded':
@@ -95,13 +102,6 @@ function sentence(callback: CallbackView, nowMs: number): string {
     case 'removed':
       return 'Not delivered: its job was removed from the queue by somebody else. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
   }
-}
-
-/** What was success and is told of otherwise since: money may have been taken back. */
-function reversalOf({ callback, others }: Finding): string {
-  const since = others.filter(({ receivedAt }) => receivedAt >= callback.receivedAt).map(({ status }) => status);
-  if (callback.status !== 'success' || since.length === 0) return '';
-  return ` The gateway has said since: ${since.join(', ')}. Money may have been taken back.`;
 }
 
 function timeline(callback: CallbackView, nowMs: number): Html {
@@ -182,7 +182,7 @@ function related(title: string, views: readonly CallbackView[], nowMs: number): 
   if (views.length === 0) return undefined;
   return html`<section class="card">
     <h2>${title}</h2>
-    ${callbackTable(views, nowMs)}
+    ${callbackTable(views, nowMs, { byJob: true })}
   </section>`;
 }
 

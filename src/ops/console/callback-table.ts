@@ -8,8 +8,15 @@ export function callbackHref({ gatewayReference, brand }: { gatewayReference: st
   return `/callbacks/${encodeURIComponent(gatewayReference)}?brand=${encodeURIComponent(brand)}`;
 }
 
-/** With `selectable`, each row has a checkbox `job` that names it. */
-export function callbackTable(rows: readonly CallbackRow[], nowMs: number, { selectable = false } = {}): Html {
+interface TableOptions {
+  /** Each row has a checkbox that names it. */
+  readonly selectable?: boolean;
+  /** The rows are of one reference: each leads to its own job. */
+  readonly byJob?: boolean;
+}
+
+export function callbackTable(rows: readonly CallbackRow[], nowMs: number, options: TableOptions = {}): Html {
+  const { selectable = false } = options;
   return html`<table class="rows">
     <thead>
       <tr>
@@ -23,12 +30,12 @@ export function callbackTable(rows: readonly CallbackRow[], nowMs: number, { sel
       </tr>
     </thead>
     <tbody>
-      ${rows.map((row) => tableRow(row, nowMs, selectable))}
+      ${rows.map((row) => tableRow(row, nowMs, options))}
     </tbody>
   </table>`;
 }
 
-function tableRow(row: CallbackRow, nowMs: number, selectable: boolean): Html {
+function tableRow(row: CallbackRow, nowMs: number, { selectable = false, byJob = false }: TableOptions): Html {
   const { gatewayReference, merchantReference, brand, jobId } = row;
   return html`<tr>
     ${
@@ -47,7 +54,7 @@ function tableRow(row: CallbackRow, nowMs: number, selectable: boolean): Html {
     }
     <td data-label="Received">${timeOf(row.receivedAt)}<br /><small>${relativeTo(row.receivedAt, nowMs)}</small></td>
     <td data-label="State">
-      ${stateBadge(row.state)}
+      ${stateBadge(row.state)} ${row.confirmed === 'denied' && html`<b class="denied">not real</b>`}
       ${row.nextAttemptAt !== null && html`<br /><small>next ${relativeTo(row.nextAttemptAt, nowMs)}</small>`}
       ${row.failedReason !== null && html`<br /><small class="reason clip">${row.failedReason}</small>`}
     </td>
@@ -57,7 +64,11 @@ function tableRow(row: CallbackRow, nowMs: number, selectable: boolean): Html {
       ${
         gatewayReference === null
           ? html`<span class="muted">no callback: job</span> <span class="reference">${jobId}</span>`
-          : html`<a class="reference" href="${callbackHref({ gatewayReference, brand })}">${gatewayReference}</a>`
+          : html`<a
+              class="reference"
+              href="${callbackHref({ gatewayReference, brand })}${byJob && jobId !== null && `&job=${encodeURIComponent(jobId)}`}"
+              >${gatewayReference}</a
+            >`
       }
     </td>
     <td data-label="Merchant’s reference">

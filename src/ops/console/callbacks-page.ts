@@ -77,7 +77,10 @@ function filterForm({ state, status, confirmed, amountCheck, merchantReference, 
 function nothing(filters: Filters, next: string | null): Html {
   if (next !== null) return html`<p class="empty">Nothing on this page; older ones may match.</p>`;
   if (filters.state === 'held') return html`<p class="empty good">None is held. Nothing to do here.</p>`;
-  if (filters.state === 'failed') return html`<p class="empty good">None failed. Nothing to do here.</p>`;
+  if (filters.state === 'failed')
+    return html`<p class="empty good">
+      No delivery to the shop has failed. Nothing to do here. Payments that failed are found by their status.
+    </p>`;
   return html`<p class="empty">No callback matches.</p>`;
 }
 

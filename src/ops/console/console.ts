@@ -12,6 +12,7 @@ import type { Actions } from '../actions.ts';
 import type { Audit } from '../audit.ts';
 import { problemOf, type AskerOf } from '../api/operator-server.ts';
 import type { Asker } from '../api/permissions.ts';
+import type { Finding } from '../../store/callbacks/callback-index.ts';
 import { maskEntry, maskFinding, maskRow } from '../masking.ts';
 import type { ReadOverview } from '../overview.ts';
 import type { ReadQueueState } from '../queue-state.ts';
@@ -141,13 +142,15 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
 
     page('/callbacks/:gatewayReference', async (request, reply, asker) => {
       const { gatewayReference } = referenceParams.parse(request.params);
-      const { brand } = z.object({ brand: text }).parse(request.query);
+      const { brand, job } = z.object({ brand: text, job: text }).parse(request.query);
       const findings = await callbackIndex.findAll(gatewayReference);
       const found = findings.find(({ callback }) => callback.brand === brand) ?? findings[0];
       if (found === undefined) return unknown(request, reply, gatewayReference);
       const elsewhere = findings.filter((one) => one !== found).map(({ callback }) => rowFor(asker)(callback));
-      const finding = asker.mayReveal ? found : maskFinding(found);
-      const content = callbackPage({ finding, elsewhere, nowMs: now(), asker });
+      const whole = asker.mayReveal ? found : maskFinding(found);
+      const finding = job === undefined ? whole : focusedOn(whole, job);
+      const isEarlier = finding.callback !== whole.callback;
+      const content = callbackPage({ finding, isEarlier, elsewhere, nowMs: now(), asker });
       const isMoving = ['queued', 'delivering', 'retrying', 'spooled', 'removed'].includes(finding.callback.state);
       const refreshSeconds = isMoving ? pageEverySeconds : 0;
       return show(request, reply, { title: gatewayReference, tab: 'Callbacks', content, refreshSeconds });
@@ -231,6 +234,14 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       </section>`;
     return show(request, reply, { title: 'Not found', search: reference, content }, 404);
   }
+}
+
+/** The one of that job, with the others beside it. */
+function focusedOn(finding: Finding, jobId: string): Finding {
+  const all = [finding.callback, ...finding.corrected, ...finding.others];
+  const callback = all.find((one) => one.jobId === jobId);
+  if (callback === undefined || callback === finding.callback) return finding;
+  return { callback, corrected: [], others: all.filter((one) => one !== callback) };
 }
 
 function rowFor({ mayReveal }: Asker) {

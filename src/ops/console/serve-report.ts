@@ -32,7 +32,7 @@ export function createReportAnswer(readReport: ReadReport, now: () => number, sh
 }
 
 function empty(nowMs: number): ReportView {
-  return { from: dayOf(nowMs - daysShown * dayMs), to: dayOf(nowMs - dayMs), by: ['day'] };
+  return { from: dayOf(nowMs - (daysShown - 1) * dayMs), to: dayOf(nowMs), by: ['day'] };
 }
 
 interface Asked {

@@ -1,0 +1,102 @@
+// The first line of a callback's page, for whoever has a customer on the phone: was it paid, how much, and is it real? Whether the
+// shop has been told stands below it.
+import * as z from 'zod';
+import { canonicalDecimal, parseExact } from '../../callback/decimal.ts';
+import { withoutByteOrderMark } from '../../callback/json-text.ts';
+import type { Finding } from '../../store/callbacks/callback-index.ts';
+import type { CallbackView } from '../../store/callbacks/callback-view.ts';
+
+export interface Verdict {
+  readonly tone: 'good' | 'bad' | 'neutral';
+  /** Without a full stop. */
+  readonly title: string;
+  readonly detail: string;
+}
+
+const amount = z
+  .object({ value: z.union([z.string(), z.number()]).transform(String), currency: z.string() })
+  .nullish()
+  .catch(null);
+const word = z.string().nullish().catch(null);
+const said = z.object({ finalAmount: amount, requestedAmount: amount, errorMessage: word, errorCode: word });
+type Said = Partial<z.infer<typeof said>>;
+
+export function verdictOf({ callback, others }: Pick<Finding, 'callback' | 'others'>): Verdict {
+  const { status, confirmed, receivedAt } = callback;
+  if (confirmed === 'denied') return denied(callback);
+  const { finalAmount, requestedAmount, errorMessage, errorCode } = saidIn(callback.body);
+  const asked = textOf(requestedAmount);
+  const detail = confirmationOf(callback);
+  if (status === 'failed') {
+    const why = errorMessage ?? errorCode;
+    const sum = asked === undefined ? '' : ` ${asked} were asked for.`;
+    return { tone: 'bad', title: why ? `Not paid: ${why}` : 'Not paid', detail: `${sum} ${detail}`.trim() };
+  }
+  if (status !== 'success') return otherStatus(status, detail);
+  const since = others.filter((one) => one.receivedAt >= receivedAt).map((one) => one.status);
+  const paid = textOf(finalAmount) ?? (callback.body === null ? textOf(callback.amount) : undefined);
+  if (since.length > 0)
+    return {
+      tone: 'bad',
+      title: `Was paid, and is ${since.join(', ')} since`,
+      detail: 'Money may have been taken back.',
+    };
+  if (paid === undefined) return { tone: 'good', title: 'Paid; how much is not said', detail };
+  if (callback.amountCheck !== null && callback.amountCheck !== 'match')
+    return {
+      tone: 'bad',
+      title: `Paid ${paid}, which is not what was ordered`,
+      detail: `${checks[callback.amountCheck]} ${detail}`,
+    };
+  if (asked !== undefined && !isSame(finalAmount, requestedAmount))
+    return { tone: 'bad', title: `Paid ${paid} of ${asked}`, detail };
+  return { tone: 'good', title: `Paid ${paid}`, detail };
+}
+
+const checks = {
+  short: 'It is less than the order costs.',
+  over: 'It is more than the order costs.',
+  currency: 'It is another currency than the order’s.',
+} as const;
+
+/** The gateway does not know it, or knows it otherwise. */
+function denied({ state, heldReason }: CallbackView): Verdict {
+  const title = heldReason?.startsWith('differs')
+    ? 'Not true: the gateway says otherwise'
+    : 'Not real: the gateway does not know this payment';
+  const reached = state === 'delivered' || state === 'delivering' || state === 'retrying';
+  const detail = reached
+    ? 'The shop was told of it before the gateway was asked: send nothing, and take back what was given for it.'
+    : 'Send nothing for it.';
+  return { tone: 'bad', title, detail };
+}
+
+function otherStatus(status: string | null, detail: string): Verdict {
+  if (status === 'reversed') return { tone: 'bad', title: 'Taken back: the payment was reversed', detail };
+  return { tone: 'neutral', title: status === null ? 'Its status is not said' : `Not finished: ${status}`, detail };
+}
+
+function confirmationOf({ confirmed }: CallbackView): string {
+  if (confirmed === null) return '';
+  return confirmed === 'yes' ? 'The gateway has confirmed it.' : 'The gateway has not confirmed it yet.';
+}
+
+/** Nothing, where the body is gone, may not be seen, or is no JSON. */
+function saidIn(body: string | null): Said {
+  if (body === null) return {};
+  try {
+    return said.safeParse(parseExact(withoutByteOrderMark(body))).data ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** 100 and 100.0 are the same. */
+function isSame(one: Said['finalAmount'], other: Said['finalAmount']): boolean {
+  if (!one || !other) return false;
+  return canonicalDecimal(one.value) === canonicalDecimal(other.value) && one.currency === other.currency;
+}
+
+function textOf(sum: { readonly value: string; readonly currency: string } | null | undefined): string | undefined {
+  return sum ? `${sum.value} ${sum.currency}` : undefined;
+}
