@@ -208,9 +208,10 @@ test(
     for (const reference of references) expect(await read(opsUrl, reference)).toMatchObject({ state: 'removed' });
     const worker = await w.start('work');
     const removed = async () => z.array(json).parse((await get(`${opsUrl}/v1/callbacks?state=removed`))['data']);
+    const missing = () => worker.logs.filter(({ event }) => event === 'delivery.content_missing');
+    await until(() => missing().length === 3, { timeoutMs: 20_000 });
     await until(async () => (await removed()).length === 3, { timeoutMs: 20_000 });
     expect(await w.bull.getFailedCount()).toBe(0);
-    expect(worker.logs.filter(({ event }) => event === 'delivery.content_missing')).toHaveLength(3);
     await w.start('reconcile');
     await until(() => w.merchant.deliveries().length >= 3, { timeoutMs: 30_000 });
     await sweeps(opsUrl, 3);
