@@ -54,7 +54,10 @@ async function listen(session: Session, options: ListenOptions): Promise<ExitCod
   const redis = await session.redis();
   const queues = [...session.queues.values()].filter(({ brand }) => brand === (options.brand ?? brand));
   const sender = createSender(session, redis, options);
-  const followed = await Promise.all(queues.map(async (queue) => ({ queue, added: await followNew(redis, queue) })));
+  // Whoever follows new ones has their events written, so nobody does for the earlier ones alone.
+  const isForEarlier = options.once === true && options.from !== undefined;
+  const toFollow = isForEarlier ? [] : queues;
+  const followed = await Promise.all(toFollow.map(async (queue) => ({ queue, added: await followNew(redis, queue) })));
   const interrupted = untilInterrupted(session);
   output.say(`Copies go to ${new URL(options.to).origin}; Ctrl-C ends it.`);
   let isBehind = options.from !== undefined;

@@ -100,6 +100,8 @@ export const keysOf = {
   mover: ({ base }: BrandQueue) => `${base}/mover`,
   /** Set: ids of jobs that came from another brand and may still be there. */
   taken: ({ base }: BrandQueue, from: string) => `${base}/taken:${from}`,
+  /** Text, with a time to live: somebody follows BullMQ's `added` and `waiting` (new-callbacks.ts); else nobody writes them. */
+  listening: ({ base }: BrandQueue) => `${base}/listening`,
   /** JSON: since when the oldest undelivered callback waits, and when that was found (oldest-undelivered.ts). */
   oldestUndelivered: ({ base }: BrandQueue) => `${base}/oldest`,
   /** Set: brands that are being moved here: a claim may be here before its job. */

@@ -62,7 +62,7 @@ export const batchSizeMax = 16;
 /** To look for one costs a fraction of taking it in. */
 export const lookSizeMax = 256;
 
-export const acceptKeyCount = 22;
+export const acceptKeyCount = 23;
 
 const outcomeSchema = z.enum(acceptOutcomes);
 /** As the script says it: a held one is queued for everybody else. */
@@ -253,6 +253,7 @@ function acceptKeys(queue: BrandQueue): string[] {
     keysOf.unconfirmed(queue),
     keysOf.held(queue),
     keysOf.mismatched(queue),
+    keysOf.listening(queue),
   ];
 }
 

@@ -2,7 +2,7 @@
   The one atomic step of intake: claim, enqueue and note down a BATCH of callbacks of one brand.
 
   For each callback: claims its identity; if it was free, writes the job as BullMQ's addStandardJob does (hash, wait
-  list, marker, events) and the index; if not, tells duplicate from conflict and keeps a conflict's body. Nothing else
+  list, marker; events while somebody listens to them) and the index; if not, tells duplicate from conflict and keeps a conflict's body. Nothing else
   writes a claim, so two receivers cannot disagree. The layout of the job is BullMQ's own, hence BullMQ is pinned and
   test/store/accept-batch.test.ts compares every key with what queue.add writes.
 
@@ -11,7 +11,7 @@
   KEYS[1] wait  [2] meta  [3] id  [4] active  [5] events  [6] marker  [7] delayed  [8] completed  [9] failed
        [10] index success  [11] index failed  [12] index other  [13] quarantine  [14] quarantine bytes  [15] unverified
        [16] mark  [17] lineage  [18] lineage hold  [19] flag: amounts are expected  [20] unconfirmed  [21] held
-       [22] mismatched
+       [22] mismatched  [23] flag: somebody listens to `added` and `waiting`
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
        [8] brand  [9] mode: 'plain'; 'marked', which always writes something; or 'look', which does, too, and takes nothing in
@@ -43,8 +43,9 @@ local brand, mode = ARGV[8], ARGV[9]
 local formerNames = tonumber(ARGV[14])
 local fixed, width = 14 + formerNames, 11 + formerNames
 
-local texts = redis.call('MGET', KEYS[17], KEYS[19])
+local texts = redis.call('MGET', KEYS[17], KEYS[19], KEYS[23])
 local lineage, amountsExpected = texts[1] or '', texts[2]
+isListenedTo = texts[3]
 if lineage ~= ARGV[13] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
 
 -- Beyond it a duplicate is counted each time it is handed in; a sender of that many has other problems.

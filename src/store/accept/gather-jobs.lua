@@ -39,6 +39,15 @@ local function releaseFrom(first)
   end
 end
 
+-- Set by accept.lua. The two events are a sixth of what a callback writes to the append-only file.
+local isListenedTo
+
+local function tellOfNew(jobId, isWaiting)
+  redis.call('XADD', events, '*', 'event', 'added', 'jobId', jobId, 'name', name)
+  if not isWaiting then return end
+  redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
+end
+
 -- Gathers it only when nothing can fail any more: what is not among `added` gives its claim back.
 local function addJob(job)
   local jobId, isAwaiting = job.id, job.isCalledBack and waitFor > 0 and not job.isHeld
@@ -46,10 +55,7 @@ local function addJob(job)
     'timestamp', job.timestamp, 'delay', isAwaiting and waitFor or 0, 'priority', 0)
   if job.isHeld then redis.call('HSET', base .. ':' .. jobId, 'held', 'amount') end
   if job.isUnseen then redis.call('HSET', base .. ':' .. jobId, 'isUnseen', '1') end
-  redis.call('XADD', events, '*', 'event', 'added', 'jobId', jobId, 'name', name)
-  if not job.isHeld and not isAwaiting then
-    redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
-  end
+  if isListenedTo then tellOfNew(jobId, not job.isHeld and not isAwaiting) end
   added[#added + 1] = jobId
   if job.isCalledBack and askAfter then
     unconfirmed[#unconfirmed + 1] = now + askAfter

@@ -42,6 +42,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   claimKeeper: 'apart',
   oldestUndelivered: 'apart',
   inHand: 'apart',
+  listening: 'apart',
   breaker: { kind: 'copy', key: keysOf.breaker },
   breakerFailures: { kind: 'copy', key: keysOf.breakerFailures },
   breakerResting: { kind: 'copy', key: keysOf.breakerResting },
