@@ -157,4 +157,5 @@ test('a Redis whose clock is set back an hour while the breaker is open holds de
   await rig.connection.set(`${rig.queue.base}:limiter`, 1, 'PX', hourMs);
   const good = await rig.add();
   expect((await rig.settled(good)).returnvalue).toMatchObject({ attempt: 1 });
+  await until(async () => !(await isOpen(rig)), { timeoutMs: 10_000, describe: 'the backlog to flow again' });
 });

@@ -40,7 +40,11 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function stored(field) return redis.call('HGET', breaker, field) end
 local phase = stored('phase') or 'closed'
-local heldAt, waitMs = math.min(tonumber(stored('heldAt') or 0), now), tonumber(stored('waitMs') or firstWaitMs)
+local heldAt, waitMs = tonumber(stored('heldAt') or 0), tonumber(stored('waitMs') or firstWaitMs)
+if heldAt > now then -- the clock was set back: until that moment came again, every outcome would be a straggler's
+  heldAt = now
+  redis.call('HSET', breaker, 'heldAt', now)
+end
 local round = tonumber(stored('round') or 1)
 local verdict, restMs = '', 0
 

@@ -1,0 +1,203 @@
+// What the breaker leaves alone: an operator's limit, and deliveries after a clock was set back. And whom it lets go first.
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { byHand, createBreakerAt, settings, startMs, type BreakerAt } from './breaker-at.ts';
+
+let server: TestRedis;
+let breaker: BreakerAt;
+
+beforeAll(async () => {
+  server = await startRedis({ durable: false });
+});
+afterAll(async () => server.stop());
+beforeEach(async () => {
+  breaker = await createBreakerAt(server.url);
+});
+afterEach(() => breaker.close());
+
+const hourMs = 3_600_000;
+const probe = { at: 20_000 };
+const setLimiter = async (ms: number, count = '1') => breaker.redis.set(breaker.key('limiter'), count, 'PX', ms);
+
+test('a limit that an operator sets while it is open is noted, bounds the probes, and counts when it is closed', async () => {
+  await breaker.open();
+  await breaker.setLimit(3, 9_000);
+  await breaker.observe({ at: 100 });
+  expect(await breaker.limit()).toEqual(['1', '17000']);
+  expect(await breaker.state()).toMatchObject({ theirMax: '3', theirDuration: '9000', round: '1' });
+  for (const at of [20_000, 40_000, 60_000]) await breaker.fail(`probe at ${at}`, { at, hasAnswered: true });
+  expect(await breaker.state()).toMatchObject({ round: '3', waitMs: '3000' });
+  expect(await breaker.limit()).toEqual(['3', '17000']);
+  await breaker.succeed({ at: 80_000 });
+  expect(await breaker.limit()).toEqual(['3', '9000']);
+  expect(await breaker.held()).toEqual({ count: '1', ms: 9_000 });
+});
+
+test.for([
+  ['its number alone', { max: 2 }, { theirMax: '2', theirDuration: '17000' }],
+  ['its time alone', { duration: 18_000 }, { theirMax: '1', theirDuration: '18000' }],
+] as const)('a limit of which an operator changes %s is theirs', async ([, change, noted]) => {
+  await breaker.open();
+  await breaker.redis.hset(breaker.key('meta'), change);
+  await breaker.observe();
+  expect(await breaker.state()).toMatchObject(noted);
+});
+
+test('a limit that an operator removes while it is open stays removed', async () => {
+  await breaker.setLimit(20, 1_000);
+  await breaker.open();
+  await breaker.redis.hdel(breaker.key('meta'), 'max', 'duration');
+  await breaker.observe({ at: 100 });
+  expect(await breaker.limit()).toEqual(['1', '17000']);
+  await breaker.succeed({ ...probe, concurrency: 1 });
+  expect(await breaker.limit()).toEqual([null, null]);
+  expect(await breaker.held()).toBeUndefined();
+});
+
+test('a limit that an operator sets while it recovers ends the recovery where it is the lower one', async () => {
+  await breaker.open();
+  await breaker.succeed(probe);
+  await breaker.setLimit(4, 2_000);
+  expect(await breaker.observe(probe)).toMatchObject({ phase: 'closed' });
+  expect(await breaker.limit()).toEqual(['4', '2000']);
+});
+
+test('where the limit is the higher one, it recovers at the pace that it had', async () => {
+  await breaker.open();
+  await breaker.succeed(probe);
+  await breaker.setLimit(100, 1_000);
+  expect(await breaker.observe(probe)).toMatchObject({ phase: 'ramp' });
+  expect(await breaker.limit()).toEqual(['2', '3000']);
+  expect(await breaker.state()).toMatchObject({ theirMax: '100', theirDuration: '1000' });
+});
+
+test.for([
+  ['no numbers', 'many', 'long'],
+  ['a number without a time', '5', undefined],
+] as const)('a limit of %s is none', async ([, max, duration]) => {
+  await breaker.redis.hset(breaker.key('meta'), duration === undefined ? { max } : { max, duration });
+  await breaker.open();
+  expect(await breaker.state()).not.toHaveProperty('theirMax');
+});
+
+test('the limit of a breaker that an earlier version opened is ours', async () => {
+  await breaker.setLimit(1, 17_000);
+  await breaker.redis.hset(breaker.key('breaker'), { phase: 'open', heldAt: startMs, waitMs: 1_000 });
+  await breaker.observe({ at: 100 });
+  expect(await breaker.state()).not.toHaveProperty('theirMax');
+  await breaker.succeed({ ...probe, concurrency: 1 });
+  expect(await breaker.limit()).toEqual([null, null]);
+});
+
+test('a queue that an operator holds by hand stays held until then', async () => {
+  await setLimiter(hourMs, byHand);
+  await breaker.open();
+  expect(await breaker.held()).toEqual({ count: byHand, ms: hourMs });
+  await breaker.succeed(probe);
+  await breaker.observe({ at: 21_000 });
+  expect(await breaker.held()).toEqual({ count: byHand, ms: hourMs });
+  for (let at = 22_000; at <= 26_000; at += 1_000) await breaker.observe({ at });
+  expect(await breaker.state()).toEqual({});
+  expect(await breaker.held()).toEqual({ count: byHand, ms: hourMs });
+});
+
+test('a queue that is held by hand for a moment only is held for the wait', async () => {
+  await setLimiter(500, byHand);
+  await breaker.open();
+  expect(await breaker.held()).toEqual({ count: '1', ms: settings.firstWaitMs });
+});
+
+test.for([
+  ['open', settings.windowMs],
+  ['ramp', 3_000],
+] as const)('a hold that lies too far ahead, since the clock was set back, is cut (%s)', async ([phase, ms]) => {
+  await breaker.open();
+  if (phase === 'ramp') await breaker.succeed(probe);
+  await setLimiter(hourMs);
+  await breaker.observe(probe);
+  expect(await breaker.held()).toEqual({ count: '1', ms });
+  await setLimiter(2_000);
+  await breaker.observe(probe);
+  expect(await breaker.held()).toEqual({ count: '1', ms: 2_000 });
+});
+
+test("while it is closed, a hold is cut to the operator's limit where there is one, and left alone where there is none", async () => {
+  await setLimiter(hourMs);
+  await breaker.observe();
+  expect(await breaker.held()).toEqual({ count: '1', ms: hourMs });
+  await breaker.setLimit(5, 9_000);
+  await breaker.observe();
+  expect(await breaker.held()).toEqual({ count: '1', ms: 9_000 });
+});
+
+test('a wait that an operator makes longer than the probe window is not cut', async () => {
+  await breaker.setLimit(1, 60_000);
+  await breaker.open();
+  await setLimiter(hourMs);
+  await breaker.observe();
+  expect(await breaker.held()).toEqual({ count: '1', ms: 60_000 });
+});
+
+test('after the clock was set back an hour while it was open, the next probe that succeeds lets the backlog flow', async () => {
+  await breaker.open();
+  await breaker.observe({ at: -hourMs });
+  expect(await breaker.succeed({ at: -hourMs + 20_000, tookMs: 50 })).toMatchObject({ phase: 'ramp' });
+});
+
+test('a turn that lies too far ahead, since the clock was set back, begins anew', async () => {
+  const furthest = (5 + 1 + 1) * settings.longestWaitMs;
+  await breaker.open();
+  await breaker.redis.hset(breaker.key('breaker'), 'turnAt', startMs + furthest);
+  expect(await breaker.fail('f')).toMatchObject({ restMs: furthest + settings.firstWaitMs });
+  await breaker.redis.hset(breaker.key('breaker'), 'turnAt', startMs + hourMs);
+  expect(await breaker.fail('f')).toMatchObject({ restMs: settings.firstWaitMs });
+});
+
+test('a turn that has passed begins now', async () => {
+  await breaker.open();
+  expect(await breaker.fail('a', { at: 5_000, tookMs: 5_000 })).toMatchObject({ verdict: 'straggler', restMs: 1_000 });
+});
+
+const waiting = async () => breaker.redis.lrange(breaker.key('wait'), 0, -1);
+const add = async (...jobIds: string[]) => breaker.redis.lpush(breaker.key('wait'), ...jobIds);
+
+test('at the last moment of its turn, the latest callback that was not tried is the next to be taken', async () => {
+  const { redis, key } = breaker;
+  await breaker.open();
+  await redis.sadd(key('own'), 'own');
+  await add('oldest', 'older', 'new', 'a', 'own', '0:1234');
+  await setLimiter(900);
+  await breaker.observe();
+  expect(await waiting()).toEqual(['0:1234', 'own', 'a', 'new', 'older', 'oldest']);
+  await setLimiter(250);
+  await breaker.observe();
+  expect(await waiting()).toEqual(['0:1234', 'own', 'a', 'older', 'oldest', 'new']);
+  await add('newest');
+  await setLimiter(250);
+  await breaker.observe();
+  expect((await waiting()).at(-1)).toBe('new'); // one for each probe
+  await redis.rpop(key('wait'));
+  await breaker.fail('new', probe);
+  await setLimiter(250);
+  await breaker.observe(probe);
+  expect((await waiting()).at(-1)).toBe('oldest'); // now it is the turn of the longest waiting
+  await breaker.fail('oldest', { at: 40_000 });
+  await setLimiter(250);
+  await breaker.observe({ at: 40_000 });
+  expect((await waiting()).at(-1)).toBe('newest');
+});
+
+test('nothing is moved after the hold is over, nor what lies beyond the fifty latest', async () => {
+  await breaker.open();
+  await add('oldest', 'untried', ...Array.from({ length: 50 }, () => 'a'));
+  await setLimiter(250);
+  await breaker.observe();
+  expect((await waiting()).at(-1)).toBe('oldest');
+  await breaker.redis.lpop(breaker.key('wait'));
+  await breaker.redis.del(breaker.key('limiter'));
+  await breaker.observe();
+  expect((await waiting()).at(-1)).toBe('oldest');
+  await setLimiter(250);
+  await breaker.observe();
+  expect((await waiting()).at(-1)).toBe('untried');
+});
