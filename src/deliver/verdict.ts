@@ -38,14 +38,6 @@ export function verdictOf({ result, position, scheduleMs, nowMs, random }: Verdi
 }
 
 /** What failed, in a word: `HTTP 500`, `timeout`, `ECONNREFUSED`. */
-export function reasonOf(result: VerdictCase['result']): string {
-  switch (result.kind) {
-    case 'answered':
-      return `HTTP ${result.status}`;
-    case 'error':
-    case 'permanent':
-      return result.error;
-    case 'returned':
-      return '';
-  }
+function reasonOf(result: Exclude<VerdictCase['result'], { kind: 'returned' }>): string {
+  return result.kind === 'answered' ? `HTTP ${result.status}` : result.error;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { amountCheckOf } from '../../src/callback/amount-check.ts';
+import { amountCheckOf, amountChecks, isMismatch } from '../../src/callback/amount-check.ts';
 import { amountText } from '../../src/callback/job.ts';
 import { canonicalDecimal, compareDecimals } from '../../src/callback/decimal.ts';
 
@@ -33,4 +33,9 @@ test('decimals are compared exactly, below zero as well', () => {
   expect([compareDecimals('-1', '1'), compareDecimals('0.10', '0.1'), compareDecimals('-1', '-1.5')]).toEqual([
     -1, 0, 1,
   ]);
+});
+
+test('whoever looks for mismatches sees each but a match, and nothing that was not checked', () => {
+  expect(amountChecks.filter(isMismatch)).toEqual(['short', 'over', 'currency']);
+  expect(isMismatch(undefined)).toBe(false);
 });

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { canonicalDecimal, mayHoldLongNumber, parseExact } from '../../src/callback/decimal.ts';
+import {
+  addDecimals,
+  canonicalDecimal,
+  compareDecimals,
+  mayHoldLongNumber,
+  negateDecimal,
+  parseExact,
+} from '../../src/callback/decimal.ts';
 
 test.for([
   ['100.00', '100'],
@@ -71,4 +78,33 @@ test('never overlooks a number that a double would change', () => {
       expect(canonicalDecimal(String(Number(text)))).toBe(canonicalDecimal(text));
     }),
   );
+});
+
+test.for([
+  ['1', '-1', 1],
+  ['-1', '1', -1],
+  ['-1', '-1.5', 1],
+  ['0.10', '0.1', 0],
+  ['10', '9.99', 1],
+] as const)('compares %s with %s', ([a, b, order]) => {
+  expect(compareDecimals(a, b)).toBe(order);
+});
+
+test('adds and takes away exactly, whatever signs and digits there are', () => {
+  const decimal = fc.tuple(fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }), fc.nat(6));
+  const textOf = ([units, scale]: readonly [bigint, number]) => canonicalDecimal(`${units}e-${scale}`) ?? '';
+  const millionthsOf = ([units, scale]: readonly [bigint, number]) => units * 10n ** BigInt(6 - scale);
+  fc.assert(
+    fc.property(decimal, decimal, (a, b) => {
+      expect(addDecimals(textOf(a), textOf(b))).toBe(textOf([millionthsOf(a) + millionthsOf(b), 6]));
+      expect(addDecimals(textOf(a), negateDecimal(textOf(b)))).toBe(textOf([millionthsOf(a) - millionthsOf(b), 6]));
+    }),
+  );
+  expect(addDecimals('0.07', '-0.02')).toBe('0.05');
+  expect(addDecimals('-0.07', '0.02')).toBe('-0.05');
+  expect(addDecimals('100', '-100')).toBe('0');
+});
+
+test('negates, but writes no negative zero', () => {
+  expect(['100.5', '-100.5', '0'].map(negateDecimal)).toEqual(['-100.5', '100.5', '0']);
 });

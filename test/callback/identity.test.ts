@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { digestOf, kindOf, webhookIdOf } from '../../src/callback/identity.ts';
+import { digestOf, kindOf, referenceDigest, webhookIdOf } from '../../src/callback/identity.ts';
 
 test('makes success and failed one identity, every other status one of its own, and pending none', () => {
   expect(kindOf('success')).toBe(kindOf('failed'));
@@ -53,4 +53,12 @@ test('derives another webhook-id for every other result and sequence, and never 
   // Given out since this version: it may change as little as the former ones.
   const finalAmount = { value: '100', currency: 'KES' };
   expect(webhookIdOf(identity, 0, { status: 'success', finalAmount })).toBe('msg_ZDM7Qxycbx2APwKl9casyA');
+});
+
+// Keys in Redis: a change here would forget every callback at an upgrade.
+test('derives the keys that former versions derived', () => {
+  const identity = { brand: 'default', gatewayReference: 'b2p01j3abcdef0000000000000000a1b2', kind: 'terminal' };
+  expect(digestOf(identity)).toBe('fKWDR2pR09xQLh0e');
+  expect(referenceDigest('default', 'gateway', 'a')).toBe('-90gkgWqz5Gx7fni');
+  expect(referenceDigest('default', 'merchant', 'a')).toBe('kbwvNxzV5V9Qxh_h');
 });

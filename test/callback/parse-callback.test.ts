@@ -35,6 +35,11 @@ test('reads fields of another type than expected as absent rather than refusing'
   expect(read(body)).toMatchObject({ merchantReference: null, type: null, finalAmount: null, status: '7' });
 });
 
+test('takes a status that is missing or null for none', () => {
+  expect(read('{"gatewayReference":"r","status":null}')).toMatchObject({ status: null });
+  expect(read('{"gatewayReference":"r"}')).toMatchObject({ status: null });
+});
+
 test('tells amounts apart that are equal as doubles', () => {
   const of = (value: string) => read(`{"gatewayReference":"r","finalAmount":{"value":${value},"currency":"KES"}}`);
   expect(of('9007199254740993')).toMatchObject({ finalAmount: { value: '9007199254740993', currency: 'KES' } });

@@ -57,6 +57,13 @@ test('an error waits as well; a permanent one is failed at once; a function that
   expect(verdictOf(caseOf(0, { result: { kind: 'returned' } }))).toEqual({ kind: 'done' });
 });
 
+test('a schedule without a wait has none', () => {
+  const scheduleMs = [0];
+  expect(verdictOf(caseOf(500, { scheduleMs }))).toEqual({ kind: 'retry', waitMs: 0 });
+  const result = { kind: 'error', error: 'timeout' } as const;
+  expect(verdictOf(caseOf(0, { scheduleMs, result }))).toEqual({ kind: 'retry', waitMs: 0 });
+});
+
 test.for([
   ['2', 2_000],
   ['Tue, 24 Nov 2026 12:00:05 GMT', 5_000],

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import { confirmedOf, describeHeld } from '../../src/callback/confirmation.ts';
+import { sources, toJobData } from '../../src/callback/job.ts';
+import { aCallback, anOrigin } from './job-of.ts';
+
+test('what the gateway said itself is confirmed; a callback is what was noted of it, and else not confirmed', () => {
+  for (const source of sources.filter((each) => each !== 'callback'))
+    expect(['', 'no', 'denied'].map((noted) => confirmedOf(source, noted))).toEqual(['yes', 'yes', 'yes']);
+  expect(['', 'no', 'yes', 'denied'].map((noted) => confirmedOf('callback', noted))).toEqual([
+    'no',
+    'no',
+    'yes',
+    'denied',
+  ]);
+});
+
+test('people read why a callback is held, with both amounts where it is the amount', () => {
+  const job = (expectedAmount: string, value?: string) => ({
+    ...toJobData({ ...aCallback, finalAmount: value === undefined ? null : { value, currency: 'KES' } }, anOrigin),
+    expectedAmount,
+  });
+  expect(describeHeld('denied', job('1 KES'))).toBe('denied: the gateway does not know this transaction');
+  expect(describeHeld('differs', job('1 KES'))).toBe('differs: at the gateway this transaction has another status');
+  expect(describeHeld('amount', job('100 KES', '50'))).toBe('amount: short, 50 KES were paid and 100 KES ordered');
+  expect(describeHeld('amount', job('100 KES', '150'))).toBe('amount: over, 150 KES were paid and 100 KES ordered');
+  expect(describeHeld('amount', job('100 UGX', '100'))).toBe('amount: currency, 100 KES were paid and 100 UGX ordered');
+  expect(describeHeld('amount', job('100 KES'))).toBe('amount: other, nothing were paid and 100 KES ordered');
+  expect(describeHeld('amount', undefined)).toBe('amount: it is not what was ordered');
+});
