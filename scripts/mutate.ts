@@ -1,0 +1,77 @@
+// `npm run test:mutation`: makes one small mistake after the other in a copy of the sources (scripts/mutations.ts), and runs
+// the tests that hold that file. Each mistake must be noticed, or test/promises/mutated-files.ts says why it is harmless.
+// `-- TEXT` takes only files whose names contain the text.
+//
+// First the same tests must pass without a mistake. What makes a test hang is noticed, too.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { mutatedFiles, type MutatedFile } from '../test/promises/mutated-files.ts';
+import { copySources, runTests } from './copied-sources.ts';
+import { mutantsOf, type Mutant } from './mutations.ts';
+
+interface Trial extends MutatedFile {
+  readonly mutant: Mutant;
+}
+
+const hangingMs = 150_000;
+const only = process.argv[2] ?? '';
+const chosen = mutatedFiles.filter(({ file }) => file.includes(only));
+const trials = chosen.flatMap(trialsOf);
+const survivors: Trial[] = [];
+const dirs = Array.from({ length: availableParallelism() }, copySources);
+
+const tests = [...new Set(chosen.flatMap((each) => each.tests.flat()))];
+const clean = await runTests(dirs[0] ?? '', tests);
+if (!clean.passed) fail(`the tests fail without a mistake:\n${clean.output}`);
+const waiting = trials.values();
+await Promise.all(dirs.map(tryAll));
+
+for (const { file, harmless } of chosen) {
+  const made = trials.filter((trial) => trial.file === file);
+  const survived = survivors.filter((trial) => trial.file === file);
+  const changes = new Set(survived.map(({ mutant }) => mutant.change));
+  const unexplained = survived.filter(({ mutant }) => harmless[mutant.change] === undefined).length;
+  say(
+    `${file}: ${made.length} made, ${made.length - survived.length} noticed, ${survived.length - unexplained} harmless, ${unexplained} missed`,
+  );
+  for (const change of Object.keys(harmless)) if (!changes.has(change)) say(`  no longer survives: ${change}`);
+}
+const missed = survivors.filter(({ harmless, mutant }) => harmless[mutant.change] === undefined);
+if (missed.length > 0) fail(`${missed.length} of ${trials.length} mistakes were not noticed`);
+
+function trialsOf(mutated: MutatedFile): Trial[] {
+  const text = readFileSync(path.join(import.meta.dirname, '..', mutated.file), 'utf8');
+  return mutantsOf(text, mutated.file.endsWith('.lua') ? 'lua' : 'ts').map((mutant) => ({ ...mutated, mutant }));
+}
+
+/** The copies share what is left to try. */
+async function tryAll(dir: string): Promise<void> {
+  for (const trial of waiting) {
+    if (await isNoticed(dir, trial)) continue;
+    survivors.push(trial);
+    const { file, mutant, harmless } = trial;
+    if (harmless[mutant.change] === undefined) say(`MISSED  ${file}:${mutant.line}  ${mutant.change}`);
+  }
+}
+
+async function isNoticed(dir: string, { file, tests: stages, mutant }: Trial): Promise<boolean> {
+  const target = path.join(dir, file);
+  const original = readFileSync(target, 'utf8');
+  writeFileSync(target, mutant.text);
+  let isPassed = true;
+  for (const stage of stages) {
+    isPassed &&= (await runTests(dir, ['--bail=1', ...stage], hangingMs)).passed;
+  }
+  writeFileSync(target, original);
+  return !isPassed;
+}
+
+function say(text: string): void {
+  console.log(text);
+}
+
+function fail(text: string): never {
+  console.error(text);
+  process.exit(1);
+}
