@@ -10,39 +10,7 @@ import { prettyJson } from '../../src/ops/console/pretty-json.ts';
 import { verdictOf } from '../../src/ops/console/verdict.ts';
 import type { CallbackView } from '../../src/store/callbacks/callback-view.ts';
 import type { Overview } from '../../src/ops/overview.ts';
-
-const nowMs = Date.parse('2026-11-26T12:00:00.000Z');
-const ago = (ms: number) => new Date(nowMs - ms).toISOString();
-
-const jobs = { queued: 0, delivering: 0, retrying: 0, delivered: 5, failed: 0, held: 0, removed: 0 };
-
-const allIsWell: Overview = {
-  redis: { up: true, usedBytes: 1_000, maxBytes: null },
-  jobs,
-  oldestWaitingSeconds: 0,
-  oldestUndeliveredSeconds: 0,
-  notices: [],
-  quarantineEntries: 0,
-  unconfirmed: 0,
-  denied: 0,
-  mismatched: 0,
-  spool: { entries: 0, bytes: 0, bytesMax: 1_000 },
-  forwarding: [forwarding()],
-  reconciliation: null,
-};
-
-function forwarding(fields: Partial<NonNullable<Overview['forwarding']>[number]> = {}) {
-  return {
-    brand: 'default',
-    paused: false,
-    breaker: 'closed',
-    openSince: null,
-    undelivered: 0,
-    oldestUndelivered: null,
-    lastDelivered: ago(1_000),
-    ...fields,
-  } as const;
-}
+import { ago, allIsWell, callbackView, calmJobs, forwardingOf, nowMs } from '../support/console-pages.ts';
 
 describe('html', () => {
   test('escapes every text that is put in, whatever it holds', () => {
@@ -91,8 +59,8 @@ describe('a body laid out for reading', () => {
 
 describe('the headline names the worst that is the case', () => {
   const redisDown = { redis: { up: false, usedBytes: null, maxBytes: null }, jobs: null };
-  const open = { forwarding: [forwarding({ breaker: 'open', openSince: ago(120_000) })] };
-  const paused = { forwarding: [forwarding({ paused: true })] };
+  const open = { forwarding: [forwardingOf({ breaker: 'open', openSince: ago(120_000) })] };
+  const paused = { forwarding: [forwardingOf({ paused: true })] };
   const cases: readonly (readonly [tone: string, title: string, fields: Partial<Overview>])[] = [
     ['good', 'All is well', {}],
     ['bad', 'Redis cannot be reached', redisDown],
@@ -101,14 +69,14 @@ describe('the headline names the worst that is the case', () => {
     ['warn', 'Deliveries are paused', paused],
     ['warn', 'The spool is being emptied', { spool: { entries: 3, bytes: 900, bytesMax: 1_000 } }],
     ['warn', 'A backlog has built up', { oldestWaitingSeconds: 3_600 }],
-    ['warn', 'One callback could not be delivered', { jobs: { ...jobs, failed: 1 } }],
+    ['warn', 'One callback could not be delivered', { jobs: { ...calmJobs, failed: 1 } }],
   ];
   test.for(cases)('%s: %s', ([tone, title, fields]) => {
     expect(headlineOf({ ...allIsWell, ...fields }, nowMs)).toMatchObject({ tone, title });
   });
 
   test('and the lines below say since when nothing arrives', () => {
-    const silent = forwarding({ undelivered: 2, oldestUndelivered: ago(7_200_000), lastDelivered: ago(8_000_000) });
+    const silent = forwardingOf({ undelivered: 2, oldestUndelivered: ago(7_200_000), lastDelivered: ago(8_000_000) });
     const lines = overviewLines({
       overview: { ...allIsWell, forwarding: [silent] },
       received: 1,
@@ -171,33 +139,7 @@ describe('the verdict on a callback', () => {
   const sum = (value: string, currency = 'KES') => `{ "value": ${value}, "currency": "${currency}" }`;
   const bodyOf = (fields: string) => `{ "gatewayReference": "b2p1", ${fields} }`;
   const paid = bodyOf(`"requestedAmount": ${sum('100.00')}, "finalAmount": ${sum('100.0')}`);
-  const view = (fields: Partial<CallbackView>): CallbackView => ({
-    brand: 'default',
-    gatewayReference: 'b2p1',
-    merchantReference: 'order-1',
-    status: 'success',
-    type: 'payin',
-    amount: { value: '100.0', currency: 'KES' },
-    state: 'delivered',
-    receivedAt: ago(10_000),
-    deliveredAt: ago(9_000),
-    nextAttemptAt: null,
-    failedReason: null,
-    heldReason: null,
-    confirmed: 'yes',
-    amountCheck: null,
-    source: 'callback',
-    sequence: 0,
-    duplicates: 0,
-    webhookId: 'id',
-    requestId: 'request',
-    jobId: 'job',
-    erased: false,
-    attempts: [],
-    conflicts: [],
-    body: paid,
-    ...fields,
-  });
+  const view = (fields: Partial<CallbackView>) => callbackView({ body: paid, ...fields });
 
   test.each<[string, Partial<CallbackView>, string, 'good' | 'bad' | 'neutral']>([
     ['paid', {}, 'Paid 100.0 KES', 'good'],

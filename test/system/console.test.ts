@@ -143,7 +143,7 @@ describe.skipIf(packages.missing)('the console', () => {
     await open(`/callbacks/${reference}`);
     await page.getByText('Replay', { exact: true }).click();
     await page.getByRole('button', { name: 'Deliver again' }).click();
-    expect(await textOf('.notice')).toContain('Back in the queue');
+    expect(await textOf('p[role=status]')).toContain('Back in the queue');
     await until(async () => (await stateOf(reference)) === 'delivered');
     await open('/activity');
     expect(await textOf('table')).toMatch(new RegExp(`amina[\\s\\S]*callback.replay[\\s\\S]*${reference}`));
@@ -173,7 +173,7 @@ describe.skipIf(packages.missing)('the console', () => {
     const reference = newReference();
     await page.getByLabel('Gateway’s reference').fill(reference);
     await page.getByRole('button', { name: 'Release' }).click();
-    expect(await textOf('.notice')).toContain('Released');
+    expect(await textOf('p[role=status]')).toContain('Released');
     await until(async () => (await stateOf(reference)) === 'delivered');
     await page
       .getByRole('checkbox', { name: /Select the entry/ })
@@ -181,7 +181,7 @@ describe.skipIf(packages.missing)('the console', () => {
       .check();
     await page.getByText('Delete selected').click();
     await page.getByRole('button', { name: 'Delete for good' }).click();
-    expect(await textOf('.notice')).toContain('Deleted');
+    expect(await textOf('p[role=status]')).toContain('Deleted');
   });
 
   test('pauses and resumes deliveries', async () => {
@@ -267,7 +267,7 @@ describe.skipIf(packages.missing)('the console', () => {
     await tab.keyboard.press('Enter');
     await tab.keyboard.press('Tab');
     await tab.keyboard.press('Enter');
-    expect(await tab.locator('.notice').innerText()).toContain('Back in the queue');
+    expect(await tab.locator('p[role=status]').innerText()).toContain('Back in the queue');
     await plain.close();
   });
 

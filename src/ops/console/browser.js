@@ -5,6 +5,7 @@
   const search = document.getElementById('search');
   const refreshMs = Number(main.dataset.refreshSeconds) * 1000;
 
+  if (matchMedia('(hover: hover)').matches) search.placeholder += ', or press /';
   document.addEventListener('keydown', (event) => {
     const isTyping = event.target instanceof Element && event.target.closest('input, select, textarea') !== null;
     if (event.key === '/' && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
@@ -29,19 +30,19 @@
   selectAll.addEventListener('change', () => {
     for (const box of document.querySelectorAll('td input[type=checkbox]')) box.checked = selectAll.checked;
   });
-  document.querySelector('form.bulk th.narrow')?.replaceChildren(selectAll);
+  document.querySelector('th.narrow')?.replaceChildren(selectAll);
 
   function addCopyButtons() {
     if (navigator.clipboard === undefined) return;
     for (const element of document.querySelectorAll('[data-copy]')) {
-      if (element.nextElementSibling?.matches('button.copy')) continue;
+      if (element.nextElementSibling?.matches('button')) continue;
       const button = document.createElement('button');
       button.type = 'button';
-      button.className = 'copy';
+      button.className = 'pill';
       button.textContent = 'Copy';
       button.ariaLabel = `Copy ${element.textContent}`;
       button.addEventListener('click', () => void copy(element, button));
-      element.after(button);
+      element.after(' ', button);
     }
   }
 

@@ -6,7 +6,7 @@ import type { Asker } from '../api/permissions.ts';
 import { callbackTable } from './callback-table.ts';
 import { amountOf, exactTimeOf, relativeTo, spanOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
-import { confirm, stateBadge, withheld } from './layout.ts';
+import { card, confirm, factList, postForm, stateBadge, withheld } from './parts.ts';
 import { prettyJson } from './pretty-json.ts';
 import { verdictOf } from './verdict.ts';
 import { isSuccess } from '../../http/http-answer.ts';
@@ -25,50 +25,35 @@ export interface CallbackPageView {
 export function callbackPage({ finding, isEarlier = false, elsewhere, nowMs, asker }: CallbackPageView): Content {
   const { callback, corrected, others } = finding;
   const verdict = verdictOf(finding);
-  return html`<div class="title">
-      <h1>
-        <span class="hidden">Callback</span>
-        <span class="reference" data-copy>${callback.gatewayReference}</span>
-      </h1>
-      ${stateBadge(callback.state)}
-    </div>
-    <p class="verdict ${verdict.tone}"><b>${verdict.title}.</b> ${verdict.detail}</p>
-    <p class="lead">${sentence(callback, nowMs)}</p>
+  return html`<header>
+      <div class="row">
+        <h1>
+          <span class="hidden">Callback</span>
+          <span class="reference" data-copy>${callback.gatewayReference}</span>
+        </h1>
+        ${stateBadge(callback.state)}
+      </div>
+      <p class="verdict"><b class="${verdict.tone} toned">${verdict.title}.</b> ${verdict.detail}</p>
+      <p class="muted">${sentence(callback, nowMs)}</p>
+    </header>
     <div class="columns">
-      <div>
-        <section class="card">
-          <h2>What happened</h2>
-          ${timeline(callback, nowMs)}
-        </section>
-        ${callback.conflicts.length > 0 && conflictCards(callback.conflicts, asker.mayReveal)}
-        <section class="card">
-          <h2>What it said</h2>
-          ${asker.mayReveal ? bodyOf(callback) : withheld('The body, and what the merchant answered,')}
-        </section>
+      <aside class="stack">
+        ${card('Facts', facts(callback))} ${asker.mayChange && !isEarlier && card('Actions', actions(callback))}
+      </aside>
+      <div class="stack">
+        ${card('What happened', timeline(callback, nowMs))}
+        ${callback.conflicts.length > 0 && conflictCard(callback.conflicts, asker.mayReveal)}
+        ${card('What it said', asker.mayReveal ? bodyOf(callback) : withheld('The body, and what the merchant answered,'))}
         ${related('What this correction replaced', corrected, nowMs)}
         ${related(isEarlier ? 'Others of this reference' : 'Other statuses of this reference', others, nowMs)}
         ${related('In other brands', elsewhere, nowMs)}
       </div>
-      <aside>
-        <section class="card">
-          <h2>Facts</h2>
-          ${facts(callback)}
-        </section>
-        ${
-          asker.mayChange &&
-          !isEarlier &&
-          html`<section class="card">
-            <h2>Actions</h2>
-            ${actions(callback)}
-          </section>`
-        }
-      </aside>
     </div>`;
 }
 
 function bodyOf({ body, erased }: CallbackView): Html {
   if (body !== null) return prettyJson(body);
-  return html`<p class="empty">
+  return html`<p class="card muted">
     ${erased ? 'The body was erased.' : 'The body is no longer kept; only the memory is left.'}
   </p>`;
 }
@@ -109,12 +94,12 @@ function timeline(callback: CallbackView, nowMs: number): Html {
   return html`<ol class="timeline">
     <li class="good">
       ${exactTimeOf(receivedAt)} <small>${relativeTo(receivedAt, nowMs)}</small>
-      <p>${sourceTexts[source ?? 'unknown']}</p>
+      <div>${sourceTexts[source ?? 'unknown']}</div>
     </li>
     ${
       duplicates > 0 &&
       html`<li>
-        <p>${duplicates === 1 ? 'Came once more' : `Came ${duplicates} times more`}, and was recognised.</p>
+        <div>${duplicates === 1 ? 'Came once more' : `Came ${duplicates} times more`}, and was recognised.</div>
       </li>`
     }
     ${attempts.map((attempt, at) => attemptItem(attempt, at + 1))}
@@ -122,7 +107,7 @@ function timeline(callback: CallbackView, nowMs: number): Html {
       nextAttemptAt !== null &&
       html`<li class="next">
         ${exactTimeOf(nextAttemptAt)} <small>${relativeTo(nextAttemptAt, nowMs)}</small>
-        <p>Next attempt</p>
+        <div>Next attempt</div>
       </li>`
     }
   </ol>`;
@@ -140,10 +125,10 @@ function attemptItem({ at, status, error, ms, answer, attempt }: Attempt, positi
   const isGood = error === undefined && (status === undefined || isSuccess(status));
   return html`<li class="${isGood ? 'good' : 'bad'}">
     ${exactTimeOf(at)} ${ms !== undefined && html`<small>took ${spanOf(ms)}</small>`}
-    <p>
+    <div>
       Attempt ${attempt ?? position}: ${isGood ? html`<b>delivered</b>` : html`<b>${error ?? `answered ${status}`}</b>`}
       ${isGood && status !== undefined && html` (${status})`}
-    </p>
+    </div>
     ${
       answer !== undefined &&
       answer !== '' &&
@@ -155,45 +140,41 @@ function attemptItem({ at, status, error, ms, answer, attempt }: Attempt, positi
   </li>`;
 }
 
-function conflictCards(conflicts: readonly Conflict[], mayReveal: boolean): Html {
-  return html`<section class="card warn">
-    <h2>Contradicted</h2>
-    <p>The gateway sent the same reference again with another status or amount. The first one stands.</p>
+function conflictCard(conflicts: readonly Conflict[], mayReveal: boolean): Html {
+  const content = html`<p>
+      The gateway sent the same reference again with another status or amount. The first one stands.
+    </p>
     ${conflicts.map(
       ({ quarantineId, status, amount, receivedAt, body }) =>
         html`<details>
           <summary>
-            ${status ?? 'no status'} ${amount ?? ''} ${receivedAt === null ? '' : html`– ${exactTimeOf(receivedAt)}`}
+            ${status ?? 'no status'} ${amount ?? ''} ${receivedAt !== null && html`– ${exactTimeOf(receivedAt)}`}
           </summary>
           ${mayReveal ? conflictBody(body) : withheld('Its body')}
           <p>
             <a href="/quarantine/${encodeURIComponent(quarantineId)}">In quarantine</a>: release it as a correction.
           </p>
         </details>`,
-    )}
-  </section>`;
+    )}`;
+  return card('Contradicted', content, 'warn');
 }
 
 function conflictBody(body: string | null): Html {
-  return body === null ? html`<p class="empty">Its body is no longer kept.</p>` : prettyJson(body);
+  return body === null ? html`<p class="card muted">Its body is no longer kept.</p>` : prettyJson(body);
 }
 
 function related(title: string, views: readonly CallbackView[], nowMs: number): Html | undefined {
-  if (views.length === 0) return undefined;
-  return html`<section class="card">
-    <h2>${title}</h2>
-    ${callbackTable(views, nowMs, { byJob: true })}
-  </section>`;
+  return views.length === 0 ? undefined : card(title, callbackTable(views, nowMs, { byJob: true }));
 }
 
 function facts(callback: CallbackView): Html {
-  const { amount, amountCheck, status, type, merchantReference, brand, sequence, webhookId, requestId } = callback;
-  const rows: [string, Content][] = [
-    ['Amount', amountOf(amount)],
+  const { merchantReference, sequence, requestId } = callback;
+  return factList([
+    ['Amount', amountOf(callback.amount)],
     ['Confirmed by the gateway', callback.confirmed],
-    ['Amount against order', amountCheck],
-    ['Status', status],
-    ['Type', type],
+    ['Amount against order', callback.amountCheck],
+    ['Status', callback.status],
+    ['Type', callback.type],
     [
       'Merchant’s reference',
       merchantReference !== null &&
@@ -201,20 +182,11 @@ function facts(callback: CallbackView): Html {
           >${merchantReference}</a
         >`,
     ],
-    ['Brand', brand],
+    ['Brand', callback.brand],
     ['Sequence', sequence > 0 && sequence],
-    ['webhook-id', html`<span class="reference" data-copy>${webhookId}</span>`],
+    ['webhook-id', html`<span class="reference" data-copy>${callback.webhookId}</span>`],
     ['Request', requestId !== null && html`<span class="reference">${requestId}</span>`],
-  ];
-  return html`<dl class="facts">
-    ${rows.map(
-      ([name, value]) =>
-        value !== null &&
-        value !== false &&
-        html`<dt>${name}</dt>
-          <dd>${value}</dd>`,
-    )}
-  </dl>`;
+  ]);
 }
 
 function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
@@ -228,8 +200,8 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     confirm(
       'Deliver it',
       'The merchant gets it although it is held, on your word. That stands in the audit trail under your name.',
-      html`<form method="post" action="${action('replay')}"><button class="danger">Deliver it</button></form>`,
-      'danger',
+      postForm(action('replay'), 'Deliver it', 'bad primary'),
+      'bad',
     )
   }
   ${
@@ -237,7 +209,7 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     confirm(
       state === 'retrying' ? 'Try again now' : 'Replay',
       'The merchant gets it again, under the same webhook-id, with the whole schedule of retries anew.',
-      html`<form method="post" action="${action('replay')}"><button class="primary">Deliver again</button></form>`,
+      postForm(action('replay'), 'Deliver again', 'primary'),
     )
   }
   ${
@@ -245,8 +217,8 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     confirm(
       'Erase personal data',
       'Body and answers are deleted for good, and it cannot be replayed any more. Reference, status and times stay.',
-      html`<form method="post" action="${action('erase')}"><button class="danger">Erase for good</button></form>`,
-      'danger',
+      postForm(action('erase'), 'Erase for good', 'bad primary'),
+      'bad',
     )
   }
   ${!settled && state !== 'retrying' && state !== 'held' && html`<p>It is on its way; there is nothing to do.</p>`}`;

@@ -1,8 +1,9 @@
-// Callbacks as a table; on small screens each row becomes a card.
+// Callbacks as a table.
 import type { CallbackRow } from '../../store/callbacks/callback-view.ts';
-import { amountOf, relativeTo, timeOf } from './format.ts';
-import { html, type Html } from './html.ts';
-import { stateBadge } from './layout.ts';
+import { amountOf, nothing, relativeTo, timeAndAge } from './format.ts';
+import { html, type Content, type Html } from './html.ts';
+import { stateBadge } from './parts.ts';
+import { table, type Column } from './table.ts';
 
 export function callbackHref({ gatewayReference, brand }: { gatewayReference: string; brand: string }): string {
   return `/callbacks/${encodeURIComponent(gatewayReference)}?brand=${encodeURIComponent(brand)}`;
@@ -16,67 +17,36 @@ interface TableOptions {
 }
 
 export function callbackTable(rows: readonly CallbackRow[], nowMs: number, options: TableOptions = {}): Html {
-  const { selectable = false } = options;
-  return html`<table class="rows">
-    <thead>
-      <tr>
-        ${selectable && html`<th class="narrow"><span class="hidden">Select</span></th>`}
-        <th>Received (UTC)</th>
-        <th>State</th>
-        <th>Status</th>
-        <th class="right">Amount</th>
-        <th>Gateway’s reference</th>
-        <th>Merchant’s reference</th>
-      </tr>
-    </thead>
-    <tbody>
-      ${rows.map((row) => tableRow(row, nowMs, options))}
-    </tbody>
-  </table>`;
+  const columns: Column<CallbackRow>[] = [
+    { name: 'Received (UTC)', cell: ({ receivedAt }) => timeAndAge(receivedAt, nowMs) },
+    { name: 'State', cell: (row) => stateCell(row, nowMs) },
+    { name: 'Status', cell: ({ status }) => html`<span class="clip">${status ?? 'none'}</span>` },
+    { name: 'Amount', isNumber: true, cell: ({ amount }) => amountOf(amount) },
+    { name: 'Gateway’s reference', cell: (row) => referenceCell(row, options.byJob) },
+    {
+      name: 'Merchant’s reference',
+      cell: ({ merchantReference }) =>
+        merchantReference === null ? nothing : html`<span class="reference">${merchantReference}</span>`,
+    },
+  ];
+  return table(columns, rows, options.selectable ? checkboxOf : undefined);
 }
 
-function tableRow(row: CallbackRow, nowMs: number, { selectable = false, byJob = false }: TableOptions): Html {
-  const { gatewayReference, merchantReference, brand, jobId } = row;
-  return html`<tr>
-    ${
-      selectable &&
-      html`<td class="narrow">
-        ${
-          gatewayReference !== null &&
-          html`<input
-            type="checkbox"
-            name="target"
-            value="${JSON.stringify([brand, gatewayReference])}"
-            aria-label="Select ${gatewayReference}"
-          />`
-        }
-      </td>`
-    }
-    <td data-label="Received">${timeOf(row.receivedAt)}<br /><small>${relativeTo(row.receivedAt, nowMs)}</small></td>
-    <td data-label="State">
-      ${stateBadge(row.state)} ${row.confirmed === 'denied' && html`<b class="denied">not real</b>`}
-      ${row.nextAttemptAt !== null && html`<br /><small>next ${relativeTo(row.nextAttemptAt, nowMs)}</small>`}
-      ${row.failedReason !== null && html`<br /><small class="reason clip">${row.failedReason}</small>`}
-    </td>
-    <td data-label="Status"><span class="clip">${row.status ?? 'none'}</span></td>
-    <td data-label="Amount" class="right">${amountOf(row.amount)}</td>
-    <td data-label="Gateway’s reference">
-      ${
-        gatewayReference === null
-          ? html`<span class="muted">no callback: job</span> <span class="reference">${jobId}</span>`
-          : html`<a
-              class="reference"
-              href="${callbackHref({ gatewayReference, brand })}${byJob && jobId !== null && `&job=${encodeURIComponent(jobId)}`}"
-              >${gatewayReference}</a
-            >`
-      }
-    </td>
-    <td data-label="Merchant’s reference">
-      ${
-        merchantReference === null
-          ? html`<span class="muted">–</span>`
-          : html`<span class="reference">${merchantReference}</span>`
-      }
-    </td>
-  </tr>`;
+function checkboxOf({ brand, gatewayReference }: CallbackRow) {
+  if (gatewayReference === null) return undefined;
+  return { name: 'target', value: JSON.stringify([brand, gatewayReference]), label: gatewayReference };
+}
+
+function stateCell({ state, confirmed, nextAttemptAt, failedReason }: CallbackRow, nowMs: number): Content {
+  return html`${stateBadge(state)} ${confirmed === 'denied' && html`<b class="bad toned">not real</b>`}
+  ${state === 'superseded' && html`<br /><small>replaced by a correction</small>`}
+  ${nextAttemptAt !== null && html`<br /><small>next ${relativeTo(nextAttemptAt, nowMs)}</small>`}
+  ${failedReason !== null && html`<br /><small class="clip">${failedReason}</small>`}`;
+}
+
+function referenceCell({ gatewayReference, brand, jobId }: CallbackRow, byJob = false): Html {
+  if (gatewayReference === null)
+    return html`<span class="muted">no callback: job</span> <span class="reference">${jobId}</span>`;
+  const job = byJob && jobId !== null ? `&job=${encodeURIComponent(jobId)}` : '';
+  return html`<a class="reference" href="${callbackHref({ gatewayReference, brand }) + job}">${gatewayReference}</a>`;
 }

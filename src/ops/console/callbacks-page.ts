@@ -4,7 +4,7 @@ import { amountFilters } from '../../callback/amount-check.ts';
 import { callbackStates, type CallbackRow } from '../../store/callbacks/callback-view.ts';
 import { callbackTable } from './callback-table.ts';
 import { html, type Content, type Html } from './html.ts';
-import { confirm } from './layout.ts';
+import { bulkForm, confirm, pageLinks } from './parts.ts';
 
 export interface CallbacksView {
   /** As they stand in the address. */
@@ -28,20 +28,22 @@ export interface Filters {
 
 export function callbacksPage({ filters, rows, next, nowMs, mayChange }: CallbacksView): Content {
   const isFailed = filters.state === 'failed';
-  return html`<h1>${isFailed ? 'Failed callbacks' : 'Callbacks'}</h1>
-    ${
-      isFailed &&
-      html`<p class="lead">
-        These used up their retries. They are kept, with their bodies, until you replay them or retention ends. Mend
-        what failed first, then replay.
-      </p>`
-    }
+  return html`<header>
+      <h1>${isFailed ? 'Failed callbacks' : 'Callbacks'}</h1>
+      ${
+        isFailed &&
+        html`<p class="muted">
+          These used up their retries. They are kept, with their bodies, until you replay them or retention ends. Mend
+          what failed first, then replay.
+        </p>`
+      }
+    </header>
     ${filterForm(filters)}
-    ${rows.length === 0 ? nothing(filters, next) : isFailed && mayChange ? bulkForm(rows, nowMs) : callbackTable(rows, nowMs)}
-    <nav class="pages" aria-label="Pages">
-      ${filters.cursor !== undefined && html`<a href="${hrefOf({ ...filters, cursor: undefined })}">Newest</a>`}
-      ${next !== null && html`<a rel="next" href="${hrefOf({ ...filters, cursor: next })}">Older</a>`}
-    </nav>`;
+    ${rows.length === 0 ? nothing(filters, next) : isFailed && mayChange ? replayForm(rows, nowMs) : callbackTable(rows, nowMs)}
+    ${pageLinks({
+      newest: filters.cursor !== undefined && hrefOf({ ...filters, cursor: undefined }),
+      older: next !== null && hrefOf({ ...filters, cursor: next }),
+    })}`;
 }
 
 function hrefOf(filters: Filters): string {
@@ -59,7 +61,7 @@ function select(name: string, values: readonly string[], chosen: string | undefi
 }
 
 function filterForm({ state, status, confirmed, amountCheck, merchantReference, from, to }: Filters): Html {
-  return html`<form class="filters" action="/callbacks">
+  return html`<form class="grid" action="/callbacks">
     <label> State ${select('state', callbackStates, state)} </label>
     <label>Confirmed ${select('confirmed', confirmations, confirmed)}</label>
     <label>Amount ${select('amountCheck', amountFilters, amountCheck)}</label>
@@ -69,31 +71,28 @@ function filterForm({ state, status, confirmed, amountCheck, merchantReference, 
     /></label>
     <label>From (UTC) <input name="from" type="datetime-local" value="${from}" /></label>
     <label>To (UTC) <input name="to" type="datetime-local" value="${to}" /></label>
-    <button>Show</button>
-    <a class="button" href="/callbacks">Reset</a>
+    <div class="row"><button>Show</button> <a class="button" href="/callbacks">Reset</a></div>
   </form>`;
 }
 
 function nothing(filters: Filters, next: string | null): Html {
-  if (next !== null) return html`<p class="empty">Nothing on this page; older ones may match.</p>`;
-  if (filters.state === 'held') return html`<p class="empty good">None is held. Nothing to do here.</p>`;
+  if (next !== null) return html`<p class="card muted">Nothing on this page; older ones may match.</p>`;
+  if (filters.state === 'held') return html`<p class="card muted">None is held. Nothing to do here.</p>`;
   if (filters.state === 'failed')
-    return html`<p class="empty good">
+    return html`<p class="card muted">
       No delivery to the shop has failed. Nothing to do here. Payments that failed are found by their status.
     </p>`;
-  return html`<p class="empty">No callback matches.</p>`;
+  return html`<p class="card muted">No callback matches.</p>`;
 }
 
-function bulkForm(rows: readonly CallbackRow[], nowMs: number): Html {
-  return html`<form method="post" action="/failed/replay" class="bulk">
-    <div class="actions">
-      <button name="which" value="selected" class="primary">Replay selected</button>
-      ${confirm(
+function replayForm(rows: readonly CallbackRow[], nowMs: number): Html {
+  return bulkForm(
+    '/failed/replay',
+    html`<button name="which" value="selected" class="primary">Replay selected</button> ${confirm(
         'Replay all failed',
         'Every failed callback of every page is delivered again, throttled, under its old webhook-id.',
         html`<button name="which" value="all">Replay all</button>`,
-      )}
-    </div>
-    ${callbackTable(rows, nowMs, { selectable: true })}
-  </form>`;
+      )}`,
+    callbackTable(rows, nowMs, { selectable: true }),
+  );
 }

@@ -60,10 +60,17 @@ export function lineChart(title: string, series: Series): Html {
     first !== undefined &&
       last !== undefined &&
       html`<polygon
-          class="${series.className} area"
+          class="${series.className}"
+          opacity="0.12"
           points="${first.x.toFixed(1)},${height} ${line} ${last.x.toFixed(1)},${height}"
         ></polygon>
-        <polyline class="${series.className} line" points="${line}"></polyline>`,
+        <polyline
+          class="${series.className}"
+          fill="none"
+          stroke-width="2"
+          vector-effect="non-scaling-stroke"
+          points="${line}"
+        ></polyline>`,
   ]);
 }
 
@@ -74,20 +81,23 @@ interface Frame {
   readonly axis: Axis;
 }
 
+const gridLines = [0.5, height / 2, height - 0.5].map(
+  (y) => html`<line x1="0" x2="${width}" y1="${y}" y2="${y}" vector-effect="non-scaling-stroke"></line>`,
+);
+
 function chart({ title, series, top, axis }: Frame, marks: Parameters<typeof html>[1]): Html {
   const summary = series.map(({ name, values }) => `${name}: ${sum(values)}`).join(', ');
-  return html`<figure class="chart">
-    <figcaption>
+  return html`<figure class="card">
+    <figcaption class="row">
       <b>${title}</b>
-      ${series.map(({ className, name }) => html`<span class="key ${className}">${name}</span>`)}
+      ${series.map(({ className, name }) => html`<small><span class="${className} toned" aria-hidden="true">■</span> ${name}</small>`)}
     </figcaption>
     <svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${title}. ${summary}">
-      <line class="grid" x1="0" x2="${width}" y1="0.5" y2="0.5"></line>
-      <line class="grid" x1="0" x2="${width}" y1="${height / 2}" y2="${height / 2}"></line>
-      <line class="grid" x1="0" x2="${width}" y1="${height - 0.5}" y2="${height - 0.5}"></line>
-      ${marks}
+      ${gridLines} ${marks}
     </svg>
-    <div class="axis"><span>${axis.first}</span><span>peak ${top}/${axis.per}</span><span>${axis.last}</span></div>
+    <small class="row axis"
+      ><span>${axis.first}</span><span>peak ${top}/${axis.per}</span><span>${axis.last}</span></small
+    >
   </figure>`;
 }
 

@@ -24,8 +24,8 @@ import { callbackPage } from './callback-page.ts';
 import { callbackHref } from './callback-table.ts';
 import { callbacksPage } from './callbacks-page.ts';
 import { serveConsoleActions } from './console-actions.ts';
-import { html, type Content } from './html.ts';
 import { layout, type Page } from './layout.ts';
+import { messagePage, unknownPage } from './message-pages.ts';
 import { noticeOf } from './notices.ts';
 import { overviewPage } from './overview-page.ts';
 import { quarantineEntryPage, quarantinePage } from './quarantine-page.ts';
@@ -93,7 +93,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       return show(
         request,
         reply,
-        { title: 'Not available', content: message('This cannot be shown now', detail) },
+        { title: 'Not available', content: messagePage('This cannot be shown now', detail) },
         status,
       );
     });
@@ -181,7 +181,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       const { id } = z.object({ id: z.string() }).parse(request.params);
       const entry = await quarantine.get(id);
       if (entry === undefined) {
-        const content = message('Not in quarantine', 'It was released, deleted, or grew too old.');
+        const content = messagePage('Not in quarantine', 'It was released, deleted, or grew too old.');
         return show(request, reply, { title: 'Quarantine', tab: 'Quarantine', content }, 404);
       }
       const content = quarantineEntryPage(asker.mayReveal ? entry : maskEntry(entry), asker);
@@ -217,22 +217,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
   }
 
   function unknown(request: FastifyRequest, reply: FastifyReply, reference: string) {
-    const content = html`<section class="headline warn">
-        <h1>Nothing is known here under this reference</h1>
-        <p><span class="reference">${reference}</span></p>
-      </section>
-      <section class="card">
-        <p>
-          No callback with it came, as the gateway’s or as the merchant’s reference, or it was forgotten after
-          <code>DEDUP_TTL</code>. Is it whole? Ask the gateway, too: <code>npm run cli -- reconcile</code> hands in what
-          never came.
-        </p>
-        <p>
-          Personal data is not indexed: a phone number or a name finds nothing. Ask the payer for the order number (the
-          merchant’s reference), or for the transaction number that the payment page showed (the gateway’s reference).
-        </p>
-      </section>`;
-    return show(request, reply, { title: 'Not found', search: reference, content }, 404);
+    return show(request, reply, { title: 'Not found', search: reference, content: unknownPage(reference) }, 404);
   }
 }
 
@@ -246,13 +231,6 @@ function focusedOn(finding: Finding, jobId: string): Finding {
 
 function rowFor({ mayReveal }: Asker) {
   return <Row extends CallbackRow>(row: Row): Row => (mayReveal ? row : maskRow(row));
-}
-
-function message(title: string, detail: string): Content {
-  return html`<section class="headline bad" role="alert">
-    <h1>${title}</h1>
-    <p>${detail}</p>
-  </section>`;
 }
 
 /** `2026-01-31T12:00`, as a browser's field for date and time gives it, taken as UTC. */

@@ -2,9 +2,16 @@
 // merchant and the log share.
 import { html, type Html } from './html.ts';
 
-export function timeOf(iso: string | null | undefined): Html {
-  if (iso === null || iso === undefined) return html`<span class="muted">–</span>`;
+/** In the place of a value that there is not. */
+export const nothing = html`<span class="muted">–</span>`;
+
+export function timeOf(iso: string): Html {
   return html`<time datetime="${iso}">${iso.slice(0, 10)} <b>${iso.slice(11, 19)}</b></time>`;
+}
+
+/** For tables. */
+export function timeAndAge(iso: string, nowMs: number): Html {
+  return html`${timeOf(iso)}<br /><small>${relativeTo(iso, nowMs)}</small>`;
 }
 
 /** With the milliseconds, for timelines. */
@@ -49,6 +56,6 @@ export function bytesOf(bytes: number): string {
 }
 
 export function amountOf(amount: { readonly value: string; readonly currency: string } | null): Html {
-  if (amount === null) return html`<span class="muted">–</span>`;
-  return html`<span class="amount clip">${amount.value} <small>${amount.currency}</small></span>`;
+  if (amount === null) return nothing;
+  return html`<b class="number clip">${amount.value} <small>${amount.currency}</small></b>`;
 }

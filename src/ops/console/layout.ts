@@ -50,9 +50,12 @@ export function layout(page: Page): string {
         </head>
         <body>
           <a class="skip" href="#main">Skip to the content</a>
-          <header>
-            <a class="home" href="/"><span class="mark" aria-hidden="true"></span>payalo<b>receiver</b></a>
-            <nav aria-label="Main">
+          <header class="row">
+            <a class="home" href="/"
+              ><img src="/assets/icon.svg" alt="" width="21" height="21" /> payalo
+              <b class="delivered toned">receiver</b></a
+            >
+            <nav class="tabs" aria-label="Main">
               ${tabs.map(
                 ({ href, name }) =>
                   html`<a href="${href}" ${name === tab ? html`aria-current="page"` : ''}
@@ -72,13 +75,12 @@ export function layout(page: Page): string {
                 spellcheck="false"
                 required
               />
-              <kbd aria-hidden="true">/</kbd>
             </form>
           </header>
-          <main id="main" tabindex="-1" data-refresh-seconds="${refreshSeconds}">
-            ${notice && html`<p class="notice ${notice.tone}" role="status">${notice.text}</p>`} ${content}
+          <main id="main" class="stack" tabindex="-1" data-refresh-seconds="${refreshSeconds}">
+            ${notice && html`<p class="card tinted ${notice.tone}" role="status">${notice.text}</p>`} ${content}
           </main>
-          <footer>
+          <footer class="muted">
             ${asker !== undefined && !asker.mayChange && viewerLine(asker)} payalo-receiver ${version} ·
             <a href="${documents}" rel="noreferrer">Documents</a>
           </footer>
@@ -91,28 +93,8 @@ function viewerLine({ name, mayReveal }: Asker): Html {
   return html`${name} may look at everything${mayReveal ? '' : ' but bodies and answers'}, and change nothing. ·`;
 }
 
-/** In the place of what this token may not see. */
-export function withheld(what: string): Html {
-  return html`<p class="empty">${what} may hold personal data, and is not shown to this token.</p>`;
-}
-
 function badge(count: number | undefined): Html | undefined {
   return count === undefined || count === 0
     ? undefined
-    : html` <span class="badge">${count > 999 ? '999+' : count}</span>`;
-}
-
-/** A button that asks first, also without a script: the disclosure holds the one that acts. */
-export function confirm(label: string, question: Content, form: Html, tone: 'plain' | 'danger' = 'plain'): Html {
-  return html`<details class="confirm ${tone}">
-    <summary>${label}</summary>
-    <div class="ask">
-      <p>${question}</p>
-      ${form}
-    </div>
-  </details>`;
-}
-
-export function stateBadge(state: string): Html {
-  return html`<span class="state ${state}">${state}</span>`;
+    : html` <span class="pill bad">${count > 999 ? '999+' : count}</span>`;
 }

@@ -1,13 +1,14 @@
 // The first page: is all well, and if not, what is wrong and what to do. Then the numbers, and the last hour.
-import type { CallbackRow } from '../../store/callbacks/callback-view.ts';
+import type { CallbackRow, CallbackState } from '../../store/callbacks/callback-view.ts';
 import type { Overview } from '../overview.ts';
 import { rateMinutes, type Rates } from '../rates.ts';
 import { callbackTable } from './callback-table.ts';
 import { barChart, lineChart } from './charts.ts';
 import { bytesOf, countOf, relativeTo, spanOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
-import { confirm } from './layout.ts';
 import { overviewLines } from './overview-lines.ts';
+import { card, confirm, postForm } from './parts.ts';
+import { tiles, type Tile } from './tiles.ts';
 
 const silentMs = 600_000;
 
@@ -34,9 +35,11 @@ export function overviewPage(view: OverviewView): Content {
   const received = rates && sumOf(rates.counts.received);
   const lines = overviewLines({ overview, received, callbackUrl, nowMs });
   const isEmpty = overview.jobs !== null && latest.length === 0;
-  return html`<section class="headline ${tone}" role="status">
-      <h1>${title}</h1>
-      <p>${detail}</p>
+  return html`<section class="headline card tinted row ${tone}" role="status">
+      <div>
+        <h1>${title}</h1>
+        <p>${detail}</p>
+      </div>
       ${mayChange && forwardingForm(overview)}
     </section>
     ${
@@ -45,10 +48,10 @@ export function overviewPage(view: OverviewView): Content {
         ${lines.map((line) => html`<li>${line}</li>`)}
       </ul>`
     }
-    ${isEmpty ? firstSteps(callbackUrl) : ''} ${tiles(view)}
+    ${isEmpty && firstSteps(callbackUrl)} ${tiles(tilesOf(view))}
     ${
       rates !== undefined &&
-      html`<section class="charts" aria-label="The last hour">
+      html`<section class="grid charts" aria-label="The last hour">
         ${barChart('Callbacks per minute', [
           { className: 'received', name: 'received', values: rates.counts.received },
           { className: 'delivered', name: 'delivered', values: rates.counts.delivered },
@@ -59,11 +62,11 @@ export function overviewPage(view: OverviewView): Content {
     }
     ${
       latest.length > 0 &&
-      html`<section class="card">
-        <h2>Latest callbacks</h2>
-        ${callbackTable(latest, nowMs)}
-        <p><a href="/callbacks">All callbacks</a></p>
-      </section>`
+      card(
+        'Latest callbacks',
+        html`${callbackTable(latest, nowMs)}
+          <p><a href="/callbacks">All callbacks</a></p>`,
+      )
     }`;
 }
 
@@ -172,45 +175,79 @@ function forwardingForm({ forwarding }: Overview): Html | undefined {
   if (forwarding === null) return undefined;
   const held = forwarding.some(({ paused, breaker }) => paused || breaker === 'open');
   return held
-    ? html`<form method="post" action="/forwarding/resume"><button class="primary">Resume deliveries</button></form>`
+    ? postForm('/forwarding/resume', 'Resume deliveries', 'primary')
     : confirm(
         'Pause deliveries',
         'Callbacks are still taken, and wait in the queue until somebody resumes.',
-        html`<form method="post" action="/forwarding/pause"><button>Pause deliveries</button></form>`,
+        postForm('/forwarding/pause', 'Pause deliveries'),
       );
 }
 
-function tiles({ overview, rates, nowMs }: OverviewView): Html {
-  const { jobs, spool, redis, quarantineEntries, reconciliation, oldestWaitingSeconds } = overview;
+function tilesOf({ overview, rates, nowMs }: OverviewView): Tile[] {
+  const { jobs, spool, redis, quarantineEntries, reconciliation, oldestWaitingSeconds, denied, mismatched } = overview;
+  const oldest = jobs && jobs.queued > 0 ? `oldest ${spanOf((oldestWaitingSeconds ?? 0) * 1_000)}` : 'none is late';
   const last = reconciliation?.lastSuccess ?? null;
-  return html`<section class="tiles" aria-label="Now">
-    ${tile('Received', rates && countOf(sumOf(rates.counts.received)), `in ${rateMinutes} min`, '/callbacks')}
-    ${tile('Delivered', rates && countOf(sumOf(rates.counts.delivered)), `in ${rateMinutes} min`, '/callbacks?state=delivered')}
-    ${tile(
-      'Waiting',
-      jobs && countOf(jobs.queued + jobs.delivering),
-      jobs && jobs.queued > 0 ? `oldest ${spanOf((oldestWaitingSeconds ?? 0) * 1_000)}` : 'none is late',
-      '/callbacks?state=queued',
-    )}
-    ${tile('To be retried', jobs && countOf(jobs.retrying), 'by schedule', '/callbacks?state=retrying', jobs && jobs.retrying > 0 ? 'warn' : '')}
-    ${jobs !== null && jobs.removed > 0 && tile('Removed', countOf(jobs.removed), 'not delivered', '/callbacks?state=removed', 'bad')}
-    ${jobs !== null && jobs.held > 0 && tile('Held', countOf(jobs.held), 'delivered on your word', '/callbacks?state=held', 'bad')}
-    ${(overview.denied ?? 0) > 0 && tile('Denied', countOf(overview.denied ?? 0), 'within a day', '/callbacks?confirmed=denied', 'bad')}
-    ${(overview.mismatched ?? 0) > 0 && tile('Paid otherwise', countOf(overview.mismatched ?? 0), 'than ordered, within a day', '/callbacks?amountCheck=mismatch', 'warn')}
-    ${tile('Failed', jobs && countOf(jobs.failed), 'kept for you', '/callbacks?state=failed', jobs && jobs.failed > 0 ? 'bad' : '')}
-    ${tile('Quarantine', quarantineEntries === null ? null : countOf(quarantineEntries), 'to look at', '/quarantine', quarantineEntries ? 'warn' : '')}
-    ${tile('Spool', countOf(spool.entries), `${bytesOf(spool.bytes)} of ${bytesOf(spool.bytesMax)}`, '/callbacks?state=spooled', spool.entries > 0 ? 'warn' : '')}
-    ${tile(
-      'Redis',
-      redis.up ? 'up' : 'away',
-      redis.usedBytes === null
-        ? 'not reached'
-        : `${bytesOf(redis.usedBytes)}${redis.maxBytes ? ` of ${bytesOf(redis.maxBytes)}` : ''}`,
-      undefined,
-      redis.up ? '' : 'bad',
-    )}
-    ${tile('Last sweep', last === null ? 'none' : relativeTo(last, nowMs), pendingNote(overview), '/reconciliation', reconciliation?.pendingTooLong ? 'warn' : '')}
-  </section>`;
+  const lasting: Tile[] = [
+    { name: 'Received', ...inLastHour(rates?.counts.received), href: '/callbacks' },
+    { name: 'Delivered', ...inLastHour(rates?.counts.delivered), href: inState('delivered') },
+    { name: 'Waiting', value: jobs && countOf(jobs.queued + jobs.delivering), note: oldest, href: inState('queued') },
+    { name: 'To be retried', ...counted(jobs?.retrying, 'warn'), note: 'by schedule', href: inState('retrying') },
+  ];
+  /** Shown only where there are any. */
+  const rare: Tile[] = [
+    { name: 'Removed', ...counted(jobs?.removed, 'bad'), note: 'not delivered', href: inState('removed') },
+    { name: 'Held', ...counted(jobs?.held, 'bad'), note: 'delivered on your word', href: inState('held') },
+    { name: 'Denied', ...counted(denied, 'bad'), note: 'within a day', href: '/callbacks?confirmed=denied' },
+    {
+      name: 'Paid otherwise',
+      ...counted(mismatched, 'warn'),
+      note: 'than ordered, within a day',
+      href: '/callbacks?amountCheck=mismatch',
+    },
+  ];
+  return [
+    ...lasting,
+    ...rare.filter(({ tone }) => tone !== ''),
+    { name: 'Failed', ...counted(jobs?.failed, 'bad'), note: 'kept for you', href: inState('failed') },
+    { name: 'Quarantine', ...counted(quarantineEntries, 'warn'), note: 'to look at', href: '/quarantine' },
+    {
+      name: 'Spool',
+      ...counted(spool.entries, 'warn'),
+      note: shareOf(spool.bytes, spool.bytesMax),
+      href: inState('spooled'),
+    },
+    {
+      name: 'Redis',
+      value: redis.up ? 'up' : 'away',
+      note: redis.usedBytes === null ? 'not reached' : shareOf(redis.usedBytes, redis.maxBytes),
+      tone: redis.up ? '' : 'bad',
+    },
+    {
+      name: 'Last sweep',
+      value: last === null ? 'none' : relativeTo(last, nowMs),
+      note: pendingNote(overview),
+      href: '/reconciliation',
+      tone: reconciliation?.pendingTooLong ? 'warn' : '',
+    },
+  ];
+}
+
+function inState(state: CallbackState): string {
+  return `/callbacks?state=${state}`;
+}
+
+function inLastHour(counts: readonly number[] | undefined) {
+  return { value: counts && countOf(sumOf(counts)), note: `in ${rateMinutes} min` };
+}
+
+/** A count that is a reason to look once it is not 0. */
+function counted(count: number | null | undefined, tone: 'warn' | 'bad'): Pick<Tile, 'value' | 'tone'> {
+  return { value: typeof count === 'number' ? countOf(count) : null, tone: count ? tone : '' };
+}
+
+/** @param bytesMax 0 or null where there is no limit */
+function shareOf(bytes: number, bytesMax: number | null): string {
+  return bytesMax ? `${bytesOf(bytes)} of ${bytesOf(bytesMax)}` : bytesOf(bytes);
 }
 
 function pendingNote({ reconciliation }: Overview): string {
@@ -219,30 +256,21 @@ function pendingNote({ reconciliation }: Overview): string {
   return pendingTooLong > 0 ? `${pendingTooLong} pending too long` : `${openExpectations} expected`;
 }
 
-function tile(name: string, value: Content, note: Content, href?: string, tone: Content = ''): Html {
-  const inside = html`<span class="name">${name}</span><strong>${value ?? '–'}</strong><small>${note}</small>`;
-  return href === undefined
-    ? html`<div class="tile ${tone}">${inside}</div>`
-    : html`<a class="tile ${tone}" href="${href}">${inside}</a>`;
-}
-
 function firstSteps(callbackUrl: string): Html {
-  return html`<section class="card steps">
-    <h2>No callback has come yet</h2>
-    <ol>
-      <li>
-        <b>Make it reachable.</b> The gateway must reach <code>${callbackUrl}</code> over HTTPS from outside; a load
-        balancer in front of it holds the certificate.
-      </li>
-      <li>
-        <b>Name it as <code>resultUrl</code></b> whenever you start a transaction at the gateway.
-      </li>
-      <li>
-        <b>Try it.</b> This sends a callback as the gateway would:
-        <pre class="body" tabindex="0">npm run cli -- send --url ${callbackUrl}</pre>
-      </li>
-    </ol>
-  </section>`;
+  const steps = html`<ol>
+    <li>
+      <b>Make it reachable.</b> The gateway must reach <code>${callbackUrl}</code> over HTTPS from outside; a load
+      balancer in front of it holds the certificate.
+    </li>
+    <li>
+      <b>Name it as <code>resultUrl</code></b> whenever you start a transaction at the gateway.
+    </li>
+    <li>
+      <b>Try it.</b> This sends a callback as the gateway would:
+      <pre class="body" tabindex="0">npm run cli -- send --url ${callbackUrl}</pre>
+    </li>
+  </ol>`;
+  return card('No callback has come yet', steps);
 }
 
 function added(one: readonly number[], other: readonly number[]): number[] {

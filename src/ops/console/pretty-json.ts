@@ -46,7 +46,7 @@ function lineBreak(depth: number): Html {
 }
 
 function mark(text: string, isName: boolean): Html {
-  if (isName) return html`<span class="name">${text}</span>`;
-  if (text.startsWith('"')) return html`<span class="string">${text}</span>`;
-  return /^[-\dtfn]/.test(text) ? html`<span class="value">${text}</span>` : html`${text}`;
+  if (isName) return html`<span class="muted">${text}</span>`;
+  if (text.startsWith('"')) return html`<span class="good toned">${text}</span>`;
+  return /^[-\dtfn]/.test(text) ? html`<span class="warn toned">${text}</span>` : html`${text}`;
 }

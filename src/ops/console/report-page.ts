@@ -4,6 +4,7 @@ import { totalCells, totalHead } from '../../store/report/report-columns.ts';
 import type { Report } from '../api/report-routes.ts';
 import { barChart } from './charts.ts';
 import { html, type Content, type Html } from './html.ts';
+import { table } from './table.ts';
 
 export interface ReportView {
   /** `2026-01-31`, UTC. */
@@ -19,33 +20,35 @@ export interface ReportView {
 }
 
 export function reportPage({ from, to, by, days, report, refused }: ReportView): Content {
-  return html`<h1>Report</h1>
-    <p class="lead">
-      What the gateway’s records hold for transactions created in the period, and beside it what was received and
-      delivered here. Gross, fees and net are those of transactions that succeeded, exact.
-    </p>
-    <form class="filters" action="/report">
+  return html`<header>
+      <h1>Report</h1>
+      <p class="muted">
+        What the gateway’s records hold for transactions created in the period, and beside it what was received and
+        delivered here. Gross, fees and net are those of transactions that succeeded, exact.
+      </p>
+    </header>
+    <form class="grid" action="/report">
       <label>From (UTC) <input name="from" type="date" value="${from}" required /></label>
       <label>To, inclusive <input name="to" type="date" value="${to}" required /></label>
       ${reportKeys
         .filter((key) => key !== 'currency')
         .map(
           (key) =>
-            html`<label class="choice"
+            html`<label class="row"
               ><input name="by" type="checkbox" value="${key}" ${by.includes(key) ? html`checked` : ''} /> by
               ${key}</label
             >`,
         )}
       <button>Show</button>
     </form>
-    ${refused !== undefined && html`<p class="empty">${refused}</p>`} ${report !== undefined && totals(report, by)}
+    ${refused !== undefined && html`<p class="card muted">${refused}</p>`} ${report !== undefined && totals(report, by)}
     ${days !== undefined && days.length > 0 && chart(days)} ${report !== undefined && downloads(report, by)}`;
 }
 
 function totals({ data, failures, denied }: Report, by: readonly ReportKey[]): Html {
-  if (data.length === 0) return html`<p class="empty">The gateway has no transaction of this period.</p>`;
+  if (data.length === 0) return html`<p class="card muted">The gateway has no transaction of this period.</p>`;
   return html`<h2>Totals</h2>
-    ${table(
+    ${cellTable(
       totalHead(by),
       data.map((line) => totalCells(by, line)),
     )}
@@ -53,41 +56,25 @@ function totals({ data, failures, denied }: Report, by: readonly ReportKey[]): H
     ${
       failures.length > 0 &&
       html`<h2>Why transactions failed</h2>
-        ${table(
+        ${cellTable(
           ['reason', 'count'],
           failures.map(({ errorCode, count }) => [errorCode === '' ? 'no reason given' : errorCode, count]),
         )}`
     }`;
 }
 
-function table(head: readonly string[], lines: readonly (readonly (string | number | null)[])[]): Html {
-  return html`<div class="wide">
-    <table class="rows">
-      <thead>
-        <tr>
-          ${head.map((name) => html`<th class="${alignedAs(name)}">${name}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${lines.map(
-          (cells) =>
-            html`<tr>
-              ${cells.map(
-                (cell, at) =>
-                  html`<td class="${alignedAs(head[at] ?? '')}" data-label="${head[at]}">${cell ?? ''}</td>`,
-              )}
-            </tr>`,
-        )}
-      </tbody>
-    </table>
-  </div>`;
+type Cells = readonly (string | number | null)[];
+
+function cellTable(head: readonly string[], lines: readonly Cells[]): Html {
+  const columns = head.map((name, at) => ({
+    name,
+    isNumber: !texts.has(name),
+    cell: (cells: Cells) => cells[at] ?? '',
+  }));
+  return html`<div class="wide">${table(columns, lines)}</div>`;
 }
 
 const texts: ReadonlySet<string> = new Set([...reportKeys, 'type', 'reason']);
-
-function alignedAs(column: string): 'left' | 'right' {
-  return texts.has(column) ? 'left' : 'right';
-}
 
 function chart(days: readonly ReportTotal[]): Html {
   const byDay = [...Map.groupBy(days, ({ day = '' }) => day)];
@@ -98,7 +85,7 @@ function chart(days: readonly ReportTotal[]): Html {
     { className: 'delivered', name: 'succeeded', values: sum('succeeded') },
     { className: 'failed', name: 'failed', values: sum('failed') },
   ] as const;
-  return html`<section class="charts" aria-label="By day">
+  return html`<section class="grid charts" aria-label="By day">
     ${barChart(`Transactions per day, ${axis.first} to ${axis.last}`, series, axis)}
   </section>`;
 }
