@@ -9,8 +9,9 @@ import {
   type CallbackState,
   type CallbackView,
 } from '../store/callbacks/callback-view.ts';
+import { stateTones } from '../ops/state-tones.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { printable, type Output, type Style } from './output.ts';
+import { printable, type Output } from './output.ts';
 import { runSession, type Session } from './session.ts';
 import { parseTime, parseCount } from './arguments.ts';
 import { isSuccess } from '../http/http-answer.ts';
@@ -86,24 +87,12 @@ async function list(session: Session, options: InspectOptions): Promise<ExitCode
   return page.data.length === 0 && page.next === null ? exitCodes.no : exitCodes.done;
 }
 
-export const stateStyles: Readonly<Record<CallbackState, Style>> = {
-  spooled: 'warn',
-  queued: 'dim',
-  delivering: 'dim',
-  retrying: 'warn',
-  delivered: 'good',
-  failed: 'bad',
-  held: 'bad',
-  superseded: 'dim',
-  removed: 'bad',
-};
-
 export function printRows(output: Output, rows: readonly CallbackRow[]): void {
   output.table(
     ['RECEIVED', 'STATE', 'STATUS', 'AMOUNT', 'GATEWAY REFERENCE', 'MERCHANT REFERENCE'],
     rows.map((row) => [
       row.receivedAt,
-      { text: row.state, style: stateStyles[row.state] },
+      { text: row.state, style: stateTones[row.state] || 'dim' },
       row.status ?? '-',
       row.amount === null ? '-' : `${row.amount.value} ${row.amount.currency}`,
       row.gatewayReference ?? `(no callback: job ${row.jobId ?? '-'})`,
@@ -127,7 +116,7 @@ function printFinding(output: Output, { callback, corrected, others }: Finding):
 
 function printCallback(output: Output, view: CallbackView): void {
   output.facts([
-    ['state', { text: view.state, style: stateStyles[view.state] }],
+    ['state', { text: view.state, style: stateTones[view.state] || 'dim' }],
     ['status', view.status],
     ['amount', view.amount === null ? null : `${view.amount.value} ${view.amount.currency}`],
     ['type', view.type],

@@ -1,6 +1,8 @@
 // The console's modules by themselves: escaping, the headline, charts, formats. test/system/console.test.ts has the browser.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { callbackPage } from '../../src/ops/console/callback-page.ts';
+import { callbackTable } from '../../src/ops/console/callback-table.ts';
 import { barChart, lineChart } from '../../src/ops/console/charts.ts';
 import { bytesOf, countOf, relativeTo, spanOf } from '../../src/ops/console/format.ts';
 import { html, toText } from '../../src/ops/console/html.ts';
@@ -86,6 +88,19 @@ describe('the headline names the worst that is the case', () => {
     expect(lines).toEqual([
       expect.stringMatching(/^Nothing was delivered to the merchant since .* the oldest for 2 h\./),
     ]);
+  });
+});
+
+describe('a superseded callback', () => {
+  const superseded = callbackView({ state: 'superseded' });
+
+  test('is explained in the list, and on its own page', () => {
+    expect(toText(callbackTable([superseded], nowMs))).toContain('replaced by a correction');
+    const finding = { callback: superseded, corrected: [], others: [] };
+    const asker = { mayChange: true, mayReveal: true };
+    const page = toText(html`${callbackPage({ finding, elsewhere: [], nowMs, asker })}`);
+    expect(page).toContain('so the correction goes to the shop in its place');
+    expect(page).toContain('A correction took its place; there is nothing to do here.');
   });
 });
 

@@ -1,5 +1,5 @@
 // What a script adds to the console, which works without it: `/` goes to the search, references are copied by a click,
-// and pages that change are read anew. Nothing is refreshed under the hands of somebody who selects, types or opens.
+// the clock of this browser is told beside UTC, and pages that change are read anew. Nothing is refreshed under the hands of somebody who selects, types or opens.
 (() => {
   const main = document.getElementById('main');
   const search = document.getElementById('search');
@@ -46,6 +46,12 @@
     }
   }
 
+  function addLocalTimes() {
+    for (const time of document.querySelectorAll('time:not([title])')) {
+      time.title = `${new Date(time.dateTime).toLocaleString([], { dateStyle: 'medium', timeStyle: 'long' })} here`;
+    }
+  }
+
   async function copy(element, button) {
     await navigator.clipboard.writeText(element.textContent);
     button.textContent = 'Copied';
@@ -74,6 +80,7 @@
     main.replaceChildren(...fresh.childNodes);
     document.querySelector('nav').replaceChildren(...page.querySelector('nav').childNodes);
     addCopyButtons();
+    addLocalTimes();
   }
 
   async function keepFresh() {
@@ -90,5 +97,6 @@
   }
 
   addCopyButtons();
+  addLocalTimes();
   if (refreshMs > 0) void keepFresh();
 })();

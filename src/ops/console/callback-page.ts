@@ -83,7 +83,7 @@ function sentence(callback: CallbackView, nowMs: number): string {
     case 'failed':
       return `Could not be delivered, after ${tries}${failedReason === null ? '' : `: ${failedReason}`}. It is kept; replay it once the cause is mended.`;
     case 'superseded':
-      return 'A correction took its place before it was delivered.';
+      return 'Superseded: the gateway corrected this result before it was delivered, so the correction goes to the shop in its place.';
     case 'removed':
       return 'Not delivered: its job was removed from the queue by somebody else. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
   }
@@ -168,12 +168,14 @@ function related(title: string, views: readonly CallbackView[], nowMs: number): 
 }
 
 function facts(callback: CallbackView): Html {
-  const { merchantReference, sequence, requestId } = callback;
+  const { merchantReference, sequence, requestId, deliveredAt } = callback;
   return factList([
     ['Amount', amountOf(callback.amount)],
+    ['Status', callback.status],
     ['Confirmed by the gateway', callback.confirmed],
     ['Amount against order', callback.amountCheck],
-    ['Status', callback.status],
+    ['Received', exactTimeOf(callback.receivedAt)],
+    ['Delivered', deliveredAt !== null && exactTimeOf(deliveredAt)],
     ['Type', callback.type],
     [
       'Merchant’s reference',
@@ -194,6 +196,7 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     `/callbacks/${encodeURIComponent(gatewayReference)}/${verb}?brand=${encodeURIComponent(brand)}`;
   const settled = state === 'delivered' || state === 'failed';
   if (state === 'removed') return html`<p>Reconciliation fetches it from the gateway; there is nothing to do here.</p>`;
+  if (state === 'superseded') return html`<p>A correction took its place; there is nothing to do here.</p>`;
   if (body === null) return html`<p>Nothing can be done any more: its body is gone.</p>`;
   return html`${
     state === 'held' &&
