@@ -3,7 +3,6 @@
 // Only `gatewayReference` is required. Unknown fields, unknown values of open enums and nulls pass, as the gateway's
 // compatibility rules demand. The body itself is never re-serialised: `body` is its text, byte for byte.
 import { isUtf8 } from 'node:buffer';
-import * as z from 'zod';
 import { canonicalDecimal, mayHoldLongNumber, parseExact, type Amount } from './decimal.ts';
 import { withoutByteOrderMark } from './json-text.ts';
 
@@ -26,19 +25,6 @@ export type ParsedCallback =
 /** The gateway's documented limit for references, in characters. */
 const referenceLengthMax = 255;
 
-// Fields that carry something else than expected are read as absent, never refused (`catch`).
-const optionalText = z.string().nullish().catch(null);
-const fields = z.object({
-  gatewayReference: z.unknown().optional(),
-  merchantReference: optionalText,
-  status: z.unknown().optional(),
-  type: optionalText,
-  finalAmount: z
-    .object({ value: z.union([z.number(), z.string()]), currency: z.string() })
-    .nullish()
-    .catch(null),
-});
-
 export function parseCallback(raw: Buffer): ParsedCallback {
   if (!isUtf8(raw)) return { kind: 'not-json', detail: 'The body is not UTF-8 text.' };
   return parseCallbackText(raw.toString('utf8'));
@@ -49,11 +35,9 @@ export function parseCallbackText(body: string): ParsedCallback {
   const json = withoutByteOrderMark(body);
   const parsed = attempt((): unknown => JSON.parse(json));
   if (parsed === undefined) return { kind: 'not-json', detail: 'The body is not valid JSON.' };
-  if (typeof parsed.value !== 'object' || parsed.value === null || Array.isArray(parsed.value)) {
-    return { kind: 'not-json', detail: 'The body is JSON, but not a JSON object.' };
-  }
-  const read = fields.parse(parsed.value);
-  const reference = read.gatewayReference;
+  const fields = parsed.value;
+  if (!isObject(fields)) return { kind: 'not-json', detail: 'The body is JSON, but not a JSON object.' };
+  const reference = fields['gatewayReference'];
   const problem = referenceProblem(reference);
   if (problem !== undefined || typeof reference !== 'string') {
     return { kind: 'bad-reference', detail: problem ?? 'gatewayReference is not a string.' };
@@ -62,10 +46,10 @@ export function parseCallbackText(body: string): ParsedCallback {
     kind: 'callback',
     callback: {
       gatewayReference: reference,
-      merchantReference: read.merchantReference ?? null,
-      status: toStatus(read.status),
-      type: read.type ?? null,
-      finalAmount: toAmount((exactly(json) ?? read).finalAmount),
+      merchantReference: toText(fields['merchantReference']),
+      status: toStatus(fields['status']),
+      type: toText(fields['type']),
+      finalAmount: toAmount((exactly(json) ?? fields)['finalAmount']),
       body,
     },
   };
@@ -88,8 +72,22 @@ export function referenceProblem(reference: unknown): string | undefined {
  * so. Only for what JSON.parse has accepted (on a string without end the search for numbers would take minutes), and
  * not for telling types apart: numbers are text here.
  */
-function exactly(json: string): z.infer<typeof fields> | undefined {
-  return mayHoldLongNumber(json) ? attempt(() => fields.parse(parseExact(json)))?.value : undefined;
+function exactly(json: string): JsonObject | undefined {
+  const exact = mayHoldLongNumber(json) ? attempt(() => parseExact(json))?.value : undefined;
+  return isObject(exact) ? exact : undefined;
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+// Fields that carry something else than expected are read as absent, never refused. By hand: there are five of them, each
+// has a rule of its own, and a schema would take as long for them as JSON.parse does for the whole text.
+
+function toText(field: unknown): string | null {
+  return typeof field === 'string' ? field : null;
 }
 
 function attempt<T>(parse: () => T): { value: T } | undefined {
@@ -106,7 +104,10 @@ function toStatus(status: unknown): string | null {
   return typeof status === 'string' ? status : (attempt(() => JSON.stringify(status))?.value ?? null);
 }
 
-function toAmount(amount: { value: number | string; currency: string } | null | undefined): Amount | null {
-  const value = canonicalDecimal(String(amount?.value ?? ''));
-  return amount === null || amount === undefined || value === undefined ? null : { value, currency: amount.currency };
+function toAmount(field: unknown): Amount | null {
+  if (!isObject(field)) return null;
+  const { value, currency } = field;
+  if (typeof currency !== 'string' || (typeof value !== 'string' && typeof value !== 'number')) return null;
+  const decimal = canonicalDecimal(String(value));
+  return decimal === undefined ? null : { value: decimal, currency };
 }

@@ -15,6 +15,8 @@ describe('a key', () => {
       expect(keys.brandOf(`${headerOf(key)}, ${headerOf(key)}`)).toBe('acme');
       expect(keys.brandOf([headerOf(key), headerOf(key)])).toBe('acme');
       expect(keys.brandOf(`${headerOf(key)}x`)).toBeUndefined();
+      expect(keys.brandOf(headerOf(key).slice(0, -1))).toBeUndefined();
+      expect(keys.brandOf(`${headerOf(key)}\u0000`)).toBeUndefined();
     },
   );
 
@@ -25,6 +27,31 @@ describe('a key', () => {
       expect(keys.brandOf(header)).toBeUndefined();
     },
   );
+
+  test('is told from one that it begins, or that begins it, whoever came before', () => {
+    const keys = createApiKeys(
+      new Map([
+        ['acme', [plainKey, `${plainKey}-and-more`]],
+        ['beta', [`${plainKey}-and`]],
+      ]),
+    );
+    const headers = [
+      `${plainKey}-and-more`,
+      plainKey,
+      `${plainKey}-and`,
+      `${plainKey}-`,
+      `${plainKey}-and-more-still`,
+      '',
+    ];
+    expect(headers.map((header) => keys.brandOf(header))).toEqual([
+      'acme',
+      'acme',
+      'beta',
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
 
   test('counts from when the keys are replaced on, and the old one no more', () => {
     const keys = createApiKeys(new Map([['acme', [plainKey]]]));
