@@ -19,12 +19,14 @@ const only = process.argv[2] ?? '';
 const chosen = mutatedFiles.filter(({ file }) => file.includes(only));
 const trials = chosen.flatMap(trialsOf);
 const survivors: Trial[] = [];
-const dirs = Array.from({ length: availableParallelism() }, copySources);
+/** More at a time than there are processors: some tests wait most of the time. */
+const dirs = Array.from({ length: 2 * availableParallelism() }, copySources);
 
 const tests = [...new Set(chosen.flatMap((each) => each.tests.flat()))];
 const clean = await runTests(dirs[0] ?? '', tests);
 if (!clean.passed) fail(`the tests fail without a mistake:\n${clean.output}`);
 const waiting = trials.values();
+let begun = 0;
 await Promise.all(dirs.map(tryAll));
 
 for (const { file, harmless } of chosen) {
@@ -48,6 +50,8 @@ function trialsOf(mutated: MutatedFile): Trial[] {
 /** The copies share what is left to try. */
 async function tryAll(dir: string): Promise<void> {
   for (const trial of waiting) {
+    begun += 1;
+    if (begun % 50 === 0) say(`${begun} of ${trials.length}`);
     if (await isNoticed(dir, trial)) continue;
     survivors.push(trial);
     const { file, mutant, harmless } = trial;

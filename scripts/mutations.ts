@@ -47,7 +47,7 @@ const swapsOfBoth: readonly (readonly [RegExp, string])[] = [
   [/(?<= )<=(?= )/g, '<'],
   [/(?<= )>(?= )/g, '>='],
   [/(?<= )>=(?= )/g, '>'],
-  [/(?<= )(?<!\[#\w+ )\+(?= )/g, '-'],
+  [/(?<= )(?<!\[#\w+ |ARGV\[at )\+(?= )/g, '-'],
   [/(?<= )\+=(?= )/g, '-='],
   [/(?<= )-(?= )/g, '+'],
   [/(?<= )\*(?= )/g, '/'],
@@ -62,8 +62,8 @@ export function mutantsOf(text: string, language: Language): Mutant[] {
   const code = text.replace(notCode[language], (found) => found.replace(/[^\n]/g, ' '));
   const edits = [
     ...[...swaps[language], ...swapsOfBoth].flatMap(([pattern, to]) => each(code, pattern, () => to)),
-    // A long one is a time or a size, and one more of it means nothing.
-    ...each(code, /(?<![\w.]|#\w+ \+ )\d{1,3}(?![\w.])/g, (number) => String(Number(number) + 1)),
+    // A long one is a time or a size, and one more of it means nothing. The places of arguments are listed in each script.
+    ...each(code, /(?<![\w.]|#\w+ \+ |(?:ARGV|KEYS)\[[^\]]*)\d{1,3}(?![\w.])/g, (number) => String(Number(number) + 1)),
     ...negations(code, text, language),
     ...removals(code, language),
     ...emptyFunctions(code, language),

@@ -35,6 +35,11 @@ test('reads fields of another type than expected as absent rather than refusing'
   expect(read(body)).toMatchObject({ merchantReference: null, type: null, finalAmount: null, status: '7' });
 });
 
+test('takes an amount that is no decimal for none', () => {
+  const body = '{"gatewayReference":"r","finalAmount":{"value":"many","currency":"KES"}}';
+  expect(read(body)).toMatchObject({ finalAmount: null });
+});
+
 test('takes a status that is missing or null for none', () => {
   expect(read('{"gatewayReference":"r","status":null}')).toMatchObject({ status: null });
   expect(read('{"gatewayReference":"r"}')).toMatchObject({ status: null });

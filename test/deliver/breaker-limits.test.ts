@@ -73,6 +73,7 @@ test('where the limit is the higher one, it recovers at the pace that it had', a
 
 test.for([
   ['no numbers', 'many', 'long'],
+  ['a number and a time that is none', '5', 'long'],
   ['a number without a time', '5', undefined],
 ] as const)('a limit of %s is none', async ([, max, duration]) => {
   await breaker.redis.hset(breaker.key('meta'), duration === undefined ? { max } : { max, duration });
@@ -85,6 +86,8 @@ test('the limit of a breaker that an earlier version opened is ours', async () =
   await breaker.redis.hset(breaker.key('breaker'), { phase: 'open', heldAt: startMs, waitMs: 1_000 });
   await breaker.observe({ at: 100 });
   expect(await breaker.state()).not.toHaveProperty('theirMax');
+  await breaker.fail('untried', { at: 10_000, hasAnswered: true });
+  expect(await breaker.state()).toMatchObject({ round: '2', waitMs: '1000' });
   await breaker.succeed({ ...probe, concurrency: 1 });
   expect(await breaker.limit()).toEqual([null, null]);
 });
@@ -149,7 +152,7 @@ test('a turn that lies too far ahead, since the clock was set back, begins anew'
   await breaker.open();
   await breaker.redis.hset(breaker.key('breaker'), 'turnAt', startMs + furthest);
   expect(await breaker.fail('f')).toMatchObject({ restMs: furthest + settings.firstWaitMs });
-  await breaker.redis.hset(breaker.key('breaker'), 'turnAt', startMs + hourMs);
+  await breaker.redis.hset(breaker.key('breaker'), 'turnAt', startMs + furthest + 1);
   expect(await breaker.fail('f')).toMatchObject({ restMs: settings.firstWaitMs });
 });
 

@@ -180,6 +180,7 @@ describe('releases', () => {
   test.each<IntakeOutcome>([
     { kind: 'unavailable', reason: 'x' },
     { kind: 'conflict' },
+    { kind: 'overtaken' },
     { kind: 'ignored', status: 'pending' },
   ])('and keeps what intake did not take: $kind', async (refusal) => {
     const { outcome, isKept } = await release('{"gatewayReference":"a"}', undefined, refusal);

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { behindAfter } from '../../src/reconcile/sweep/behind.ts';
+import type { BehindWindow } from '../../src/store/reconciliation/sweep-state.ts';
+
+const hourMs = 3_600_000;
+const at = { nowMs: 100 * hourMs, everyMs: 600_000 };
+const failed = { isSwept: false, isOpen: false };
+
+test('of more windows than there is room for, those are joined that lie next to each other, and none is forgotten', () => {
+  let behind: BehindWindow[] = [];
+  // Every second hour failed, but for the 20th and the 21st, which lie closest.
+  const hours = Array.from({ length: 65 }, (_, index) => (index < 20 ? index * 2 : index * 2 - 1));
+  for (const [index, hour] of hours.entries()) {
+    const window = { fromMs: hour * hourMs, toMs: (hour + 1) * hourMs };
+    behind = behindAfter(behind, window, { isSwept: index === 20, isOpen: index === 20 }, { ...at, nowMs: index });
+  }
+  expect(behind).toHaveLength(64);
+  const uncovered = hours.filter(
+    (hour) => !behind.some(({ fromMs, toMs }) => fromMs <= hour * hourMs && (hour + 1) * hourMs <= toMs),
+  );
+  expect(uncovered).toEqual([]);
+  // The joined one is due as soon as the earlier of the two, counts from the earlier, and as swept only where both were.
+  expect(behind.filter(({ fromMs, toMs }) => toMs - fromMs > hourMs)).toEqual([
+    { fromMs: 38 * hourMs, toMs: 40 * hourMs, sinceMs: 19, dueMs: 19 + at.everyMs, isSwept: false },
+  ]);
+});
+
+test('a window that was swept to its end is behind no longer, and only that part of a joined one', () => {
+  const whole = { fromMs: 0, toMs: 3 * hourMs };
+  const behind = behindAfter([], whole, failed, at);
+  expect(behindAfter(behind, whole, { isSwept: true, isOpen: false }, at)).toEqual([]);
+  const middle = { fromMs: hourMs, toMs: 2 * hourMs };
+  expect(behindAfter(behind, middle, { isSwept: true, isOpen: false }, at)).toMatchObject([
+    { fromMs: 0, toMs: hourMs },
+    { fromMs: 2 * hourMs, toMs: 3 * hourMs },
+  ]);
+});
