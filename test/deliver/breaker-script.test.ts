@@ -157,6 +157,7 @@ test('a probe that succeeds lets two through in the first second, and twice as m
   await breaker.open();
   expect(await breaker.succeed(later)).toEqual({ phase: 'ramp', failures: 0, verdict: '', restMs: 0, resting: 0 });
   expect(await breaker.held()).toBeUndefined();
+  expect(await breaker.redis.exists(breaker.key('marker'))).toBe(1); // for the one that rested
   const rates = [await breaker.limit()];
   for (let second = 1; second <= 4; second += 1) {
     const dueAt = 2_000 + second * 1_000;

@@ -68,7 +68,27 @@ export const mutatedFiles: readonly MutatedFile[] = [
   },
   { file: 'src/deliver/verdict.ts', tests: [['test/deliver/verdict.test.ts']], harmless: {} },
   { file: 'src/deliver/breaker/breaker.ts', tests: ofBreaker, harmless: {} },
-  { file: 'src/deliver/breaker/breaker.lua', tests: ofBreaker, harmless: {} },
+  {
+    file: 'src/deliver/breaker/breaker.lua',
+    tests: ofBreaker,
+    harmless: {
+      'local offerMs, offeredOf = {{300 => 301}}, 50 -- processes look every 100 ms': 'A millisecond.',
+      "local heldAt, waitMs = tonumber(stored('heldAt') or {{0 => 1}}), tonumber(stored('waitMs') or firstWaitMs)":
+        'Both are in 1970.',
+      "if heldAt {{> => >=}} now then -- the clock was set back: until that moment came again, every outcome would be a straggler's":
+        'It is set to what it is.',
+      "local ours = phase ~= 'closed' and (not wrote[{{1 => 2}}] or (found[1] == wrote[1] and found[2] == wrote[2]))":
+        'Both are written at once.',
+      "return (tonumber(redis.call('GET', limiter) or {{0 => 1}}) or 0) >= manualLimit": 'Both are far below it.',
+      "return (tonumber(redis.call('GET', limiter) or 0) or {{0 => 1}}) >= manualLimit": 'Both are far below it.',
+      "local turnAt = math.max(tonumber(stored('turnAt') or {{0 => 1}}), now)": 'Both are in 1970.',
+      "if stored('turn') ~= 'latest' or leftMs {{< => <=}} 0 or leftMs > offerMs then return end":
+        'A hold of no milliseconds is over.',
+      "redis.call('LREM', wait, {{1 => 2}}, id)": 'A job waits once.',
+      "if most and redis.call('PTTL', limiter) {{> => >=}} most then redis.call('PEXPIRE', limiter, math.ceil(most)) end":
+        'It is set to what it is.',
+    },
+  },
   { file: 'src/store/accept/accept.lua', tests: ofAccepting, harmless: {} },
   { file: 'src/store/accept/judge-claimed.lua', tests: ofAccepting, harmless: {} },
   { file: 'src/store/accept/gather-jobs.lua', tests: ofAccepting, harmless: {} },
