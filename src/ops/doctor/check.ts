@@ -8,3 +8,15 @@ export interface Check {
   /** What to do; '' where all is well. */
   readonly fix: string;
 }
+
+export function ok(name: string, detail: string): Check {
+  return { name, status: 'ok', detail, fix: '' };
+}
+
+export function warning(name: string, detail: string, fix: string): Check {
+  return { name, status: 'warning', detail, fix };
+}
+
+export function problem(name: string, detail: string, fix: string): Check {
+  return { name, status: 'problem', detail, fix };
+}

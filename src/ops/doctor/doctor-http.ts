@@ -6,7 +6,7 @@ import type { Brand } from '../../config/brands.ts';
 import type { Config } from '../../config/config.ts';
 import { createHttpPool } from '../../http/http-pool.ts';
 import type { ProxySettings } from '../../config/proxy.ts';
-import type { Check } from './check.ts';
+import { ok, problem, warning, type Check } from './check.ts';
 import { parseJson } from '../../callback/json-text.ts';
 
 const timeoutMs = 5_000;
@@ -20,21 +20,21 @@ export async function checkMerchant(
   const { HANDLER_MODULE: handlerModule } = config;
   const name = `merchant of ${brand}`;
   if (handlerModule !== undefined) {
-    return { name, status: 'ok', detail: `HANDLER_MODULE ${handlerModule} is called.`, fix: '' };
+    return ok(name, `HANDLER_MODULE ${handlerModule} is called.`);
   }
   if (forwardUrl === undefined) {
     const fix = 'Set FORWARD_URL, or run a BullMQ worker of your own.';
-    return { name, status: 'warning', detail: 'FORWARD_URL is not set: callbacks wait in the queue.', fix };
+    return warning(name, 'FORWARD_URL is not set: callbacks wait in the queue.', fix);
   }
   const shown = withoutUserInfo(forwardUrl);
   const answer = await ask(forwardUrl, { method: 'HEAD', proxies: config, tls: forwardTls });
   if (answer.kind === 'failed') {
     const fix = 'Start it, and check FORWARD_URL, DNS, certificate and firewall. Callbacks wait meanwhile.';
-    return { name, status: 'problem', detail: `${shown} cannot be reached: ${answer.reason}.`, fix };
+    return problem(name, `${shown} cannot be reached: ${answer.reason}.`, fix);
   }
   const detail = `${shown} answers (${answer.status} to a HEAD).`;
-  if (answer.status < 500) return { name, status: 'ok', detail, fix: '' };
-  return { name, status: 'warning', detail, fix: 'Look at its log: it answers with a server error.' };
+  if (answer.status < 500) return ok(name, detail);
+  return warning(name, detail, 'Look at its log: it answers with a server error.');
 }
 
 /** As the gateway comes: one request without a key, and one `pending`, which claims and forwards nothing. */
@@ -50,38 +50,38 @@ async function checkWithoutKey(url: string, proxies: ProxySettings): Promise<Che
   const name = 'public way in, without a key';
   const answer = await ask(url, { method: 'POST', body: '{}', proxies });
   if (answer.kind === 'failed') return unreachable(name, url, answer.reason);
-  if (answer.status === 401) return { name, status: 'ok', detail: '401, as it should be.', fix: '' };
+  if (answer.status === 401) return ok(name, '401, as it should be.');
   const fix =
     answer.status === 200
       ? 'This is not the receiver, or it lets strangers in: look at what answers there.'
       : 'Something else answers there: check the path (CALLBACK_PATH), the balancer and its rules.';
-  return { name, status: 'problem', detail: `${answer.status} instead of 401.`, fix };
+  return problem(name, `${answer.status} instead of 401.`, fix);
 }
 
 async function checkPending(url: string, apiKey: string | undefined, proxies: ProxySettings): Promise<Check> {
   const name = 'public way in, a pending callback';
   if (apiKey === undefined) {
     const fix = 'Set PAYALO_API_KEYS as the receiver has it, and run the doctor again.';
-    return { name, status: 'warning', detail: 'Not tried: no key is configured here.', fix };
+    return warning(name, 'Not tried: no key is configured here.', fix);
   }
   const body = JSON.stringify({ status: 'pending', gatewayReference: 'payalo-receiver-doctor' });
   const answer = await ask(url, { method: 'POST', body, apiKey, proxies });
   if (answer.kind === 'failed') return unreachable(name, url, answer.reason);
   const ignored = z.object({ ignored: z.literal('pending') }).safeParse(parseJson(answer.body));
   if (answer.status === 200 && ignored.success) {
-    return { name, status: 'ok', detail: '200 and ignored, as it should be.', fix: '' };
+    return ok(name, '200 and ignored, as it should be.');
   }
   const detail = `${answer.status} instead of 200 with "ignored": "pending".`;
   const fix =
     answer.status === 401
       ? 'The key did not arrive: the receiver has other keys, or a balancer drops the header X-API-KEY.'
       : 'Something else answers there: check the path (CALLBACK_PATH), the balancer and its rules.';
-  return { name, status: 'problem', detail, fix };
+  return problem(name, detail, fix);
 }
 
 function unreachable(name: string, url: string, reason: string): Check {
   const fix = 'Check DNS, the certificate, the balancer and the firewall on the way from the internet.';
-  return { name, status: 'problem', detail: `${withoutUserInfo(url)} cannot be reached: ${reason}.`, fix };
+  return problem(name, `${withoutUserInfo(url)} cannot be reached: ${reason}.`, fix);
 }
 
 interface Ask {

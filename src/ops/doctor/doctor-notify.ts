@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../../config/config.ts';
 import { createPoster } from '../notify/post-notification.ts';
-import type { Check } from './check.ts';
+import { ok, problem, type Check } from './check.ts';
 
 const name = 'notifications';
 
@@ -10,7 +10,7 @@ export async function checkNotify(config: Config, nowMs: number): Promise<Check>
   const { NOTIFY_URL: url, NOTIFY_SECRET: secrets } = config;
   if (url === undefined) {
     const fix = 'Set NOTIFY_URL, such as an incoming webhook of Slack or Mattermost.';
-    return { name, status: 'problem', detail: 'NOTIFY_URL is not set: nobody is told of anything.', fix };
+    return problem(name, 'NOTIFY_URL is not set: nobody is told of anything.', fix);
   }
   const poster = createPoster({ url, secrets, proxies: config });
   const text = 'This is a test of payalo-receiver: notifications arrive here.';
@@ -19,8 +19,8 @@ export async function checkNotify(config: Config, nowMs: number): Promise<Check>
   await poster.close();
   if (posted.kind === 'sent') {
     const signed = secrets.length > 0 ? 'signed' : 'unsigned, since NOTIFY_SECRET is not set';
-    return { name, status: 'ok', detail: `A test was sent and taken (${signed}).`, fix: '' };
+    return ok(name, `A test was sent and taken (${signed}).`);
   }
   const fix = 'Check NOTIFY_URL, DNS, the firewall, and whether the webhook still exists there.';
-  return { name, status: 'problem', detail: `NOTIFY_URL did not take a test: ${posted.reason}.`, fix };
+  return problem(name, `NOTIFY_URL did not take a test: ${posted.reason}.`, fix);
 }

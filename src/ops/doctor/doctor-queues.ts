@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { within } from '../../async/deadline.ts';
 import { findLeftQueues, type LeftQueue } from '../../store/brands/left-queues.ts';
-import type { Check } from './check.ts';
+import { problem, type Check } from './check.ts';
 
 const answerWithinMs = 6_000;
 
@@ -15,10 +15,9 @@ export async function checkLeftQueues(config: Config, redis: RedisConnection): P
 
 function toCheck({ naming: { QUEUE_PREFIX, QUEUE_NAME }, brand, undelivered }: LeftQueue): Check {
   const names = `QUEUE_PREFIX=${QUEUE_PREFIX} QUEUE_NAME=${QUEUE_NAME}`;
-  return {
-    name: 'queues left behind',
-    status: 'problem',
-    detail: `Redis holds ${undelivered} undelivered of the brand ${brand} under ${names}, and no process serves them.`,
-    fix: `Start a service with ${names} until they are delivered, or set them here again.`,
-  };
+  return problem(
+    'queues left behind',
+    `Redis holds ${undelivered} undelivered of the brand ${brand} under ${names}, and no process serves them.`,
+    `Start a service with ${names} until they are delivered, or set them here again.`,
+  );
 }

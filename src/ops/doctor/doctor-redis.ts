@@ -5,7 +5,8 @@
 import { Cluster } from 'ioredis';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import { isNotPermitted, type RedisConnection } from '../../redis/connections.ts';
-import type { Check } from './check.ts';
+import { LateError, within } from '../../async/deadline.ts';
+import { ok, problem, warning, type Check } from './check.ts';
 
 export interface RedisCheckOptions {
   readonly redis: RedisConnection;
@@ -30,14 +31,18 @@ export async function checkRedis({ redis, queues, now }: RedisCheckOptions): Pro
     return [...lines, ...(await within(answerWithinMs, checkMemory(redis, nodes, queues, now)))];
   } catch (error) {
     return [
-      {
-        name: 'Redis',
-        status: 'problem',
-        detail: `It does not answer: ${error instanceof Error ? error.message : String(error)}.`,
-        fix: 'Start it, and check REDIS_URL. Until then callbacks go to the spool.',
-      },
+      problem(
+        'Redis',
+        `It does not answer: ${reasonOf(error)}.`,
+        'Start it, and check REDIS_URL. Until then callbacks go to the spool.',
+      ),
     ];
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof LateError) return `no answer within ${answerWithinMs} ms`;
+  return error instanceof Error ? error.message : String(error);
 }
 
 type Server = Pick<RedisConnection, 'info' | 'config' | 'time'>;
@@ -49,34 +54,33 @@ async function checkServer(server: Server, isOneOfSeveral: boolean, now: () => n
   const settings = await readSettings(server, info);
   return [
     ...(text === undefined ? [infoRefused] : [checkVersion(info), checkRole(info)]),
-    checkAppendOnly(settings),
-    checkAppendFsync(settings),
-    checkEviction(settings),
+    ...settingNames.map((setting) => checkSetting(setting, settings.get(setting))),
     await checkClock(server, now),
   ].map((check) => ({ ...check, name: check.name + suffix }));
 }
 
-const infoRefused: Check = {
-  name: 'Redis permissions',
-  status: 'warning',
-  detail: 'This Redis user may not run INFO, so the version, the role and the memory of the server are not known.',
-  fix: 'Allow it with `+info` where you can (docs/deployment.md); nothing else needs it.',
-};
+const infoRefused: Check = warning(
+  'Redis permissions',
+  'This Redis user may not run INFO, so the version, the role and the memory of the server are not known.',
+  'Allow it with `+info` where you can (docs/deployment.md); nothing else needs it.',
+);
 
 /** What is not permitted is undefined; every other error stays one. */
 function passRefusal(error: unknown): undefined {
   if (!isNotPermitted(error)) throw error;
 }
 
-type Settings = ReadonlyMap<'appendonly' | 'appendfsync' | 'maxmemory-policy', string>;
+const settingNames = ['appendonly', 'appendfsync', 'maxmemory-policy'] as const;
+type SettingName = (typeof settingNames)[number];
+type Settings = ReadonlyMap<SettingName, string>;
 
 async function readSettings(server: Server, info: ReadonlyMap<string, string>): Promise<Settings> {
-  const settings = new Map<'appendonly' | 'appendfsync' | 'maxmemory-policy', string>();
+  const settings = new Map<SettingName, string>();
   const enabled = info.get('aof_enabled');
   if (enabled !== undefined) settings.set('appendonly', enabled === '1' ? 'yes' : 'no');
   const policy = info.get('maxmemory_policy');
   if (policy !== undefined) settings.set('maxmemory-policy', policy);
-  for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy'] as const) {
+  for (const name of settingNames) {
     try {
       const reply = await within(answerWithinMs, server.config('GET', name));
       const value = pairOf(reply, name);
@@ -101,56 +105,57 @@ function checkVersion(info: ReadonlyMap<string, string>): Check {
   const version = info.get('redis_version') ?? '';
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const detail = valkey === undefined ? `Redis ${version}` : `Valkey ${valkey} (compatible with Redis ${version})`;
-  if (major > 6 || (major === 6 && minor >= 2)) return { name, status: 'ok', detail, fix: '' };
-  return { name, status: 'problem', detail, fix: 'Upgrade to Redis 6.2 or Valkey 7.2, or newer: BullMQ needs it.' };
+  if (major > 6 || (major === 6 && minor >= 2)) return ok(name, detail);
+  return problem(name, detail, 'Upgrade to Redis 6.2 or Valkey 7.2, or newer: BullMQ needs it.');
 }
 
 function checkRole(info: ReadonlyMap<string, string>): Check {
   const name = 'Redis role';
   const role = info.get('role') ?? 'unknown';
   const detail = `${role}, ${info.get('connected_slaves') ?? '0'} replicas`;
-  if (role === 'master') return { name, status: 'ok', detail, fix: '' };
+  if (role === 'master') return ok(name, detail);
   const fix = 'REDIS_URL names a replica, which takes no writes: name the primary, or use redis+sentinel://.';
-  return { name, status: 'problem', detail, fix };
+  return problem(name, detail, fix);
 }
 
-function checkAppendOnly(settings: Settings): Check {
-  const name = 'Redis appendonly';
-  const value = settings.get('appendonly');
-  if (value === undefined) return unreadable(name, 'appendonly yes');
-  if (value === 'yes') return { name, status: 'ok', detail: 'yes', fix: '' };
-  return {
-    name,
-    status: 'problem',
-    detail: `${value}: a restart of Redis loses what it acknowledged since the last snapshot.`,
-    fix: 'Set `appendonly yes` (redis-cli CONFIG SET appendonly yes, then CONFIG REWRITE).',
-  };
+interface DurableSetting {
+  readonly wanted: string;
+  /** What another value means. */
+  readonly risk: (value: string) => string;
+  /** Values that are less than wanted, but no problem. */
+  readonly tolerated?: string;
 }
 
-function checkAppendFsync(settings: Settings): Check {
-  const name = 'Redis appendfsync';
-  const value = settings.get('appendfsync');
-  if (value === undefined) return unreadable(name, 'appendfsync always');
-  if (value === 'always') return { name, status: 'ok', detail: 'always', fix: '' };
-  return {
-    name,
-    status: value === 'everysec' ? 'warning' : 'problem',
-    detail: `${value}: power loss takes ${value === 'everysec' ? 'about a second of' : 'many'} acknowledged callbacks with it.`,
-    fix: 'Set `appendfsync always` (redis-cli CONFIG SET appendfsync always, then CONFIG REWRITE).',
-  };
-}
+const durable: Readonly<Record<SettingName, DurableSetting>> = {
+  appendonly: {
+    wanted: 'yes',
+    risk: () => 'a restart of Redis loses what it acknowledged since the last snapshot',
+  },
+  appendfsync: {
+    wanted: 'always',
+    risk: (value) =>
+      `power loss takes ${value === 'everysec' ? 'about a second of' : 'many'} acknowledged callbacks with it`,
+    tolerated: 'everysec',
+  },
+  'maxmemory-policy': {
+    wanted: 'noeviction',
+    risk: () => 'a full Redis deletes jobs and the memory of duplicates without a word',
+  },
+};
 
-function checkEviction(settings: Settings): Check {
-  const name = 'Redis maxmemory-policy';
-  const value = settings.get('maxmemory-policy');
-  if (value === undefined) return unreadable(name, 'maxmemory-policy noeviction');
-  if (value === 'noeviction') return { name, status: 'ok', detail: 'noeviction', fix: '' };
-  return {
-    name,
-    status: 'problem',
-    detail: `${value}: a full Redis deletes jobs and the memory of duplicates without a word.`,
-    fix: 'Set `maxmemory-policy noeviction` (redis-cli CONFIG SET maxmemory-policy noeviction, then CONFIG REWRITE).',
-  };
+function checkSetting(setting: SettingName, value: string | undefined): Check {
+  const name = `Redis ${setting}`;
+  const { wanted, risk, tolerated } = durable[setting];
+  const line = `${setting} ${wanted}`;
+  if (value === undefined)
+    return warning(
+      name,
+      'It cannot be read: the server refuses CONFIG GET.',
+      `Make sure at your provider that it is \`${line}\`.`,
+    );
+  if (value === wanted) return ok(name, value);
+  const fix = `Set \`${line}\` (redis-cli CONFIG SET ${line}, then CONFIG REWRITE).`;
+  return (value === tolerated ? warning : problem)(name, `${value}: ${risk(value)}.`, fix);
 }
 
 async function checkClock(server: Server, now: () => number): Promise<Check> {
@@ -159,18 +164,13 @@ async function checkClock(server: Server, now: () => number): Promise<Check> {
   const time = await within(answerWithinMs, server.time().catch(passRefusal));
   if (time === undefined) {
     const detail = 'It cannot be compared: this Redis user may not run TIME.';
-    return {
-      name,
-      status: 'warning',
-      detail,
-      fix: 'Allow it with `+time`, and let both machines keep their time by NTP.',
-    };
+    return warning(name, detail, 'Allow it with `+time`, and let both machines keep their time by NTP.');
   }
   const [seconds, microseconds] = time;
   const here = (before + now()) / 2;
   const skewMs = Math.round(here - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
   const detail = `This machine is ${Math.abs(skewMs)} ms ${skewMs < 0 ? 'behind' : 'ahead of'} Redis.`;
-  if (Math.abs(skewMs) < skewWarningMs) return { name, status: 'ok', detail, fix: '' };
+  if (Math.abs(skewMs) < skewWarningMs) return ok(name, detail);
   const fix = 'Let both machines keep their time by NTP: retries, sweeps and signatures depend on it.';
   return { name, status: Math.abs(skewMs) < skewProblemMs ? 'warning' : 'problem', detail, fix };
 }
@@ -197,20 +197,20 @@ async function checkMemory(
   const used = `${toMegabytes(usedBytes)} MB in use`;
   if (!isLimited) {
     const fix = 'Set maxmemory below the memory of the machine, so that a full Redis refuses instead of being killed.';
-    return [{ name, status: 'warning', detail: `${used}, maxmemory is not set.`, fix }];
+    return [warning(name, `${used}, maxmemory is not set.`, fix)];
   }
   const { lastHour, total } = await countCallbacks(redis, queues, now());
   const detail = `${used} of ${toMegabytes(maxBytes)} MB, ${lastHour} callbacks in the last hour`;
   const fix = 'Raise maxmemory, or lower RETAIN_COMPLETED and RETAIN_COMPLETED_MAX. A full Redis fills the spool next.';
   const freeBytes = maxBytes - usedBytes;
-  if (freeBytes <= maxBytes * 0.05) return [{ name, status: 'problem', detail: `${detail}: it is full.`, fix }];
-  if (lastHour === 0) return [{ name, status: 'ok', detail: `${detail}.`, fix: '' }];
+  if (freeBytes <= maxBytes * 0.05) return [problem(name, `${detail}: it is full.`, fix)];
+  if (lastHour === 0) return [ok(name, `${detail}.`)];
   const bytesPerCallback = Math.max(usedBytes / Math.max(total, 1_000), 1_000);
   const seconds = (freeBytes / (lastHour * bytesPerCallback)) * 3_600;
   const reach = `${detail}: at this rate it is full in ${describeSeconds(seconds)}, if nothing expires.`;
-  if (seconds < memoryProblemSeconds) return [{ name, status: 'problem', detail: reach, fix }];
-  if (seconds < memoryWarningSeconds) return [{ name, status: 'warning', detail: reach, fix }];
-  return [{ name, status: 'ok', detail: reach, fix: '' }];
+  if (seconds < memoryProblemSeconds) return [problem(name, reach, fix)];
+  if (seconds < memoryWarningSeconds) return [warning(name, reach, fix)];
+  return [ok(name, reach)];
 }
 
 async function countCallbacks(redis: RedisConnection, queues: readonly BrandQueue[], nowMs: number) {
@@ -223,11 +223,6 @@ async function countCallbacks(redis: RedisConnection, queues: readonly BrandQueu
     }
   }
   return { lastHour, total };
-}
-
-function unreadable(name: string, wanted: string): Check {
-  const detail = 'It cannot be read: the server refuses CONFIG GET.';
-  return { name, status: 'warning', detail, fix: `Make sure at your provider that it is \`${wanted}\`.` };
 }
 
 function parseInfo(text: string): ReadonlyMap<string, string> {
@@ -260,15 +255,5 @@ async function connected(redis: RedisConnection): Promise<void> {
   } finally {
     redis.off('ready', ready.resolve);
     redis.off('error', onError);
-  }
-}
-
-async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
-  try {
-    return await Promise.race([answer, late.promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -9,7 +9,7 @@ import { describeOwner, foreignFolders, ownerOf, type FolderOwner } from '../../
 import type { RedisConnection } from '../../redis/connections.ts';
 import { readDeploymentId } from '../../redis/deployment-id.ts';
 import type { Config } from '../../config/config.ts';
-import type { Check } from './check.ts';
+import { ok, problem, warning, type Check } from './check.ts';
 import { makeFolder } from '../../intake/spool/make-folder.ts';
 
 export interface SpoolCheckOptions {
@@ -42,12 +42,11 @@ export async function checkSpoolFolder({ dir, maxBytes, production }: SpoolCheck
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     return [
-      {
-        name: 'spool folder',
-        status: 'problem',
-        detail: `${dir} cannot be written (${code}).`,
-        fix: 'Set SPOOL_DIR to a folder on a durable disk that this user may write; in a container, a volume.',
-      },
+      problem(
+        'spool folder',
+        `${dir} cannot be written (${code}).`,
+        'Set SPOOL_DIR to a folder on a durable disk that this user may write; in a container, a volume.',
+      ),
     ];
   }
   const { type, bavail, bsize } = await statfs(dir);
@@ -71,28 +70,26 @@ export async function checkSpoolContents({ config, redis }: SpoolContentsOptions
 /** @param damaged the subfolders that were set aside */
 export function checkDamage(damaged: readonly string[]): Check {
   const name = 'spool damage';
-  if (damaged.length === 0) return { name, status: 'ok', detail: 'No subfolder was damaged.', fix: '' };
+  if (damaged.length === 0) return ok(name, 'No subfolder was damaged.');
   const some = damaged.slice(0, namedMax).map((folder) => path.basename(folder));
-  return {
+  return warning(
     name,
-    status: 'warning',
-    detail: `${damaged.length} damaged subfolders were set aside after what was readable was saved: ${some.join(', ')}.`,
-    fix: 'Check the disk, run `verify` for the time that they cover, then delete them.',
-  };
+    `${damaged.length} damaged subfolders were set aside after what was readable was saved: ${some.join(', ')}.`,
+    'Check the disk, run `verify` for the time that they cover, then delete them.',
+  );
 }
 
 function checkOwners(foreign: ReadonlyMap<string, FolderOwner>): Check {
   const name = 'spool owners';
-  if (foreign.size === 0) return { name, status: 'ok', detail: 'No subfolder belongs to another deployment.', fix: '' };
+  if (foreign.size === 0) return ok(name, 'No subfolder belongs to another deployment.');
   const some = [...foreign]
     .slice(0, namedMax)
     .map(([folder, whose]) => `${path.basename(folder)} (${describeOwner(whose)})`);
-  return {
+  return warning(
     name,
-    status: 'warning',
-    detail: `${foreign.size} subfolders belong to another deployment and are not drained here: ${some.join('; ')}.`,
-    fix: 'Give each deployment a SPOOL_DIR of its own. To drain what is yours anyway: `spool drain --any-owner`.',
-  };
+    `${foreign.size} subfolders belong to another deployment and are not drained here: ${some.join('; ')}.`,
+    'Give each deployment a SPOOL_DIR of its own. To drain what is yours anyway: `spool drain --any-owner`.',
+  );
 }
 
 /** As the spool does it: a file in there, down on the disk. */
@@ -112,7 +109,7 @@ async function writeAndSync(dir: string): Promise<void> {
 function checkFileSystem(dir: string, type: number, production: boolean): Check {
   const name = 'spool file system';
   const risky = fileSystems.get(type);
-  if (risky === undefined) return { name, status: 'ok', detail: `type 0x${type.toString(16)}`, fix: '' };
+  if (risky === undefined) return ok(name, `type 0x${type.toString(16)}`);
   return {
     name,
     status: production ? 'problem' : 'warning',
@@ -125,7 +122,7 @@ function checkFreeSpace(freeBytes: number, maxBytes: number): Check {
   const name = 'spool free space';
   const detail = `${Math.round(freeBytes / 1_048_576)} MB free, SPOOL_MAX_BYTES is ${Math.round(maxBytes / 1_048_576)} MB`;
   const fix = 'Free some space, or lower SPOOL_MAX_BYTES to what the disk really has.';
-  if (freeBytes < freeBytesMin) return { name, status: 'problem', detail, fix };
-  if (freeBytes < maxBytes) return { name, status: 'warning', detail, fix };
-  return { name, status: 'ok', detail, fix: '' };
+  if (freeBytes < freeBytesMin) return problem(name, detail, fix);
+  if (freeBytes < maxBytes) return warning(name, detail, fix);
+  return ok(name, detail);
 }

@@ -7,7 +7,7 @@ import type { BrandQueue } from '../../redis/brand-queue.ts';
 import type { Config } from '../../config/config.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { checkMerchant, checkPublicWay } from './doctor-http.ts';
-import type { Check } from './check.ts';
+import { ok, problem, warning, type Check } from './check.ts';
 import { checkLeftQueues } from './doctor-queues.ts';
 import { checkRedis } from './doctor-redis.ts';
 import { checkSpoolContents, checkSpoolFolder } from './doctor-spool.ts';
@@ -47,7 +47,7 @@ export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
 
 function toCheck(notice: string): Check {
   const fix = 'Most likely it is a typo. Where it is meant, nothing needs to be done.';
-  return { name: 'configuration', status: 'warning', detail: `${notice}.`, fix };
+  return warning('configuration', `${notice}.`, fix);
 }
 
 export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queues' | 'redis' | 'now'> {
@@ -74,24 +74,22 @@ async function checkGatewayKey(brand: string, ask: DoctorOptions['checkGatewayKe
   const answer = await ask(brand).catch((error: unknown) => ({ kind: 'unavailable' as const, reason: String(error) }));
   if (answer === undefined) {
     const fix = 'Set GATEWAY_BASE_URL (and GATEWAY_API_KEY where it differs) so that lost callbacks are found.';
-    return { name, status: 'warning', detail: 'No gateway is configured: nothing is reconciled.', fix };
+    return warning(name, 'No gateway is configured: nothing is reconciled.', fix);
   }
   switch (answer.kind) {
     case 'ok':
-      return { name, status: 'ok', detail: 'The gateway accepts it.', fix: '' };
+      return ok(name, 'The gateway accepts it.');
     case 'unauthorized':
-      return {
+      return problem(
         name,
-        status: 'problem',
-        detail: 'The gateway refuses every key of this brand.',
-        fix: 'Put the current key into GATEWAY_API_KEY or PAYALO_API_KEYS; callbacks may come with a new one, too.',
-      };
+        'The gateway refuses every key of this brand.',
+        'Put the current key into GATEWAY_API_KEY or PAYALO_API_KEYS; callbacks may come with a new one, too.',
+      );
     case 'unavailable':
-      return {
+      return warning(
         name,
-        status: 'warning',
-        detail: `The gateway could not be asked: ${answer.reason}.`,
-        fix: 'Check GATEWAY_BASE_URL and that this machine may connect to it.',
-      };
+        `The gateway could not be asked: ${answer.reason}.`,
+        'Check GATEWAY_BASE_URL and that this machine may connect to it.',
+      );
   }
 }
