@@ -97,70 +97,41 @@ export const kinds: readonly Kind[] = [
         overText: `The endpoint of ${brand} answers again: what waited is being delivered.`,
       })),
   },
-  {
+  counted({
     type: 'callbacks.failed',
     severity: 'warning',
-    beginAfterMs: 0,
-    endAfterMs: 10_000,
-    grows: true,
-    read: ({ overview: { jobs }, references }) => [
-      {
-        holds: jobs === null ? undefined : jobs.failed > 0,
-        count: jobs?.failed ?? 0,
-        references: references.failed,
-        text: `${callbacks(jobs?.failed ?? 0)} could not be delivered and used up the retries: look why, then replay.`,
-        overText: 'No failed callback is left.',
-      },
-    ],
-  },
-  {
+    countIn: ({ overview: { jobs } }) => jobs?.failed,
+    referencesIn: ({ references }) => references.failed,
+    text: (number) => `${callbacks(number)} could not be delivered and used up the retries: look why, then replay.`,
+    overText: 'No failed callback is left.',
+  }),
+  counted({
     type: 'callbacks.held',
     severity: 'warning',
-    beginAfterMs: 0,
-    endAfterMs: 10_000,
-    grows: true,
-    read: ({ overview: { jobs }, references }) => [
-      {
-        holds: jobs === null ? undefined : jobs.held > 0,
-        count: jobs?.held ?? 0,
-        references: references.held,
-        text: `${count(jobs?.held ?? 0, 'callback is', 'callbacks are')} held, since the gateway does not know it or another amount was ordered: look at each, then deliver or erase it.`,
-        overText: 'No callback is held any more.',
-      },
-    ],
-  },
-  {
+    countIn: ({ overview: { jobs } }) => jobs?.held,
+    referencesIn: ({ references }) => references.held,
+    text: (number) =>
+      `${count(number, 'callback is', 'callbacks are')} held, since the gateway does not know it or another amount was ordered: look at each, then deliver or erase it.`,
+    overText: 'No callback is held any more.',
+  }),
+  counted({
     type: 'callbacks.denied',
     severity: 'critical',
-    beginAfterMs: 0,
-    endAfterMs: 10_000,
-    grows: true,
-    read: ({ overview: { denied }, references }) => [
-      {
-        holds: denied === null ? undefined : denied > 0,
-        count: denied ?? 0,
-        references: references.denied,
-        text: `${count(denied ?? 0, 'callback was', 'callbacks were')} let out that the gateway does not know: take back what was given for them, and change the API key.`,
-        overText: 'No callback of the last day is denied any more.',
-      },
-    ],
-  },
-  {
+    countIn: ({ overview: { denied } }) => denied,
+    referencesIn: ({ references }) => references.denied,
+    text: (number) =>
+      `${count(number, 'callback was', 'callbacks were')} let out that the gateway does not know: take back what was given for them, and change the API key.`,
+    overText: 'No callback of the last day is denied any more.',
+  }),
+  counted({
     type: 'callbacks.mismatched',
     severity: 'warning',
-    beginAfterMs: 0,
-    endAfterMs: 10_000,
-    grows: true,
-    read: ({ overview: { mismatched }, references }) => [
-      {
-        holds: mismatched === null ? undefined : mismatched > 0,
-        count: mismatched ?? 0,
-        references: references.mismatched,
-        text: `${count(mismatched ?? 0, 'callback of the last day says', 'callbacks of the last day say')} another amount or currency than was ordered.`,
-        overText: 'No callback of the last day says another amount than was ordered.',
-      },
-    ],
-  },
+    countIn: ({ overview: { mismatched } }) => mismatched,
+    referencesIn: ({ references }) => references.mismatched,
+    text: (number) =>
+      `${count(number, 'callback of the last day says', 'callbacks of the last day say')} another amount or currency than was ordered.`,
+    overText: 'No callback of the last day says another amount than was ordered.',
+  }),
   {
     type: 'callbacks.undelivered',
     severity: 'warning',
@@ -212,52 +183,58 @@ export const kinds: readonly Kind[] = [
         };
       }),
   },
-  {
+  counted({
     type: 'callbacks.missing',
     severity: 'warning',
-    beginAfterMs: 0,
     endAfterMs: 0,
-    grows: true,
-    read: ({ overview: { reconciliation } }) => [
-      {
-        holds: reconciliation === null ? undefined : reconciliation.foundLastHour > 0,
-        count: reconciliation?.foundLastHour ?? 0,
-        text: `${callbacks(reconciliation?.foundLastHour ?? 0)} never came and had to be fetched from the gateway in the last hour: can the gateway reach us?`,
-        overText: 'For an hour every callback came by itself.',
-      },
-    ],
-  },
-  {
+    countIn: ({ overview: { reconciliation } }) => reconciliation?.foundLastHour,
+    text: (number) =>
+      `${callbacks(number)} never came and had to be fetched from the gateway in the last hour: can the gateway reach us?`,
+    overText: 'For an hour every callback came by itself.',
+  }),
+  counted({
     type: 'pending.overdue',
     severity: 'warning',
-    beginAfterMs: 0,
-    endAfterMs: 10_000,
-    grows: true,
-    read: ({ overview: { reconciliation } }) => [
-      {
-        holds: reconciliation === null ? undefined : reconciliation.pendingTooLong > 0,
-        count: reconciliation?.pendingTooLong ?? 0,
-        text: `${count(reconciliation?.pendingTooLong ?? 0, 'transaction has', 'transactions have')} been pending at the gateway for over an hour: ask its support.`,
-        overText: 'No transaction has been pending for over an hour any more.',
-      },
-    ],
-  },
-  {
+    countIn: ({ overview: { reconciliation } }) => reconciliation?.pendingTooLong,
+    text: (number) =>
+      `${count(number, 'transaction has', 'transactions have')} been pending at the gateway for over an hour: ask its support.`,
+    overText: 'No transaction has been pending for over an hour any more.',
+  }),
+  counted({
     type: 'quarantine.new',
     severity: 'warning',
-    beginAfterMs: 0,
-    endAfterMs: 10_000,
-    grows: true,
-    read: ({ overview: { quarantineEntries } }) => [
-      {
-        holds: quarantineEntries === null ? undefined : quarantineEntries > 0,
-        count: quarantineEntries ?? 0,
-        text: `${count(quarantineEntries ?? 0, 'request lies', 'requests lie')} in quarantine: look at each, then release or delete it.`,
-        overText: 'Nothing is in quarantine any more.',
-      },
-    ],
-  },
+    countIn: ({ overview: { quarantineEntries } }) => quarantineEntries,
+    text: (number) =>
+      `${count(number, 'request lies', 'requests lie')} in quarantine: look at each, then release or delete it.`,
+    overText: 'Nothing is in quarantine any more.',
+  }),
 ];
+
+interface Counted extends Pick<Kind, 'type' | 'severity'> {
+  readonly endAfterMs?: number;
+  /** Nothing where it cannot be known now. */
+  readonly countIn: (facts: Facts) => number | null | undefined;
+  readonly referencesIn?: (facts: Facts) => readonly string[];
+  readonly text: (number: number) => string;
+  readonly overText: string;
+}
+
+/** Holds as long as there is any of it, and is told again when there is more. */
+function counted({ type, severity, endAfterMs = 10_000, countIn, referencesIn, text, overText }: Counted): Kind {
+  return {
+    type,
+    severity,
+    beginAfterMs: 0,
+    endAfterMs,
+    grows: true,
+    read(facts) {
+      const known = countIn(facts);
+      const number = known ?? 0;
+      const holds = typeof known === 'number' ? known > 0 : undefined;
+      return [{ holds, count: number, references: referencesIn?.(facts) ?? [], text: text(number), overText }];
+    },
+  };
+}
 
 interface BrandSweeps {
   readonly brand: string;
