@@ -1,6 +1,6 @@
 // `audit`: what operators did, exported from the trail in Redis, the oldest first.
 import type { Command } from 'commander';
-import type { AuditEntry } from '../ops/audit.ts';
+import { auditEntrySchema } from '../ops/audit.ts';
 import { csvLine } from '../ops/csv.ts';
 import { parseTime } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -23,7 +23,7 @@ interface AuditOptions {
   readonly csv?: true;
 }
 
-const columns = ['at', 'by', 'via', 'address', 'action', 'target', 'result'] as const satisfies (keyof AuditEntry)[];
+const columns = auditEntrySchema.keyof().options;
 
 export function addAudit(program: Command): void {
   program

@@ -1,14 +1,10 @@
 // `inspect`: everything known of a callback, or a list of callbacks.
 import { amountFilters } from '../callback/amount-check.ts';
-import { confirmations, type Confirmed } from '../callback/confirmation.ts';
+import { confirmations } from '../callback/confirmation.ts';
 import { Option, type Command } from 'commander';
 import { createCallbackIndex, type Finding } from '../store/callbacks/callback-index.ts';
-import {
-  callbackStates,
-  type CallbackRow,
-  type CallbackState,
-  type CallbackView,
-} from '../store/callbacks/callback-view.ts';
+import type { ListQuery } from '../store/callbacks/callback-pages.ts';
+import { callbackStates, type CallbackRow, type CallbackView } from '../store/callbacks/callback-view.ts';
 import { stateTones } from '../ops/state-tones.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable, type Output } from './output.ts';
@@ -25,17 +21,9 @@ Examples:
 
 Exit codes: 0 found, 1 nothing found.`;
 
-interface InspectOptions {
-  readonly brand?: string;
-  readonly merchantReference?: string;
-  readonly state?: CallbackState;
-  readonly confirmed?: Confirmed;
-  readonly amountCheck?: (typeof amountFilters)[number];
-  readonly status?: string;
+interface InspectOptions extends Omit<ListQuery, 'fromMs' | 'toMs'> {
   readonly from?: number;
   readonly to?: number;
-  readonly limit: number;
-  readonly cursor?: string;
 }
 
 export function addInspect(program: Command): void {

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import { readForwarding } from '../store/lifecycle/forwarding.ts';
-import type { ReadQueueState } from './queue-state.ts';
+import { jobCountsSchema, type ReadQueueState } from './queue-state.ts';
 import { reconciliationSchema, type ReadReconciliation } from './reconciliation-overview.ts';
 import type { SpoolReader } from './list-spooled.ts';
 
@@ -23,17 +23,7 @@ export const forwardingSchema = z.object({
 
 export const overviewSchema = z.object({
   redis: z.object({ up: z.boolean(), usedBytes: z.number().nullable(), maxBytes: z.number().nullable() }),
-  jobs: z
-    .object({
-      queued: z.int(),
-      delivering: z.int(),
-      retrying: z.int(),
-      delivered: z.int(),
-      failed: z.int(),
-      held: z.int().describe('Denied by the gateway, or paid otherwise than ordered: not delivered by themselves.'),
-      removed: z.int().describe('Taken out of the queue by somebody else before they were delivered.'),
-    })
-    .nullable(),
+  jobs: jobCountsSchema.nullable(),
   oldestWaitingSeconds: z.number().nullable(),
   oldestUndeliveredSeconds: z.number().nullable(),
   notices: z.array(z.string()).describe('What is most likely a mistake in the configuration.'),

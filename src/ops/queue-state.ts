@@ -7,19 +7,20 @@ import { countDenied } from '../store/confirmation/count-denied.ts';
 import { oldestUndelivered } from '../store/callbacks/oldest-undelivered.ts';
 import { countRemoved } from '../store/callbacks/removed-jobs.ts';
 
+export const jobCountsSchema = z.object({
+  queued: z.int(),
+  delivering: z.int(),
+  retrying: z.int(),
+  /** Superseded ones among them. */
+  delivered: z.int(),
+  failed: z.int(),
+  held: z.int().describe('Denied by the gateway, or paid otherwise than ordered: not delivered by themselves.'),
+  removed: z.int().describe('Taken out of the queue by somebody else before they were delivered.'),
+});
+type JobCounts = z.infer<typeof jobCountsSchema>;
+
 export interface QueueState {
-  readonly jobs: {
-    readonly queued: number;
-    readonly delivering: number;
-    readonly retrying: number;
-    /** Superseded ones among them. */
-    readonly delivered: number;
-    readonly failed: number;
-    /** Denied by the gateway, or paid otherwise than ordered: delivered only on somebody's word. */
-    readonly held: number;
-    /** Taken out of the queue by somebody else before they were delivered. */
-    readonly removed: number;
-  };
+  readonly jobs: JobCounts;
   /** 0 where nothing waits. */
   readonly oldestWaitingSeconds: number;
   /** Of what waits, is being delivered, retried or held; 0 where there is none. */
@@ -63,7 +64,7 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
       readMemory(redis),
       Promise.all([...queues.values()].map(async (queue) => readBrand(redis, queue, now()))),
     ]);
-    const sum = (name: keyof QueueState['jobs'] | 'quarantined' | 'unconfirmed' | 'denied' | 'mismatched') =>
+    const sum = (name: keyof JobCounts | 'quarantined' | 'unconfirmed' | 'denied' | 'mismatched') =>
       brands.reduce((total, brand) => total + brand[name], 0);
     return {
       jobs: {

@@ -17,26 +17,27 @@ export interface RefusedRequest {
   readonly raw: Buffer;
 }
 
-export interface QuarantineSummary {
-  readonly id: string;
-  readonly brand: string;
-  readonly reason: string;
-  readonly detail: string;
-  readonly receivedAt: string;
-  readonly requestId: string;
-  readonly headers: Headers;
+export const headersSchema = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
+
+export const quarantineSummarySchema = z.object({
+  id: z.string(),
+  brand: z.string(),
+  reason: z.string().describe('not-json, bad-reference, conflict, ...'),
+  detail: z.string(),
+  receivedAt: z.iso.datetime(),
+  requestId: z.string(),
+  headers: headersSchema,
   /** Null where the body names none. */
-  readonly gatewayReference: string | null;
-  readonly bytes: number;
-}
+  gatewayReference: z.string().nullable(),
+  bytes: z.int(),
+});
+export type QuarantineSummary = z.infer<typeof quarantineSummarySchema>;
 
 export interface QuarantineEntry extends QuarantineSummary {
   readonly body: Buffer;
   /** Of a conflict: what it contradicts, which DEDUP_TTL may have made this service forget. */
   readonly contradicts?: Replaced | undefined;
 }
-
-export const headersSchema = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
 
 const secretHeaders = new Set(['x-api-key', 'authorization', 'proxy-authorization', 'cookie']);
 

@@ -1,23 +1,12 @@
 // `/v1/quarantine`: what was refused though it carried a genuine key.
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
+import { quarantineSummarySchema } from '../../intake/quarantine/quarantine-entry.ts';
 import { problem } from '../../http/problem.ts';
 import type { Actions } from '../actions.ts';
 import { route, type Answer, type Route } from './route.ts';
 
 const idParams = z.object({ id: z.string().min(1) });
-
-const summarySchema = z.object({
-  id: z.string(),
-  brand: z.string(),
-  reason: z.string().describe('not-json, bad-reference, conflict, ...'),
-  detail: z.string(),
-  receivedAt: z.iso.datetime(),
-  requestId: z.string(),
-  headers: z.record(z.string(), z.union([z.string(), z.array(z.string())])),
-  gatewayReference: z.string().nullable(),
-  bytes: z.int(),
-});
 
 const listQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
@@ -46,7 +35,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
       answers: {
         200: {
           description: 'A page',
-          schema: z.object({ data: z.array(summarySchema), next: z.string().nullable() }),
+          schema: z.object({ data: z.array(quarantineSummarySchema), next: z.string().nullable() }),
           links: {
             nextPage: { operationId: 'get-quarantine', parameters: { cursor: '$response.body#/next' } },
             newest: { operationId: 'get-quarantine-one', parameters: { id: '$response.body#/data/0/id' } },
@@ -65,7 +54,10 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
       summary: 'One entry with its body',
       input: z.object({ params: idParams }),
       answers: {
-        200: { description: 'Found', schema: summarySchema.extend({ body: z.string(), bodyBase64: z.string() }) },
+        200: {
+          description: 'Found',
+          schema: quarantineSummarySchema.extend({ body: z.string(), bodyBase64: z.string() }),
+        },
         404: { description: 'Unknown' },
       },
       async handle({ params }): Promise<Answer> {

@@ -5,7 +5,13 @@ import * as z from 'zod';
 import { problem, problemContentType, type Problem } from '../../http/problem.ts';
 import type { ReadReport, ReportEvent, ReportPeriod } from '../../store/report/read-report.ts';
 import { rowCells, rowHead, totalCells, totalHead } from '../../store/report/report-columns.ts';
-import { createTotals, reportKeys, type ReportKey } from '../../store/report/report-totals.ts';
+import {
+  createTotals,
+  failureSchema,
+  reportKeys,
+  reportTotalSchema,
+  type ReportKey,
+} from '../../store/report/report-totals.ts';
 import { csvLine } from '../csv.ts';
 import { brandQuery, time } from './callback-routes.ts';
 import { route, type Route, type RouteDescription } from './route.ts';
@@ -34,35 +40,12 @@ const csvQuerySchema = querySchema.extend({
     .meta({ enum: ['true', 'false'] }),
 });
 
-const count = z.int();
-const ours = z.int().nullable().describe('Null where all were created before what is remembered here.');
-const totalSchema = z.object({
-  day: z.string().optional(),
-  brand: z.string().optional(),
-  method: z.string().optional(),
-  status: z.string().optional(),
-  type: z.string(),
-  currency: z.string(),
-  count,
-  succeeded: count,
-  failed: count,
-  pending: count,
-  other: count,
-  gross: z.string().describe('Of those that succeeded; exact decimals.'),
-  fees: z.string(),
-  net: z.string().describe('Gross less fees for pay-ins, and with them for payouts.'),
-  received: ours,
-  delivered: ours,
-  late: ours,
-  corrected: ours,
-  mismatched: ours,
-});
 export const reportSchema = z.object({
   from: z.iso.datetime(),
   to: z.iso.datetime(),
-  data: z.array(totalSchema),
-  failures: z.array(z.object({ errorCode: z.string(), count })).describe('Why transactions failed.'),
-  denied: count.describe('Callbacks of the period that the gateway does not know.'),
+  data: z.array(reportTotalSchema),
+  failures: z.array(failureSchema).describe('Why transactions failed.'),
+  denied: z.int().describe('Callbacks of the period that the gateway does not know.'),
 });
 export type Report = z.infer<typeof reportSchema>;
 

@@ -1,5 +1,6 @@
 // The totals of a report: lines by day, brand, method, currency and status, whichever are asked for. A currency and a type of
 // transaction always have lines of their own, since amounts of different ones are never added. Pure.
+import * as z from 'zod';
 import { addDecimals } from '../../callback/decimal.ts';
 import { isMismatch } from '../../callback/amount-check.ts';
 import type { ReportRow } from './report-row.ts';
@@ -7,37 +8,37 @@ import type { ReportRow } from './report-row.ts';
 export const reportKeys = ['day', 'brand', 'method', 'currency', 'status'] as const;
 export type ReportKey = (typeof reportKeys)[number];
 
-export interface ReportTotal {
-  /** UTC, of its creation; only by day. */
-  readonly day?: string | undefined;
-  readonly brand?: string | undefined;
-  readonly method?: string | undefined;
-  readonly status?: string | undefined;
-  readonly type: string;
-  readonly currency: string;
-  count: number;
-  succeeded: number;
-  failed: number;
-  pending: number;
-  /** In any other status, such as reversed. */
-  other: number;
-  /** Of those that succeeded. Exact. */
-  gross: string;
-  fees: string;
-  net: string;
-  /** Null where all were created before what is remembered here. */
-  received: number | null;
-  delivered: number | null;
-  /** Their callbacks never came: reconciliation found them. */
-  late: number | null;
-  corrected: number | null;
-  mismatched: number | null;
-}
+const count = z.int();
+const ours = z.int().nullable().describe('Null where all were created before what is remembered here.');
 
-export interface Failure {
-  readonly errorCode: string;
-  count: number;
-}
+export const reportTotalSchema = z.object({
+  /** UTC, of its creation; only by day. */
+  day: z.string().optional(),
+  brand: z.string().optional(),
+  method: z.string().optional(),
+  status: z.string().optional(),
+  type: z.string(),
+  currency: z.string(),
+  count,
+  succeeded: count,
+  failed: count,
+  pending: count,
+  /** In any other status, such as reversed. */
+  other: count,
+  gross: z.string().describe('Of those that succeeded; exact decimals.'),
+  fees: z.string(),
+  net: z.string().describe('Gross less fees for pay-ins, and with them for payouts.'),
+  received: ours,
+  delivered: ours,
+  /** Their callbacks never came: reconciliation found them. */
+  late: ours,
+  corrected: ours,
+  mismatched: ours,
+});
+export type ReportTotal = z.infer<typeof reportTotalSchema>;
+
+export const failureSchema = z.object({ errorCode: z.string(), count });
+export type Failure = z.infer<typeof failureSchema>;
 
 export interface Totals {
   add(row: ReportRow): void;
