@@ -1,6 +1,7 @@
 // Parsers of option values; what is wrong is said by commander with the option's name.
 import { InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../time/duration.ts';
+import { CommandError } from './exit-codes.ts';
 import { parseTimeMs } from '../time/parse-time.ts';
 
 /** An ISO 8601 time (UTC where it names no offset), or a duration before now (`2h`), in ms. */
@@ -13,6 +14,12 @@ export function parseTime(text: string): number {
       'It must be a time like 2026-01-31T00:00:00Z (UTC without an offset), or 2h for two hours ago.',
     );
   return ms;
+}
+
+/** Of `--from` and `--to`; up to now without the latter. */
+export function periodOf({ from: fromMs, to: toMs = Date.now() }: { readonly from: number; readonly to?: number }) {
+  if (toMs <= fromMs) throw new CommandError('usage', '--to must be after --from.');
+  return { fromMs, toMs };
 }
 
 export function parseCount(text: string): number {

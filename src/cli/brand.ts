@@ -16,10 +16,10 @@ import { confirmation } from '../redis/confirmation.ts';
 import { isBrandName } from '../config/brand-values.ts';
 import type { Config } from '../config/config.ts';
 import { createDirectIntake } from './direct-intake.ts';
-import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { auditOf } from './operator-session.ts';
 import { printable } from './output.ts';
-import { runSession, UnreachableError, UsageError, type Session } from './session.ts';
+import { runSession, type Session } from './session.ts';
 
 const examples = `
 A start is refused while Redis holds callbacks of a brand that is not configured. \`move\` takes everything (queue, memory,
@@ -72,7 +72,7 @@ export function addBrand(program: Command): void {
 }
 
 function named(text: string): string {
-  if (!isBrandName(text)) throw new UsageError(`${printable(text)} can be no brand: a-z, 0-9 and - only`);
+  if (!isBrandName(text)) throw new CommandError('usage', `${printable(text)} can be no brand: a-z, 0-9 and - only`);
   return text;
 }
 
@@ -99,7 +99,7 @@ async function list({ config, redis: connect, output }: Session): Promise<ExitCo
 }
 
 async function move(session: Session, from: string, to: string): Promise<ExitCode> {
-  if (from === to) throw new UsageError('FROM and TO are the same.');
+  if (from === to) throw new CommandError('usage', 'FROM and TO are the same.');
   const { config, output, actor, log } = session;
   const redis = await session.redis();
   const [fromQueue, toQueue] = [brandQueue(from, config), brandQueue(to, config)];
@@ -113,12 +113,14 @@ async function move(session: Session, from: string, to: string): Promise<ExitCod
     to: toQueue,
     async confirm() {
       if (await isConfirmed()) return;
-      throw new UnreachableError(
+      throw new CommandError(
+        'unavailable',
         'Fewer replicas than REDIS_WAIT_REPLICAS have what was copied, so it was not removed. Run this again.',
       );
     },
     handIn: async (entry) => {
-      if ((await intake.resubmit([entry])) !== 'stored') throw new UnreachableError('Redis does not take a callback.');
+      if ((await intake.resubmit([entry])) !== 'stored')
+        throw new CommandError('unavailable', 'Redis does not take a callback.');
     },
     merchantTtlMs: Math.max(...retained),
     rememberedMs: rememberedMs(config),
@@ -165,7 +167,7 @@ function tell(result: MoveResult, from: string, to: string): string {
 
 async function retire(session: Session, name: string): Promise<ExitCode> {
   const { config, output, actor } = session;
-  if (config.brands.has(name)) throw new UsageError(`The brand ${name} is configured; take it out first.`);
+  if (config.brands.has(name)) throw new CommandError('usage', `The brand ${name} is configured; take it out first.`);
   const redis = await session.redis();
   const holdings = await readHoldings(redis, brandQueue(name, config), config.DEDUP_TTL);
   const outcome = holdings.undelivered > 0 ? 'undelivered' : 'retired';

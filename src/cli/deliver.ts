@@ -4,9 +4,9 @@ import { createCallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createJobReader } from '../store/callbacks/read-callbacks.ts';
 import { parseHttpUrl } from './arguments.ts';
 import { createCopier, describeCopy, isTaken } from './copier.ts';
-import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { printable } from './output.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { runSession, type Session } from './session.ts';
+import { unknownCallback } from './unanswered.ts';
 
 const examples = `
 For developing against real callbacks: the copy is signed and headed as a delivery, with \`payalo-copy: yes\` besides. Nothing of
@@ -39,17 +39,12 @@ async function deliver(session: Session, reference: string, { to, brand }: Deliv
   const { output, queues } = session;
   const redis = await session.redis();
   const callback = (await createCallbackIndex({ redis, queues }).find(reference, brand))?.callback;
-  if (callback === undefined) {
-    output.complain(`No callback with the gatewayReference ${printable(reference)} is known here.`);
-    return exitCodes.no;
-  }
+  if (callback === undefined) throw unknownCallback(reference);
   const queue = queues.get(callback.brand);
   const ids = callback.jobId === null ? [] : [callback.jobId];
   const [record] = queue === undefined ? [] : await createJobReader(redis)(queue, ids, { withLogs: false });
-  if (record?.data === undefined || record.erased) {
-    output.complain('Its body is gone: it was erased, or only the memory of it is left.');
-    return exitCodes.no;
-  }
+  if (record?.data === undefined || record.erased)
+    throw new CommandError('no', 'Its body is gone: it was erased, or only the memory of it is left.');
   const copied = await createCopier(session, to)(record, record.data);
   output.result(copied, () => output.line(describeCopy(copied)));
   return isTaken(copied) ? exitCodes.done : exitCodes.no;

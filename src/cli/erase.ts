@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import type { EraseOutcome } from '../store/lifecycle/erase.ts';
 import { exitCodes } from './exit-codes.ts';
-import { operatorSession } from './operator-session.ts';
-import { runSession } from './session.ts';
+import { runOperator } from './operator-session.ts';
 
 const examples = `
 Body, the merchant's answers and contradicting bodies in quarantine are deleted for good, and it cannot be replayed any
@@ -30,10 +29,8 @@ export function addErase(program: Command): void {
     .addHelpText('after', examples)
     .action((gatewayReference: string, { yes, brand }: { yes?: boolean; brand?: string }, command: Command) => {
       if (yes !== true) command.error('error: this cannot be undone; add --yes', { exitCode: exitCodes.usage });
-      return runSession(command, async (session) => {
-        const { actions } = await operatorSession(session);
-        const { kind } = await actions.erase(session.actor, { gatewayReference, brand });
-        const { output } = session;
+      return runOperator(command, async ({ actions }, { actor, output }) => {
+        const { kind } = await actions.erase(actor, { gatewayReference, brand });
         output.result({ gatewayReference, outcome: kind }, () => output.line(outcomeTexts[kind]));
         return kind === 'erased' ? exitCodes.done : exitCodes.no;
       });

@@ -2,3 +2,13 @@
 export const exitCodes = { done: 0, no: 1, usage: 2, unavailable: 69, config: 78 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** What was asked for cannot be done: ends the command with this sentence and exit code. */
+export class CommandError extends Error {
+  readonly code: Exclude<keyof typeof exitCodes, 'done'>;
+
+  constructor(code: CommandError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

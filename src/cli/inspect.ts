@@ -9,6 +9,7 @@ import { stateTones } from '../ops/state-tones.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable, type Output } from './output.ts';
 import { runSession, type Session } from './session.ts';
+import { unknownCallback } from './unanswered.ts';
 import { parseTime, parseCount } from './arguments.ts';
 import { isSuccess } from '../http/http-answer.ts';
 
@@ -55,10 +56,7 @@ async function inspect(session: Session, reference: string, brand: string | unde
   const { output } = session;
   const callbackIndex = createCallbackIndex({ redis: await session.redis(), queues: session.queues });
   const finding = await callbackIndex.find(reference, brand);
-  if (finding === undefined) {
-    output.complain(`No callback with the gatewayReference ${printable(reference)} is known here.`);
-    return exitCodes.no;
-  }
+  if (finding === undefined) throw unknownCallback(reference);
   const { callback, corrected, others } = finding;
   output.result({ ...callback, corrected, others }, () => printFinding(output, finding));
   return exitCodes.done;

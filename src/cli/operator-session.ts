@@ -1,10 +1,12 @@
 // What commands need that act as an operator does: the same actions as the API and the console, on Redis directly.
+import type { Command } from 'commander';
 import { createQuarantine, type Quarantine } from '../intake/quarantine/quarantine.ts';
 import { createCallbackIndex, type CallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createActions, type Actions } from '../ops/actions.ts';
 import { createAudit, type Audit } from '../ops/audit.ts';
 import { createDirectIntake } from './direct-intake.ts';
-import type { Session } from './session.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { runSession, type Session } from './session.ts';
 
 export interface OperatorSession {
   readonly callbackIndex: CallbackIndex;
@@ -30,4 +32,11 @@ export async function operatorSession(session: Session): Promise<OperatorSession
     quarantine,
     actions: createActions({ redis, queues, callbackIndex, quarantine, audit, config, log }),
   };
+}
+
+export async function runOperator(
+  command: Command,
+  act: (operator: OperatorSession, session: Session) => Promise<ExitCode>,
+): Promise<void> {
+  return runSession(command, async (session) => act(await operatorSession(session), session));
 }

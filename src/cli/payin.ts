@@ -12,10 +12,11 @@ import type { Brand } from '../config/brands.ts';
 import { isLoopback } from '../config/config.ts';
 import { parseDurationMs } from '../time/duration.ts';
 import { createDirectIntake } from './direct-intake.ts';
-import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
 import { auditOf } from './operator-session.ts';
 import { runSession, type Session } from './session.ts';
+import { noGateway } from './unanswered.ts';
 
 const examples = `
 Examples:
@@ -60,26 +61,22 @@ export function addPayin(program: Command): void {
 }
 
 async function startAndFollow(session: Session, method: string, options: PayinOptions): Promise<ExitCode> {
-  const { config, log, output } = session;
+  const { config, log } = session;
   const redis = await session.redis();
   const intake = createDirectIntake(config, redis, log);
   const scopes = createBrandScopes({ config, log, redis, intake }, options.brand);
   session.onEnd(() => Promise.all(scopes.map(({ gateway }) => gateway.close())));
   const [scope, ...others] = scopes;
-  if (scope === undefined) {
-    output.complain('No brand has a gateway to ask: set GATEWAY_BASE_URL and GATEWAY_API_KEY.');
-    return exitCodes.config;
-  }
-  if (others.length > 0) {
-    output.complain(`Say which brand: --brand ${scopes.map(({ brand }) => brand).join(' | ')}`);
-    return exitCodes.usage;
-  }
+  if (scope === undefined) throw noGateway();
+  if (others.length > 0)
+    throw new CommandError('usage', `Say which brand: --brand ${scopes.map(({ brand }) => brand).join(' | ')}`);
   const local = isLocal(config.brands.get(scope.brand));
   const resultUrl = options.resultUrl ?? (local ? `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}` : undefined);
-  if (resultUrl === undefined) {
-    output.complain('A real gateway needs a public HTTPS address to call back: --result-url https://...');
-    return exitCodes.usage;
-  }
+  if (resultUrl === undefined)
+    throw new CommandError(
+      'usage',
+      'A real gateway needs a public HTTPS address to call back: --result-url https://...',
+    );
   if (!local && options.yes !== true && !(await isAgreed(session, scope, options))) return exitCodes.no;
   return follow(session, scope, { method, resultUrl, options });
 }

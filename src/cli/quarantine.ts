@@ -2,10 +2,9 @@
 import type { Command } from 'commander';
 import type { QuarantineEntry, QuarantineSummary } from '../intake/quarantine/quarantine.ts';
 import { parseCount } from './arguments.ts';
-import { exitCodes } from './exit-codes.ts';
-import { operatorSession } from './operator-session.ts';
+import { CommandError, exitCodes } from './exit-codes.ts';
+import { runOperator } from './operator-session.ts';
 import { printable, type Output } from './output.ts';
-import { runSession } from './session.ts';
 
 const examples = `
 Examples:
@@ -28,9 +27,8 @@ export function addQuarantine(program: Command): void {
     .option('--limit <count>', 'how many', parseCount, 50)
     .option('--cursor <cursor>', 'the next page')
     .action((options: { limit: number; cursor?: string }, command: Command) =>
-      runSession(command, async (session) => {
-        const { output } = session;
-        const page = await (await operatorSession(session)).quarantine.list(options);
+      runOperator(command, async ({ quarantine: kept }, { output }) => {
+        const page = await kept.list(options);
         output.result({ data: page.entries, next: page.next }, () => printEntries(output, page.entries));
         if (page.next !== null) output.complain(`More: --cursor ${page.next}`);
         return exitCodes.done;
@@ -42,10 +40,9 @@ export function addQuarantine(program: Command): void {
     .description('one entry with its body')
     .argument('<id>')
     .action((id: string, _options: object, command: Command) =>
-      runSession(command, async (session) => {
-        const { output } = session;
-        const entry = await (await operatorSession(session)).quarantine.get(id);
-        if (entry === undefined) return notThere(output, id);
+      runOperator(command, async ({ quarantine: kept }, { output }) => {
+        const entry = await kept.get(id);
+        if (entry === undefined) throw unknownEntry(id);
         output.result({ ...entry, body: entry.body.toString('utf8') }, () => printEntry(output, entry));
         return exitCodes.done;
       }),
@@ -57,11 +54,9 @@ export function addQuarantine(program: Command): void {
     .argument('<id>')
     .option('--reference <gatewayReference>', 'where the body names no usable one')
     .action((id: string, { reference }: { reference?: string }, command: Command) =>
-      runSession(command, async (session) => {
-        const { output } = session;
-        const { actions } = await operatorSession(session);
-        const outcome = await actions.release(session.actor, id, reference);
-        if (outcome.kind === 'unknown') return notThere(output, id);
+      runOperator(command, async ({ actions }, { output, actor }) => {
+        const outcome = await actions.release(actor, id, reference);
+        if (outcome.kind === 'unknown') throw unknownEntry(id);
         output.result({ id, ...outcome }, () =>
           output.line('detail' in outcome ? `Not released: ${outcome.detail}` : `Released: ${outcome.outcome}.`),
         );
@@ -74,20 +69,17 @@ export function addQuarantine(program: Command): void {
     .description('delete an entry for good')
     .argument('<id>')
     .action((id: string, _options: object, command: Command) =>
-      runSession(command, async (session) => {
-        const { output } = session;
-        const { actions } = await operatorSession(session);
-        const { kind } = await actions.discard(session.actor, id);
-        if (kind === 'unknown') return notThere(output, id);
+      runOperator(command, async ({ actions }, { output, actor }) => {
+        const { kind } = await actions.discard(actor, id);
+        if (kind === 'unknown') throw unknownEntry(id);
         output.result({ id, deleted: true }, () => output.line('Deleted.'));
         return exitCodes.done;
       }),
     );
 }
 
-function notThere(output: Output, id: string) {
-  output.complain(`There is no entry ${printable(id)} in quarantine.`);
-  return exitCodes.no;
+function unknownEntry(id: string): CommandError {
+  return new CommandError('no', `There is no entry ${printable(id)} in quarantine.`);
 }
 
 function printEntries(output: Output, entries: readonly QuarantineSummary[]): void {

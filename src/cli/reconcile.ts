@@ -3,11 +3,12 @@ import type { Command } from 'commander';
 import { reconcileByHand } from '../reconcile/reconcile-by-hand.ts';
 import { addCounts, noCounts } from '../reconcile/sweep/sweep-counts.ts';
 import type { SweepCounts } from '../store/reconciliation/reconciliation-report.ts';
-import { parseTime } from './arguments.ts';
+import { parseTime, periodOf } from './arguments.ts';
 import { createDirectIntake } from './direct-intake.ts';
 import { auditOf } from './operator-session.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { runSession, type Session } from './session.ts';
+import { noGateway } from './unanswered.ts';
 
 const examples = `
 Examples:
@@ -42,11 +43,8 @@ export function addReconcile(program: Command): void {
 
 async function reconcile(session: Session, options: ReconcileOptions): Promise<ExitCode> {
   const { config, log, output } = session;
-  const { from: fromMs, to: toMs = Date.now(), dryRun = false, force = false, brand } = options;
-  if (toMs <= fromMs) {
-    output.complain('--to must be after --from.');
-    return exitCodes.usage;
-  }
+  const { dryRun = false, force = false, brand } = options;
+  const { fromMs, toMs } = periodOf(options);
   const redis = await session.redis();
   const dependencies = { config, log, redis, intake: createDirectIntake(config, redis, log) };
   const rows = new Map<string, Row>();
@@ -61,10 +59,7 @@ async function reconcile(session: Session, options: ReconcileOptions): Promise<E
       failures.push(`${name}: the window from ${new Date(window.fromMs).toISOString()} failed: ${failure}`);
     output.progress(window.toMs - fromMs, toMs - fromMs, 'ms of the period');
   }
-  if (rows.size === 0) {
-    output.complain('No brand has a gateway to ask: set GATEWAY_BASE_URL and GATEWAY_API_KEY.');
-    return exitCodes.config;
-  }
+  if (rows.size === 0) throw noGateway();
   const total = noCounts();
   for (const { counts } of rows.values()) addCounts(total, counts);
   if (!dryRun) await note(session, { fromMs, toMs, brand }, total);

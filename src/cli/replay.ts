@@ -1,11 +1,11 @@
 // `replay`: delivers one callback again, or all of a state.
 import { Option, type Command } from 'commander';
-import { replayableStates, type ReplayableState } from '../ops/actions.ts';
+import { replayableStates, type Actions, type ReplayableState, type Target } from '../ops/actions.ts';
 import type { ReplayOutcome } from '../store/lifecycle/replay.ts';
 import { parseTime } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { operatorSession } from './operator-session.ts';
-import { runSession, type Session } from './session.ts';
+import { runOperator } from './operator-session.ts';
+import type { Session } from './session.ts';
 
 const examples = `
 The merchant gets it again under the same webhook-id, with the whole schedule of retries anew. A worker must run.
@@ -51,23 +51,26 @@ export function addReplay(program: Command): void {
           exitCode: exitCodes.usage,
         });
       }
-      return runSession(command, async (session) => {
-        if (reference !== undefined) return replayOne(session, reference, options.brand);
-        return state === undefined ? exitCodes.usage : replayMany(session, state, options);
+      return runOperator(command, async ({ actions }, session) => {
+        if (reference !== undefined)
+          return replayOne(actions, session, { gatewayReference: reference, brand: options.brand });
+        return state === undefined ? exitCodes.usage : replayMany(actions, session, state, options);
       });
     });
 }
 
-async function replayOne(session: Session, gatewayReference: string, brand: string | undefined): Promise<ExitCode> {
-  const { actions } = await operatorSession(session);
-  const { kind } = await actions.replay(session.actor, { gatewayReference, brand });
-  session.output.result({ gatewayReference, outcome: kind }, () => session.output.line(outcomeTexts[kind]));
+async function replayOne(actions: Actions, { actor, output }: Session, target: Target): Promise<ExitCode> {
+  const { kind } = await actions.replay(actor, target);
+  output.result({ gatewayReference: target.gatewayReference, outcome: kind }, () => output.line(outcomeTexts[kind]));
   return kind === 'replayed' ? exitCodes.done : exitCodes.no;
 }
 
-async function replayMany(session: Session, state: ReplayableState, options: ReplayOptions): Promise<ExitCode> {
-  const { output, actor } = session;
-  const { actions } = await operatorSession(session);
+async function replayMany(
+  actions: Actions,
+  { actor, output }: Session,
+  state: ReplayableState,
+  options: ReplayOptions,
+): Promise<ExitCode> {
   let total = 0;
   const targets = { state, brand: options.brand, fromMs: options.from, toMs: options.to };
   const replaying = await actions.replayMany(actor, targets, (done) => output.progress(done, total, 'replayed'));

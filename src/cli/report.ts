@@ -7,10 +7,11 @@ import type { ReportPeriod } from '../store/report/read-report.ts';
 import { rowCells, rowHead, rowObject, totalCells, totalHead } from '../store/report/report-columns.ts';
 import type { ReportRow } from '../store/report/report-row.ts';
 import { createTotals, reportKeys, type ReportKey } from '../store/report/report-totals.ts';
-import { parseTime } from './arguments.ts';
-import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { parseTime, periodOf } from './arguments.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { byteOrderMark } from './output.ts';
 import { runSession, type Session } from './session.ts';
+import { noGateway } from './unanswered.ts';
 
 const examples = `
 Gross, fees and net are those of transactions that succeeded, exact, and never added over currencies. Net is gross less the fee for
@@ -43,12 +44,7 @@ export function addReport(program: Command): void {
     .option('--brand <brand>', 'only this brand')
     .addHelpText('after', examples)
     .action((options: ReportOptions, command: Command) =>
-      runSession(command, async (session) => {
-        const { from: fromMs, to: toMs, brand } = options;
-        if (toMs > fromMs) return report(session, { fromMs, toMs, brand }, options);
-        session.output.complain('--to must be after --from.');
-        return exitCodes.usage;
-      }),
+      runSession(command, (session) => report(session, { ...periodOf(options), brand: options.brand }, options)),
     );
 }
 
@@ -80,11 +76,12 @@ async function report(session: Session, period: ReportPeriod, options: ReportOpt
         ({ denied } = event);
         break;
       case 'no-gateway':
-        output.complain('No brand has a gateway to ask: set GATEWAY_BASE_URL and GATEWAY_API_KEY.');
-        return exitCodes.config;
+        throw noGateway();
       case 'failed':
-        output.complain(`${event.brand}: the gateway did not answer (${event.reason}); the report is not complete.`);
-        return exitCodes.unavailable;
+        throw new CommandError(
+          'unavailable',
+          `${event.brand}: the gateway did not answer (${event.reason}); the report is not complete.`,
+        );
     }
   }
   if (print !== undefined) return print.end();

@@ -6,9 +6,9 @@ import { request } from 'undici';
 import { canonicalDecimal } from '../callback/decimal.ts';
 import { createHttpPool } from '../http/http-pool.ts';
 import { parseHttpUrl } from './arguments.ts';
-import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
-import { runSession, UnreachableError, UsageError, type Session } from './session.ts';
+import { runSession, type Session } from './session.ts';
 import { isSuccess } from '../http/http-answer.ts';
 
 const examples = `
@@ -62,10 +62,8 @@ async function send(session: Session, options: SendOptions): Promise<ExitCode> {
   const { config, output } = session;
   const brand = config.brands.get(options.brand ?? 'default') ?? [...config.brands.values()][0];
   const key = options.key ?? brand?.apiKeys[0];
-  if (key === undefined) {
-    output.complain('There is no key to send: set PAYALO_API_KEYS, or give --key.');
-    return exitCodes.config;
-  }
+  if (key === undefined)
+    throw new CommandError('config', 'There is no key to send: set PAYALO_API_KEYS, or give --key.');
   const url = options.url ?? `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}`;
   const body = options.file === undefined ? exampleBody(options) : readBody(options.file);
   const startedAt = performance.now();
@@ -85,9 +83,13 @@ function readBody(file: string): Buffer {
   try {
     return readFileSync(file === '-' ? 0 : file);
   } catch (cause) {
-    throw new UsageError(`${file} cannot be read (${cause instanceof Error ? cause.message : String(cause)}).`, {
-      cause,
-    });
+    throw new CommandError(
+      'usage',
+      `${file} cannot be read (${cause instanceof Error ? cause.message : String(cause)}).`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -114,7 +116,9 @@ async function post({ config, onEnd }: Session, { url, key, body }: Sent) {
     });
   } catch (cause) {
     const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    throw new UnreachableError(`${url} gave no answer (${reason}). Is the service running there?`, { cause });
+    throw new CommandError('unavailable', `${url} gave no answer (${reason}). Is the service running there?`, {
+      cause,
+    });
   }
 }
 

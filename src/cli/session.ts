@@ -10,7 +10,7 @@ import { createRedis, type RedisConnection } from '../redis/connections.ts';
 import { defaultBrand } from '../config/brand-values.ts';
 import { loadConfig, readEnvironment, type Config } from '../config/config.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { createOutput, printable, type Output } from './output.ts';
 
 export interface Session {
@@ -20,20 +20,10 @@ export interface Session {
   readonly output: Output;
   /** Stands in the audit trail. */
   readonly actor: { readonly name: string; readonly address: string };
-  /** Connected. Throws `UnreachableError` where Redis does not answer in time. */
+  /** Connected. Throws `CommandError` where Redis does not answer in time. */
   readonly redis: () => Promise<RedisConnection>;
   /** Called at the end, the latest first. */
   readonly onEnd: (close: () => unknown) => void;
-}
-
-/** Something that the command needs is not there; ends the command with a sentence. */
-export class UnreachableError extends Error {
-  readonly code = 'UNREACHABLE';
-}
-
-/** What was asked for cannot be; ends the command with a sentence. */
-export class UsageError extends Error {
-  readonly code = 'USAGE';
 }
 
 const connectWithinMs = 4_000;
@@ -95,9 +85,8 @@ async function actIn(
 /** What is no mistake of ours has an ending of its own. */
 function endingOf(error: unknown): { says: string; code: ExitCode } | undefined {
   if (!(error instanceof Error)) return undefined;
-  if (error instanceof UnreachableError) return { says: error.message, code: exitCodes.unavailable };
-  const isUsage = error instanceof UsageError || ('code' in error && error.code === 'BAD_CURSOR');
-  if (isUsage) return { says: error.message, code: exitCodes.usage };
+  if (error instanceof CommandError) return { says: error.message, code: exitCodes[error.code] };
+  if ('code' in error && error.code === 'BAD_CURSOR') return { says: error.message, code: exitCodes.usage };
   // What Redis itself answers: NOAUTH, NOPERM, OOM, LOADING, ...
   if (error.name === 'ReplyError') return { says: `Redis refuses: ${error.message}`, code: exitCodes.unavailable };
   return undefined;
@@ -122,7 +111,10 @@ async function connect(config: Config, log: Log, closers: (() => unknown)[]): Pr
   const reason = await whyNotReady(redis);
   if (reason !== undefined) {
     const where = redisName(config);
-    throw new UnreachableError(`Redis cannot be used (${where}: ${reason}). Is it running, and is REDIS_URL right?`);
+    throw new CommandError(
+      'unavailable',
+      `Redis cannot be used (${where}: ${reason}). Is it running, and is REDIS_URL right?`,
+    );
   }
   return redis;
 }

@@ -7,7 +7,7 @@ import type { RedisConnection } from '../redis/connections.ts';
 import { readDeploymentId } from '../redis/deployment-id.ts';
 import type { Config } from '../config/config.ts';
 import { createDirectIntake } from './direct-intake.ts';
-import { exitCodes } from './exit-codes.ts';
+import { CommandError, exitCodes } from './exit-codes.ts';
 import { auditOf, operatorSession } from './operator-session.ts';
 import type { Output } from './output.ts';
 import { runSession } from './session.ts';
@@ -44,7 +44,7 @@ export function addSpool(program: Command): void {
     .option('--dir <folder>', 'another folder than SPOOL_DIR')
     .action(({ dir }: DirOption, command: Command) =>
       runSession(command, async ({ config, output }) => {
-        if (isMissing(dir, output)) return exitCodes.usage;
+        requireFolder(dir);
         const folders = listSpool(dir ?? config.SPOOL_DIR);
         output.result({ folders }, () => printFolders(output, folders));
         return exitCodes.done;
@@ -59,7 +59,7 @@ export function addSpool(program: Command): void {
     .action(({ dir, anyOwner }: DrainOption, command: Command) =>
       runSession(command, async (session) => {
         const { config, output, log } = session;
-        if (isMissing(dir, output)) return exitCodes.usage;
+        requireFolder(dir);
         const redis = await session.redis();
         const { quarantine } = await operatorSession(session);
         const intake = createDirectIntake(config, redis, log);
@@ -99,10 +99,8 @@ function printDrained(output: Output, { drained, left, untouched, foreign = 0 }:
 }
 
 /** SPOOL_DIR itself may not be there yet; a folder named by hand that is not there is mistyped. */
-function isMissing(dir: string | undefined, output: Output): boolean {
-  if (dir === undefined || existsSync(dir)) return false;
-  output.complain(`--dir: there is no folder ${dir}.`);
-  return true;
+function requireFolder(dir: string | undefined): void {
+  if (dir !== undefined && !existsSync(dir)) throw new CommandError('usage', `--dir: there is no folder ${dir}.`);
 }
 
 function printFolders(output: Output, folders: readonly SpoolListing[]): void {

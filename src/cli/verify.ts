@@ -2,11 +2,12 @@
 import type { Command } from 'commander';
 import { rememberedSinceMs, verify } from '../reconcile/verify.ts';
 import type { Difference } from '../reconcile/verify-event.ts';
-import { parseTime } from './arguments.ts';
+import { parseTime, periodOf } from './arguments.ts';
 import { createDirectIntake } from './direct-intake.ts';
-import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
 import { runSession, type Session } from './session.ts';
+import { noGateway } from './unanswered.ts';
 
 const examples = `
 Examples:
@@ -37,18 +38,17 @@ export function addVerify(program: Command): void {
 
 async function verifyPeriod(session: Session, options: VerifyOptions): Promise<ExitCode> {
   const { config, log, output } = session;
-  const { from: fromMs, to: toMs = Date.now(), brand } = options;
-  if (toMs <= fromMs) {
-    output.complain('--to must be after --from.');
-    return exitCodes.usage;
-  }
+  const { brand } = options;
+  const { fromMs, toMs } = periodOf(options);
   const redis = await session.redis();
   const dependencies = { config, log, redis, intake: createDirectIntake(config, redis, log) };
   const sinceMs = rememberedSinceMs(dependencies);
   if (fromMs < sinceMs) {
     const since = new Date(sinceMs).toISOString();
-    output.complain(`Older than what is remembered here (DEDUP_TTL): only from ${since} on can be verified.`);
-    return exitCodes.usage;
+    throw new CommandError(
+      'usage',
+      `Older than what is remembered here (DEDUP_TTL): only from ${since} on can be verified.`,
+    );
   }
   const differences: Difference[] = [];
   let terminal = 0;
@@ -64,14 +64,13 @@ async function verifyPeriod(session: Session, options: VerifyOptions): Promise<E
         compared += 1;
         break;
       case 'failed':
-        output.complain(`${event.brand}: the gateway did not answer (${event.reason}); nothing is proven.`);
-        return exitCodes.unavailable;
+        throw new CommandError(
+          'unavailable',
+          `${event.brand}: the gateway did not answer (${event.reason}); nothing is proven.`,
+        );
     }
   }
-  if (compared === 0) {
-    output.complain('No brand has a gateway to ask: set GATEWAY_BASE_URL and GATEWAY_API_KEY.');
-    return exitCodes.config;
-  }
+  if (compared === 0) throw noGateway();
   output.result({ terminal, differences }, () =>
     output.line(`${terminal} ended at the gateway, ${differences.length} differ here.`),
   );
