@@ -1,9 +1,8 @@
 // The routes that change something: replay, erase, pause.
 import * as z from 'zod';
-import { problem } from '../../http/problem.ts';
 import { replayableStates, type Actions } from '../actions.ts';
 import { linkToCallback, brandQuery, referenceParams, time, unknownCallback } from './callback-routes.ts';
-import { route, type Answer, type Route } from './route.ts';
+import { refusal, route, type Answer, type Route } from './route.ts';
 
 const replaysBody = z.object({
   state: z.enum(replayableStates),
@@ -12,24 +11,26 @@ const replaysBody = z.object({
   brand: z.string().optional(),
 });
 
-const gone = problem(
-  410,
-  'gone',
-  'Only the memory of it is left; its body was removed, so it cannot be delivered again.',
-);
-const removed = problem(
-  410,
-  'removed',
-  'Its job was removed from the queue before it was delivered, and its body with it. The next sweep fetches it from the gateway and delivers it under the same webhook-id; `payalo-receiver reconcile --from 24h` does so at once.',
-);
-const inProgress = problem(409, 'in-progress', 'It waits or is being delivered already.');
-const superseded = problem(409, 'superseded', 'A correction took its place; replay that one.');
-const notSettled = problem(
-  409,
-  'not-settled',
-  'It is still to be delivered. It can be erased once it is delivered or failed.',
-);
-const unknownBrand = problem(400, 'unknown-brand', 'Name one of the configured brands.');
+const notReplayed = {
+  'not-found': unknownCallback,
+  gone: refusal(410, 'gone', 'Only the memory of it is left; its body was removed, so it cannot be delivered again.'),
+  removed: refusal(
+    410,
+    'removed',
+    'Its job was removed from the queue before it was delivered, and its body with it. The next sweep fetches it from the gateway and delivers it under the same webhook-id; `payalo-receiver reconcile --from 24h` does so at once.',
+  ),
+  'in-progress': refusal(409, 'in-progress', 'It waits or is being delivered already.'),
+  superseded: refusal(409, 'superseded', 'A correction took its place; replay that one.'),
+};
+const notErased = {
+  'not-found': unknownCallback,
+  'in-progress': refusal(
+    409,
+    'not-settled',
+    'It is still to be delivered. It can be erased once it is delivered or failed.',
+  ),
+};
+export const unknownBrand = refusal(400, 'unknown-brand', 'Name one of the configured brands.');
 
 export function actionRoutes({ actions }: { actions: Actions }): Route[] {
   return [
@@ -53,20 +54,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       },
       async handle({ params, query }, actor): Promise<Answer> {
         const { kind } = await actions.replay(actor, { ...params, ...query });
-        switch (kind) {
-          case 'replayed':
-            return { status: 202, body: { ...params, state: 'queued' } };
-          case 'not-found':
-            return unknownCallback;
-          case 'gone':
-            return { status: 410, problem: gone };
-          case 'removed':
-            return { status: 410, problem: removed };
-          case 'in-progress':
-            return { status: 409, problem: inProgress };
-          case 'superseded':
-            return { status: 409, problem: superseded };
-        }
+        return kind === 'replayed' ? { status: 202, body: { ...params, state: 'queued' } } : notReplayed[kind];
       },
     }),
     route({
@@ -82,14 +70,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       },
       async handle({ params, query }, actor): Promise<Answer> {
         const { kind } = await actions.erase(actor, { ...params, ...query });
-        switch (kind) {
-          case 'erased':
-            return { status: 200, body: { ...params, erased: true } };
-          case 'in-progress':
-            return { status: 409, problem: notSettled };
-          case 'not-found':
-            return unknownCallback;
-        }
+        return kind === 'erased' ? { status: 200, body: { ...params, erased: true } } : notErased[kind];
       },
     }),
     route({
@@ -114,7 +95,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
         answers: { 200: { description: 'Done', schema: z.object({ paused: z.boolean() }) } },
         async handle({ query }, actor) {
           const { kind } = await actions[verb](actor, query.brand);
-          if (kind === 'unknown-brand') return { status: 400, problem: unknownBrand };
+          if (kind === 'unknown-brand') return unknownBrand;
           return { status: 200, body: { paused: kind === 'paused' } };
         },
       }),

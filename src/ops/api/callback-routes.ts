@@ -5,8 +5,7 @@ import { confirmations } from '../../callback/confirmation.ts';
 import { callbackPageMax } from '../../store/callbacks/callback-pages.ts';
 import type { Finding, CallbackIndex } from '../../store/callbacks/callback-index.ts';
 import { callbackRowSchema, callbackSchema, callbackStates } from '../../store/callbacks/callback-view.ts';
-import { problem } from '../../http/problem.ts';
-import { route, type Route } from './route.ts';
+import { refusal, route, type Route } from './route.ts';
 
 const limitDefault = 50;
 
@@ -59,10 +58,11 @@ export const linkToCallback = {
   },
 } as const;
 
-export const unknownCallback = {
-  status: 404,
-  problem: problem(404, 'unknown-callback', 'No callback with this gatewayReference is known here.'),
-} as const;
+export const unknownCallback = refusal(
+  404,
+  'unknown-callback',
+  'No callback with this gatewayReference is known here.',
+);
 
 export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex }): Route[] {
   return [

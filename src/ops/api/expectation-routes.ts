@@ -2,10 +2,10 @@
 import * as z from 'zod';
 import { canonicalDecimal } from '../../callback/decimal.ts';
 import { inParallel } from '../../async/in-parallel.ts';
-import { problem } from '../../http/problem.ts';
 import type { Actions } from '../actions.ts';
+import { unknownBrand } from './action-routes.ts';
 import { brandQuery, linkToCallback } from './callback-routes.ts';
-import { route, type Answer, type Route } from './route.ts';
+import { refusal, route, type Answer, type Route } from './route.ts';
 
 export const expectationsMax = 1_000;
 const atOnceMax = 50;
@@ -44,7 +44,6 @@ const manyBody = z.array(z.unknown()).meta({ minItems: 1, maxItems: expectations
 
 type Expectation = z.infer<typeof expectationBody>;
 
-const unknownBrand = problem(400, 'unknown-brand', 'Name one of the configured brands.');
 const brandMessage = 'brand: must be one of the configured brands';
 
 export function expectationRoutes({ actions }: { actions: Pick<Actions, 'expect' | 'isBrand'> }): Route[] {
@@ -66,7 +65,7 @@ export function expectationRoutes({ actions }: { actions: Pick<Actions, 'expect'
       async handle({ body }) {
         if (Array.isArray(body)) return registerMany(actions, body);
         const { kind } = await actions.expect(body);
-        if (kind === 'unknown-brand') return { status: 400, problem: unknownBrand };
+        if (kind === 'unknown-brand') return unknownBrand;
         return { status: 202, body: { gatewayReference: body.gatewayReference } };
       },
     }),
@@ -91,7 +90,7 @@ async function registerMany(actions: Pick<Actions, 'expect' | 'isBrand'>, items:
 }
 
 function wrong(detail: string, errors: readonly object[]): Answer {
-  return { status: 422, problem: problem(422, 'invalid-expectations', detail, { errors }) };
+  return refusal(422, 'invalid-expectations', detail, { errors });
 }
 
 function messageOf({ issues }: z.ZodError): string {

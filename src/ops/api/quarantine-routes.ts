@@ -2,9 +2,8 @@
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
 import { quarantineSummarySchema } from '../../intake/quarantine/quarantine-entry.ts';
-import { problem } from '../../http/problem.ts';
 import type { Actions } from '../actions.ts';
-import { route, type Answer, type Route } from './route.ts';
+import { refusal, route, type Answer, type Route } from './route.ts';
 
 const idParams = z.object({ id: z.string().min(1) });
 
@@ -17,7 +16,7 @@ const releaseBody = z.object({
   gatewayReference: z.string().min(1).max(255).optional().describe('Where the body names no usable one.'),
 });
 
-const unknown = { status: 404, problem: problem(404, 'unknown-quarantine', 'There is no such entry in quarantine.') };
+const unknown = refusal(404, 'unknown-quarantine', 'There is no such entry in quarantine.');
 
 export interface QuarantineRoutesDeps {
   readonly quarantine: Pick<Quarantine, 'list' | 'get'>;
@@ -88,9 +87,9 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
             return unknown;
           case 'bad-reference':
           case 'unreadable':
-            return { status: 422, problem: problem(422, outcome.kind, outcome.detail) };
+            return refusal(422, outcome.kind, outcome.detail);
           case 'refused':
-            return { status: 409, problem: problem(409, 'refused', outcome.detail) };
+            return refusal(409, 'refused', outcome.detail);
         }
       },
     }),

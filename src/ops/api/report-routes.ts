@@ -2,7 +2,6 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
-import { problem, problemContentType, type Problem } from '../../http/problem.ts';
 import type { ReadReport, ReportEvent, ReportPeriod } from '../../store/report/read-report.ts';
 import { rowCells, rowHead, totalCells, totalHead } from '../../store/report/report-columns.ts';
 import {
@@ -13,8 +12,9 @@ import {
   type ReportKey,
 } from '../../store/report/report-totals.ts';
 import { csvLine } from '../csv.ts';
+import { sendProblem } from './operator-server.ts';
 import { brandQuery, time } from './callback-routes.ts';
-import { route, type Route, type RouteDescription } from './route.ts';
+import { refusal, route, type Refusal, type Route, type RouteDescription } from './route.ts';
 
 const periodMaxMs = 92 * 86_400_000;
 /** Spreadsheets take a file without it for one of their own code page. */
@@ -49,12 +49,7 @@ export const reportSchema = z.object({
 });
 export type Report = z.infer<typeof reportSchema>;
 
-export interface ReportOutcome {
-  readonly status: number;
-  readonly problem: Problem;
-}
-
-type Period = { readonly period: ReportPeriod } | ReportOutcome;
+type Period = { readonly period: ReportPeriod } | Refusal;
 
 /** 422 for one without end, or too long. */
 export function periodOf({
@@ -74,8 +69,8 @@ export function periodOf({
   return { period: { fromMs: from, toMs: to, brand } };
 }
 
-function badPeriod(detail: string): ReportOutcome {
-  return { status: 422, problem: problem(422, 'bad-period', detail) };
+function badPeriod(detail: string): Refusal {
+  return refusal(422, 'bad-period', detail);
 }
 
 /** The whole report; a problem where the gateway cannot be asked. */
@@ -83,7 +78,7 @@ export async function readTotals(
   readReport: ReadReport,
   period: ReportPeriod,
   by: readonly ReportKey[],
-): Promise<{ readonly report: Report } | ReportOutcome> {
+): Promise<{ readonly report: Report } | Refusal> {
   const totals = createTotals(by);
   let denied = 0;
   for await (const event of readReport(period, new AbortController().signal)) {
@@ -101,14 +96,11 @@ function isUnanswered(event: ReportEvent): event is Unanswered {
   return event.kind === 'failed' || event.kind === 'no-gateway';
 }
 
-function unanswered(event: Unanswered): ReportOutcome {
+function unanswered(event: Unanswered): Refusal {
   if (event.kind === 'no-gateway')
-    return {
-      status: 422,
-      problem: problem(422, 'no-gateway', 'No brand has a gateway to ask: GATEWAY_BASE_URL is not set.'),
-    };
+    return refusal(422, 'no-gateway', 'No brand has a gateway to ask: GATEWAY_BASE_URL is not set.');
   const detail = `The gateway of ${event.brand} did not answer (${event.reason}).`;
-  return { status: 502, problem: problem(502, 'gateway-unavailable', detail) };
+  return refusal(502, 'gateway-unavailable', detail);
 }
 
 export function reportRoutes(readReport: ReadReport): Route[] {
@@ -151,11 +143,11 @@ export const reportCsvDescription: RouteDescription = {
 /** CSV: totals, or with `transactions=true` each transaction as it is read. */
 export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): void {
   app.get('/v1/report.csv', { config: { needs: 'read' } }, async (request, reply) => {
-    const refuse = ({ status, problem: told }: ReportOutcome) => reply.code(status).type(problemContentType).send(told);
+    const refuse = ({ problem }: Refusal) => sendProblem(reply, problem);
     const parsed = csvQuerySchema.safeParse(request.query);
     if (!parsed.success) {
       const detail = z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ');
-      return refuse({ status: 400, problem: problem(400, 'invalid-request', detail) });
+      return refuse(refusal(400, 'invalid-request', detail));
     }
     const asked = periodOf(parsed.data);
     if ('problem' in asked) return refuse(asked);

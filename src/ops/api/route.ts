@@ -3,8 +3,16 @@ import * as z from 'zod';
 import { problem, type Problem } from '../../http/problem.ts';
 import type { Asker, Need } from './permissions.ts';
 
-export type Answer =
-  { readonly status: number; readonly body: unknown } | { readonly status: number; readonly problem: Problem };
+/** Answered with the problem's own status. */
+export interface Refusal {
+  readonly problem: Problem;
+}
+
+export type Answer = { readonly status: number; readonly body: unknown } | Refusal;
+
+export function refusal(...of: Parameters<typeof problem>): Refusal {
+  return { problem: problem(...of) };
+}
 
 export interface AnswerSpec {
   readonly description: string;
@@ -54,14 +62,14 @@ export function route<Shape extends InputShape>(
     shape: input.shape,
     async run(raw, asker) {
       const parsed = input.safeParse(raw);
-      return parsed.success ? handle(parsed.data, asker) : { status: 400, problem: invalid(parsed.error) };
+      return parsed.success ? handle(parsed.data, asker) : invalid(parsed.error);
     },
   };
 }
 
-function invalid(error: z.ZodError): Problem {
+function invalid(error: z.ZodError): Refusal {
   const errors = error.issues.map(({ path, message }) => ({ at: path.join('.'), message }));
   const first = errors[0];
   const detail = first === undefined ? 'The request is not valid.' : `${first.at}: ${first.message}.`;
-  return problem(400, 'invalid-request', detail, { errors });
+  return refusal(400, 'invalid-request', detail, { errors });
 }
