@@ -1,15 +1,15 @@
 // `config`: the effective configuration, and whether the service would start with it.
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { ConfigError } from '../config/config-error.ts';
 import { loadConfig, readEnvironment, readSources, type Config } from '../config/config.ts';
 import { effectiveConfig, type EffectiveValue } from '../config/effective-config.ts';
 import { createDestinations } from '../deliver/destinations.ts';
-import { createRedis, type RedisConnection } from '../redis/connections.ts';
+import { createRedis } from '../redis/connections.ts';
 import { findBrandProblems } from '../store/brands/unowned-brands.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { createOutput, type Cell } from './output.ts';
+import { whyNotReady } from './session.ts';
 
 const examples = `
 Where a value comes from: the default, the environment, the file .env of the working folder, or the file that NAME_FILE
@@ -68,17 +68,11 @@ async function problemsOf(loaded: ReturnType<typeof loadConfig>, check: boolean)
 async function brandProblems(config: Config, log: Log): Promise<string[]> {
   const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs: redisWithinMs }, 'config', log);
   try {
-    if (!(await isThere(redis))) return [];
+    if ((await whyNotReady(redis)) !== undefined) return [];
     return await findBrandProblems({ redis, config }).catch(() => []);
   } finally {
     redis.disconnect();
   }
-}
-
-async function isThere(redis: RedisConnection): Promise<boolean> {
-  redis.on('error', () => undefined);
-  const ready = new Promise<boolean>((resolve) => redis.once('ready', () => resolve(true)));
-  return Promise.race([ready, delay(redisWithinMs, false, { ref: false })]);
 }
 
 async function handlerProblems(config: Config, log: Log): Promise<string[]> {

@@ -4,9 +4,6 @@
 // pipe gets results alone. What came from outside is printed without control characters: it could rewrite the screen.
 import { stripVTControlCharacters, styleText } from 'node:util';
 
-/** Spreadsheets take a file without it for one of their own code page. */
-export const byteOrderMark = '\u{FEFF}';
-
 export type Output = ReturnType<typeof createOutput>;
 
 export type Style = 'good' | 'bad' | 'warn' | 'dim' | 'bold';

@@ -1,7 +1,7 @@
 // `report`: what the gateway's records hold for a period, and beside it what was received and delivered here.
 import { once } from 'node:events';
 import { InvalidArgumentError, type Command } from 'commander';
-import { csvLine } from '../ops/csv.ts';
+import { byteOrderMark, csvDocument, csvLine } from '../ops/csv.ts';
 import { createReport } from '../reconcile/report.ts';
 import type { ReportPeriod } from '../store/report/read-report.ts';
 import { rowCells, rowHead, rowObject, totalCells, totalHead } from '../store/report/report-columns.ts';
@@ -9,7 +9,6 @@ import type { ReportRow } from '../store/report/report-row.ts';
 import { createTotals, reportKeys, type ReportKey } from '../store/report/report-totals.ts';
 import { parseTime, periodOf } from './arguments.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
-import { byteOrderMark } from './output.ts';
 import { runSession, type Session } from './session.ts';
 import { noGateway } from './unanswered.ts';
 
@@ -120,7 +119,7 @@ function printTotals({ output }: Session, { totals, denied, by, csv }: Printed):
   output.result({ data: lines, failures, denied }, () => {
     const rows = lines.map((line) => totalCells(by, line));
     if (csv) {
-      process.stdout.write(byteOrderMark + [totalHead(by), ...rows].map(csvLine).join(''));
+      process.stdout.write(csvDocument(totalHead(by), rows));
       return;
     }
     output.table(

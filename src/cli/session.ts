@@ -120,7 +120,7 @@ async function connect(config: Config, log: Log, closers: (() => unknown)[]): Pr
 }
 
 /** Waits until it can be used; says why where it cannot be in time. */
-function whyNotReady(redis: RedisConnection): Promise<string | undefined> {
+export function whyNotReady(redis: RedisConnection): Promise<string | undefined> {
   return new Promise((resolve) => {
     let reason = 'no answer';
     redis.on('error', (error: Error & { code?: string }) => (reason = error.code ?? error.message));

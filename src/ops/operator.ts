@@ -82,6 +82,7 @@ export async function createOperator(deps: OperatorDeps) {
   const stranded = createStranded({ redis, queues, log });
   const claimKeeper = createClaimKeeper({ redis, queues, config, log });
   const follower = createDeliveryFollower({ redis, queues, log });
+  const keepers = [retention, stranded, follower, claimKeeper, rates, ...(notifications ? [notifications] : [])];
 
   const server = await createOperatorServer({
     tokens: config.opsTokens,
@@ -127,20 +128,14 @@ export async function createOperator(deps: OperatorDeps) {
       await app.listen({ host: config.OPS_HOST, port: config.OPS_PORT }).catch((error: unknown) => {
         throw cannotListen('OPS_', config.OPS_HOST, config.OPS_PORT, error);
       });
-      retention.start();
-      stranded.start();
-      follower.start();
-      claimKeeper.start();
-      rates.start();
-      notifications?.start();
+      for (const keeper of keepers) keeper.start();
       return { host: config.OPS_HOST, port: portOf(app.server.address()) };
     },
 
     async close(): Promise<void> {
       await actions.stop();
       await app.close();
-      const keepers = [retention, stranded, follower, claimKeeper, rates, notifications];
-      await Promise.all(keepers.map(async (keeper) => keeper?.stop()));
+      await Promise.all(keepers.map(async (keeper) => keeper.stop()));
     },
   };
 }

@@ -11,14 +11,12 @@ import {
   reportTotalSchema,
   type ReportKey,
 } from '../../store/report/report-totals.ts';
-import { csvLine } from '../csv.ts';
+import { byteOrderMark, csvDocument, csvLine } from '../csv.ts';
 import { sendProblem } from './operator-server.ts';
 import { brandQuery, time } from './callback-routes.ts';
 import { refusal, route, type Refusal, type Route, type RouteDescription } from './route.ts';
 
 const periodMaxMs = 92 * 86_400_000;
-/** Spreadsheets take a file without it for one of their own code page. */
-const byteOrderMark = '\u{FEFF}';
 
 const keys = z
   .string()
@@ -163,8 +161,8 @@ export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): vo
     }
     const read = await readTotals(readReport, asked.period, by);
     if ('problem' in read) return refuse(read);
-    const lines = [totalHead(by), ...read.report.data.map((line) => totalCells(by, line))];
-    return csv().send(byteOrderMark + lines.map(csvLine).join(''));
+    const rows = read.report.data.map((line) => totalCells(by, line));
+    return csv().send(csvDocument(totalHead(by), rows));
   });
 }
 

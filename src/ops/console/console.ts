@@ -30,7 +30,8 @@ import { noticeOf } from './notices.ts';
 import { overviewPage } from './overview-page.ts';
 import { quarantineEntryPage, quarantinePage } from './quarantine-page.ts';
 import type { ReadReport } from '../../store/report/read-report.ts';
-import { createReportAnswer } from './serve-report.ts';
+import { reportPage } from './report-page.ts';
+import { readReportView } from './read-report-view.ts';
 import { reconciliationPage } from './reconciliation-page.ts';
 
 export interface ConsoleDeps {
@@ -48,7 +49,8 @@ export interface ConsoleDeps {
   readonly now?: () => number;
 }
 
-type PageAnswer = (request: FastifyRequest, reply: FastifyReply, asker: Asker) => Promise<FastifyReply>;
+/** A page, or where to go instead. */
+type Answer = (Page & { readonly status?: number }) | { readonly redirect: string };
 
 const rowsPerPage = 50;
 const latestRows = 8;
@@ -72,33 +74,24 @@ const filtersSchema = z.object({
 });
 
 export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Promise<void> {
-  const {
-    askerOf,
-    callbackIndex,
-    quarantine,
-    audit,
-    overview,
-    queueState,
-    rates,
-    reconciliation,
-    now = Date.now,
-  } = deps;
+  const { askerOf, callbackIndex, quarantine, audit, overview, queueState, rates, reconciliation, readReport } = deps;
+  const { now = Date.now } = deps;
   serveAssets(app);
 
   await app.register(async (scope) => {
-    const page = (url: string, answer: PageAnswer) =>
-      scope.get(url, { config: { needs: 'read' } }, (request, reply) => answer(request, reply, askerOf(request)));
+    function page(url: string, answer: (request: FastifyRequest, asker: Asker) => Promise<Answer>): void {
+      scope.get(url, { config: { needs: 'read' } }, async (request, reply) => {
+        const answered = await answer(request, askerOf(request));
+        return 'redirect' in answered ? reply.redirect(answered.redirect) : show(request, reply, answered);
+      });
+    }
     scope.setErrorHandler((error, request, reply) => {
       const { status, detail } = problemOf(error);
-      return show(
-        request,
-        reply,
-        { title: 'Not available', content: messagePage('This cannot be shown now', detail) },
-        status,
-      );
+      const content = messagePage('This cannot be shown now', detail);
+      return show(request, reply, { title: 'Not available', content, status });
     });
 
-    page('/', async (request, reply, asker) => {
+    page('/', async (_request, asker) => {
       const [state, lastHour, latest] = await Promise.all([
         overview(),
         rates.read().catch(() => undefined),
@@ -108,117 +101,101 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       const { mayChange } = asker;
       const rows = latest.data.map(rowFor(asker));
       const view = { overview: state, rates: lastHour, latest: rows, callbackUrl, nowMs: now(), mayChange };
-      const first = { title: 'Overview', tab: 'Overview', refreshSeconds: overviewEverySeconds } as const;
-      return show(request, reply, { ...first, content: overviewPage(view) });
+      const content = overviewPage(view);
+      return { title: 'Overview', tab: 'Overview', refreshSeconds: overviewEverySeconds, content };
     });
 
-    page('/callbacks', async (request, reply, asker) => {
+    page('/callbacks', async (request, asker) => {
       const filters = filtersSchema.parse(request.query);
-      const { state, status, confirmed, amountCheck, merchantReference, cursor } = filters;
-      const period = { fromMs: utcMs(filters.from), toMs: utcMs(filters.to) };
-      const { data, next } = await callbackIndex.list({
-        state,
-        status,
-        confirmed,
-        amountCheck,
-        merchantReference,
-        cursor,
-        ...period,
-        limit: rowsPerPage,
-      });
-      const title = state === 'failed' ? 'Failed' : 'Callbacks';
-      return show(request, reply, {
-        title,
-        tab: title,
-        content: callbacksPage({
-          filters,
-          rows: data.map(rowFor(asker)),
-          next,
-          nowMs: now(),
-          mayChange: asker.mayChange,
-        }),
-      });
+      const { from, to, ...query } = filters;
+      const period = { fromMs: utcMs(from), toMs: utcMs(to) };
+      const { data, next } = await callbackIndex.list({ ...query, ...period, limit: rowsPerPage });
+      const title = filters.state === 'failed' ? 'Failed' : 'Callbacks';
+      const rows = data.map(rowFor(asker));
+      const content = callbacksPage({ filters, rows, next, nowMs: now(), mayChange: asker.mayChange });
+      return { title, tab: title, content };
     });
 
-    page('/callbacks/:gatewayReference', async (request, reply, asker) => {
+    page('/callbacks/:gatewayReference', async (request, asker) => {
       const { gatewayReference } = referenceParams.parse(request.params);
       const { brand, job } = z.object({ brand: text, job: text }).parse(request.query);
       const findings = await callbackIndex.findAll(gatewayReference);
       const found = findings.find(({ callback }) => callback.brand === brand) ?? findings[0];
-      if (found === undefined) return unknown(request, reply, gatewayReference);
+      if (found === undefined) return unknown(gatewayReference);
       const elsewhere = findings.filter((one) => one !== found).map(({ callback }) => rowFor(asker)(callback));
       const whole = asker.mayReveal ? found : maskFinding(found);
       const finding = job === undefined ? whole : focusedOn(whole, job);
       const isEarlier = finding.callback !== whole.callback;
       const content = callbackPage({ finding, isEarlier, elsewhere, nowMs: now(), asker });
       const isMoving = ['queued', 'delivering', 'retrying', 'spooled', 'removed'].includes(finding.callback.state);
-      const refreshSeconds = isMoving ? pageEverySeconds : 0;
-      return show(request, reply, { title: gatewayReference, tab: 'Callbacks', content, refreshSeconds });
+      return { title: gatewayReference, tab: 'Callbacks', content, refreshSeconds: isMoving ? pageEverySeconds : 0 };
     });
 
-    page('/search', async (request, reply) => {
+    page('/search', async (request) => {
       const { q } = z.object({ q: z.string().default('') }).parse(request.query);
       const reference = q.trim();
       const [found] = reference === '' ? [] : await callbackIndex.findAll(reference);
-      if (found !== undefined) return reply.redirect(callbackHref(found.callback));
+      if (found !== undefined) return { redirect: callbackHref(found.callback) };
       const { data } = await callbackIndex.list({ limit: rowsPerPage, merchantReference: reference });
       const [row] = data;
-      if (row === undefined) return unknown(request, reply, reference);
+      if (row === undefined) return unknown(reference);
       const list = `/callbacks?merchantReference=${encodeURIComponent(reference)}`;
       const { gatewayReference, brand } = row;
       const isOne = data.every((other) => other.gatewayReference === gatewayReference && other.brand === brand);
-      return reply.redirect(isOne && gatewayReference !== null ? callbackHref({ gatewayReference, brand }) : list);
+      return { redirect: isOne && gatewayReference !== null ? callbackHref({ gatewayReference, brand }) : list };
     });
 
-    page('/quarantine', async (request, reply, asker) => {
+    page('/quarantine', async (request, asker) => {
       const { cursor } = z.object({ cursor: text }).parse(request.query);
       const list = await quarantine.list({ limit: rowsPerPage, cursor });
       const content = quarantinePage({ ...list, nowMs: now(), mayChange: asker.mayChange });
-      return show(request, reply, { title: 'Quarantine', tab: 'Quarantine', content });
+      return { title: 'Quarantine', tab: 'Quarantine', content };
     });
 
-    page('/quarantine/:id', async (request, reply, asker) => {
+    page('/quarantine/:id', async (request, asker) => {
       const { id } = z.object({ id: z.string() }).parse(request.params);
       const entry = await quarantine.get(id);
       if (entry === undefined) {
         const content = messagePage('Not in quarantine', 'It was released, deleted, or grew too old.');
-        return show(request, reply, { title: 'Quarantine', tab: 'Quarantine', content }, 404);
+        return { title: 'Quarantine', tab: 'Quarantine', content, status: 404 };
       }
       const content = quarantineEntryPage(asker.mayReveal ? entry : maskEntry(entry), asker);
-      return show(request, reply, { title: entry.reason, tab: 'Quarantine', content });
+      return { title: entry.reason, tab: 'Quarantine', content };
     });
 
-    page('/reconciliation', async (request, reply) => {
+    page('/reconciliation', async () => {
       const content = reconciliationPage(await reconciliation(), now());
-      return show(request, reply, {
-        title: 'Reconciliation',
-        tab: 'Reconciliation',
-        content,
-        refreshSeconds: pageEverySeconds,
-      });
+      return { title: 'Reconciliation', tab: 'Reconciliation', content, refreshSeconds: pageEverySeconds };
     });
 
-    page('/report', createReportAnswer(deps.readReport, now, show));
+    page('/report', async (request) => {
+      const content = reportPage(await readReportView(readReport, request.query, now()));
+      return { title: 'Report', tab: 'Report', content };
+    });
 
-    page('/activity', async (request, reply) => {
+    page('/activity', async () => {
       const content = activityPage(await audit.latest(activityEntries));
-      return show(request, reply, { title: 'Activity', tab: 'Activity', content });
+      return { title: 'Activity', tab: 'Activity', content };
     });
 
     serveConsoleActions(scope, deps);
   });
 
-  async function show(request: FastifyRequest, reply: FastifyReply, page: Page, status = 200) {
+  async function show(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { status = 200, ...page }: Page & { status?: number },
+  ) {
     const { notice, q } = z.object({ notice: text.catch(undefined), q: text.catch(undefined) }).parse(request.query);
     const state = await queueState().catch(() => undefined);
     const badges = { Failed: state?.jobs.failed ?? 0, Quarantine: state?.quarantineEntries ?? 0 };
     void reply.code(status).type('text/html; charset=utf-8').header('cache-control', 'no-store');
     return reply.send(layout({ badges, notice: noticeOf(notice), search: q, asker: askerOf(request), ...page }));
   }
+}
 
-  function unknown(request: FastifyRequest, reply: FastifyReply, reference: string) {
-    return show(request, reply, { title: 'Not found', search: reference, content: unknownPage(reference) }, 404);
-  }
+function unknown(reference: string): Answer {
+  return { title: 'Not found', search: reference, content: unknownPage(reference), status: 404 };
 }
 
 /** The one of that job, with the others beside it. */

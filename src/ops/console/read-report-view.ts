@@ -1,11 +1,9 @@
-// The page Report: its period comes from the address, and a report is only read once there is one.
-import type { FastifyReply, FastifyRequest } from 'fastify';
+// What the page Report shows: its period comes from the address, and a report is only read once there is one.
 import * as z from 'zod';
 import { reportKeys, type ReportKey } from '../../store/report/report-totals.ts';
 import type { ReadReport } from '../../store/report/read-report.ts';
 import { periodOf, readTotals } from '../api/report-routes.ts';
-import type { Page } from './layout.ts';
-import { reportPage, type ReportView } from './report-page.ts';
+import type { ReportView } from './report-page.ts';
 
 const dayMs = 86_400_000;
 const daysShown = 7;
@@ -21,14 +19,9 @@ const querySchema = z.object({
     .catch(undefined),
 });
 
-export type ShowPage = (request: FastifyRequest, reply: FastifyReply, page: Page) => Promise<FastifyReply>;
-
-export function createReportAnswer(readReport: ReadReport, now: () => number, show: ShowPage) {
-  return async function answer(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { from, to, by = [] } = querySchema.parse(request.query);
-    const view = from === undefined || to === undefined ? empty(now()) : await read(readReport, { from, to, by });
-    return show(request, reply, { title: 'Report', tab: 'Report', content: reportPage(view) });
-  };
+export async function readReportView(readReport: ReadReport, query: unknown, nowMs: number): Promise<ReportView> {
+  const { from, to, by = [] } = querySchema.parse(query);
+  return from === undefined || to === undefined ? empty(nowMs) : read(readReport, { from, to, by });
 }
 
 function empty(nowMs: number): ReportView {
