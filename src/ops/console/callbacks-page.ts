@@ -1,4 +1,5 @@
 // The list of callbacks: filters, pages, and on the page Failed what can be done with many at once.
+import * as z from 'zod';
 import { confirmations } from '../../callback/confirmation.ts';
 import { amountFilters } from '../../callback/amount-check.ts';
 import { callbackStates, type CallbackRow } from '../../store/callbacks/callback-view.ts';
@@ -15,16 +16,23 @@ export interface CallbacksView {
   readonly mayChange: boolean;
 }
 
-export interface Filters {
-  readonly state?: string | undefined;
-  readonly status?: string | undefined;
-  readonly confirmed?: string | undefined;
-  readonly amountCheck?: string | undefined;
-  readonly merchantReference?: string | undefined;
-  readonly from?: string | undefined;
-  readonly to?: string | undefined;
-  readonly cursor?: string | undefined;
-}
+/** Forms send every field, also the empty ones. */
+const filled = z
+  .string()
+  .optional()
+  .transform((value) => value?.trim() || undefined);
+
+export const filtersSchema = z.object({
+  state: filled.pipe(z.enum(callbackStates).optional().catch(undefined)),
+  status: filled,
+  confirmed: filled.pipe(z.enum(confirmations).optional().catch(undefined)),
+  amountCheck: filled.pipe(z.enum(amountFilters).optional().catch(undefined)),
+  merchantReference: filled,
+  from: filled,
+  to: filled,
+  cursor: filled,
+});
+type Filters = Partial<z.infer<typeof filtersSchema>>;
 
 export function callbacksPage({ filters, rows, next, nowMs, mayChange }: CallbacksView): Content {
   const isFailed = filters.state === 'failed';

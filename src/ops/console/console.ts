@@ -1,12 +1,10 @@
 // The console at /: pages made on the server from the same reads and actions as the API. Nothing is loaded from anywhere
 // else. Without Redis the first page still tells how things stand; the others say that they cannot be shown.
-import { amountFilters } from '../../callback/amount-check.ts';
-import { confirmations } from '../../callback/confirmation.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
 import type { CallbackIndex } from '../../store/callbacks/callback-index.ts';
-import { callbackStates, type CallbackRow } from '../../store/callbacks/callback-view.ts';
+import type { CallbackRow } from '../../store/callbacks/callback-view.ts';
 import { parseTimeMs } from '../../time/parse-time.ts';
 import type { Actions } from '../actions.ts';
 import type { Audit } from '../audit.ts';
@@ -22,7 +20,7 @@ import { activityPage } from './activity-page.ts';
 import { serveAssets } from './assets.ts';
 import { callbackPage } from './callback-page.ts';
 import { callbackHref } from './callback-table.ts';
-import { callbacksPage } from './callbacks-page.ts';
+import { callbacksPage, filtersSchema } from './callbacks-page.ts';
 import { serveConsoleActions } from './console-actions.ts';
 import { layout, type Page } from './layout.ts';
 import { messagePage, unknownPage } from './message-pages.ts';
@@ -59,20 +57,7 @@ const pageEverySeconds = 5;
 const activityEntries = 200;
 
 const text = z.string().optional();
-/** Forms send every field, also the empty ones. */
-const filled = text.transform((value) => value?.trim() || undefined);
 const referenceParams = z.object({ gatewayReference: z.string() });
-const filtersSchema = z.object({
-  state: filled.pipe(z.enum(callbackStates).optional().catch(undefined)),
-  status: filled,
-  confirmed: filled.pipe(z.enum(confirmations).optional().catch(undefined)),
-  amountCheck: filled.pipe(z.enum(amountFilters).optional().catch(undefined)),
-  merchantReference: filled,
-  from: filled,
-  to: filled,
-  cursor: filled,
-});
-
 export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Promise<void> {
   const { askerOf, callbackIndex, quarantine, audit, overview, queueState, rates, reconciliation, readReport } = deps;
   const { now = Date.now } = deps;
