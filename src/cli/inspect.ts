@@ -73,7 +73,7 @@ async function list(session: Session, options: InspectOptions): Promise<ExitCode
   return page.data.length === 0 && page.next === null ? exitCodes.no : exitCodes.done;
 }
 
-export function printRows(output: Output, rows: readonly CallbackRow[]): void {
+function printRows(output: Output, rows: readonly CallbackRow[]): void {
   output.table(
     ['RECEIVED', 'STATE', 'STATUS', 'AMOUNT', 'GATEWAY REFERENCE', 'MERCHANT REFERENCE'],
     rows.map((row) => [

@@ -57,7 +57,7 @@ export const replayableStates = ['failed', 'retrying', 'delivered'] as const sat
 export type ReplayableState = (typeof replayableStates)[number];
 
 /** Of one bulk replay; more needs a narrower period. */
-export const replaysMax = 100_000;
+const replaysMax = 100_000;
 /** So that a bulk replay neither floods the merchant's queue at once nor holds up Redis. */
 const replaysAtOnce = 20;
 const replaysRestMs = 50;

@@ -19,7 +19,7 @@ export function maskRow<Row extends CallbackRow>(row: Row): Row {
   return { ...row, failedReason: row.failedReason === null ? null : plainReason(row.failedReason) };
 }
 
-export function maskCallback(view: CallbackView): CallbackView {
+function maskCallback(view: CallbackView): CallbackView {
   return {
     ...maskRow(view),
     body: null,

@@ -140,8 +140,6 @@ export async function createOperator(deps: OperatorDeps) {
   };
 }
 
-export type Operator = Awaited<ReturnType<typeof createOperator>>;
-
 const needsNothing = { config: { needs: 'nothing' } } as const;
 
 function serveProbes(app: FastifyInstance, isReady: () => boolean): void {

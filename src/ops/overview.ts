@@ -11,7 +11,7 @@ import type { SpoolReader } from './list-spooled.ts';
 
 const time = z.iso.datetime();
 
-export const forwardingSchema = z.object({
+const forwardingSchema = z.object({
   brand: z.string(),
   paused: z.boolean(),
   breaker: z.enum(['closed', 'open', 'recovering']),

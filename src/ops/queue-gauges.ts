@@ -64,7 +64,7 @@ export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = D
 }
 
 /** At the rate since the oldest sample; Infinity while it does not grow, undefined where there is no limit. */
-export function secondsUntilFull(
+function secondsUntilFull(
   samples: readonly MemorySample[],
   current: MemorySample,
   maxBytes: number,

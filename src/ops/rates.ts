@@ -10,7 +10,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ReadQueueState } from './queue-state.ts';
 
-export const rateNames = ['received', 'delivered', 'retried', 'failed'] as const;
+const rateNames = ['received', 'delivered', 'retried', 'failed'] as const;
 export type RateName = (typeof rateNames)[number];
 
 export interface Rates {

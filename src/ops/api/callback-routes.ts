@@ -25,7 +25,7 @@ export const time = z.iso
   .transform((text) => Date.parse(text))
   .optional();
 
-export const listQuerySchema = brandQuery.extend({
+const listQuerySchema = brandQuery.extend({
   state: z.enum(callbackStates).optional(),
   status: z.string().optional().describe("The gateway's: success, failed, ..."),
   confirmed: z.enum(confirmations).optional().describe('Whether the gateway has confirmed it.'),
@@ -105,6 +105,6 @@ export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex
   ];
 }
 
-export function toBody({ callback, corrected, others }: Finding) {
+function toBody({ callback, corrected, others }: Finding) {
   return { ...callback, corrected, others };
 }

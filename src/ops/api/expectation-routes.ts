@@ -7,7 +7,7 @@ import { unknownBrand } from './action-routes.ts';
 import { brandQuery, linkToCallback } from './callback-routes.ts';
 import { refusal, route, type Answer, type Route } from './route.ts';
 
-export const expectationsMax = 1_000;
+const expectationsMax = 1_000;
 const atOnceMax = 50;
 /** A double holds as many digits of a decimal for certain. */
 const certainDigits = 15;

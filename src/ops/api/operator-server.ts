@@ -155,8 +155,6 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
   };
 }
 
-export type OperatorServer = Awaited<ReturnType<typeof createOperatorServer>>;
-
 type Permitted = { readonly asker: Asker } | { readonly problem: Problem };
 
 function createPermit({ tokens, trustProxy, userHeader, log }: OperatorServerDeps) {

@@ -6,7 +6,7 @@ import { html, toText, type Content, type Html } from './html.ts';
 
 const [version, documents] = [packageVersion(), packageHomepage()];
 
-export const tabs = [
+const tabs = [
   { href: '/', name: 'Overview' },
   { href: '/callbacks', name: 'Callbacks' },
   { href: '/callbacks?state=failed', name: 'Failed' },

@@ -1,7 +1,7 @@
 // What a notification looks like: one change worth a person's attention.
 import * as z from 'zod';
 
-export const severities = ['info', 'warning', 'critical'] as const;
+const severities = ['info', 'warning', 'critical'] as const;
 
 export const notificationSchema = z.object({
   /** Its identity over all attempts, in the header `webhook-id`. */
