@@ -7,13 +7,20 @@ export interface MutatedFile {
   readonly harmless: Readonly<Record<string, string>>;
 }
 
-const ofCallbacks = ['test/callback/'];
+/** Its own test first. */
+const ofCallbacks = (name: string) => [[`test/callback/${name}.test.ts`], ['test/callback/']];
 const ofBreaker = [
   ['test/deliver/breaker-script.test.ts', 'test/deliver/breaker-limits.test.ts'],
   ['test/deliver/breaker.test.ts', 'test/deliver/breaker-fairness.test.ts'],
 ];
 const ofAccepting = [
-  ['test/store/accept-batch.test.ts', 'test/store/paid-otherwise.test.ts'],
+  [
+    'test/store/judged.test.ts',
+    'test/store/replaced-job.test.ts',
+    'test/store/accept-at-a-time.test.ts',
+    'test/store/paid-otherwise.test.ts',
+    'test/store/accept-batch.test.ts',
+  ],
   ['test/store/taken-before.test.ts', 'test/store/removed.test.ts'],
   ['test/store/claim-keeper.test.ts', 'test/intake/culprits.test.ts', 'test/store/brand-move.test.ts'],
 ];
@@ -21,16 +28,16 @@ const ofAccepting = [
 export const mutatedFiles: readonly MutatedFile[] = [
   {
     file: 'src/callback/amount-check.ts',
-    tests: [ofCallbacks],
+    tests: ofCallbacks('amount-check'),
     harmless: {
       "return difference {{< => <=}} 0 ? 'short' : 'over';": 'It is not 0 there.',
       "return difference < {{0 => 1}} ? 'short' : 'over';": 'It is -1 or 1 there.',
     },
   },
-  { file: 'src/callback/confirmation.ts', tests: [ofCallbacks], harmless: {} },
+  { file: 'src/callback/confirmation.ts', tests: ofCallbacks('confirmation'), harmless: {} },
   {
     file: 'src/callback/decimal.ts',
-    tests: [ofCallbacks],
+    tests: ofCallbacks('decimal'),
     harmless: {
       "const padded = point <= {{0 => 1}} ? '0'.repeat(1 - point) + digits : digits.padEnd(point, '0');":
         'With the point behind the first digit neither adds anything.',
@@ -41,24 +48,17 @@ export const mutatedFiles: readonly MutatedFile[] = [
       'return point < {{0 => 1}} ? 0 : value.length - point - 1;': 'No canonical decimal begins with its point.',
     },
   },
-  { file: 'src/callback/identity.ts', tests: [ofCallbacks], harmless: {} },
+  { file: 'src/callback/identity.ts', tests: ofCallbacks('identity'), harmless: {} },
   {
     file: 'src/callback/job.ts',
-    tests: [
-      ofCallbacks,
-      [
-        'test/deliver/webhook-id.test.ts',
-        'test/store/accept-batch.test.ts',
-        'test/deliver/later-version.test.ts',
-        'test/store/brand-move.test.ts',
-      ],
-    ],
+    tests: [...ofCallbacks('job'), ['test/deliver/webhook-id.test.ts', 'test/deliver/later-version.test.ts']],
     harmless: {},
   },
-  { file: 'src/callback/json-text.ts', tests: [ofCallbacks], harmless: {} },
+  { file: 'src/callback/job-json-schema.ts', tests: [['test/callback/job-schema.test.ts']], harmless: {} },
+  { file: 'src/callback/json-text.ts', tests: ofCallbacks('json-text'), harmless: {} },
   {
     file: 'src/callback/parse-callback.ts',
-    tests: [ofCallbacks],
+    tests: ofCallbacks('parse-callback'),
     harmless: {
       "return { kind: 'bad-reference', detail: problem {{?? => &&}} 'gatewayReference is not a string.' };":
         'There is always a problem there; the compiler asks for the rest.',
@@ -90,7 +90,33 @@ export const mutatedFiles: readonly MutatedFile[] = [
     },
   },
   { file: 'src/store/accept/accept.lua', tests: ofAccepting, harmless: {} },
-  { file: 'src/store/accept/judge-claimed.lua', tests: ofAccepting, harmless: {} },
-  { file: 'src/store/accept/gather-jobs.lua', tests: ofAccepting, harmless: {} },
-  { file: 'src/store/accept/paid-otherwise.lua', tests: ofAccepting, harmless: {} },
+  {
+    file: 'src/store/accept/judge-claimed.lua',
+    tests: ofAccepting,
+    harmless: {
+      'local jobId, beginning = item.digest .. item.nonce, string.sub(item.data, 1, -{{2 => 3}})':
+        'What is torn is full of zeros, which are looked for.',
+    },
+  },
+  {
+    file: 'src/store/accept/gather-jobs.lua',
+    tests: ofAccepting,
+    harmless: {
+      '{{claimed[at] = nil => }}': 'To give a claim back twice is to give it back.',
+      "local first = redis.call('ZRANGE', delayed, 0, {{0 => 1}}, 'WITHSCORES')": 'The first one is looked at.',
+      "if #held > {{0 => 1}} then redis.call('ZADD', KEYS[21], unpack(held)) end": 'Each adds two.',
+      'queued = queued {{+ => -}} #waiting': 'It is asked only whether it is 0.',
+      "if #entries {{> => >=}} 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end":
+        'Redis refuses an empty list, and that is not looked at.',
+      "if #entries > {{0 => 1}} then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end": 'Each adds two.',
+    },
+  },
+  {
+    file: 'src/store/accept/paid-otherwise.lua',
+    tests: ofAccepting,
+    harmless: {
+      'local function has(text) return string.find(data, text, {{1 => 2}}, true) end':
+        'The first character is a bracket.',
+    },
+  },
 ];

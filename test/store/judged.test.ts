@@ -1,0 +1,205 @@
+// A callback whose identity is claimed already: when it takes the place of what is there, and when it is no news.
+import { Redis } from 'ioredis';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { digestOf, terminalKind } from '../../src/callback/identity.ts';
+import { createNonce, jobIdOf, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
+import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
+import { readClaims } from '../../src/store/accept/claims.ts';
+import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+
+const settings = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
+const noReplicas = { replicas: 0, timeoutMs: 0 };
+const startMs = 1_800_000_000_000;
+
+let server: TestRedis;
+let redis: Redis;
+let queue: BrandQueue;
+let reference: string;
+let digest: string;
+
+beforeAll(async () => {
+  server = await startRedis({ durable: false });
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+beforeEach(() => {
+  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  reference = newReference();
+  digest = digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind });
+});
+
+interface Fields extends CallbackFields {
+  readonly source?: Source;
+  readonly replaces?: Replaced;
+  readonly insteadOf?: string;
+  /** After `startMs`. */
+  readonly atMs?: number;
+}
+
+function itemOf({ source = 'callback', replaces, insteadOf, atMs = 0, ...fields }: Fields = {}): AcceptItem {
+  const callback = callbackOf({ reference, ...fields });
+  const receivedAtMs = startMs + atMs;
+  const receivedAt = new Date(receivedAtMs).toISOString();
+  const data = toJobData(callback, { brand: 'default', source, receivedAt, requestId: 'r', replaces });
+  return { callback, source, receivedAtMs, nonce: createNonce(), insteadOf, data: JSON.stringify(data), replaces };
+}
+
+async function handIn(item: AcceptItem): Promise<string | undefined> {
+  return (await createAcceptBatch(redis, queue, settings, noReplicas)([item])).outcomes[0];
+}
+
+const isGone = async (item: AcceptItem) =>
+  (await createLook(redis, queue, settings, noReplicas)([item])).gone.length === 1;
+const claim = async () => (await readClaims(redis, queue, [digest]))[0];
+const judgedBy = (sequence: number, status: string, amount = '100KES') => ({ sequence, status, amount });
+
+describe('a callback whose job is gone', () => {
+  test.for([
+    ['nothing', 'queued', ''],
+    ['that it was erased while the gateway did not know it', 'queued', ',removed,l0'],
+    ['that it was delivered', 'duplicate', ',delivered,l0'],
+    ['that it was held', 'duplicate', ',held,l0'],
+  ] as const)('and of which the claim says %s, is %s when reconciliation hands it in', async ([, expected, noted]) => {
+    const first = itemOf();
+    await handIn(first);
+    await redis.append(keysOf.claim(queue, digest), noted);
+    await redis.del(keysOf.job(queue, jobIdOf(digest, first.nonce)));
+    const found = itemOf({ source: 'records', insteadOf: first.nonce });
+    expect(await handIn(found)).toBe(expected);
+    expect((await claim())?.nonce).toBe(expected === 'queued' ? found.nonce : first.nonce);
+  });
+
+  test('but whose brand is being moved here, is on its way', async () => {
+    const first = itemOf();
+    await handIn(first);
+    await redis.del(keysOf.job(queue, jobIdOf(digest, first.nonce)));
+    await redis.set(`${queue.base}/incoming`, 'other');
+    expect(await handIn(itemOf({ source: 'records', insteadOf: first.nonce }))).toBe('duplicate');
+  });
+
+  test('is not replaced by one that was found in the place of another job, or says something else', async () => {
+    const first = itemOf();
+    await handIn(first);
+    await redis.del(keysOf.job(queue, jobIdOf(digest, first.nonce)));
+    expect(await handIn(itemOf({ source: 'records', insteadOf: '.of-another' }))).toBe('duplicate');
+    expect(await handIn(itemOf({ source: 'records', insteadOf: first.nonce, status: 'failed' }))).toBe('conflict');
+  });
+});
+
+describe('a correction', () => {
+  test('counts where what it was judged by stands, by its sequence and its word', async () => {
+    await handIn(itemOf());
+    expect(await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') }))).toBe(
+      'queued',
+    );
+    expect(await claim()).toMatchObject({ sequence: 1, status: 'failed' });
+  });
+
+  test('counts against what it was judged by, however late the clock was that received that', async () => {
+    await handIn(itemOf({ atMs: 60_000 }));
+    const correction = { source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') } as const;
+    expect(await handIn(itemOf(correction))).toBe('queued');
+  });
+
+  test('is overtaken where a later correction stands, and where the same sequence says another word since', async () => {
+    await handIn(itemOf());
+    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success'), atMs: 1_000 }));
+    const byTheFirst = itemOf({ source: 'correction', amount: '90', replaces: judgedBy(0, 'success'), atMs: 2_000 });
+    expect(await handIn(byTheFirst)).toBe('overtaken');
+    const byAnother = { source: 'correction', amount: '90', replaces: judgedBy(1, 'success', '80KES') } as const;
+    expect(await handIn(itemOf({ ...byAnother, atMs: 500 }))).toBe('overtaken');
+    expect(await handIn(itemOf({ ...byAnother, atMs: 1_000 }))).toBe('queued');
+  });
+
+  test('of a later sequence than stands here counts although it says the same: the merchant may know another word', async () => {
+    await handIn(itemOf());
+    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success') }))).toBe('duplicate');
+    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(2, 'failed') }))).toBe('queued');
+    expect(await claim()).toMatchObject({ sequence: 3, status: 'success' });
+  });
+
+  test('of a body that was altered counts although it says the same', async () => {
+    await handIn(itemOf());
+    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success', 'altered') }))).toBe('queued');
+  });
+
+  test('of an amount that the other does not name contradicts nothing', async () => {
+    await handIn(itemOf({ amount: 'null' }));
+    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success', '') }))).toBe('duplicate');
+    expect(await handIn(itemOf({ amount: '5' }))).toBe('duplicate');
+  });
+});
+
+describe('a callback that came before the correction that stands, and that Redis lost', () => {
+  async function corrected() {
+    await handIn(itemOf({ atMs: 1_000 }));
+    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success'), atMs: 2_000 }));
+  }
+
+  test.for([
+    [2_000, 0],
+    [2_001, 1],
+  ] as const)(
+    'and says the same, is counted as a duplicate only if it came later (%i ms)',
+    async ([atMs, duplicates]) => {
+      await corrected();
+      expect(await handIn(itemOf({ status: 'failed', atMs }))).toBe('duplicate');
+      expect((await claim())?.duplicates).toBe(duplicates);
+    },
+  );
+
+  test.for([
+    [2_000, 'duplicate'],
+    [2_001, 'conflict'],
+  ] as const)('and says what was replaced, is a conflict only if it came later (%i ms)', async ([atMs, outcome]) => {
+    await corrected();
+    expect(await handIn(itemOf({ status: 'success', atMs }))).toBe(outcome);
+  });
+
+  test('without any correction an earlier one is a duplicate like every other', async () => {
+    await handIn(itemOf({ atMs: 1_000 }));
+    await handIn(itemOf({ atMs: 500 }));
+    expect((await claim())?.duplicates).toBe(1);
+  });
+});
+
+describe('what is handed in again', () => {
+  test('changes nothing of a job that is whole: one that is failed stays failed', async () => {
+    const item = itemOf();
+    await handIn(item);
+    const jobId = jobIdOf(digest, item.nonce);
+    await redis.multi().del(`${queue.base}:wait`).zadd(`${queue.base}:failed`, 1, jobId).exec();
+    expect(await handIn(item)).toBe('queued');
+    expect(await redis.zscore(`${queue.base}:failed`, jobId)).toBe('1');
+    expect(await redis.exists(`${queue.base}:wait`)).toBe(0);
+  });
+
+  test('is what it was then: a correction that was no news is a duplicate after later ones, too', async () => {
+    await handIn(itemOf());
+    const noNews = itemOf({ source: 'correction', replaces: judgedBy(0, 'success') });
+    expect(await handIn(noNews)).toBe('duplicate');
+    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') }));
+    expect(await handIn(noNews)).toBe('duplicate');
+  });
+});
+
+describe('to look at one that was handed in', () => {
+  test('misses what would have to be handed in again, and nothing else', async () => {
+    const [first, duplicate, conflict] = [itemOf(), itemOf(), itemOf({ status: 'failed' })];
+    expect(await isGone(first)).toBe(true);
+    for (const item of [first, duplicate, conflict]) await handIn(item);
+    for (const item of [first, duplicate, conflict]) expect(await isGone(item)).toBe(false);
+    expect(await isGone(itemOf({ status: 'failed', amount: '7' }))).toBe(true); // a contradiction that nobody kept
+    expect(await isGone(itemOf({ status: 'failed' }))).toBe(false); // the same is kept
+    const correction = itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') });
+    expect(await isGone(correction)).toBe(true);
+    await redis.del(keysOf.job(queue, jobIdOf(digest, first.nonce)));
+    expect(await isGone(first)).toBe(true);
+  });
+});
