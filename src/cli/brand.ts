@@ -15,7 +15,7 @@ import {
 import { confirmation } from '../redis/confirmation.ts';
 import { isBrandName } from '../config/brand-values.ts';
 import type { Config } from '../config/config.ts';
-import { createDirectIntake } from './direct-intake.ts';
+import { directIntake } from './direct-intake.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { auditOf } from './operator-session.ts';
 import { printable } from './output.ts';
@@ -100,10 +100,9 @@ async function list({ config, redis: connect, output }: Session): Promise<ExitCo
 
 async function move(session: Session, from: string, to: string): Promise<ExitCode> {
   if (from === to) throw new CommandError('usage', 'FROM and TO are the same.');
-  const { config, output, actor, log } = session;
-  const redis = await session.redis();
+  const { config, output, actor } = session;
+  const { redis, intake } = await directIntake(session);
   const [fromQueue, toQueue] = [brandQueue(from, config), brandQueue(to, config)];
-  const intake = createDirectIntake(config, redis, log);
   const audit = await auditOf(session);
   const isConfirmed = confirmation(redis, toQueue, config.REDIS_WAIT_REPLICAS);
   const retained = [config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL];

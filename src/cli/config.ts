@@ -5,11 +5,11 @@ import { loadConfig, readEnvironment, readSources, type Config } from '../config
 import { effectiveConfig, type EffectiveValue } from '../config/effective-config.ts';
 import { createDestinations } from '../deliver/destinations.ts';
 import { createRedis } from '../redis/connections.ts';
+import { untilReady } from '../redis/until-ready.ts';
 import { findBrandProblems } from '../store/brands/unowned-brands.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { createOutput, type Cell } from './output.ts';
-import { whyNotReady } from './session.ts';
 
 const examples = `
 Where a value comes from: the default, the environment, the file .env of the working folder, or the file that NAME_FILE
@@ -68,8 +68,10 @@ async function problemsOf(loaded: ReturnType<typeof loadConfig>, check: boolean)
 async function brandProblems(config: Config, log: Log): Promise<string[]> {
   const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs: redisWithinMs }, 'config', log);
   try {
-    if ((await whyNotReady(redis)) !== undefined) return [];
-    return await findBrandProblems({ redis, config }).catch(() => []);
+    await untilReady(redis, redisWithinMs);
+    return await findBrandProblems({ redis, config });
+  } catch {
+    return [];
   } finally {
     redis.disconnect();
   }

@@ -3,14 +3,15 @@
 import { createIntake } from '../intake/intake.ts';
 import { createStore } from '../intake/redis-store.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
-import type { RedisConnection } from '../redis/connections.ts';
-import type { Config } from '../config/config.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Session } from './session.ts';
 
 const budgetMs = 10_000;
 
-export function createDirectIntake(config: Config, redis: RedisConnection, log: Log) {
-  return createIntake({
+/** With what else it takes to work on the gateway's records. */
+export async function directIntake(session: Pick<Session, 'config' | 'log' | 'redis'>) {
+  const { config, log } = session;
+  const redis = await session.redis();
+  const intake = createIntake({
     storeFor: (brand) =>
       createStore({
         connections: [redis],
@@ -27,4 +28,5 @@ export function createDirectIntake(config: Config, redis: RedisConnection, log: 
     settings: { budgetMs, spoolBytesMax: 0 },
     log,
   });
+  return { config, log, redis, intake };
 }

@@ -4,7 +4,7 @@ import { createQuarantine, type Quarantine } from '../intake/quarantine/quaranti
 import { createCallbackIndex, type CallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createActions, type Actions } from '../ops/actions.ts';
 import { createAudit, type Audit } from '../ops/audit.ts';
-import { createDirectIntake } from './direct-intake.ts';
+import { directIntake } from './direct-intake.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { runSession, type Session } from './session.ts';
 
@@ -20,10 +20,9 @@ export async function auditOf({ queues, log, redis: connect }: Session): Promise
 }
 
 export async function operatorSession(session: Session): Promise<OperatorSession> {
-  const { config, queues, log } = session;
-  const redis = await session.redis();
+  const { queues } = session;
+  const { config, log, redis, intake } = await directIntake(session);
   const callbackIndex = createCallbackIndex({ redis, queues });
-  const intake = createDirectIntake(config, redis, log);
   const brands = [...config.brands.keys()];
   const quarantine = createQuarantine({ redis, brands, config, accept: (item) => intake.accept(item), log });
   const audit = await auditOf(session);

@@ -11,7 +11,7 @@ import { payin } from './start-payin.ts';
 import type { Brand } from '../config/brands.ts';
 import { isLoopback } from '../config/config.ts';
 import { parseDurationMs } from '../time/duration.ts';
-import { createDirectIntake } from './direct-intake.ts';
+import { directIntake } from './direct-intake.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
 import { auditOf } from './operator-session.ts';
@@ -61,10 +61,8 @@ export function addPayin(program: Command): void {
 }
 
 async function startAndFollow(session: Session, method: string, options: PayinOptions): Promise<ExitCode> {
-  const { config, log } = session;
-  const redis = await session.redis();
-  const intake = createDirectIntake(config, redis, log);
-  const scopes = createBrandScopes({ config, log, redis, intake }, options.brand);
+  const { config } = session;
+  const scopes = createBrandScopes(await directIntake(session), options.brand);
   session.onEnd(() => Promise.all(scopes.map(({ gateway }) => gateway.close())));
   const [scope, ...others] = scopes;
   if (scope === undefined) throw noGateway();

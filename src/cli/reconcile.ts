@@ -4,7 +4,7 @@ import { reconcileByHand } from '../reconcile/reconcile-by-hand.ts';
 import { addCounts, noCounts } from '../reconcile/sweep/sweep-counts.ts';
 import type { SweepCounts } from '../store/reconciliation/reconciliation-report.ts';
 import { parseTime, periodOf } from './arguments.ts';
-import { createDirectIntake } from './direct-intake.ts';
+import { directIntake } from './direct-intake.ts';
 import { auditOf } from './operator-session.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { runSession, type Session } from './session.ts';
@@ -42,11 +42,10 @@ export function addReconcile(program: Command): void {
 }
 
 async function reconcile(session: Session, options: ReconcileOptions): Promise<ExitCode> {
-  const { config, log, output } = session;
+  const { output } = session;
   const { dryRun = false, force = false, brand } = options;
   const { fromMs, toMs } = periodOf(options);
-  const redis = await session.redis();
-  const dependencies = { config, log, redis, intake: createDirectIntake(config, redis, log) };
+  const dependencies = await directIntake(session);
   const rows = new Map<string, Row>();
   const failures: string[] = [];
   const sweep = reconcileByHand(dependencies, { fromMs, toMs, dryRun, force, brand }, new AbortController().signal);

@@ -7,6 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { brandQueue, type BrandQueue } from '../redis/brand-queue.ts';
 import { createRedis, type RedisConnection } from '../redis/connections.ts';
+import { untilReady } from '../redis/until-ready.ts';
+import { LateError } from '../async/deadline.ts';
 import { defaultBrand } from '../config/brand-values.ts';
 import { loadConfig, readEnvironment, type Config } from '../config/config.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -108,28 +110,19 @@ async function lostRedis(config: Config, connection: Promise<RedisConnection> | 
 async function connect(config: Config, log: Log, closers: (() => unknown)[]): Promise<RedisConnection> {
   const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs }, 'cli', log);
   closers.push(() => redis.disconnect());
-  const reason = await whyNotReady(redis);
-  if (reason !== undefined) {
-    const where = redisName(config);
-    throw new CommandError(
-      'unavailable',
-      `Redis cannot be used (${where}: ${reason}). Is it running, and is REDIS_URL right?`,
-    );
+  try {
+    await untilReady(redis, connectWithinMs);
+    return redis;
+  } catch (cause) {
+    const where = `${redisName(config)}: ${reasonOf(cause)}`;
+    const message = `Redis cannot be used (${where}). Is it running, and is REDIS_URL right?`;
+    throw new CommandError('unavailable', message, { cause });
   }
-  return redis;
 }
 
-/** Waits until it can be used; says why where it cannot be in time. */
-export function whyNotReady(redis: RedisConnection): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    let reason = 'no answer';
-    redis.on('error', (error: Error & { code?: string }) => (reason = error.code ?? error.message));
-    const timer = setTimeout(() => resolve(reason), connectWithinMs);
-    redis.once('ready', () => {
-      clearTimeout(timer);
-      resolve(undefined);
-    });
-  });
+function reasonOf(error: unknown): string {
+  if (error instanceof LateError || !(error instanceof Error)) return 'no answer';
+  return 'code' in error ? String(error.code) : error.message;
 }
 
 /** Without user and password. */

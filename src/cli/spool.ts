@@ -6,7 +6,7 @@ import { describeOwner, ownerOf, type Owner } from '../intake/spool/spool-owner.
 import type { RedisConnection } from '../redis/connections.ts';
 import { readDeploymentId } from '../redis/deployment-id.ts';
 import type { Config } from '../config/config.ts';
-import { createDirectIntake } from './direct-intake.ts';
+import { directIntake } from './direct-intake.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { auditOf, operatorSession } from './operator-session.ts';
 import type { Output } from './output.ts';
@@ -60,9 +60,8 @@ export function addSpool(program: Command): void {
       runSession(command, async (session) => {
         const { config, output, log } = session;
         requireFolder(dir);
-        const redis = await session.redis();
+        const { redis, intake } = await directIntake(session);
         const { quarantine } = await operatorSession(session);
-        const intake = createDirectIntake(config, redis, log);
         const drained = await drainSpoolByHand({
           dir: dir ?? config.SPOOL_DIR,
           owner: anyOwner ? undefined : await identifiedOwner(config, redis),

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { rememberedSinceMs, verify } from '../reconcile/verify.ts';
 import type { Difference } from '../reconcile/verify-event.ts';
 import { parseTime, periodOf } from './arguments.ts';
-import { createDirectIntake } from './direct-intake.ts';
+import { directIntake } from './direct-intake.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
 import { runSession, type Session } from './session.ts';
@@ -37,11 +37,10 @@ export function addVerify(program: Command): void {
 }
 
 async function verifyPeriod(session: Session, options: VerifyOptions): Promise<ExitCode> {
-  const { config, log, output } = session;
+  const { output } = session;
   const { brand } = options;
   const { fromMs, toMs } = periodOf(options);
-  const redis = await session.redis();
-  const dependencies = { config, log, redis, intake: createDirectIntake(config, redis, log) };
+  const dependencies = await directIntake(session);
   const sinceMs = rememberedSinceMs(dependencies);
   if (fromMs < sinceMs) {
     const since = new Date(sinceMs).toISOString();

@@ -5,6 +5,7 @@
 import { Cluster } from 'ioredis';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import { isNotPermitted, type RedisConnection } from '../../redis/connections.ts';
+import { untilReady } from '../../redis/until-ready.ts';
 import { LateError, within } from '../../async/deadline.ts';
 import { ok, problem, warning, type Check } from './check.ts';
 
@@ -23,7 +24,7 @@ const memoryProblemSeconds = 86_400;
 
 export async function checkRedis({ redis, queues, now }: RedisCheckOptions): Promise<Check[]> {
   try {
-    await connected(redis);
+    await untilReady(redis, answerWithinMs);
     await within(answerWithinMs, redis.time().catch(passRefusal));
     const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis];
     const lines: Check[] = [];
@@ -238,22 +239,4 @@ function describeSeconds(seconds: number): string {
   if (seconds < 3_600) return `${Math.max(Math.round(seconds / 60), 1)} minutes`;
   if (seconds < 2 * 86_400) return `${Math.round(seconds / 3_600)} hours`;
   return `${Math.round(seconds / 86_400)} days`;
-}
-
-/** A connection that fails fast refuses everything until it is ready. Throws why it does not get there. */
-async function connected(redis: RedisConnection): Promise<void> {
-  if (redis.status === 'ready') return;
-  const ready = Promise.withResolvers<void>();
-  let lastError: Error | undefined;
-  const onError = (error: Error) => (lastError = error);
-  redis.once('ready', ready.resolve);
-  redis.on('error', onError);
-  try {
-    await within(answerWithinMs, ready.promise);
-  } catch (error) {
-    throw lastError ?? error;
-  } finally {
-    redis.off('ready', ready.resolve);
-    redis.off('error', onError);
-  }
 }
