@@ -5,10 +5,11 @@
 // faults to those whose names contain the text, `--redis-server PATH` names another server (Valkey, say). `--model` drives
 // the code with random commands beside a model instead, `--power-loss 300` cuts the power so many times,
 // `--upgrade-from COMMIT` upgrades from that commit and back (`--one-way`: not back). Prints what it
-// does, then the figures of docs/reliability.md; exits with 1 where a promise was broken. The seed decides what comes;
+// does, then the figures, and the run's row for the ledger in docs/reliability.md; exits with 1 where a promise was broken. The seed decides what comes;
 // without one it is drawn, and printed.
 import { parseArgs } from 'node:util';
 import { violations, type Report } from '../test/promises/auditor.ts';
+import { commitHere, ledgerHead, ledgerRow } from '../test/promises/ledger.ts';
 import { runModel } from '../test/promises/model/run-model.ts';
 import { buildDiskLog } from '../test/promises/power/disk-log.ts';
 import { runPowerLoss } from '../test/promises/power/power-loss.ts';
@@ -80,8 +81,13 @@ async function faults(): Promise<boolean> {
   const length = minutes === undefined ? 'each fault once' : `${minutes} minutes`;
   console.log(`seed ${seed}, ${perSecond} callbacks a second, ${length}`);
   const { replica, only } = values;
+  const commit = commitHere(); // as it was when the run began
   const result = await runPromises({ seed, minutes, perSecond, replica, confirm, only, say });
   print(result);
+  const day = new Date().toISOString().slice(0, 10);
+  const struck = [...result.faults.values()].reduce((sum, count) => sum + count, 0);
+  const run = { ...result, day, commit, confirm, replica, minutes, perSecond, faults: struck };
+  console.log(`\n${ledgerHead}\n${ledgerRow(run)}`);
   return result.violations.length === 0;
 }
 

@@ -73,6 +73,8 @@ export interface Report {
   readonly lost: readonly string[];
   /** Acknowledged and set aside in `failed`: kept, yet given up. Must be empty, as no fault here is the callback's. */
   readonly failed: readonly string[];
+  /** Acknowledged, and destroyed by the harness itself: not lost by the service. */
+  readonly destroyed: number;
   readonly stillQueued: number;
   readonly stillSpooled: number;
   readonly quarantined: number;
@@ -91,6 +93,9 @@ export interface Report {
   readonly deliveredAgain: number;
   readonly slowestMs: number;
   readonly forged: number;
+  readonly forgedAcknowledged: number;
+  /** Forged, and delivered: with CONFIRM=after that may be. */
+  readonly forgedPassed: number;
   /** Forged, and delivered all the same. Must be empty. */
   readonly forgedDelivered: readonly string[];
   /** Forged, acknowledged, and not denied in the end. Must be empty. */
@@ -121,6 +126,7 @@ export function audit(evidence: Evidence): Report {
     delivered: acknowledged.length - undelivered.length,
     lost: undelivered.filter((reference) => !isKept(remaining, reference) && !destroyed.has(reference)),
     failed: undelivered.filter((reference) => remaining.failed.has(reference)),
+    destroyed: undelivered.filter((reference) => destroyed.has(reference) && !isKept(remaining, reference)).length,
     stillQueued: remaining.queued.size,
     stillSpooled: remaining.spooled.size,
     quarantined: remaining.quarantined.size,
@@ -146,9 +152,12 @@ function forgedIn({ answers, got, remaining, destroyed, forgedMayPass = false }:
   const forged = answers.filter(({ isForged }) => isForged === true);
   const references = new Set(forged.map(({ reference }) => reference));
   const isOpen = ({ reference }: Answer) => !remaining.denied.has(reference) && !destroyed.has(reference);
+  const passed = got.map(({ reference }) => reference).filter((one) => references.has(one));
   return {
     forged: forged.length,
-    forgedDelivered: forgedMayPass ? [] : got.map(({ reference }) => reference).filter((one) => references.has(one)),
+    forgedAcknowledged: forged.filter(({ status }) => status === 200).length,
+    forgedPassed: new Set(passed).size,
+    forgedDelivered: forgedMayPass ? [] : passed,
     forgedBelieved: forged.filter((one) => one.status === 200 && isOpen(one)).map(({ reference }) => reference),
   };
 }

@@ -5,6 +5,7 @@ import { until } from '../support/until.ts';
 import { audit, notFound, violations, type Report } from './auditor.ts';
 import { faults } from './faults.ts';
 import { pick, type Fault } from './faults/fault.ts';
+import { serverName } from './ledger.ts';
 import { startLoad, type Load, type Sent } from './load.ts';
 import { startTruths, type Truths } from './truths.ts';
 import { ackBudgetMs, startWorld, type World } from './world.ts';
@@ -25,6 +26,8 @@ export interface PromisesOptions {
 
 export interface PromisesResult {
   readonly seed: number;
+  /** The server that was run against, with its version. */
+  readonly server: string;
   readonly faults: ReadonlyMap<string, number>;
   readonly skipped: readonly string[];
   readonly report: Report;
@@ -47,6 +50,7 @@ export async function runPromises(options: PromisesOptions): Promise<PromisesRes
   const skipped = wanted
     .filter((fault) => !possible.includes(fault))
     .map(({ name, needs }) => `${name}: needs ${needs}`);
+  const server = serverName(await world.admin.info('server'));
   const counts = new Map<string, number>();
   const next = confirm === undefined ? undefined : knownAndForged(world);
   const load = startLoad({ targets: world.receivers.map(({ url }) => url), perSecond, ...(next && { next }) });
@@ -65,6 +69,7 @@ export async function runPromises(options: PromisesOptions): Promise<PromisesRes
   const lateLines = linesOfLate(world, report);
   return {
     seed,
+    server,
     faults: counts,
     skipped,
     report,
@@ -114,6 +119,8 @@ export async function settleAndAudit(
   const toBeFound = truths?.truths() ?? new Map();
   const destroyed = new Set([...world.removed, ...world.damaged].filter((reference) => !truths?.has(reference)));
   const isSettled = () => {
+    // To look through all deliveries costs this process, which is also the merchant, more than to take them.
+    if (world.merchant.deliveries().length < acknowledged.length - destroyed.size) return false;
     const taken = Map.groupBy(
       world.got().filter((delivery) => delivery.taken),
       ({ reference }) => reference,

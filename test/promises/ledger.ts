@@ -1,0 +1,85 @@
+// The ledger of runs in docs/reliability.md: each run is one row, which the command prints and anybody can append.
+import { execFileSync } from 'node:child_process';
+import type { Report } from './auditor.ts';
+
+export interface Run {
+  readonly day: string;
+  readonly commit: string;
+  /** As `serverName` says it. */
+  readonly server: string;
+  readonly confirm: 'after' | 'before' | undefined;
+  readonly replica: boolean;
+  readonly seed: number;
+  /** Undefined: each fault once. */
+  readonly minutes: number | undefined;
+  readonly perSecond: number;
+  readonly faults: number;
+  readonly report: Report;
+}
+
+const columns = [
+  'date',
+  'commit',
+  'server',
+  'mode',
+  'seed',
+  'minutes',
+  'rate',
+  'faults',
+  'callbacks',
+  'answered 200',
+  'lost',
+  'doubled',
+  'late',
+  'else wrong',
+  'destroyed',
+  'forged, of these delivered',
+  'never sent, of these found',
+];
+
+export const ledgerHead = [row(columns), row(columns.map(() => '---'))].join('\n');
+
+export function ledgerRow({ report, ...run }: Run): string {
+  const mode = [run.confirm ?? 'off', ...(run.replica ? ['replica'] : [])].join(', ');
+  const { lost, failed, underTwoIds, idsWithTwoResults, late, altered, saidDelivered, unjustified } = report;
+  const elseWrong = [altered, saidDelivered, unjustified, report.forgedBelieved].flat();
+  const found = report.toBeFound - report.notFound.length;
+  return row([
+    run.day,
+    `\`${run.commit}\``,
+    run.server,
+    mode,
+    String(run.seed),
+    run.minutes === undefined ? 'each once' : String(run.minutes),
+    String(run.perSecond),
+    grouped(run.faults),
+    grouped(report.callbacks),
+    grouped(report.acknowledged + report.forgedAcknowledged),
+    grouped(lost.length + failed.length),
+    grouped(underTwoIds.length + idsWithTwoResults.length),
+    grouped(late.length),
+    grouped(elseWrong.length),
+    grouped(report.destroyed),
+    report.forged === 0 ? '-' : `${grouped(report.forged)}, ${grouped(report.forgedPassed)}`,
+    `${grouped(report.toBeFound)}, ${grouped(found)}`,
+  ]);
+}
+
+/** The server's name and version, from what `INFO server` says. */
+export function serverName(info: string): string {
+  const valkey = /^valkey_version:(\S+)/m.exec(info)?.[1];
+  return valkey === undefined ? `Redis ${/^redis_version:(\S+)/m.exec(info)?.[1] ?? 'unknown'}` : `Valkey ${valkey}`;
+}
+
+/** The commit that is checked out here; with a `+` where files differ from it. */
+export function commitHere(): string {
+  return execFileSync('git', ['describe', '--always', '--exclude=*', '--dirty=+'], { encoding: 'utf8' }).trim();
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US');
+}
