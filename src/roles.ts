@@ -2,18 +2,19 @@
 //
 // A callback walks receive -> intake -> queue -> deliver. Stopping follows it: the balancer is told to look away while
 // callbacks are still taken, then the listener closes, then the spool is drained, then deliveries end.
+//
+// A stage is loaded by the process that runs it: a receiver that shares a small machine does without the worker's modules.
 import { setTimeout as delay } from 'node:timers/promises';
-import { createDelivery } from './deliver/delivery.ts';
 import { createIntakeStage } from './intake/intake-stage.ts';
-import { runStartChecks } from './ops/doctor/doctor.ts';
+import { runStartChecks } from './ops/doctor/start-checks.ts';
 import { createOperator } from './ops/operator.ts';
 import { createBrandGate } from './store/brands/brand-gate.ts';
 import { brandQueue } from './redis/brand-queue.ts';
 import { createRedis, type RedisConnection } from './redis/connections.ts';
-import { createReceiver } from './receive/receiver.ts';
-import { createReport } from './reconcile/report.ts';
-import { createReconciliation } from './reconcile/reconciliation.ts';
+import type { ReadReport } from './store/report/read-report.ts';
+import type { ReportDependencies } from './reconcile/report.ts';
 import type { Config } from './config/config.ts';
+import type { Role } from './config/role-names.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { createNameLookups } from './http/name-lookups.ts';
@@ -64,23 +65,22 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   // Before any listener: a handler module that cannot be used stops the start.
   const names = createNameLookups({ namesMax: config.brands.size * hostsPerBrand + hostsElse, log });
   const { lookup } = names;
-  const delivery = config.roles.has('work') ? createDelivery({ config, log, metrics, tracing, lookup }) : undefined;
+  const deliverStage = await loadFor(config, 'work', () => import('./deliver/delivery.ts'));
+  const delivery = deliverStage?.createDelivery({ config, log, metrics, tracing, lookup });
   await delivery?.check();
 
-  const receiver = config.roles.has('receive')
-    ? await createReceiver({
-        config,
-        intake,
-        quarantine: (refused, receivedMs) => quarantine.add(refused, receivedMs),
-        log,
-        metrics,
-        tracing,
-        canStore,
-      })
-    : undefined;
+  const receiveStage = await loadFor(config, 'receive', () => import('./receive/receiver.ts'));
+  const receiver = await receiveStage?.createReceiver({
+    config,
+    intake,
+    quarantine: (refused, receivedMs) => quarantine.add(refused, receivedMs),
+    log,
+    metrics,
+    tracing,
+    canStore,
+  });
   // Whoever calls first shall not meet a connection that is still being made; a Redis that is out is not waited for.
-  const connected = Promise.all([...stage.connections, operateRedis].map(whenReady));
-  await Promise.race([connected, connectBy]);
+  await Promise.race([Promise.all([...stage.connections, operateRedis].map(whenReady)), connectBy]);
   if (receiver !== undefined) {
     log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
   }
@@ -95,16 +95,22 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     spool: stage.spool,
     isReady: () => !isStopping && (!config.roles.has('receive') || canStore()),
     isRedisUp: () => intake.isRedisUp(),
-    readReport: createReport({ config, redis: operateRedis, log, lookup }),
+    readReport: readReportWith({ config, redis: operateRedis, log, lookup }),
     lookup,
   });
   log.info({ event: 'listener.started', listener: 'operator', ...(await operator.listen()) });
 
   void checkOnceConnected(config, operateRedis, log);
   for (const notice of noticesOf(config)) log.warn({ event: 'service.notice', notice });
-  const reconciliation = config.roles.has('reconcile')
-    ? createReconciliation({ config, log, metrics, redis: connect('reconcile'), intake, lookup })
-    : undefined;
+  const reconcileStage = await loadFor(config, 'reconcile', () => import('./reconcile/reconciliation.ts'));
+  const reconciliation = reconcileStage?.createReconciliation({
+    config,
+    log,
+    metrics,
+    redis: connect('reconcile'),
+    intake,
+    lookup,
+  });
   const begin = async () => {
     if (isStopping) return;
     await delivery?.start();
@@ -138,11 +144,23 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   };
 }
 
+async function loadFor<Stage>({ roles }: Config, role: Role, load: () => Promise<Stage>): Promise<Stage | undefined> {
+  return roles.has(role) ? load() : undefined;
+}
+
 /** What `all` leaves out because it is not configured; asked for by name, the same is a configuration problem. */
 function noticesOf({ roles, brands, HANDLER_MODULE, notices }: Config): readonly string[] {
   const delivers = HANDLER_MODULE !== undefined || [...brands.values()].some((brand) => brand.forwardUrl !== undefined);
   if (delivers || !roles.has('work')) return notices;
   return ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own', ...notices];
+}
+
+/** Loaded when somebody asks for a report. */
+function readReportWith(dependencies: ReportDependencies): ReadReport {
+  return async function* readReport(period, signal) {
+    const { createReport } = await import('./reconcile/report.ts');
+    yield* createReport(dependencies)(period, signal);
+  };
 }
 
 /** Redis's settings and the spool's folder, in the log; nothing waits for it. */

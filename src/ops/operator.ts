@@ -27,7 +27,7 @@ import { createAudit } from './audit.ts';
 import { callbackRoutes } from './api/callback-routes.ts';
 import { serveConsole } from './console/console.ts';
 import { createOperatorServer, sendProblem } from './api/operator-server.ts';
-import { createNotifications } from './notify/create-notifications.ts';
+import type { NotificationsDeps } from './notify/create-notifications.ts';
 import { createOverview } from './overview.ts';
 import { reportCsvDescription, reportRoutes, serveReportCsv } from './api/report-routes.ts';
 import type { ReadReport } from '../store/report/read-report.ts';
@@ -76,7 +76,7 @@ export async function createOperator(deps: OperatorDeps) {
   const { notices } = config;
   const overview = createOverview({ redis, queues, queueState, reconciliation, spool, notices });
   const reads = { overview, reconciliation, callbackIndex, isRedisUp };
-  const notifications = createNotifications({ config, redis, queue: shared, ...reads, metrics, log, lookup });
+  const notifications = await prepareNotifications({ config, redis, queue: shared, ...reads, metrics, log, lookup });
   const rates = createRates({ redis, queue: shared, queueState, metrics, log });
   const retention = createRetention({ redis, queues, config, log });
   const stranded = createStranded({ redis, queues, log });
@@ -138,6 +138,14 @@ export async function createOperator(deps: OperatorDeps) {
       await Promise.all(keepers.map(async (keeper) => keeper.stop()));
     },
   };
+}
+
+/** Nothing at all, loaded or run, without NOTIFY_URL. */
+async function prepareNotifications(deps: Omit<NotificationsDeps, 'url'>) {
+  const url = deps.config.NOTIFY_URL;
+  if (url === undefined) return undefined;
+  const { createNotifications } = await import('./notify/create-notifications.ts');
+  return createNotifications({ ...deps, url });
 }
 
 const needsNothing = { config: { needs: 'nothing' } } as const;

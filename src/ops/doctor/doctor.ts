@@ -1,11 +1,10 @@
 // The doctor: whether this deployment can keep the product's promises, as lines of what is, and what to do about it.
 //
-// `runDoctor` asks everything, for the CLI; `runStartChecks` asks what concerns durability, for the log at start. Every
-// check has a deadline and none throws: what cannot be found out is a warning that says so.
+// `runDoctor` asks everything, for the CLI; what concerns durability is asked at start, too (start-checks.ts). Every check has a
+// deadline and none throws: what cannot be found out is a warning that says so.
 import type { RedisConnection } from '../../redis/connections.ts';
 import type { BrandQueue } from '../../redis/brand-queue.ts';
 import type { Config } from '../../config/config.ts';
-import type { Log } from '../../telemetry/log.ts';
 import { checkMerchant, checkPublicWay } from './doctor-http.ts';
 import { ok, problem, warning, type Check } from './check.ts';
 import { checkLeftQueues } from './doctor-queues.ts';
@@ -48,25 +47,6 @@ export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
 function toCheck(notice: string): Check {
   const fix = 'Most likely it is a typo. Where it is meant, nothing needs to be done.';
   return warning('configuration', `${notice}.`, fix);
-}
-
-export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queues' | 'redis' | 'now'> {
-  readonly log: Pick<Log, 'warn' | 'info'>;
-}
-
-/** What is not well is logged as a warning each; the start goes on, since a callback refused is a callback lost. */
-export async function runStartChecks({ config, queues, redis, log, now = Date.now }: StartCheckOptions): Promise<void> {
-  const checks = await Promise.all([
-    checkRedis({ redis, queues: [...queues], now }),
-    config.roles.has('work') ? checkLeftQueues(config, redis) : [],
-    // Who takes no callbacks needs no spool, and has said once already where there is none.
-    config.roles.has('receive')
-      ? checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production })
-      : [],
-  ]);
-  const unwell = checks.flat().filter(({ status }) => status !== 'ok');
-  for (const { name, ...rest } of unwell) log.warn({ event: 'doctor.finding', check: name, ...rest });
-  if (unwell.length === 0) log.info({ event: 'doctor.well', checks: checks.flat().length });
 }
 
 async function checkGatewayKey(brand: string, ask: DoctorOptions['checkGatewayKey']): Promise<Check> {

@@ -1,4 +1,4 @@
-// Puts notifications together for one process; nothing at all without NOTIFY_URL.
+// Puts notifications together for one process.
 import type { Config } from '../../config/config.ts';
 import type { Egress } from '../../http/http-pool.ts';
 import type { BrandQueue } from '../../redis/brand-queue.ts';
@@ -16,6 +16,8 @@ import { createSharedNotes } from './shared-notes.ts';
 
 export interface NotificationsDeps extends Pick<Egress, 'lookup'> {
   readonly config: Config;
+  /** NOTIFY_URL. */
+  readonly url: NonNullable<Config['NOTIFY_URL']>;
   readonly redis: RedisConnection;
   /** Holds what all processes share. */
   readonly queue: BrandQueue;
@@ -30,9 +32,8 @@ export interface NotificationsDeps extends Pick<Egress, 'lookup'> {
 const referencesMax = 10;
 
 export function createNotifications(deps: NotificationsDeps) {
-  const { config, redis, queue, metrics, log, lookup } = deps;
-  if (config.NOTIFY_URL === undefined) return undefined;
-  const poster = createPoster({ url: config.NOTIFY_URL, secrets: config.NOTIFY_SECRET, proxies: config, lookup });
+  const { config, url, redis, queue, metrics, log, lookup } = deps;
+  const poster = createPoster({ url, secrets: config.NOTIFY_SECRET, proxies: config, lookup });
   const notes = createSharedNotes(redis, queue);
   const outbox = createOutbox({ notes, post: poster.post, metrics, log });
   const notifier = createNotifier({ readFacts: createReadFacts(deps), notes, outbox, log });

@@ -4,7 +4,7 @@
 // The breaker is BullMQ's own global rate limit, set by deliver/breaker.lua: while it is open the queue lets one job
 // through per wait, and after that twice as many each second.
 import * as z from 'zod';
-import { Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
@@ -61,6 +61,8 @@ const clear = defineScript({
 });
 
 async function withQueue(redis: RedisConnection, queue: BrandQueue, act: (bull: Queue) => Promise<void>) {
+  // A process that delivers nothing needs BullMQ for this alone.
+  const { Queue } = await import('bullmq');
   // The version is asked for with INFO, which managed servers may refuse.
   const bull = new Queue(queue.name, { connection: redis, prefix: queue.prefix, skipVersionCheck: true });
   // The connection's own listener reports; without one here the process would end.

@@ -1,0 +1,26 @@
+// What of the doctor every process asks itself at start: whether callbacks are durable here. A file of its own, so that a process
+// does not load what only the CLI's doctor needs.
+import type { Log } from '../../telemetry/log.ts';
+import { checkLeftQueues } from './doctor-queues.ts';
+import { checkRedis } from './doctor-redis.ts';
+import { checkSpoolFolder } from './doctor-spool.ts';
+import type { DoctorOptions } from './doctor.ts';
+
+export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queues' | 'redis' | 'now'> {
+  readonly log: Pick<Log, 'warn' | 'info'>;
+}
+
+/** What is not well is logged as a warning each; the start goes on, since a callback refused is a callback lost. */
+export async function runStartChecks({ config, queues, redis, log, now = Date.now }: StartCheckOptions): Promise<void> {
+  const checks = await Promise.all([
+    checkRedis({ redis, queues: [...queues], now }),
+    config.roles.has('work') ? checkLeftQueues(config, redis) : [],
+    // Who takes no callbacks needs no spool, and has said once already where there is none.
+    config.roles.has('receive')
+      ? checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production })
+      : [],
+  ]);
+  const unwell = checks.flat().filter(({ status }) => status !== 'ok');
+  for (const { name, ...rest } of unwell) log.warn({ event: 'doctor.finding', check: name, ...rest });
+  if (unwell.length === 0) log.info({ event: 'doctor.well', checks: checks.flat().length });
+}
