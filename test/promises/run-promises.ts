@@ -39,7 +39,8 @@ const settleMaxMs = 90_000;
 
 export async function runPromises(options: PromisesOptions): Promise<PromisesResult> {
   const { seed, minutes, perSecond, replica = false, confirm, only = '', say } = options;
-  const asked = confirm !== undefined && { confirm };
+  const env = { RECONCILE_EVERY: `${sweepEveryMs(perSecond, minutes)}ms` };
+  const asked = confirm !== undefined && { confirm, env };
   await using world = await startWorld({
     reconciles: true,
     ...(replica && { replica: { waitReplicas: 1 } }),
@@ -75,6 +76,15 @@ export async function runPromises(options: PromisesOptions): Promise<PromisesRes
     report,
     violations: broken.length === 0 ? broken : [...broken, ...lateLines],
   };
+}
+
+/**
+ * Where the gateway is asked it lists the whole load, and each sweep reads all of it. So that long runs do not end as a trial of
+ * listing alone, sweeps are the further apart the more there is to list; what has to be found is still found in time to settle.
+ */
+function sweepEveryMs(perSecond: number, minutes = 0): number {
+  const listed = perSecond * 60 * minutes;
+  return Math.round(Math.min(Math.max(listed / 3, 3_000), 20_000));
 }
 
 const forgedEvery = 10;
