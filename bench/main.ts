@@ -16,6 +16,7 @@ import { createRig } from './rig.ts';
 import type { Row, Section, SectionResult } from './section.ts';
 import { accept } from './sections/accept.ts';
 import { confirm } from './sections/confirm.ts';
+import { disk } from './sections/disk.ts';
 import { drain } from './sections/drain.ts';
 import { endToEnd } from './sections/end-to-end.ts';
 import { footprint } from './sections/footprint.ts';
@@ -31,6 +32,7 @@ const sections: readonly Section[] = [
   endToEnd,
   drain,
   memory,
+  disk,
   growth,
   spool,
   scale,

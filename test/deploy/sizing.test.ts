@@ -19,7 +19,7 @@ const times = {
 };
 
 test(
-  'a callback in Redis costs less than 2.6 kB, what taking it writes to the append-only file less than 1.75 kB, and its reference alone less than 200 B',
+  'a callback in Redis costs less than 2.4 kB, what taking it writes to the append-only file less than 1.7 kB, and its reference alone less than 200 B',
   { timeout: 120_000 },
   async () => {
     await using server = await startRedis();
@@ -43,8 +43,8 @@ test(
       reference,
     };
     console.log(`bytes a callback: ${JSON.stringify(each)}`);
-    expect(each.memory).toBeLessThan(2_600);
-    expect(each.disk).toBeLessThan(1_750);
+    expect(each.memory).toBeLessThan(2_400);
+    expect(each.disk).toBeLessThan(1_700);
     expect(each.reference).toBeLessThan(180);
   },
 );

@@ -26,6 +26,7 @@ local queued = 0
 -- Where workers do not see them yet: until the gateway was asked, or for good.
 local awaiting, unconfirmed, held = {}, {}, {}
 local askAfter, waitFor = tonumber(ARGV[10]), tonumber(ARGV[11])
+local askAt = askAfter and string.format('%.0f', now + askAfter)
 
 -- The keys of claims whose jobs are not in the queue yet, in the order of `added`, and what those held that are not new.
 local claimed = {}
@@ -52,13 +53,13 @@ end
 local function addJob(job)
   local jobId, isAwaiting = job.id, job.isCalledBack and waitFor > 0 and not job.isHeld
   redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', job.data, 'opts', options,
-    'timestamp', job.timestamp, 'delay', isAwaiting and waitFor or 0, 'priority', 0)
+    'timestamp', job.timestamp, 'delay', isAwaiting and ARGV[11] or '0', 'priority', '0') -- a number costs Redis a print
   if job.isHeld then redis.call('HSET', base .. ':' .. jobId, 'held', 'amount') end
   if job.isUnseen then redis.call('HSET', base .. ':' .. jobId, 'isUnseen', '1') end
   if isListenedTo then tellOfNew(jobId, not job.isHeld and not isAwaiting) end
   added[#added + 1] = jobId
   if job.isCalledBack and askAfter then
-    unconfirmed[#unconfirmed + 1] = now + askAfter
+    unconfirmed[#unconfirmed + 1] = askAt
     unconfirmed[#unconfirmed + 1] = job.toConfirm
   end
   if job.isHeld then
