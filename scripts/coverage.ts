@@ -42,7 +42,7 @@ function runTests(): boolean {
 /** By file: for each character, whether it has run anywhere. */
 function ranIn(folder: string): Map<string, Uint8Array> {
   const ran = new Map<string, Uint8Array>();
-  for (const name of readdirSync(folder)) {
+  for (const name of readdirSync(folder).filter((each) => each.endsWith('.json'))) {
     for (const { url, functions } of reportSchema.parse(JSON.parse(readFileSync(path.join(folder, name), 'utf8')))) {
       const file = path.relative(root, fileURLToPath(url));
       if (!rooms.some((room) => file.startsWith(`src/${room}/`))) continue;

@@ -14,9 +14,9 @@ interface Trial extends MutatedFile {
   readonly mutant: Mutant;
 }
 
-const hangingMs = 150_000;
-/** A process for all files of a stage; the first test that fails ends it. */
-const quickly = ['--bail=1', '--no-isolate', '--maxWorkers=1'];
+const hangingMs = 300_000;
+/** The first test that fails ends a stage. */
+const quickly = ['--bail=1', '--no-isolate'];
 const only = process.argv[2] ?? '';
 const trials = mutatedFiles.flatMap(trialsOf).filter(({ file, mutant }) => `${file}:${mutant.line}`.includes(only));
 const chosen = mutatedFiles.filter(({ file }) => trials.some((trial) => trial.file === file));

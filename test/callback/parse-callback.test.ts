@@ -35,6 +35,10 @@ test('reads fields of another type than expected as absent rather than refusing'
   expect(read(body)).toMatchObject({ merchantReference: null, type: null, finalAmount: null, status: '7' });
 });
 
+test('takes an amount without a currency for none', () => {
+  expect(read('{"gatewayReference":"r","finalAmount":{"value":1,"currency":5}}')).toMatchObject({ finalAmount: null });
+});
+
 test('takes an amount that is no decimal for none', () => {
   const body = '{"gatewayReference":"r","finalAmount":{"value":"many","currency":"KES"}}';
   expect(read(body)).toMatchObject({ finalAmount: null });

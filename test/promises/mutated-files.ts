@@ -42,6 +42,8 @@ export const mutatedFiles: readonly MutatedFile[] = [
       "const padded = point <= {{0 => 1}} ? '0'.repeat(1 - point) + digits : digits.padEnd(point, '0');":
         'With the point behind the first digit neither adds anything.',
       'return left {{< => <=}} right ? -1 : 1;': 'They are not equal there.',
+      "const text = (sum {{< => <=}} 0n ? -sum : sum).toString().padStart(digits + 1, '0');":
+        'There is no negative zero.',
       "const text = (sum < 0n ? -sum : sum).toString().padStart(digits + {{1 => 2}}, '0');":
         'The canonical form has no leading zeros.',
       'return point {{< => <=}} 0 ? 0 : value.length - point - 1;': 'No canonical decimal begins with its point.',
@@ -52,7 +54,11 @@ export const mutatedFiles: readonly MutatedFile[] = [
   {
     file: 'src/callback/job.ts',
     tests: [...ofCallbacks('job'), ['test/deliver/webhook-id.test.ts', 'test/deliver/later-version.test.ts']],
-    harmless: {},
+    harmless: {
+      'if (drawnAt + length {{> => >=}} drawn.length) {': 'A character more is thrown away.',
+      'drawnAt = {{0 => 1}};': 'A character is thrown away.',
+      'let drawnAt = {{0 => 1}};': 'Nothing was drawn yet.',
+    },
   },
   { file: 'src/callback/job-json-schema.ts', tests: [['test/callback/job-schema.test.ts']], harmless: {} },
   { file: 'src/callback/json-text.ts', tests: ofCallbacks('json-text'), harmless: {} },
@@ -67,7 +73,11 @@ export const mutatedFiles: readonly MutatedFile[] = [
     },
   },
   { file: 'src/deliver/verdict.ts', tests: [['test/deliver/verdict.test.ts']], harmless: {} },
-  { file: 'src/deliver/breaker/breaker.ts', tests: ofBreaker, harmless: {} },
+  {
+    file: 'src/deliver/breaker/breaker.ts',
+    tests: [['test/deliver/breaker-process.test.ts'], ...ofBreaker],
+    harmless: {},
+  },
   {
     file: 'src/deliver/breaker/breaker.lua',
     tests: ofBreaker,
@@ -89,7 +99,16 @@ export const mutatedFiles: readonly MutatedFile[] = [
         'It is set to what it is.',
     },
   },
-  { file: 'src/store/accept/accept.lua', tests: ofAccepting, harmless: {} },
+  {
+    file: 'src/store/accept/accept.lua',
+    tests: ofAccepting,
+    harmless: {
+      "if redis.call('PTTL', key) {{< => <=}} tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end":
+        'It is set to what it is.',
+      "if torn == 'job' then redis.call('LREM', wait, {{0 => 1}}, jobId) end -- its id may have been left":
+        'An id is left there once at most.',
+    },
+  },
   {
     file: 'src/store/accept/judge-claimed.lua',
     tests: ofAccepting,

@@ -139,3 +139,19 @@ test('the events of the queue are bounded as its metadata says, else by ten thou
   expect(await redis.xlen(`${queue.base}:events`)).toBeLessThan(400);
   expect(await redis.hget(`${queue.base}:meta`, 'opts.maxLenEvents')).toBe('1');
 });
+
+test('of a batch under a brand that had other names, each is found under the name that it was claimed by', async () => {
+  const names = ['default', 'old', 'older'];
+  const items = [itemOf(), itemOf(), itemOf()];
+  const [known] = items;
+  const digest = digestOf({
+    brand: 'older',
+    gatewayReference: known?.callback.gatewayReference ?? '',
+    kind: terminalKind,
+  });
+  await redis.set(keysOf.claim(queue, digest), `.earlier,0,0,${nowMs.toString(36)},success,100KES`);
+  await redis.set(keysOf.lineage(queue), 'lineage');
+  const args = acceptArguments(queue, settings)(items, names, 'lineage');
+  expect(await redis.eval(script, acceptKeyCount, ...args)).toEqual(['duplicate', 'queued', 'queued']);
+  expect((await delayed()).map(([id]) => id)).toEqual(items.slice(1).map(({ jobId }) => jobId));
+});

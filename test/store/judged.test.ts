@@ -2,10 +2,11 @@
 import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { digestOf, terminalKind } from '../../src/callback/identity.ts';
+import { digestOf, referenceDigest, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
+import { quarantineTtlSlackMs } from '../../src/store/quarantine/quarantine-store.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -73,6 +74,20 @@ describe('a callback whose job is gone', () => {
     const found = itemOf({ source: 'records', insteadOf: first.nonce });
     expect(await handIn(found)).toBe(expected);
     expect((await claim())?.nonce).toBe(expected === 'queued' ? found.nonce : first.nonce);
+  });
+
+  test('leaves index and register to the one in its place, and counts as that one when it is handed in again', async () => {
+    const first = itemOf();
+    await handIn(first);
+    const firstId = jobIdOf(digest, first.nonce);
+    await redis.del(keysOf.job(queue, firstId));
+    await redis.zadd(`${queue.base}/r`, 1, firstId);
+    const found = itemOf({ source: 'records', insteadOf: first.nonce });
+    expect(await handIn(found)).toBe('queued');
+    expect(await redis.zrange(keysOf.index(queue, 'success'), '0', '-1')).toEqual([jobIdOf(digest, found.nonce)]);
+    expect(await redis.exists(`${queue.base}/r`)).toBe(0);
+    expect(await handIn(first)).toBe('queued');
+    expect(await claim()).toMatchObject({ nonce: found.nonce, duplicates: 0 });
   });
 
   test('but whose brand is being moved here, is on its way', async () => {
@@ -169,7 +184,68 @@ describe('a callback that came before the correction that stands, and that Redis
   });
 });
 
+test('the body of a conflict, and the way to it, are kept as long as the quarantine keeps anything', async () => {
+  await handIn(itemOf());
+  await handIn(itemOf({ status: 'failed' }));
+  const [id = ''] = await redis.zrange(keysOf.quarantine(queue), '0', '-1');
+  const longestMs = settings.QUARANTINE_RETAIN + quarantineTtlSlackMs;
+  for (const key of [keysOf.quarantineEntry(queue, id), keysOf.conflicts(queue, digest), keysOf.claim(queue, digest)]) {
+    expect(await redis.pttl(key)).toBeGreaterThan(longestMs - 30_000);
+    expect(await redis.pttl(key)).toBeLessThanOrEqual(longestMs);
+  }
+});
+
+test('the way to a callback by the merchant’s reference goes with the last of what it may lead to', async () => {
+  await handIn(itemOf());
+  const key = keysOf.merchantReference(queue, referenceDigest('default', 'merchant', 'quickstart-001'));
+  expect(await redis.pttl(key)).toBeGreaterThan(0);
+});
+
+test('of a batch that breaks off behind a job that is written anew, that claim stays and the one at fault is free', async () => {
+  const first = itemOf();
+  await handIn(first);
+  await redis
+    .multi()
+    .del(keysOf.job(queue, jobIdOf(digest, first.nonce)))
+    .del(`${queue.base}:wait`)
+    .exec();
+  const culprit = itemOf({ reference: newReference() });
+  const { gatewayReference } = culprit.callback;
+  const culpritDigest = digestOf({ brand: 'default', gatewayReference, kind: terminalKind });
+  const key = keysOf.job(queue, jobIdOf(culpritDigest, culprit.nonce));
+  await redis.set(key, 'not what belongs here');
+  const accept = createAcceptBatch(redis, queue, settings, noReplicas);
+  await expect(accept([first, culprit])).rejects.toThrow('WRONGTYPE');
+  const [ofFirst, ofCulprit] = await readClaims(redis, queue, [digest, culpritDigest]);
+  expect([ofFirst?.nonce, ofCulprit]).toEqual([first.nonce, undefined]);
+  expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digest, first.nonce)]);
+});
+
+test('a job that cannot be written anew leaves its claim as it was', async () => {
+  const first = itemOf();
+  await handIn(first);
+  await redis
+    .multi()
+    .del(keysOf.job(queue, jobIdOf(digest, first.nonce)))
+    .del(`${queue.base}:wait`)
+    .exec();
+  await redis.set(`${queue.base}:id`, 'no number');
+  await expect(handIn(first)).rejects.toThrow(/integer/);
+  expect(await claim()).toMatchObject({ nonce: first.nonce, status: 'success' });
+});
+
 describe('what is handed in again', () => {
+  test.each(['data', 'opts'])('writes its job anew where the %s of it is missing', async (field) => {
+    const item = itemOf();
+    await handIn(item);
+    const jobKey = keysOf.job(queue, jobIdOf(digest, item.nonce));
+    const before = await redis.hgetall(jobKey);
+    await redis.hdel(jobKey, field);
+    expect(await handIn(item)).toBe('queued');
+    expect(await redis.hgetall(jobKey)).toEqual(before);
+    expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digest, item.nonce)]);
+  });
+
   test('changes nothing of a job that is whole: one that is failed stays failed', async () => {
     const item = itemOf();
     await handIn(item);

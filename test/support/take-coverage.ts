@@ -1,6 +1,6 @@
 // Preloaded into every process and thread of a test run (`node --import`): writes what of our sources has run, several
 // times a second, since most of these processes end by SIGKILL. By V8's own counters, through node:inspector.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import path from 'node:path';
 import { threadId } from 'node:worker_threads';
@@ -24,7 +24,9 @@ function start(folder: string): void {
       const ours = taken.result.filter(({ url }) => /^file:.*\/src\/[^?]*\.ts/.test(url));
       if (ours.length === 0) return;
       count += 1;
-      writeFileSync(path.join(folder, `${process.pid}-${threadId}-${count}.json`), JSON.stringify(ours));
+      const file = path.join(folder, `${process.pid}-${threadId}-${count}.json`);
+      writeFileSync(`${file}.part`, JSON.stringify(ours));
+      renameSync(`${file}.part`, file); // whole, although SIGKILL may come at any moment
     });
   }
 
