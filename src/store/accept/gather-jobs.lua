@@ -93,6 +93,7 @@ end
 
 local function writeGathered()
   if #added == 0 then return end
+  maxEvents() -- every queue has its meta key, listened to or not: brands and dashboards find it by that
   redis.call('INCRBY', idKey, #added)
   -- What may fail comes first: handed in again, a job takes its old place in a set, but a second one in the list.
   if #awaiting > 0 then writeAwaiting() end

@@ -104,7 +104,7 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
       redis.xrevrange(`${base}:events`, '+', '-', 'COUNT', 1),
       readLineage(redis, queue),
     ]);
-  // Whatever is accepted leaves an event, whose id is its time; what it claims is forgotten DEDUP_TTL later. Once a brand
+  // Whatever ends leaves an event, whose id is its time; what it claims is forgotten DEDUP_TTL later. Once a brand
   // was moved away its events tell nothing: an idle worker of an old process leaves some, too.
   const lastAtMs = Number(lastEvent?.[0].split('-')[0] ?? 0);
   const holdings: Holdings = {
