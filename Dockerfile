@@ -37,8 +37,9 @@ LABEL org.opencontainers.image.title="payalo-receiver" \
       org.opencontainers.image.source="https://github.com/payalo-receiver/payalo-receiver" \
       org.opencontainers.image.authors="The payalo-receiver authors" \
       org.opencontainers.image.licenses="MIT"
+# A young generation of 4 MB instead of 16 keeps some 25 MB less resident, for 2 % more processor time on a callback (docs/performance.md).
 ENV NODE_ENV=production \
-    NODE_OPTIONS="--enable-source-maps --disable-warning=ExperimentalWarning" \
+    NODE_OPTIONS="--enable-source-maps --disable-warning=ExperimentalWarning --max-semi-space-size=4" \
     SPOOL_DIR=/data/spool
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules

@@ -43,6 +43,13 @@ const root = path.dirname(folder);
 const readyMs = 20_000;
 const outputCharactersMax = 4_000;
 const nodeFlags = ['--disable-warning=ExperimentalWarning', '--enable-source-maps'];
+/** Node's options in the image. */
+function imageFlags(): string[] {
+  const options = /NODE_OPTIONS="([^"]*)"/.exec(readFileSync(path.join(root, 'Dockerfile'), 'utf8'))?.[1];
+  if (options === undefined) throw new Error('The Dockerfile sets no NODE_OPTIONS any more: look where they went.');
+  return options.split(' ');
+}
+
 /** A rewrite of the log file in the middle of a run would be measured as if it were a callback's cost. */
 const redisArgs = ['--auto-aof-rewrite-percentage', '0'];
 
@@ -106,7 +113,7 @@ export async function createRig(say: (text: string) => void) {
         ...env,
       };
       const main = path.join(checkout, compiled ? 'dist/src/main.js' : 'src/main.ts');
-      const flags = profileFlags(roles.join('-'));
+      const flags = [...profileFlags(roles.join('-')), ...(compiled ? imageFlags() : [])];
       const readyPort = roles.includes('receive') ? port : operatorPort;
       const service = await startProcess(main, roles, readyPort, { env: own, flags });
       return { ...service, url: `http://127.0.0.1:${port}/webhooks/payalo` };

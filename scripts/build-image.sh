@@ -99,6 +99,16 @@ unpack() { # the files of image $1 into folder $2
   buildah umount "$container" >/dev/null && buildah rm "$container" >/dev/null
 }
 
+layer_sizes() { # of image $1 without those of its base, compressed as a registry keeps them
+  rm -rf "$home/pushed"
+  buildah push -q --disable-compression=false "$1" "dir:$home/pushed" >/dev/null
+  node -e '
+    const { layers } = JSON.parse(require("fs").readFileSync(process.argv[1] + "/manifest.json", "utf8"));
+    const megabytes = layers.slice(1).map(({ size }) => (size / 1048576).toFixed(1));
+    console.log(megabytes.join(" + ") + " MB");' "$home/pushed"
+  rm -rf "$home/pushed"
+}
+
 digest_of_app() { (cd "$1/app" && find . \( -type f -printf '%p %m ' -exec sha256sum {} \; \) -o -type l -printf '%p %l\n' | sort | sha256sum); }
 
 # Runs a command as the image would: its root, its user, its environment; read-only but for /data.
@@ -133,6 +143,7 @@ user=${settings[0]} workdir=${settings[1]}
 read -ra command <<<"${settings[2]}"
 read -ra healthcheck <<<"${settings[3]}"
 say "built: $(du -sh "$root/app" | cut -f1) below /app, user $user, command ${command[*]}"
+say "layers beside the base image's: $(layer_sizes "$image")"
 
 say 'building again, without any layer of the first'
 build "$image:again" --no-cache
