@@ -90,6 +90,13 @@ test('behind what is due in the same millisecond, and before what is due in the 
   expect(await markedMs()).toBe((first - 1) / 0x1000); // workers wake for the earliest
 });
 
+test('where all that waits is due earlier, at the beginning of its millisecond', async () => {
+  await plant('before', first - 100);
+  const item = itemOf();
+  await accept([item]);
+  expect(await delayed()).toContainEqual([item.jobId, first]);
+});
+
 test('where one is due at the beginning of that millisecond, behind it', async () => {
   await plant('same', first);
   const item = itemOf();

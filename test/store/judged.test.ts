@@ -201,6 +201,26 @@ test('the way to a callback by the merchant’s reference goes with the last of 
   expect(await redis.pttl(key)).toBeGreaterThan(0);
 });
 
+test('the way to a callback of another status lives as long as its claim; a terminal one needs none', async () => {
+  const key = keysOf.otherKinds(queue, referenceDigest('default', 'gateway', reference));
+  await handIn(itemOf());
+  expect(await redis.exists(key)).toBe(0);
+  await handIn(itemOf({ status: 'reversed' }));
+  const kind = 'status:reversed';
+  expect(await redis.hgetall(key)).toEqual({
+    reversed: digestOf({ brand: 'default', gatewayReference: reference, kind }),
+  });
+  expect(await redis.pttl(key)).toBeGreaterThan(settings.DEDUP_TTL / 2);
+});
+
+test('a correction does not shorten the life of a claim that a conflict has made longer', async () => {
+  await handIn(itemOf());
+  await handIn(itemOf({ status: 'failed' }));
+  await redis.pexpire(keysOf.claim(queue, digest), 600_000);
+  await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') }));
+  expect(await redis.pttl(keysOf.claim(queue, digest))).toBeGreaterThan(settings.DEDUP_TTL);
+});
+
 test('of a batch that breaks off behind a job that is written anew, that claim stays and the one at fault is free', async () => {
   const first = itemOf();
   await handIn(first);
