@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { runModel } from './model/run-model.ts';
 
-const seconds = 10;
+const seconds = 30;
 
 test.each([2_026, Math.floor(Math.random() * 1_000_000)])(
   'whatever happens, the product does as the model says (seed %i)',
