@@ -37,5 +37,7 @@ test('measures a section and writes it as a table and as JSON', { timeout: 180_0
 test('refuses a section that does not exist, naming those that do', async () => {
   const { code, output } = await bench('throughput');
   expect(code).toBe(64);
-  expect(output).toContain('accept, latency, end-to-end, drain, memory, growth, spool, scale, confirm, footprint');
+  expect(output).toContain(
+    'accept, latency, end-to-end, drain, memory, disk, growth, spool, scale, confirm, footprint',
+  );
 });

@@ -29,6 +29,7 @@ test('measures every section and writes each as a table and as JSON', { timeout:
     'end-to-end',
     'drain',
     'memory',
+    'disk',
     'growth',
     'spool',
     'scale',
