@@ -42,6 +42,9 @@ const ok = { status: 200, body: '{"status":"ok"}' } as const;
 const duplicate = { status: 200, body: '{"status":"ok","duplicate":true}' } as const;
 const ignored = { status: 200, body: '{"status":"ok","ignored":"pending"}' } as const;
 
+/** A request that is limited is counted, and not logged: it would be one line for each try. */
+type LoggedOutcome = Exclude<CallbackOutcome, 'limited'>;
+
 export function createReceiveCallback({ intake, quarantine, log, metrics, tracing }: ReceiveDependencies) {
   const isoTime = createIsoTime();
   return tracing === undefined ? (request: ReceivedRequest) => receive(request) : traced(tracing);
@@ -61,7 +64,7 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
     };
   }
 
-  function say(outcome: CallbackOutcome, level: LogLevel, startedAt: number, fields: object): void {
+  function say(outcome: LoggedOutcome, level: LogLevel, startedAt: number, fields: object): void {
     const ms = Math.round((performance.now() - startedAt) * 100) / 100;
     metrics.callbacks.inc({ outcome });
     metrics.ackSeconds.observe(ms / 1_000);

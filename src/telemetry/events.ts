@@ -19,7 +19,6 @@ export const events = {
   'callback.duplicate': 'A callback came again and was recognized.',
   'callback.failed': 'Processing a callback threw an error that nobody expected; the answer was 503.',
   'callback.ignored': 'A callback with the status `pending` was answered and not forwarded.',
-  'callback.limited': 'Too many failed authentications from one address: answered 429.',
   'callback.quarantined': 'A request with a genuine key was refused, and its body is kept in quarantine.',
   'callback.rejected': 'A request with a genuine key was refused before its body was complete.',
   'callback.spooled': 'Redis could not store a callback in time; the spool did, and it was answered 200.',
