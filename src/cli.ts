@@ -2,7 +2,7 @@
 // The operator commands. They work on REDIS_URL and SPOOL_DIR directly, so they also work when the service is down.
 //
 // Exit codes: 0 done; 1 the answer is no (unknown reference, a check that failed, not delivered); 2 wrong usage;
-// 69 Redis or another service could not be reached; 78 the configuration is wrong. With --json standard output is one JSON
+// 69 Redis or another service could not be reached; 78 the configuration is invalid. With --json standard output is one JSON
 // document, `{ "error": ... }` where there is no result.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ import { exitCodes } from './cli/exit-codes.ts';
 import { errorDocument } from './cli/output.ts';
 import { packageVersion } from './telemetry/package-version.ts';
 
-/** Each is loaded when it is used: a command line starts with every call of a script. */
+/** Commands are loaded lazily: scripts call the program often. */
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   inspect: async () => (await import('./cli/inspect.ts')).addInspect,
   replay: async () => (await import('./cli/replay.ts')).addReplay,
@@ -32,10 +32,10 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   simulate: async () => (await import('./cli/simulate.ts')).addSimulate,
 };
 
-/** With the commands named, or all of them. */
+/** Builds the program with the given commands, or with all of them. */
 export async function createProgram(names: readonly string[] = Object.keys(commands)): Promise<Command> {
   const program = new Command('payalo-receiver')
-    .description('Looks into and acts on the callbacks of a payalo-receiver: found, replayed, checked, erased.')
+    .description('Inspect, replay, check and erase the callbacks of a payalo-receiver.')
     .version(packageVersion())
     .option('--json', 'print one JSON document for programs; text for people goes to standard error')
     .showHelpAfterError('(run it with --help for examples)')
@@ -54,7 +54,7 @@ Examples:
   payalo-receiver replay --state failed --from 24h
   payalo-receiver doctor --url https://payments.example.com/webhooks/payalo
 
-Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 69 not reachable, 78 wrong configuration.`;
+Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 69 not reachable, 78 invalid configuration.`;
 
 export async function main(argv: readonly string[]): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreReaderGone);
@@ -62,7 +62,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     await (await createProgram(named(argv))).parseAsync([...argv]);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Help and version end here too, with 0; everything else that commander refuses is wrong usage.
+    // Help and version also end here, with 0; everything else that commander refuses is wrong usage.
     if (error.exitCode === 0) return;
     const message = error.code === 'commander.help' ? 'Name a command; --help lists them.' : error.message;
     if (argv.includes('--json')) process.stdout.write(`${errorDocument(message)}\n`);
@@ -70,13 +70,13 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** All of them where none is named, for the help and for an error that lists them. */
+/** All commands if none is named: for the help, and for the error that lists them. */
 function named(argv: readonly string[]): string[] | undefined {
   const name = argv.slice(2).find((word) => !word.startsWith('-'));
   return name !== undefined && Object.hasOwn(commands, name) ? [name] : undefined;
 }
 
-/** `payalo-receiver ... | head`: the work is finished anyway. */
+/** `payalo-receiver ... | head`: the reader has gone, and the work is done. */
 function ignoreReaderGone(error: Error & { code?: unknown }): void {
   if (error.code !== 'EPIPE') throw error;
 }

@@ -1,7 +1,7 @@
 // The process: reads the configuration, starts the roles named on the command line, and stops them on a signal.
 //
-// Exit codes: 0 after a stop in order, 1 after one that took too long or an unexpected error, 78 where the
-// configuration is wrong (sysexits.h, EX_CONFIG).
+// Exit codes: 0 after an orderly stop, 1 after a stop that took too long or an unexpected error, 78 if the
+// configuration is invalid (sysexits.h, EX_CONFIG).
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startRoles, type Service } from './roles.ts';
@@ -13,7 +13,7 @@ import { createMetrics } from './telemetry/metrics.ts';
 import { takeOverStandardStreams } from './telemetry/standard-streams.ts';
 
 const exitConfig = 78;
-/** npm passes on a signal that its whole process group got already; that echo is not a second signal of a user. */
+/** npm forwards a signal that the whole process group already got; that echo does not count as the user's second signal. */
 const echoMs = 1_000;
 
 export async function main(roleArguments: readonly string[]): Promise<void> {
@@ -31,13 +31,13 @@ export async function main(roleArguments: readonly string[]): Promise<void> {
   process.on('uncaughtException', (error) => endAfter(log, 'uncaughtException', error));
   process.on('unhandledRejection', (reason) => endAfter(log, 'unhandledRejection', reason));
   const starting = startRoles(config, log, metrics).catch(endWithSentence);
-  // From here on, not only once all is up: a listener may have answered callbacks already.
+  // Registered before everything is up: a listener may already have answered callbacks.
   stopOnSignals(starting, log, config.SHUTDOWN_TIMEOUT);
   await starting;
   log.info({ event: 'service.started', roles: [...config.roles] });
 }
 
-/** What only starting shows: a module that cannot be used, a port that is taken. */
+/** Problems that only a start reveals: a module that cannot be loaded, a port in use. */
 function endWithSentence(error: unknown): never {
   if (!(error instanceof ConfigError) && !(error instanceof ListenError)) throw error;
   process.stderr.write(`${error.message}\n`);
@@ -71,7 +71,7 @@ function stopOnSignals(starting: Promise<Service>, log: Log, timeoutMs: number):
   process.on('SIGINT', onSignal);
 }
 
-/** A state that nobody foresaw is not repaired by going on: end, and let the supervisor start anew. */
+/** After an unexpected error the state is unknown: exit, and let the supervisor restart the process. */
 function endAfter(log: Log, where: string, error: unknown): void {
   log.fatal({ event: 'service.failed', where, err: error instanceof Error ? error : new Error(String(error)) });
   process.exit(1);

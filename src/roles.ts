@@ -1,9 +1,9 @@
 // Which stages a process runs, how they are wired, and in which order they stop.
 //
-// A callback walks receive -> intake -> queue -> deliver. Stopping follows it: the balancer is told to look away while
-// callbacks are still taken, then the listener closes, then the spool is drained, then deliveries end.
+// A callback passes receive -> intake -> queue -> deliver. The stop follows the same order: readiness turns 503 while
+// callbacks are still accepted, then the listener closes, then the spool is drained, then deliveries end.
 //
-// A stage is loaded by the process that runs it: a receiver that shares a small machine does without the worker's modules.
+// Each stage's modules are loaded only by a process that runs it, which saves memory on small machines.
 import { setTimeout as delay } from 'node:timers/promises';
 import { createIntakeStage } from './intake/intake-stage.ts';
 import { runStartChecks } from './ops/doctor/start-checks.ts';
@@ -21,30 +21,30 @@ import { createNameLookups } from './http/name-lookups.ts';
 import { createTracing } from './telemetry/tracing.ts';
 
 export interface Service {
-  /** Ends everything in order, within SHUTDOWN_TIMEOUT. */
+  /** Stops everything in order, within SHUTDOWN_TIMEOUT. */
   stop(): Promise<void>;
 }
 
-/** How long balancers get to notice that readiness turned 503, as a share of SHUTDOWN_TIMEOUT and at most. */
+/** How long load balancers get to notice the 503, as a share of SHUTDOWN_TIMEOUT and at most. */
 const lookAwayShare = 0.3;
 const lookAwayMaxMs = 8_000;
-/** For answering what is under way, as a share of SHUTDOWN_TIMEOUT; who is still sending then is cut off. */
+/** For requests in flight, as a share of SHUTDOWN_TIMEOUT; a client that is still sending afterwards is cut off. */
 const closeShare = 0.2;
-/** A sweep that is given up is done again by the next reconciler. */
+/** A sweep that is abandoned is repeated by the next reconciler. */
 const reconcileStopMs = 2_000;
-/** A Redis that is not there by then is a finding of its own. */
+/** If Redis is not ready by then, the checks report that instead. */
 const startCheckAfterMs = 10_000;
-/** A merchant and a gateway, each perhaps behind a proxy. */
+/** A merchant and a gateway, each possibly behind a proxy. */
 const hostsPerBrand = 4;
-/** NOTIFY_URL, or its proxy. */
+/** NOTIFY_URL, possibly behind a proxy. */
 const hostsElse = 1;
-/** Kept of SHUTDOWN_TIMEOUT for closing what is left. */
+/** Reserved from SHUTDOWN_TIMEOUT for closing what is left. */
 const stopMarginMs = 500;
 
 export async function startRoles(config: Config, log: Log, metrics: Metrics): Promise<Service> {
   const tracing = await createTracing(config.otel, log);
   const connections: RedisConnection[] = [];
-  // Slightly above the budget, so that the deadline of the batch decides and not the one of a single command.
+  // Slightly above the budget, so that the batch's deadline decides and not the timeout of a single command.
   const connect = (name: string, commandTimeoutMs = config.ACK_BUDGET + 500): RedisConnection => {
     const profile = { kind: 'producer', commandTimeoutMs } as const;
     const connection = createRedis(config.redis, profile, name, log);
@@ -62,7 +62,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
   const { intake, quarantine, canStore } = stage;
   await stage.start();
 
-  // Before any listener: a handler module that cannot be used stops the start.
+  // Before any listener: a handler module that cannot be loaded must stop the start.
   const names = createNameLookups({ namesMax: config.brands.size * hostsPerBrand + hostsElse, log });
   const { lookup } = names;
   const deliverStage = await loadFor(config, 'work', () => import('./deliver/delivery.ts'));
@@ -79,7 +79,7 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
     tracing,
     canStore,
   });
-  // Whoever calls first shall not meet a connection that is still being made; a Redis that is out is not waited for.
+  // The first caller should not meet a connection that is still being made; a Redis that is down is not waited for.
   await Promise.race([Promise.all([...stage.connections, operateRedis].map(whenReady)), connectBy]);
   if (receiver !== undefined) {
     log.info({ event: 'listener.started', listener: 'public', ...(await receiver.listen()) });
@@ -128,8 +128,8 @@ export async function startRoles(config: Config, log: Log, metrics: Metrics): Pr
       if (receiver !== undefined) await delay(Math.min(config.SHUTDOWN_TIMEOUT * lookAwayShare, lookAwayMaxMs));
       await receiver?.close(config.SHUTDOWN_TIMEOUT * closeShare);
       await reconciliation?.stop(Math.min(reconcileStopMs, leftMs() / 4));
-      // What is not drained is left to the next process; deliveries in flight have nobody else.
-      await Promise.race([gate.tryOpen(), delay(leftMs() / 4, undefined, { ref: false })]); // Redis may be back since a moment
+      // The next process drains what is left in the spool; deliveries in flight must end here.
+      await Promise.race([gate.tryOpen(), delay(leftMs() / 4, undefined, { ref: false })]); // Redis may just have come back
       await stage.drain.stop(leftMs() / 2);
       gate.stop();
       quarantine.stop();
@@ -148,14 +148,14 @@ async function loadFor<Stage>({ roles }: Config, role: Role, load: () => Promise
   return roles.has(role) ? load() : undefined;
 }
 
-/** What `all` leaves out because it is not configured; asked for by name, the same is a configuration problem. */
+/** What `all` skips because it is not configured; for a role named explicitly the same is a configuration problem. */
 function noticesOf({ roles, brands, HANDLER_MODULE, notices }: Config): readonly string[] {
   const delivers = HANDLER_MODULE !== undefined || [...brands.values()].some((brand) => brand.forwardUrl !== undefined);
   if (delivers || !roles.has('work')) return notices;
   return ['FORWARD_URL is not set: callbacks wait in the queue for a worker of your own', ...notices];
 }
 
-/** Loaded when somebody asks for a report. */
+/** Loaded on the first request for a report. */
 function readReportWith(dependencies: ReportDependencies): ReadReport {
   return async function* readReport(period, signal) {
     const { createReport } = await import('./reconcile/report.ts');
@@ -163,7 +163,7 @@ function readReportWith(dependencies: ReportDependencies): ReadReport {
   };
 }
 
-/** Redis's settings and the spool's folder, in the log; nothing waits for it. */
+/** Logs the checks of Redis's settings and the spool folder; nothing waits for them. */
 async function checkOnceConnected(config: Config, redis: RedisConnection, log: Log): Promise<void> {
   await Promise.race([whenReady(redis), delay(startCheckAfterMs, undefined, { ref: false })]);
   const queues = [...config.brands.keys()].map((brand) => brandQueue(brand, config));

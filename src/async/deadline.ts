@@ -1,4 +1,4 @@
-// Ends the wait for something when its time is over, whatever becomes of it.
+// Stops waiting for a promise at a deadline; the call itself goes on.
 
 export class LateError extends Error {
   readonly code = 'LATE';
@@ -8,7 +8,7 @@ export class LateError extends Error {
   }
 }
 
-/** Rejects with LateError when the time is over. What the call does afterwards, failing included, goes unnoticed. */
+/** Rejects with LateError at the deadline. What the call does afterwards, even failing, is ignored. */
 export async function within<T>(limitMs: number, call: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new LateError(limitMs)), Math.max(limitMs, 0));

@@ -1,4 +1,4 @@
-// Limits how many actions run at once; the others wait their turn, first come, first served.
+// Limits how many actions run at once; the others wait in order.
 
 export type Semaphore = <T>(action: () => Promise<T>) => Promise<T>;
 

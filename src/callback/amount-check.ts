@@ -1,13 +1,13 @@
-// Whether what was paid is what was ordered: the final amount of a callback against the amount of the merchant's expectation.
+// Compares the amount that was paid (a callback's final amount) with the amount of the merchant's expectation.
 import { compareDecimals } from './decimal.ts';
 import { amountOfJob } from './job.ts';
 
 export const amountChecks = ['match', 'short', 'over', 'currency'] as const;
 export type AmountCheck = (typeof amountChecks)[number];
-/** What a list can be asked for. */
+/** The values that a list can be filtered by. */
 export const amountFilters = [...amountChecks, 'mismatch'] as const;
 
-/** Of a job, which holds its amounts as text. */
+/** The fields of a job that the check reads; amounts are text there. */
 export interface Checked {
   readonly status: string | null;
   readonly finalAmount?: string | null | undefined;
@@ -24,7 +24,7 @@ export function amountCheckOf({ status, finalAmount, expectedAmount }: Checked):
   return difference < 0 ? 'short' : 'over';
 }
 
-/** Of the checks, those that a person should look at. */
+/** Whether a person should look at it. */
 export function isMismatch(check: AmountCheck | undefined): check is Exclude<AmountCheck, 'match'> {
   return check !== undefined && check !== 'match';
 }

@@ -1,31 +1,30 @@
-// Whether a callback is true, as far as it is known, and why one is held back. The words that the job's hash, the API and the
-// log share.
+// Whether the gateway confirmed a callback, and why one is held. The job's hash, the API and the log share these words.
 import { amountCheckOf } from './amount-check.ts';
 import { amountOfJob, type JobData, type Source } from './job.ts';
 
-/** `no`: not asked yet, or it cannot be told. */
+/** `no`: the gateway was not asked yet, or could not answer. */
 export const confirmations = ['yes', 'no', 'denied'] as const;
 export type Confirmed = (typeof confirmations)[number];
 
-/** What the gateway said itself needs no confirmation. `noted`: what the job's hash says, '' where it says nothing. */
+/** Results that came from the gateway's own API need no confirmation. `noted`: the value in the job's hash, '' if unset. */
 export function confirmedOf(source: Source, noted: string): Confirmed {
   if (source !== 'callback' || noted === 'yes') return 'yes';
   return noted === 'denied' ? 'denied' : 'no';
 }
 
-/** The gateway does not know it; knows it otherwise; or its amount is not what was ordered. */
+/** The gateway does not know the transaction; it reports another status; the amount is not the expected one. */
 export const heldReasons = ['denied', 'differs', 'amount'] as const;
 export type HeldReason = (typeof heldReasons)[number];
 
-/** For people; begins with the word that programs look for. */
+/** For people. Begins with the reason itself, which programs can match. */
 export function describeHeld(reason: HeldReason, job: JobData | undefined): string {
   switch (reason) {
     case 'denied':
       return 'denied: the gateway does not know this transaction';
     case 'differs':
-      return 'differs: at the gateway this transaction has another status';
+      return 'differs: the gateway reports another status for this transaction';
     case 'amount':
-      return job === undefined ? 'amount: it is not what was ordered' : `amount: ${describeMismatch(job)}`;
+      return job === undefined ? 'amount: not the amount that was ordered' : `amount: ${describeMismatch(job)}`;
   }
 }
 

@@ -8,7 +8,7 @@ export interface Amount {
 
 const decimalPattern = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 
-/** The canonical form of a decimal's text, or undefined if it is none (or has an exponent no amount has). */
+/** The canonical form of a decimal; undefined if the text is not a decimal, or has an exponent beyond any amount. */
 export function canonicalDecimal(text: string): string | undefined {
   const match = decimalPattern.exec(text.trim());
   if (match === null) return undefined;
@@ -24,7 +24,7 @@ export function canonicalDecimal(text: string): string | undefined {
   return value === '0' ? value : sign + value;
 }
 
-/** Negative, zero or positive, as the first of two canonical decimals is smaller, equal or larger. */
+/** Negative, zero or positive: whether the first canonical decimal is smaller, equal or larger. */
 export function compareDecimals(a: string, b: string): number {
   const digits = Math.max(fractionDigits(a), fractionDigits(b));
   const [left, right] = [scaled(a, digits), scaled(b, digits)];
@@ -32,7 +32,7 @@ export function compareDecimals(a: string, b: string): number {
   return left < right ? -1 : 1;
 }
 
-/** The exact sum of canonical decimals, canonical. */
+/** The exact sum of two canonical decimals, in canonical form. */
 export function addDecimals(a: string, b: string): string {
   const digits = Math.max(fractionDigits(a), fractionDigits(b));
   const sum = scaled(a, digits) + scaled(b, digits);
@@ -57,22 +57,22 @@ function scaled(value: string, digits: number): bigint {
 }
 
 /**
- * Parses JSON with every number as the exact text that stands in it (`100.00` stays `"100.00"`), however deep it nests.
- * Throws SyntaxError where the text is no JSON.
+ * Parses JSON and keeps every number as its exact text (`100.00` becomes `"100.00"`), at any nesting depth.
+ * Throws SyntaxError if the text is not JSON.
  */
 export function parseExact(json: string): unknown {
   return JSON.parse(json.replace(stringOrNumber, (token) => (token.startsWith('"') ? token : `"${token}"`)));
 }
 
 /**
- * Numbers become strings before they are parsed, since a reviver would recurse as deep as the text nests. A string is
- * skipped as a whole. A number that JSON forbids (`01`, `1.`, one for a key) is not made valid by its quotes.
+ * Turns numbers into strings before parsing, since a reviver would recurse as deep as the text nests. Strings are
+ * skipped as a whole. Quoting never makes a number valid that JSON forbids (`01`, `1.`, a number as a key).
  */
 const stringOrNumber = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?!\s*:)/g;
 
 /**
- * Whether a double might have lost digits of some number in this JSON text. Errs to true, never to false. A number
- * follows one of few characters, so a reference that begins with many digits is not taken for one.
+ * Whether a double might lose digits of some number in this JSON text. May return true needlessly, never false
+ * wrongly. A number follows one of a few characters, so a reference that begins with many digits does not match.
  */
 export function mayHoldLongNumber(json: string): boolean {
   return /(?:^|[\s:,[+-])[\d.]{16}/.test(json);

@@ -1,14 +1,14 @@
-// What makes two callbacks the same: brand, reference and kind. Everything derived from it is derived here.
+// What makes two callbacks the same: brand, reference and kind. All ids and digests are derived from it here.
 //
 // `success` and `failed` of one reference are one identity; every other status is an identity of its own; `pending`
-// has none. Nothing here is random, so that a callback found again after a lost Redis has the ids that it had.
+// has none. Nothing here is random, so a callback that is found again after Redis was lost gets the same ids.
 import { hash } from 'node:crypto';
 import type { Amount } from './decimal.ts';
 
 export interface Identity {
   readonly brand: string;
   readonly gatewayReference: string;
-  /** `terminal`, or `status:` and the status. */
+  /** `terminal`, or `status:` followed by the status. */
   readonly kind: string;
 }
 
@@ -28,28 +28,28 @@ export function kindOf(status: string | null): string | undefined {
 }
 
 /**
- * 16 characters (96 bits) that stand for an identity in keys and job ids. Short, since a remembered reference costs its
- * length; long enough that of a billion remembered at once no two are taken for one (1 in 10^11).
+ * 16 characters (96 bits) that represent an identity in keys and job ids. Short, because every remembered reference
+ * costs this much memory; long enough that a collision among a billion of them is unlikely (1 in 10^11).
  */
 export function digestOf({ brand, gatewayReference, kind }: Identity): string {
   return shortDigest([brand, gatewayReference, kind]);
 }
 
-/** The digest of a reference whatever the status; also used for a merchant's reference, told apart by `what`. */
+/** The digest of a reference, independent of status. `what` separates the gateway's references from the merchant's. */
 export function referenceDigest(brand: string, what: 'gateway' | 'merchant', reference: string): string {
   return shortDigest([what, brand, reference]);
 }
 
-/** What a callback tells of its transaction: of two that differ in it, neither is the other. */
+/** The outcome that a callback reports. Callbacks with different results get different webhook-ids. */
 export interface Result {
   readonly status: string | null;
   readonly finalAmount: Amount | null;
 }
 
 /**
- * The merchant's idempotency key of a delivery: stable across retries, replays and even a lost Redis; another one for
- * each result and for each correction (`sequence` 1, 2, ...). Without a result, as former versions made it: what they
- * queued keeps its id, and a merchant that has it sees so.
+ * The merchant's idempotency key: stable across retries, replays and even a lost Redis; different for each result and
+ * each correction (`sequence` 1, 2, ...). Without a result it is the id that former versions produced, so that a
+ * merchant recognizes what they queued.
  */
 export function webhookIdOf({ brand, gatewayReference, kind }: Identity, sequence: number, result?: Result): string {
   const parts = ['webhook', brand, gatewayReference, kind, ...(result === undefined ? [] : partsOf(result))];
@@ -57,17 +57,17 @@ export function webhookIdOf({ brand, gatewayReference, kind }: Identity, sequenc
   return `msg_${hash('sha256', input, 'buffer').toString('base64url', 0, webhookIdBytes)}`;
 }
 
-/** Always as many: so no id of a result is one without. */
+/** A fixed number of parts, so that an id with a result never equals one without. */
 function partsOf({ status, finalAmount }: Result): string[] {
   return [status ?? '', finalAmount?.value ?? '', finalAmount?.currency ?? ''];
 }
 
-/** As text at once: a hash handed over as bytes costs three times as much. */
+/** Asks for text directly: hashing to a buffer first costs three times as much. */
 function shortDigest(parts: readonly string[]): string {
   return hash('sha256', inputOf(parts), 'base64url').slice(0, identityCharacters);
 }
 
-// JSON keeps the parts apart, and its escapes keep apart lone surrogates, which UTF-8 would make one character of.
+// JSON keeps the parts apart. It also escapes lone surrogates, which UTF-8 would all turn into one character.
 function inputOf(parts: readonly string[]): string {
   return JSON.stringify(parts);
 }

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { jobSchema } from './job.ts';
 
 export function jobJsonSchema(): object {
-  // `input`: a consumer must take what it does not know, so nothing forbids additional properties.
+  // `input`: a consumer must accept unknown fields, so nothing forbids additional properties.
   return {
     ...z.toJSONSchema(jobSchema, { io: 'input' }),
     title: 'The data of a payalo-receiver job, version 1',

@@ -1,4 +1,4 @@
-// The job: a callback's copy in the queue, version 1. A public contract: workers of the merchant's own read it.
+// The job: a callback's copy in the queue, version 1. A public contract: the merchant's own workers read it.
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import type { Amount } from './decimal.ts';
@@ -17,13 +17,13 @@ const replacedSchema = z.object({
   amount: z.string(),
 });
 
-/** What a correction was judged by, as the claim held it. It counts only against that, or against what came earlier. */
+/** The state of the claim that a correction was based on. The correction applies only to that state or an earlier one. */
 export type Replaced = z.infer<typeof replacedSchema>;
 
 export const jobSchema = z.object({
   version: z.literal(1).describe('Raised when a consumer of the former version could misread the job.'),
-  brand: z.string().describe('The brand whose key the callback carried; `default` where there is one only.'),
-  source: z.enum(sources).describe('How it came: called back, found by reconciliation, or corrected by it.'),
+  brand: z.string().describe('The brand whose key the callback carried; `default` where there is only one.'),
+  source: z.enum(sources).describe('How it came in: as a callback, found by reconciliation, or as a correction.'),
   gatewayReference: z.string(),
   merchantReference: z.string().nullable(),
   status: z.string().nullable().describe('An open set: success, failed, ...'),
@@ -31,27 +31,27 @@ export const jobSchema = z.object({
   finalAmount: z
     .preprocess(formerAmountText, z.string().nullable().optional())
     .describe(
-      'Value and currency, as `100 KES`: exact, without needless zeros. If it is here, null or not, the webhook-id is made of it, too.',
+      'Value and currency, as `100 KES`: exact, without trailing zeros. If present, even as null, it is part of the webhook-id.',
     ),
-  receivedAt: z.iso.datetime().describe('When it came here, UTC.'),
-  requestId: z.string().describe('Stands in the log lines of the request that brought it.'),
+  receivedAt: z.iso.datetime().describe('When it was received, UTC.'),
+  requestId: z.string().describe('The id of the request that brought it, as in the log.'),
   body: z.string().describe("The gateway's JSON text, byte for byte."),
-  sequence: z.int().min(1).optional().describe('On corrections: 1, 2, ...; the highest one wins.'),
-  replaces: replacedSchema.optional().describe('On corrections: what was known when it was found that it is not so.'),
+  sequence: z.int().min(1).optional().describe('Only on corrections: 1, 2, ...; the highest wins.'),
+  replaces: replacedSchema.optional().describe('Only on corrections: the earlier result that was found to be wrong.'),
   expectedAmount: z
     .string()
     .optional()
-    .describe('What the merchant ordered, where its expectation says so: as finalAmount is written.'),
+    .describe('What the merchant ordered, if its expectation names an amount. Written like finalAmount.'),
   identityBrand: z
     .string()
     .optional()
-    .describe('Where another brand took the callback over: the brand of whose name its webhook-id is made.'),
+    .describe('If the callback was moved to another brand: the brand from which its webhook-id is derived.'),
   traceparent: z.string().optional().describe('W3C trace context, where tracing is on.'),
 });
 
 const formerAmount = z.object({ value: z.string(), currency: z.string() });
 
-/** Once an amount was an object; what was queued or spooled then is read as ever. */
+/** Former versions stored an amount as an object; such jobs and spool entries must stay readable. */
 function formerAmountText(amount: unknown): unknown {
   if (typeof amount !== 'object') return amount;
   const former = formerAmount.safeParse(amount);
@@ -62,12 +62,12 @@ export type JobData = z.infer<typeof jobSchema>;
 
 const laterSchema = z.looseObject({ version: z.int().min(2) });
 
-/** What a later release queued before somebody went back to this one: it waits for that one to come again. */
+/** Queued by a later release before a rollback to this one: the job waits until that release runs again. */
 export function isOfLaterVersion(data: unknown): boolean {
   return laterSchema.safeParse(data).success;
 }
 
-/** How long such a job waits before it is looked at again. */
+/** How long such a job is delayed before it is looked at again. */
 export const laterVersionWaitMs = 60_000;
 
 export interface JobOrigin {
@@ -76,11 +76,11 @@ export interface JobOrigin {
   readonly receivedAt: string;
   readonly requestId: string;
   readonly traceparent?: string | undefined;
-  /** On corrections. */
+  /** Only on corrections. */
   readonly replaces?: Replaced | undefined;
 }
 
-/** `isFormer`: as former versions made it, for a webhook-id that one of them gave out. */
+/** `isFormer`: as former versions wrote it, to keep a webhook-id that one of them gave out. */
 export function toJobData(callback: Callback, origin: JobOrigin, isFormer = false): JobData {
   const { gatewayReference, merchantReference, status, type, finalAmount, body } = callback;
   const { brand, source, receivedAt, requestId, traceparent, replaces } = origin;
@@ -92,7 +92,7 @@ export function toJobData(callback: Callback, origin: JobOrigin, isFormer = fals
     merchantReference,
     status,
     type,
-    // As text, since it is kept with each callback.
+    // As text, which takes less memory: every callback keeps it.
     ...(!isFormer && { finalAmount: finalAmount === null ? null : amountText(finalAmount) }),
     receivedAt,
     requestId,
@@ -102,33 +102,33 @@ export function toJobData(callback: Callback, origin: JobOrigin, isFormer = fals
   };
 }
 
-/** The brand of whose name the ids of a job are made. */
+/** The brand from which a job's ids are derived. */
 export function identityBrandOf({ brand, identityBrand }: Pick<JobData, 'brand' | 'identityBrand'>): string {
   return identityBrand ?? brand;
 }
 
-/** An amount as a job holds it. */
+/** The text form of an amount in a job. */
 export function amountText({ value, currency }: Amount): string {
   return `${value} ${currency}`;
 }
 
-/** Null where it names none, or is of a former version. */
+/** Null if the job names no amount or was written by a former version. */
 export function amountOfJob({ finalAmount }: Pick<JobData, 'finalAmount'>): Amount | null {
   if (finalAmount === undefined || finalAmount === null) return null;
   const space = finalAmount.indexOf(' ');
   return { value: finalAmount.slice(0, space), currency: finalAmount.slice(space + 1) };
 }
 
-/** The id under which a job's callback reaches the merchant, whoever hands it over. */
+/** The webhook-id of a job's callback, whoever delivers it. */
 export function webhookIdOfJob(job: JobData): string {
   const { gatewayReference, status, finalAmount, sequence = 0 } = job;
-  // `pending` has no kind and is never queued by us; were it, it would still need an id of its own.
+  // `pending` has no kind and is never queued by us; if it were, it would still need an id of its own.
   const kind = kindOf(status) ?? `status:${status ?? ''}`;
   const result = finalAmount === undefined ? undefined : { status, finalAmount: amountOfJob(job) };
   return webhookIdOf({ brand: identityBrandOf(job), gatewayReference, kind }, sequence, result);
 }
 
-/** A job's JSON text under another brand; what is no job of ours stays as it is. */
+/** Rewrites a job's JSON text for another brand. Text that is not one of our jobs is returned unchanged. */
 export function toBrand(text: string, brand: string, identity?: 'kept'): string {
   const job = jobSchema.loose().safeParse(parseJson(text));
   if (!job.success) return text;
@@ -138,9 +138,9 @@ export function toBrand(text: string, brand: string, identity?: 'kept'): string 
 }
 
 /**
- * What tells two tries to store one callback apart from two callbacks: a retried one carries its own nonce, and
- * finding that in the claim means stored, not duplicate. It ends the job id. The `.` keeps a job id from ever being a
- * whole number, which BullMQ refuses.
+ * Tells a retried store of one callback from a second callback: a retry carries the same nonce, and finding that nonce
+ * in the claim means stored, not duplicate. It ends the job id. The `.` keeps a job id from being a whole number,
+ * which BullMQ refuses.
  */
 export function createNonce(isFormer = false): string {
   const length = isFormer ? formerNonceLength - 1 : formerNonceLength;
@@ -152,14 +152,14 @@ export function createNonce(isFormer = false): string {
   return `.${drawn.slice(drawnAt - length, drawnAt)}`;
 }
 
-// Asking the system for a few bytes costs as much as a hash does: so they are drawn by the thousand, as text at once.
+// Asking the system for a few random bytes costs as much as a hash, so they are drawn by the thousand and kept as text.
 const drawnBytes = 3_072;
 let drawn = '';
 let drawnAt = 0;
 
 const formerNonceLength = 8;
 
-/** Those of former versions, whose webhook-ids did not name the result, were shorter: so a claim tells them, too. */
+/** Former versions, whose webhook-ids did not include the result, used shorter nonces; so a claim shows which it was. */
 export function isFormerNonce(nonce: string): boolean {
   return nonce.length <= formerNonceLength;
 }
@@ -168,13 +168,13 @@ export function jobIdOf(digest: string, nonce: string): string {
   return digest + nonce;
 }
 
-/** The claim's digest: what stands before the nonce's dot. */
+/** The claim's digest: the part of a job id before the nonce. */
 export function digestOfJob(jobId: string): string {
   return jobId.slice(0, Math.max(jobId.lastIndexOf('.'), 0));
 }
 
 /**
- * Options that every BullMQ worker understands, so that a merchant's plain `new Worker(...)` that throws is retried.
- * The built-in worker keeps a schedule of its own (FORWARD_RETRIES) and never uses these.
+ * Options that every BullMQ worker understands, so that a merchant's plain `new Worker(...)` retries when it throws.
+ * The built-in worker follows FORWARD_RETRIES instead and never uses these.
  */
 export const jobOptions = { attempts: 12, backoff: { type: 'exponential', delay: 5_000 } } as const;

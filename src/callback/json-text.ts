@@ -1,6 +1,6 @@
-// JSON text as it arrives from elsewhere: it may begin with a byte order mark, and it may be no JSON at all.
+// Parses JSON from outside: it may begin with a byte order mark, and it may not be JSON at all.
 
-/** Undefined for what is no JSON; `null` is JSON. */
+/** Undefined if the text is not JSON; `null` is JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

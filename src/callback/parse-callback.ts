@@ -1,4 +1,4 @@
-// The lenient reading of a callback's body: what a receiver must know of it, and nothing more.
+// Parses a callback's body leniently: reads what a receiver must know, and nothing more.
 //
 // Only `gatewayReference` is required. Unknown fields, unknown values of open enums and nulls pass, as the gateway's
 // compatibility rules demand. The body itself is never re-serialised: `body` is its text, byte for byte.
@@ -9,7 +9,7 @@ import { withoutByteOrderMark } from './json-text.ts';
 export interface Callback {
   readonly gatewayReference: string;
   readonly merchantReference: string | null;
-  /** The gateway's word where it is text; its JSON text where it is another type; null where it is missing. */
+  /** The gateway's status. If it is not a string, its JSON text; null if it is missing. */
   readonly status: string | null;
   readonly type: string | null;
   readonly finalAmount: Amount | null;
@@ -30,7 +30,7 @@ export function parseCallback(raw: Buffer): ParsedCallback {
   return parseCallbackText(raw.toString('utf8'));
 }
 
-/** As parseCallback, for a body that is text already (from the queue, the spool or the gateway's status API). */
+/** As parseCallback, for a body that is already text (from the queue, the spool or the gateway's status API). */
 export function parseCallbackText(body: string): ParsedCallback {
   const json = withoutByteOrderMark(body);
   const parsed = attempt((): unknown => JSON.parse(json));
@@ -60,7 +60,7 @@ export function referenceProblem(reference: unknown): string | undefined {
   if (reference === undefined) return 'gatewayReference is missing.';
   if (typeof reference !== 'string') return 'gatewayReference is not a string.';
   if (reference === '') return 'gatewayReference is empty.';
-  // Counted in characters, not in UTF-16 units; only a text that could be too long is counted at all.
+  // Counted in characters, not UTF-16 units; short texts skip the count.
   if (reference.length > referenceLengthMax && Array.from(reference).length > referenceLengthMax) {
     return `gatewayReference has over ${referenceLengthMax} characters.`;
   }
@@ -68,9 +68,9 @@ export function referenceProblem(reference: unknown): string | undefined {
 }
 
 /**
- * The fields of a JSON object with every digit of its numbers, where a double might lose some and the text can be read
- * so. Only for what JSON.parse has accepted (on a string without end the search for numbers would take minutes), and
- * not for telling types apart: numbers are text here.
+ * The fields of a JSON object with numbers as exact text, if a double might lose digits of one. Call it only with text that
+ * JSON.parse has accepted: on an unterminated string the regular expression would take minutes. Not for telling types
+ * apart, since numbers are strings here.
  */
 function exactly(json: string): JsonObject | undefined {
   const exact = mayHoldLongNumber(json) ? attempt(() => parseExact(json))?.value : undefined;
@@ -83,8 +83,8 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-// Fields that carry something else than expected are read as absent, never refused. By hand: there are five of them, each
-// has a rule of its own, and a schema would take as long for them as JSON.parse does for the whole text.
+// Fields of an unexpected type are read as absent, never refused. Hand-written: there are only five, each with its own
+// rule, and a schema would cost as much for them as JSON.parse does for the whole text.
 
 function toText(field: unknown): string | null {
   return typeof field === 'string' ? field : null;
@@ -100,7 +100,7 @@ function attempt<T>(parse: () => T): { value: T } | undefined {
 
 function toStatus(status: unknown): string | null {
   if (status === undefined || status === null) return null;
-  // Text can be parsed that nests too deep to be written again; then the status is as good as none.
+  // JSON.parse accepts text that nests too deep for JSON.stringify; such a status counts as absent.
   return typeof status === 'string' ? status : (attempt(() => JSON.stringify(status))?.value ?? null);
 }
 

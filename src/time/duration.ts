@@ -10,7 +10,7 @@ const unitsMs = new Map([
 
 export const durationPattern = /^(\d{1,9})(ms|s|m|h|d)$/;
 
-/** The duration in milliseconds, or undefined where the text is none. */
+/** The duration in milliseconds; undefined if the text is not a duration. */
 export function parseDurationMs(text: string): number | undefined {
   const match = durationPattern.exec(text.trim());
   const unitMs = unitsMs.get(match?.[2] ?? '');

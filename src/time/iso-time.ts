@@ -1,7 +1,7 @@
-// The text of a moment, as log lines and jobs carry it. Many moments of a busy process fall into one millisecond, and
-// writing the text takes longer than remembering it.
+// Formats times as ISO text for log lines and jobs. Remembers the last result: in a busy process many calls fall into the
+// same millisecond, and formatting costs more than the comparison.
 
-/** A function from ms since the epoch to its ISO text, UTC. */
+/** Returns a function from ms since the epoch to ISO text, UTC. */
 export function createIsoTime(): (ms: number) => string {
   let lastMs = Number.NaN;
   let text = '';

@@ -1,13 +1,13 @@
-// Reads a moment as people and gateways write it: ISO 8601. The one place where a time's text becomes milliseconds.
+// Parses a time as people and gateways write it: ISO 8601. The only place that does.
 //
-// A time without an offset is UTC, wherever this runs: `Date.parse` would take the time zone of the container.
+// A time without an offset is UTC, wherever this runs: `Date.parse` would use the container's time zone.
 
 const date = String.raw`(\d{4}-\d{2}-\d{2})`;
 const time = String.raw`(\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d+))?`;
 const offset = String.raw`(?:([Zz])|([+-]\d{2})(?::?(\d{2}))?)`;
 const pattern = new RegExp(`^${date}(?:[Tt ]${time} ?${offset}?)?$`);
 
-/** Milliseconds since the epoch; undefined where the text is no moment. Digits below a millisecond are cut off. */
+/** Milliseconds since the epoch; undefined if the text is not a time. Digits below a millisecond are cut off. */
 export function parseTimeMs(text: string): number | undefined {
   const match = pattern.exec(text.trim());
   if (match === null) return undefined;
@@ -18,7 +18,7 @@ export function parseTimeMs(text: string): number | undefined {
   return Number.isNaN(ms) || !isDay(day) ? undefined : ms;
 }
 
-/** `Date.parse` takes 30 February for 2 March. */
+/** `Date.parse` reads 30 February as 2 March. */
 function isDay(day: string): boolean {
   return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
 }

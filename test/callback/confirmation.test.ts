@@ -20,10 +20,12 @@ test('people read why a callback is held, with both amounts where it is the amou
     expectedAmount,
   });
   expect(describeHeld('denied', job('1 KES'))).toBe('denied: the gateway does not know this transaction');
-  expect(describeHeld('differs', job('1 KES'))).toBe('differs: at the gateway this transaction has another status');
+  expect(describeHeld('differs', job('1 KES'))).toBe(
+    'differs: the gateway reports another status for this transaction',
+  );
   expect(describeHeld('amount', job('100 KES', '50'))).toBe('amount: short, 50 KES were paid and 100 KES ordered');
   expect(describeHeld('amount', job('100 KES', '150'))).toBe('amount: over, 150 KES were paid and 100 KES ordered');
   expect(describeHeld('amount', job('100 UGX', '100'))).toBe('amount: currency, 100 KES were paid and 100 UGX ordered');
   expect(describeHeld('amount', job('100 KES'))).toBe('amount: other, nothing were paid and 100 KES ordered');
-  expect(describeHeld('amount', undefined)).toBe('amount: it is not what was ordered');
+  expect(describeHeld('amount', undefined)).toBe('amount: not the amount that was ordered');
 });
