@@ -1,4 +1,4 @@
-// A list of IP addresses and CIDRs, as TRUST_PROXY has it.
+// Parses a list of IP addresses and CIDRs, as in TRUST_PROXY.
 import { isIP } from 'node:net';
 import * as z from 'zod';
 

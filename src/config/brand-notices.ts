@@ -1,5 +1,5 @@
-// What the per-brand variables name and no other one knows, or leave out: most likely a typo, and else without a word. No
-// problem that stops a start, since a callback refused is a callback lost.
+// Warns where the per-brand variables do not fit together: a brand that only one of them names, or that one leaves out.
+// Most likely a typo. It does not stop the start, since a receiver that is down loses callbacks.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
@@ -15,7 +15,7 @@ export interface BrandVariables {
   readonly HANDLER_MODULE?: string | undefined;
 }
 
-/** One sentence each, without a secret. A process without PAYALO_API_KEYS (a worker) cannot tell who receives. */
+/** One sentence per finding, without secrets. A process without PAYALO_API_KEYS (a worker) cannot know which brands receive. */
 export function brandNotices(variables: BrandVariables, brands: ReadonlyMap<string, Brand>): string[] {
   const receiving = [...brands.values()].filter(({ apiKeys }) => apiKeys.length > 0);
   if (receiving.length === 0) return [];
@@ -38,10 +38,10 @@ function unknownBrands(variables: BrandVariables, receiving: readonly Brand[]): 
   ];
   return naming.flatMap(([variable, names]) =>
     [...names]
-      .filter((name) => name !== defaultBrand && !known.has(name)) // `default` holds what all others fall back on
+      .filter((name) => name !== defaultBrand && !known.has(name)) // `default` holds the others' fallbacks
       .map(
         (name) =>
-          `${variable} names the brand ${name}, of which PAYALO_API_KEYS has no key, so nothing is received for it. ` +
+          `${variable} names the brand ${name}, but PAYALO_API_KEYS has no key of it, so nothing is received for it. ` +
           `PAYALO_API_KEYS names: ${[...known].join(', ')}`,
       ),
   );
@@ -64,7 +64,7 @@ function namedInFile(file: string | undefined): Iterable<string> {
 
 function withoutUrl({ HANDLER_MODULE }: BrandVariables, receiving: readonly Brand[]): string[] {
   const left = receiving.filter(({ forwardUrl }) => forwardUrl === undefined);
-  // Where none has one, that is said once, for all.
+  // If no brand has a URL, roles.ts reports it once for all.
   if (HANDLER_MODULE !== undefined || left.length === receiving.length) return [];
   return left.map(
     ({ name }) =>
@@ -79,12 +79,12 @@ function unsigned(receiving: readonly Brand[]): string[] {
   return left.map(({ name }) => `FORWARD_SECRET has no secret for the brand ${name}: its deliveries are not signed`);
 }
 
-/** `Acme=KEY` is a key of the brand `default`, `Acme=` and all. */
+/** `Acme=KEY` is a key of the brand `default`, including `Acme=`. */
 function keysLikeBrands(text: string): string[] {
   return parseBrandValues(text, couldBe.key).flatMap(({ brand, value }, at) =>
     brand === defaultBrand && /^[\w.-]{1,32}=[^=]{16,}/.test(value) && !value.startsWith(`${defaultBrand}=`)
       ? [
-          `PAYALO_API_KEYS: key ${at + 1} begins with a name and "=", but the name is no brand (a-z, 0-9, -); the whole of it is a key of the brand default`,
+          `PAYALO_API_KEYS: key ${at + 1} begins with a name and "=", but the name is not a valid brand (a-z, 0-9, -); the whole item is used as a key of the brand default`,
         ]
       : [],
   );

@@ -1,4 +1,4 @@
-// The brands of one deployment, put together from the five per-brand variables.
+// Builds the brands of a deployment from the five per-brand variables.
 //
 // A brand without a FORWARD_URL, FORWARD_SECRET or GATEWAY_BASE_URL of its own uses the one of the brand `default`.
 // Keys are never shared between brands: a brand's gateway key is its own GATEWAY_API_KEY, else its PAYALO_API_KEYS.
@@ -21,9 +21,9 @@ export interface Brand {
   readonly gatewayBaseUrl: string | undefined;
   /** Tried in turn. */
   readonly gatewayApiKeys: readonly string[];
-  /** Whether, and when, the gateway is asked if a callback is true. */
+  /** Whether and when the gateway is asked to confirm a callback. */
   readonly confirm: ConfirmMode;
-  /** For the connection to FORWARD_URL, beside what Node does by itself. */
+  /** TLS files for the connection to FORWARD_URL. */
   readonly forwardTls: ClientTls | undefined;
 }
 
@@ -59,7 +59,7 @@ export function buildBrands(
   const gatewayKeys = groupByBrand(parseBrandValues(variables.GATEWAY_API_KEY ?? '', couldBe.key));
   const headers = readForwardHeaders(variables.FORWARD_HEADERS_FILE, problems);
   const named = [apiKeys, forwardUrls, secrets, gatewayUrls, gatewayKeys].flatMap((group) => [...group.keys()]);
-  // `default` is a brand of its own only where it has keys or nothing else is named; else it just holds fallbacks.
+  // `default` is a brand only if it has keys, or if PAYALO_API_KEYS has none; otherwise it just holds fallbacks.
   const real = [...new Set(named)].filter(
     (name) => name !== defaultBrand || apiKeys.has(defaultBrand) || apiKeys.size === 0,
   );
@@ -87,12 +87,12 @@ function shared<T>(group: ReadonlyMap<string, T>, name: string): T | undefined {
   return group.get(name) ?? group.get(defaultBrand);
 }
 
-/** PAYALO_API_KEYS by brand. Also used when the keys' file changes, hence exported. */
+/** PAYALO_API_KEYS by brand. Also called when the keys' file changes. */
 export function parseApiKeys(text: string, problems: string[]): Map<string, string[]> {
   const items = parseBrandValues(text, couldBe.key);
   for (const [index, { value }] of items.entries()) {
     if (value.length < 16) problems.push(`PAYALO_API_KEYS: key ${index + 1} is shorter than 16 characters`);
-    // Could never arrive in a header, so that every callback would be refused.
+    // No header can carry such a key, so every callback would be refused.
     if (/\p{Cc}/u.test(value)) problems.push(`PAYALO_API_KEYS: key ${index + 1} holds a line break; use commas`);
   }
   const owners = new Map<string, string>();
@@ -135,12 +135,14 @@ function parseSecrets(text: string, problems: string[]): Map<string, string[]> {
 
 type HeadersOf = (brand: string, hasOwnUrl: boolean) => Readonly<Record<string, string>>;
 
-/** Plain headers go to every endpoint; a brand's go to the endpoint of that brand and nowhere else (credentials). */
+/** Plain headers go to every endpoint; a brand's headers go only to its own endpoint, since they may be credentials. */
 function readForwardHeaders(file: string | undefined, problems: string[]): HeadersOf {
   if (file === undefined) return () => ({});
   const parsed = headersFile.safeParse(readJson(file));
   if (!parsed.success) {
-    problems.push('FORWARD_HEADERS_FILE: must be a readable JSON file, header to value or brand to such an object');
+    problems.push(
+      'FORWARD_HEADERS_FILE: must be a readable JSON file: an object of header to value, or of brand to such an object',
+    );
     return () => ({});
   }
   const flat = headerObject.safeParse(parsed.data);

@@ -1,10 +1,10 @@
-// FORWARD_CERT_FILE, FORWARD_KEY_FILE, FORWARD_CA_FILE: a client certificate for an endpoint that wants one, and an authority of
-// its own that the endpoint's certificate comes from. By brand.
+// FORWARD_CERT_FILE, FORWARD_KEY_FILE, FORWARD_CA_FILE, by brand: a client certificate, and a private certificate authority,
+// for endpoints that need them.
 import { createSecureContext } from 'node:tls';
 import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
 import { readTextFile } from './read-text-file.ts';
 
-/** Paths of PEM files; read again when they change, since certificates are renewed. */
+/** Paths of PEM files. They are read again when they change, since certificates are renewed. */
 export interface ClientTls {
   readonly certFile?: string;
   readonly keyFile?: string;
@@ -22,7 +22,7 @@ interface Forwarding {
   readonly forwardUrl: string | undefined;
 }
 
-/** Those of the brands that have any: their own, else those without a brand. */
+/** By brand, for the brands that have any: the brand's own files, else those without a brand. */
 export function clientTlsOf(
   variables: ClientTlsVariables,
   brands: readonly Forwarding[],
@@ -52,7 +52,7 @@ function filesOf(variable: string, text: string, brands: readonly Forwarding[], 
   return (brand: string) => (groups.get(brand) ?? groups.get(defaultBrand))?.[0];
 }
 
-/** One sentence; undefined where they can be used. */
+/** One sentence; undefined if the files are usable. */
 function problemOf(tls: ClientTls, brand: string, url: string | undefined): string | undefined {
   const { certFile, keyFile } = tls;
   const whose = brand === defaultBrand ? '' : ` of the brand ${brand}`;
@@ -87,7 +87,7 @@ function fileProblem(field: keyof ClientTls, file: string): string | undefined {
   }
   const option = { certFile: { cert: pem }, keyFile: { key: pem }, caFile: { ca: pem } }[field];
   const isPem = pem.includes('-----BEGIN ') && isUsable(option);
-  return isPem ? undefined : `${file} is no PEM file with a ${field === 'keyFile' ? 'private key' : 'certificate'}`;
+  return isPem ? undefined : `${file} is not a PEM file with a ${field === 'keyFile' ? 'private key' : 'certificate'}`;
 }
 
 function isUsable(options: { cert?: string; key?: string; ca?: string }): boolean {

@@ -1,9 +1,9 @@
-// A configuration that only starting shows to be wrong (a module that cannot be loaded). Ends the process with 78.
+// A configuration problem that only shows during the start (a module that cannot be loaded). Exit code 78.
 
 export class ConfigError extends Error {
   readonly code: string;
 
-  /** @param message one line that opens with the variable's name */
+  /** @param message one line that begins with the variable's name */
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'ConfigError';

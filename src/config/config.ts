@@ -1,7 +1,7 @@
-// The configuration: the only reader of the environment and of `.env`.
+// The configuration: the only code that reads the environment and `.env`.
 //
-// Promises: every problem is found at once, each as one line that names its variable and never repeats a secret;
-// what comes out is complete and valid, so that no other module checks it again. A test holds `.env.example` to the list.
+// Promises: reports every problem at once, each as one line that names its variable and never repeats a secret; the result
+// is complete and valid, so no other module checks it again. A test compares `.env.example` with the list.
 import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
@@ -28,13 +28,13 @@ export type Config = z.infer<typeof variables> & {
   readonly redis: RedisTarget;
   /** By name. A brand exists because one of the five per-brand variables names it. */
   readonly brands: ReadonlyMap<string, Brand>;
-  /** Where the accepted keys are read from again when the file changes. */
+  /** The file from which the accepted keys are read again when it changes. */
   readonly apiKeysFile: string | undefined;
   readonly opsTokens: readonly OpsToken[];
   readonly otel: OtelValues;
-  /** True where `all` was asked for: then what is not configured is left out with a notice instead of refused. */
+  /** True if `all` was asked for: what is not configured is then left out with a notice instead of refused. */
   readonly lenientRoles: boolean;
-  /** What is most likely a mistake, yet stops no start; one sentence each. */
+  /** Likely mistakes that do not stop the start; one sentence each. */
   readonly notices: readonly string[];
 };
 
@@ -124,11 +124,11 @@ const schemaOfVariables = z.looseObject({
   properties: z.record(z.string(), z.looseObject({ default: z.string().optional() })),
 });
 
-/** JSON schema of each variable as it is written; a name and what it may hold. */
+/** JSON schema of each variable as written in the environment. */
 export const variableSchemas: Readonly<Record<string, { readonly default?: string | undefined }>> =
   schemaOfVariables.parse(z.toJSONSchema(variables, { io: 'input', unrepresentable: 'any' })).properties;
 
-/** As they would be written, of the variables that have a default of their own. */
+/** The defaults as a user would write them; variables whose default depends on others are missing. */
 export const variableDefaults: ReadonlyMap<string, string> = new Map(
   Object.entries(variableSchemas).flatMap(([name, schema]) =>
     schema.default === undefined ? [] : [[name, schema.default]],
@@ -136,9 +136,9 @@ export const variableDefaults: ReadonlyMap<string, string> = new Map(
 );
 
 export interface Sources {
-  /** Of an optional `.env` in the working folder. */
+  /** From an optional `.env` in the working folder. */
   readonly file: Environment;
-  /** Stands above it. */
+  /** Takes precedence over the file. */
   readonly process: Environment;
 }
 
@@ -147,18 +147,18 @@ export function readSources(envFile = '.env'): Sources {
   return { file: isFile ? parseEnv(readTextFile(envFile)) : {}, process: process.env };
 }
 
-/** The process's environment over an optional `.env` of the working folder. */
+/** The process's environment merged over an optional `.env` in the working folder. */
 export function readEnvironment(envFile?: string): Environment {
   const sources = readSources(envFile);
   return { ...sources.file, ...sources.process };
 }
 
-/** For packages that read the process's environment themselves, and know neither `.env` nor X_FILE. */
+/** For packages that read process.env themselves and know neither `.env` nor X_FILE. */
 export function putIntoEnvironment(values: Readonly<Record<string, string>>): void {
   Object.assign(process.env, values);
 }
 
-/** For a child process: what this one has, and more. */
+/** For a child process: the environment of this one plus `more`. */
 export function childEnvironment(more: Environment): Environment {
   return { ...process.env, ...more };
 }
@@ -174,7 +174,7 @@ export function loadConfig(
   const roles = toRoles(roleArguments, problems);
   const parsed = variables.safeParse(values);
   if (!parsed.success) {
-    // One bad value must not hide the others: what failed is left out, and the rest is still checked below.
+    // One bad value must not hide the others: it is left out, and the rest is still checked below.
     for (const issue of parsed.error.issues) problems.push(`${issue.path.join('.')}: ${issue.message}`);
     for (const issue of parsed.error.issues) delete values[String(issue.path[0])];
   }
@@ -213,7 +213,7 @@ interface Together {
   readonly problems: string[];
 }
 
-/** What no variable shows alone. */
+/** Checks that involve several variables. */
 function checkTogether({ checked, roles, lenientRoles, brands, opsTokens, problems }: Together): void {
   if (
     roles.has('receive') &&
@@ -236,11 +236,13 @@ function checkTogether({ checked, roles, lenientRoles, brands, opsTokens, proble
     problems.push('HANDLER_MODULE: is used instead of FORWARD_URL; keep one of the two');
   }
   if (checked.DEDUP_TTL <= checked.RECONCILE_LOOKBACK) {
-    problems.push('DEDUP_TTL: must exceed RECONCILE_LOOKBACK, else a sweep would deliver forgotten callbacks again');
+    problems.push(
+      'DEDUP_TTL: must exceed RECONCILE_LOOKBACK, else a sweep would deliver callbacks again whose claims have expired',
+    );
   }
   if (brands.some(({ confirm }) => confirm === 'before') && checked.DEDUP_TTL <= checked.CONFIRM_WAIT) {
     problems.push(
-      'CONFIRM_WAIT: must be shorter than DEDUP_TTL, else a callback would be forgotten before it is delivered',
+      'CONFIRM_WAIT: must be shorter than DEDUP_TTL, else the claim of a callback would expire before its delivery',
     );
   }
   if (checked.OPS_USER_HEADER !== undefined && checked.TRUST_PROXY.length === 0) {

@@ -1,11 +1,11 @@
-// CONFIRM: whether, and when, the gateway is asked if a callback is true. By brand.
+// CONFIRM, by brand: whether and when the gateway is asked to confirm a callback.
 import { couldBe, defaultBrand, parseBrandValues } from './brand-values.ts';
 import type { Role } from './role-names.ts';
 
 export const confirmModes = ['after', 'before', 'off'] as const;
 export type ConfirmMode = (typeof confirmModes)[number];
 
-/** Of a brand that came into the keys file while the service runs: nobody has configured it yet, so the most careful of the others. */
+/** For a brand that was added to the keys file at run time and has no setting yet: the strictest mode of the others. */
 export function modeOfNewBrand(brands: Iterable<{ readonly confirm: ConfirmMode }>): ConfirmMode {
   const modes = new Set(Array.from(brands, ({ confirm }) => confirm));
   return (['before', 'after'] as const).find((mode) => modes.has(mode)) ?? 'off';
@@ -22,7 +22,7 @@ interface Together {
   readonly problems: string[];
 }
 
-/** Every brand has one: its own, else the one without a brand, else `after` where there is a gateway to ask. */
+/** Each brand's mode: its own, else the one without a brand, else `after` if there is a gateway to ask. */
 export function confirmModesOf(
   text: string,
   brands: readonly AskableBrand[],

@@ -1,7 +1,7 @@
-// The effective configuration for people: each variable's value and where it comes from, secrets masked.
+// The effective configuration for people: each variable's value and origin, secrets masked.
 //
-// A variable is shown as it is only where it stands in `plain`, so that one that is added later is masked until somebody has
-// thought about it.
+// Only variables listed in `plain` are shown as they are, so that a new variable stays masked until somebody decides
+// otherwise.
 import { couldBe, parseBrandValues, defaultBrand } from './brand-values.ts';
 import { variableDefaults, variableNames, type Sources } from './config.ts';
 import { productionGateway } from './brands.ts';
@@ -9,9 +9,9 @@ import { resolveValues, type ResolvedValue } from './resolve-values.ts';
 
 export interface EffectiveValue {
   readonly name: string;
-  /** Null where it is unset and has no default. */
+  /** Null if it is unset and has no default. */
   readonly value: string | null;
-  /** `default`, `environment`, `.env`, or the file that NAME_FILE names and where that stands. */
+  /** `default`, `environment`, `.env`, or NAME_FILE with its file and where it is set. */
   readonly origin: string;
 }
 
@@ -23,7 +23,7 @@ const plain: ReadonlySet<string> = new Set(
   RECONCILE_GRACE RECONCILE_SINCE CONFIRM CONFIRM_WAIT HOLD_MISMATCHED FORWARD_CERT_FILE FORWARD_KEY_FILE FORWARD_CA_FILE
   OPS_HOST OPS_PORT OPS_USER_HEADER LOG_LEVEL`.split(/\s+/),
 );
-/** Shown without what may be secret in them. */
+/** Shown with credentials and queries masked. */
 const urls: ReadonlySet<string> = new Set(
   `REDIS_URL FORWARD_URL GATEWAY_BASE_URL HTTP_PROXY HTTPS_PROXY OTEL_EXPORTER_OTLP_ENDPOINT
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`.split(/\s+/),
@@ -46,7 +46,7 @@ function originOf({ variable, file }: ResolvedValue, { process: ofProcess }: Sou
   return file === undefined ? place : `${variable} (${file}), ${place}`;
 }
 
-/** Those that depend on something else stand here. */
+/** Includes the defaults that depend on other variables. */
 function defaultOf(name: string, isProduction: boolean): string | null {
   if (name === 'REDIS_URL') return isProduction ? null : 'redis://127.0.0.1:6379';
   if (name === 'GATEWAY_BASE_URL') return isProduction ? productionGateway : null;
@@ -61,12 +61,12 @@ function shown(name: string, value: string): string {
   return brands.map(({ brand }) => (brand === defaultBrand ? mask : `${brand}=${mask}`)).join(',');
 }
 
-/** `name:right=` stays. */
+/** Keeps `name:right=`. */
 function maskToken(item: string): string {
   return `${/^\s*[\w.@-]{1,32}(?::[a-z]+)?=(?=.*[^=])/.exec(item)?.[0] ?? ''}${mask}`;
 }
 
-/** User and password, and what stands behind the path, where webhooks have their keys. */
+/** Masks user, password and the query, in which webhooks carry their keys. */
 function maskUrl(item: string): string {
   return item.replace(/:\/\/[^/]*@/, `://${mask}@`).replace(/[?#].*$/s, `?${mask}`);
 }

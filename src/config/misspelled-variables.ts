@@ -1,12 +1,12 @@
-// Variables that look like ours and are none: `HOLD_MISMATCH=true` would hold nothing, and nobody would be told.
+// Finds environment variables that look like misspelled ones of ours: `HOLD_MISMATCH=true` would silently do nothing.
 import type { Environment } from './resolve-values.ts';
 
-/** Other programs' variables, near to ours by chance. */
+/** Other programs' variables that happen to resemble ours. */
 const foreign = new Set(['FTP_PROXY', 'ALL_PROXY', 'NODE_OPTIONS']);
-/** Every fourth character may be wrong. */
+/** One wrong character in four is tolerated. */
 const charactersPerMistake = 4;
 
-/** One sentence for each. Names only: what stands in such a variable may be a secret. */
+/** One sentence for each. Names only: the value may be a secret. */
 export function misspelledVariables(environment: Environment, known: readonly string[]): string[] {
   const readable = new Set(known.flatMap((name) => [name, `${name}_FILE`]));
   const strange = Object.keys(environment).filter(
@@ -14,7 +14,9 @@ export function misspelledVariables(environment: Environment, known: readonly st
   );
   return strange.flatMap((name) => {
     const meant = nearest(name, readable);
-    return meant === undefined ? [] : [`${name} is no variable of this service and is not read; ${meant} is`];
+    return meant === undefined
+      ? []
+      : [`${name} is not a variable of this service and is ignored; did you mean ${meant}?`];
   });
 }
 
@@ -26,7 +28,7 @@ function nearest(name: string, readable: Iterable<string>): string | undefined {
   return byMistakes[0]?.one;
 }
 
-/** The Levenshtein distance: characters put in, left out or replaced. */
+/** The Levenshtein distance. */
 function mistakesBetween(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, at) => at);
   for (let fromAt = 0; fromAt < from.length; fromAt += 1) {

@@ -1,4 +1,4 @@
-// NOTIFY_URL and NOTIFY_SECRET: where people are told of what changed, and what signs it.
+// NOTIFY_URL and NOTIFY_SECRET: where notifications for people go, and the secret that signs them.
 import * as z from 'zod';
 import { isWebhookSecret, webhookSecretRule } from './webhook-secret.ts';
 
@@ -7,7 +7,7 @@ export const notifyVariables = {
     .string()
     .refine((value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''), 'is not an http or https URL')
     .optional(),
-  /** Two, comma-separated, during a rotation. */
+  /** Two, comma-separated, during rotation. */
   NOTIFY_SECRET: z
     .string()
     .default('')

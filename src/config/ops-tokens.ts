@@ -1,11 +1,11 @@
-// OPS_TOKEN: who may use the operator API and the console. `token`, `name=token`, or `name:right=token` for one that may
-// not do everything.
+// OPS_TOKEN: who may use the operator API and the console. `token`, `name=token`, or `name:right=token` for a token with
+// limited rights.
 
-/** What a token may: all; read all and change nothing; the same without personal data; only register expectations. */
+/** The rights of a token: everything; read only; read only without personal data; only register expectations. */
 export type Right = 'everything' | 'read' | 'support' | 'expect';
 
 export interface OpsToken {
-  /** Stands in the audit log. */
+  /** Appears in the audit log. */
   readonly name: string;
   readonly token: string;
   readonly may: Right;
@@ -26,11 +26,11 @@ export function parseOpsTokens(text: string, problems: string[]): OpsToken[] {
 }
 
 function parseOpsToken(item: string, position: number, problems: string[]): OpsToken {
-  // A name counts only where something other than base64 padding follows, so that a bare base64 token needs no name.
+  // A name counts only if something other than base64 padding follows, so that a bare base64 token needs no name.
   const match = /^([\w.@-]{1,32})(?::([a-z]+))?=(.*[^=].*)$/.exec(item);
   if (match?.[1] === undefined || match[3] === undefined) return { name: 'operator', token: item, may: 'everything' };
   const may = match[2] === undefined ? 'everything' : limited.find((right) => right === match[2]);
-  // Taken for a part of the token, a mistyped right would be all rights.
+  // If a mistyped right were read as part of the token, the token would get all rights.
   if (may === undefined)
     problems.push(`OPS_TOKEN: item ${position} names no right; use name:${limited.join('=, name:')}=`);
   return { name: match[1], token: match[3], may: may ?? 'expect' };

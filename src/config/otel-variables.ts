@@ -1,7 +1,7 @@
-// The standard `OTEL_*` variables: which are checked at start, and what they say about traces. The names and defaults are
-// those of OpenTelemetry's specification, which also says to ignore a value that is not known rather than to fail.
+// The standard `OTEL_*` variables that are checked at start, and the trace settings in them. Names and defaults follow
+// OpenTelemetry's specification, which also requires ignoring unknown values rather than failing.
 //
-// What is not named here (certificates, compression, the service's name, ...) OpenTelemetry's packages read themselves.
+// OpenTelemetry's packages read all others (certificates, compression, the service's name, ...) themselves.
 import * as z from 'zod';
 
 export type OtelValues = Readonly<Record<string, string>>;
@@ -12,14 +12,14 @@ const endpoint = text.refine(
   'must be an http:// or https:// URL, such as http://localhost:4318',
 );
 
-/** For the configuration's table. The headers are a secret, so they may stand in a file. */
+/** For the table in the configuration reference. The headers are a secret, so NAME_FILE works for them. */
 export const otelVariables = {
   OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: endpoint,
   OTEL_EXPORTER_OTLP_HEADERS: text,
 };
 
-/** All that is set in an environment; `checked` are the values of those above, which may come from files. */
+/** All that the environment sets; `checked` are the values of the variables above, which may come from files. */
 export function otelValues(environment: Readonly<Record<string, string | undefined>>, checked: object): OtelValues {
   const set: Record<string, string> = {};
   for (const [name, value] of [...Object.entries(environment), ...Object.entries(checked)]) {
@@ -38,18 +38,18 @@ const samplers = {
 } as const;
 
 export interface TraceSettings {
-  /** Whether a caller's decision counts. */
+  /** Whether the caller's sampling decision counts. */
   readonly isParentBased: boolean;
-  /** The share of traces that are kept, 0 to 1. */
+  /** The share of traces that are sampled, 0 to 1. */
   readonly ratio: number;
   readonly exportTimeoutMs: number;
   readonly exportEveryMs: number;
-  /** Of spans that wait for the collector; more are dropped. */
+  /** Spans that may wait for the collector; more are dropped. */
   readonly spansWaitingMax: number;
   readonly exportBatchMax: number;
 }
 
-/** Undefined where no traces are to be sent. */
+/** Undefined if tracing is off. */
 export function traceSettings(values: OtelValues, log: { warn(fields: object): void }): TraceSettings | undefined {
   const exporters = (values['OTEL_TRACES_EXPORTER'] ?? 'otlp').split(',').map((name) => name.trim());
   const hasEndpoint =

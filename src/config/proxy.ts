@@ -1,8 +1,8 @@
-// Which egress proxy a URL is called through: HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as curl and most clients read them.
+// Chooses the egress proxy for a URL: HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as curl and most clients read them.
 //
-// Pure. NO_PROXY takes names with all below them (`shop.example`, `.shop.example`, `*.shop.example`), addresses, CIDRs,
-// each with an optional port, and `*`. A destination on this machine's loopback is called directly, unless the proxy
-// is on it as well: for a proxy elsewhere such an address would mean the proxy's own machine.
+// Pure. NO_PROXY takes host names, including their subdomains (`shop.example`, `.shop.example`, `*.shop.example`),
+// addresses and CIDRs, each with an optional port, and `*`. A loopback destination is called directly unless the proxy is
+// on loopback too: a proxy elsewhere would connect to its own machine.
 import { BlockList, isIP } from 'node:net';
 import * as z from 'zod';
 
@@ -12,7 +12,7 @@ export interface ProxySettings {
   readonly NO_PROXY?: string | undefined;
 }
 
-/** The proxy's URL, or undefined where the destination is called directly. */
+/** The proxy's URL; undefined if the destination is called directly. */
 export function proxyFor(destination: string, settings: ProxySettings): string | undefined {
   const url = new URL(destination);
   const proxy = url.protocol === 'https:' ? settings.HTTPS_PROXY : settings.HTTP_PROXY;
@@ -24,7 +24,7 @@ export function proxyFor(destination: string, settings: ProxySettings): string |
   return exempt.some((entry) => matches(entry, host, port)) ? undefined : proxy;
 }
 
-/** HTTP_PROXY and HTTPS_PROXY in the configuration. The message repeats no value: it may hold a password. */
+/** HTTP_PROXY and HTTPS_PROXY. The message does not repeat the value, which may hold a password. */
 export const proxyVariable = z
   .string()
   .optional()
@@ -36,7 +36,7 @@ export const proxyVariable = z
     return z.NEVER;
   });
 
-/** As configured, `http://` where no scheme is given (as curl takes it); undefined where it cannot be one. */
+/** As configured; without a scheme it means `http://`, as for curl. Undefined if it cannot be a proxy's URL. */
 function parseProxyUrl(text: string): string | undefined {
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
   return url !== null && (url.protocol === 'http:' || url.protocol === 'https:') ? url.href : undefined;
@@ -53,7 +53,7 @@ function matches(entry: string, host: string, port: number): boolean {
   return host.endsWith(`.${domain}`) || (host === domain && !name.startsWith('*.'));
 }
 
-/** `name:8080` and `[::1]:8080`; a bare IPv6 address has colons and no port. */
+/** `name:8080` and `[::1]:8080`; a bare IPv6 address has no port. */
 function splitPort(entry: string): { name: string; port: number | undefined } {
   const parts = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d{1,5}))?$/.exec(entry);
   const name = parts === null ? entry : (parts[1] ?? parts[2] ?? '');

@@ -1,5 +1,5 @@
-// Reads a text that a person's editor may have written: UTF-8, or UTF-16 where a byte order mark says so. The mark is no
-// part of the text; with it, the first name in a `.env` would be another one.
+// Reads a text file that a person may have edited: UTF-8, or UTF-16 with a byte order mark. The mark is dropped, since it
+// would become part of the first name in a `.env`.
 import { readFileSync } from 'node:fs';
 
 /** Throws as `readFileSync` does. */

@@ -1,4 +1,4 @@
-// REDIS_URL in its forms: standalone, Sentinel and Cluster, each with or without TLS; and the variables that belong to it.
+// Parses REDIS_URL (standalone, Sentinel or Cluster, with or without TLS) and the variables that depend on it.
 
 export interface RedisEndpoint {
   readonly host: string;
@@ -20,7 +20,7 @@ export type RedisTarget =
       readonly kind: 'sentinel';
       readonly endpoints: readonly RedisEndpoint[];
       readonly masterName: string;
-      /** How to log in to the Sentinels themselves, to be tried in this order; at least one. */
+      /** Logins for the Sentinels themselves, tried in this order; at least one. */
       readonly sentinelLogins: readonly Login[];
       readonly db: number;
     })
@@ -33,7 +33,7 @@ export interface RedisVariables {
   readonly QUEUE_PREFIX: string;
 }
 
-/** A target in any case, so that the rest of the configuration can be checked too. */
+/** Always returns a target, so that the rest of the configuration can be checked too. */
 export function checkRedisVariables(variables: RedisVariables, production: boolean, problems: string[]): RedisTarget {
   const { REDIS_URL, SENTINEL_USERNAME: username, SENTINEL_PASSWORD: password } = variables;
   if (REDIS_URL === undefined && production) problems.push('REDIS_URL: is required with NODE_ENV=production');
@@ -54,8 +54,8 @@ export function checkRedisVariables(variables: RedisVariables, production: boole
 const pattern = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^@/]*)@)?([^/?#]+)(\/[^?#]*)?(\?[^#]*)?$/;
 
 /**
- * The target that a REDIS_URL names, or a sentence that says what is wrong with it (without repeating its password).
- * `sentinel` is what was set for the Sentinels themselves.
+ * The target that a REDIS_URL names, or a sentence that says what is wrong with it, without repeating its password.
+ * `sentinel` holds the credentials set for the Sentinels.
  */
 export function parseRedisUrl(url: string, sentinel: Login = {}): { target: RedisTarget } | { problem: string } {
   const match = pattern.exec(url.trim());
@@ -77,15 +77,15 @@ export function parseRedisUrl(url: string, sentinel: Login = {}): { target: Redi
     const [masterName, dbText] = segments;
     if (masterName === undefined) return { problem: "must end in the master's name: redis+sentinel://host:26379/name" };
     const db = parseDb(dbText);
-    if (db === undefined) return { problem: 'must end in a database number, where it has one' };
+    if (db === undefined) return { problem: 'must give the database as a number' };
     const sentinelLogins = loginsOf(sentinel, login);
     return { target: { kind: 'sentinel', endpoints, masterName: decode(masterName), sentinelLogins, db, ...login } };
   }
   if (first === undefined || more.length > 0) {
-    return { problem: 'names several servers: use redis+sentinel:// or redis+cluster:// for those' };
+    return { problem: 'names several servers: use redis+sentinel:// or redis+cluster://' };
   }
   const db = parseDb(segments[0]);
-  if (db === undefined) return { problem: 'must end in a database number, where it has one' };
+  if (db === undefined) return { problem: 'must give the database as a number' };
   return { target: { kind: 'standalone', endpoint: first, db, ...login } };
 }
 
@@ -104,8 +104,8 @@ function parseUserInfo(text: string): { username?: string; password?: string } {
 }
 
 /**
- * What is not set for the Sentinels is as it is for Redis. Often it is not: Sentinels know one password and no users, or
- * need no login. Those ways are tried after it, as far as nothing was set that says otherwise.
+ * Sentinels default to Redis's credentials. Often theirs differ: Sentinels may have a password and no users, or need no
+ * login. These logins are tried next, unless the settings contradict them.
  */
 function loginsOf(sentinel: Login, redis: Login): Login[] {
   const username = sentinel.username ?? redis.username;

@@ -1,5 +1,4 @@
-// Where the value of each variable comes from: the variable itself, or the file that NAME_FILE names. An empty string counts
-// as unset.
+// Resolves each variable: from the variable itself, or from the file that NAME_FILE names. An empty string counts as unset.
 import { readTextFile } from './read-text-file.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -8,11 +7,11 @@ export interface ResolvedValue {
   readonly value: string;
   /** The variable that was read: NAME, NAME_FILE, or a proxy's name in lower case. */
   readonly variable: string;
-  /** Where the value stands in a file of its own. */
+  /** The file that held the value, if it came from one. */
   readonly file?: string;
 }
 
-/** What is wrong is added to `problems`; such a variable is left out. */
+/** Adds what is wrong to `problems` and leaves that variable out. */
 export function resolveValues(
   environment: Environment,
   names: readonly string[],
@@ -30,7 +29,7 @@ export function resolveValues(
   return values;
 }
 
-/** Proxies are known under lower-case names, too; where both are set, those win, as for curl. */
+/** Proxy variables are also read in lower case, which wins if both are set, as for curl. */
 function readDirect(environment: Environment, name: string): ResolvedValue | undefined {
   const variables = name.endsWith('_PROXY') ? [name.toLowerCase(), name] : [name];
   const variable = variables.find((one) => environment[one]) ?? name;

@@ -1,3 +1,3 @@
-// The stages that a process can run; `all` stands for each of them.
+// The roles that a process can run; `all` means every one.
 export const roleNames = ['receive', 'work', 'reconcile'] as const;
 export type Role = (typeof roleNames)[number];

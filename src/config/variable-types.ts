@@ -1,12 +1,12 @@
-// The shapes that variables share: durations, whole numbers, times, yes or no. Each says what it must be.
+// The types that variables share: durations, whole numbers, times, booleans. Each message says what the value must be.
 import * as z from 'zod';
 import { durationPattern, parseDurationMs } from '../time/duration.ts';
 import { parseTimeMs } from '../time/parse-time.ts';
 
-const maxTimerMs = 2_147_483_647; // what setTimeout takes; a longer one would fire at once
-export const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s, and an answer may leave ACK_BUDGET + 2 s after the body
+const maxTimerMs = 2_147_483_647; // the limit of setTimeout; a longer delay would fire at once
+export const maxAckBudgetMs = 12_000; // the gateway gives up after 15 s; the answer leaves within ACK_BUDGET + 2 s
 
-// `meta` says in the schema that the documents carry what the transformation will check.
+// `meta` puts into the JSON schema what the transformation checks.
 export const text = z.string().optional();
 export const duration = (fallback: string, { min = 1, max = Number.MAX_SAFE_INTEGER } = {}) =>
   z.string().meta({ pattern: durationPattern.source }).default(fallback).transform(toDuration(min, max));

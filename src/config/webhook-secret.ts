@@ -1,10 +1,9 @@
-// A secret of Standard Webhooks: `whsec_` and base64, such as every library of the standard can load.
+// A Standard Webhooks secret: `whsec_` and base64 that every library of the standard can decode.
 //
-// Node's decoder forgives what one or another of Go's, Python's and Rust's refuses: missing padding, an impossible length,
-// a last character whose bits mean nothing, spaces. A merchant would find that out at its first delivery, so the start is
-// refused instead.
+// Node's decoder accepts what decoders in Go, Python or Rust refuse: missing padding, an impossible length, trailing bits,
+// spaces. Refusing the start spares the merchant from finding out at its first delivery.
 
-/** Completes "... secret": what is wrong with one that `isWebhookSecret` refuses, and how to make a good one. */
+/** Completes "... secret": what is wrong with a secret that `isWebhookSecret` refuses, and how to make a good one. */
 export const webhookSecretRule =
   'must be whsec_ followed by padded base64 of at least 12 bytes (make one: echo whsec_$(openssl rand -base64 32))';
 

@@ -17,7 +17,7 @@ test.each([
   ['FORWARD_SECRETS_FILE', 'FORWARD_SECRET_FILE'],
   ['RECONCILE-EVERY', 'RECONCILE_EVERY'],
 ])('%s: %s was meant', (name, meant) => {
-  const sentence = `${name} is no variable of this service and is not read; ${meant} is`;
+  const sentence = `${name} is not a variable of this service and is ignored; did you mean ${meant}?`;
   expect(told(name)).toEqual(meant === undefined ? [] : [sentence]);
 });
 
@@ -36,7 +36,9 @@ test('`config --check` says so, and that the service would start', async () => {
   const checked = await runCli(['config', '--check'], env);
   expect(checked).toMatchObject({ code: 0 });
   expect(checked.out).toContain('would start');
-  expect(checked.out).toContain('HOLD_MISMATCH is no variable of this service and is not read; HOLD_MISMATCHED is');
+  expect(checked.out).toContain(
+    'HOLD_MISMATCH is not a variable of this service and is ignored; did you mean HOLD_MISMATCHED?',
+  );
   const json = await runCli(['config', '--json'], env);
   expect(JSON.parse(json.out)).toMatchObject({ notices: [expect.stringContaining('HOLD_MISMATCHED')] });
 });

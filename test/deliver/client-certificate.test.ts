@@ -127,7 +127,9 @@ test('the start is refused with one sentence for each mistake', async () => {
   expect(problemsOf({ FORWARD_CA_FILE: './missing.pem' })).toEqual([
     'FORWARD_CA_FILE: ./missing.pem cannot be read (ENOENT)',
   ]);
-  expect(problemsOf({ FORWARD_CA_FILE: junk })).toEqual([`FORWARD_CA_FILE: ${junk} is no PEM file with a certificate`]);
+  expect(problemsOf({ FORWARD_CA_FILE: junk })).toEqual([
+    `FORWARD_CA_FILE: ${junk} is not a PEM file with a certificate`,
+  ]);
   expect(problemsOf({ FORWARD_CA_FILE: `nobody=${server.authority}` })).toEqual([
     'FORWARD_CA_FILE: there is no brand nobody; there is default',
   ]);
