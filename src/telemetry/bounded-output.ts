@@ -1,41 +1,41 @@
-// Standard output or standard error, written so that nobody ever waits for who reads it.
+// Standard output or standard error, written so that the process never waits for its reader.
 //
-// Promises: `write` returns at once, whatever stands at the other end: a pipe or a terminal that is not read, a reader
-// that died, a full disk. What cannot be written waits in memory, in order, up to a limit; beyond it lines are dropped
-// and counted, and the count is told once there is room again. What is written in one turn of the event loop leaves
-// together at its end, and what is left at the exit is written then, for a bounded time.
+// Promises: `write` returns at once, whatever the reader does: it may not read, may have died, or the disk may be full.
+// Lines that cannot be written wait in memory, in order, up to a limit; beyond it they are dropped and counted, and the
+// count is reported once there is room again. The lines of one turn of the event loop are written together at its end.
+// At exit, what is left is written for a bounded time.
 //
-// The descriptor must not block, and the flag that says so belongs to everybody who shares the pipe: a shell script
-// around us would fail with EAGAIN. So the pipe or terminal is opened anew, with a flag of our own. Neither a thread
-// nor an asynchronous write would do: a write that blocks there holds up the exit of the process.
+// The descriptor must not block, but O_NONBLOCK belongs to everyone who shares the pipe: a shell script around us would
+// fail with EAGAIN. So the pipe or terminal is opened again, with a flag of its own. A thread or an asynchronous write
+// would not help: a write that blocks there holds up the exit of the process.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 
 export interface BoundedOutput {
-  /** One line, or several, with their ends. */
+  /** One or more lines, with their line ends. */
   write(text: string): void;
-  /** Writes what can be written now. */
+  /** Writes what the reader accepts now. */
   flushSync(): void;
-  /** Calls `tell` with the number of lines that are missing, as soon as there is room for saying so. */
+  /** Calls `tell` with the number of dropped lines as soon as there is room to report it. */
   whenBack(tell: (dropped: number) => void): void;
 }
 
 export interface BoundedOutputOptions {
   readonly descriptor: 1 | 2;
-  /** Characters that wait at most. */
+  /** Characters that may wait. */
   readonly lengthMax?: number;
   readonly onDropped?: (lines: number) => void;
 }
 
-/** Some thousand lines: a few seconds of a busy service. */
+/** A few thousand lines: a few seconds of a busy service. */
 const defaultLengthMax = 1_048_576;
-/** Beyond it, lines are written before the turn ends. */
+/** Beyond this, lines are written before the turn ends. */
 const turnLengthMax = 65_536;
-/** Between two tries while the reader does not keep up: short after progress, then doubled. */
+/** Delay between tries while the reader does not keep up: short after progress, then doubled. */
 const retryMinMs = 5;
 const retryMaxMs = 100;
-/** Between two tries after an error: the reader died, the disk is full. */
+/** Delay between tries after an error: the reader died, the disk is full. */
 const errorRetryMs = 1_000;
-/** At the exit a reader may take so long before it reads on, and so long in all. */
+/** At exit: how long to wait without progress, and in all. */
 const exitIdleMs = 500;
 const exitMaxMs = 2_000;
 
@@ -45,7 +45,7 @@ export function createBoundedOutput(options: BoundedOutputOptions): BoundedOutpu
   const { descriptor, lengthMax = defaultLengthMax, onDropped } = options;
   const target = openUnblocked(descriptor);
   let waiting = '';
-  /** What is under way: the kernel may have taken a part of it, so this is never dropped. */
+  /** Being written: part of it may already be in the pipe, so it is never dropped. */
   let chunk = Buffer.alloc(0);
   let dropped = 0;
   let isScheduled = false;
@@ -73,7 +73,7 @@ export function createBoundedOutput(options: BoundedOutputOptions): BoundedOutpu
     }
   }
 
-  /** Not before half of the memory is free, so that a slow reader does not see a gap after each line. */
+  /** Waits until half of the memory is free, so that a slow reader does not see a gap after each line. */
   function reopenAfterGap(): void {
     if (dropped === 0 || length() > lengthMax / 2) return;
     const count = dropped;
@@ -136,9 +136,9 @@ export function createBoundedOutput(options: BoundedOutputOptions): BoundedOutpu
 }
 
 /**
- * A file is written as it is: it takes all at once, and opened anew it would lose its place. A socket (a journal's, a
- * parent's written in Node) cannot be opened anew; there Node's own stream sets the flag that everybody shares, and
- * takes it back at the exit. So it does for a pipe that somebody else owns.
+ * A file is used as it is: it never blocks, and opened again it would lose its position. A socket (the journal's, or that
+ * of a parent written in Node) cannot be opened again; there Node's own stream sets the shared flag and resets it at exit.
+ * The same applies to a pipe that another user owns.
  */
 function openUnblocked(descriptor: 1 | 2): number {
   if (fstatSync(descriptor).isFile()) return descriptor;

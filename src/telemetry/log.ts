@@ -1,15 +1,15 @@
 // The log: pino's JSON lines on standard output, one wide line per stage per callback.
 //
 // Promises: never a key, a body or a phone number. Callers pass fields that are safe by construction (references,
-// outcomes, durations); redaction is the second lock for what a library or a mistake might add. The lines of one turn
-// of the event loop are written together at its end, and at the latest when the process exits, however it exits; only
-// a SIGKILL can take the lines of the turn that it interrupts. Nobody waits for who reads the log: see bounded-output.ts.
+// outcomes, durations); redaction is a second safeguard against libraries and mistakes. The lines of one turn of the
+// event loop are written together at its end, and at the latest when the process exits; only a SIGKILL loses the lines
+// of the current turn. The process never waits for the log's reader: see bounded-output.ts.
 import { pino, stdSerializers } from 'pino';
 import { createBoundedOutput } from './bounded-output.ts';
 import { createIsoTime } from '../time/iso-time.ts';
 import type { EventName } from './events.ts';
 
-/** One line: its event, and fields that are safe by construction. */
+/** One log line: its event, and fields that are safe by construction. */
 export interface LogFields {
   readonly event: EventName;
   readonly [field: string]: unknown;
@@ -18,26 +18,26 @@ export interface LogFields {
 type LogMethod = (fields: LogFields) => void;
 
 export type Log = Readonly<Record<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal', LogMethod>> & {
-  /** Adds these fields to each line; with a level, has one of its own. */
+  /** Adds these fields to each line; `level` overrides the level. */
   child(fields: Readonly<Record<string, unknown>>, options?: { readonly level?: string }): Log;
 };
 
 const redacted = new Set(['body', 'apiKey', 'authorization', 'msisdn', 'x-api-key', 'cookie', 'set-cookie']);
 const censor = '[redacted]';
-/** Deeper than anything that is logged; beyond it a value is left out rather than searched. */
+/** Deeper than anything that is logged; deeper values are replaced by `[deep]`. */
 const depthMax = 6;
 
 export interface LogDestination {
   write(line: string): void;
-  /** pino asks for it after a fatal line. */
+  /** pino calls it after a fatal line. */
   flushSync?(): void;
-  /** How the destination says that lines are missing. */
+  /** Reports dropped lines. */
   whenBack?(tell: (dropped: number) => void): void;
 }
 
 export interface LogOptions {
   readonly level: string;
-  /** Where lines go; standard output without one. */
+  /** Where lines go; standard output by default. */
   readonly destination?: LogDestination;
 }
 
@@ -48,14 +48,14 @@ export function createLog({ level, destination = createBoundedOutput({ descripto
     base: { service: 'payalo-receiver', pid: process.pid },
     timestamp: () => `,"time":"${isoTime(Date.now())}"`,
     formatters: { level: (label: string) => ({ level: label }), log: redact },
-    serializers: { err: (error: unknown) => (isObject(error) ? error : { message: String(error) }) }, // `redact` was here
+    serializers: { err: (error: unknown) => (isObject(error) ? error : { message: String(error) }) }, // `redact` has already run
   };
   const log = pino(options, destination);
   destination.whenBack?.((count) => log.error({ event: 'log.lines_dropped', stream: 'stdout', count }));
   return log;
 }
 
-/** pino's own redaction by paths costs three times the rest of a line; a wide line of plain values needs a look only. */
+/** pino's own redaction by paths costs three times the rest of a line; most lines hold plain values and need only a glance. */
 export function redact(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   for (const name in fields) {
     if (redacted.has(name) || isObject(fields[name])) return redactWithin(fields, depthMax);
@@ -76,7 +76,7 @@ function redactValue(value: unknown, depth: number): unknown {
   return 'toJSON' in value ? value : redactWithin(value, depth - 1);
 }
 
-/** Nothing else of an error: ioredis, for one, adds the command that failed, with a password or a body among its arguments. */
+/** Drops every other property: ioredis, for one, adds the failed command, with a password or a body among its arguments. */
 function errorFields(error: Error): object {
   const { type, message, stack } = stdSerializers.err(error);
   return { type, ...('code' in error && { code: error.code }), message, stack };

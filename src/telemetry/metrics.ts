@@ -1,7 +1,7 @@
-// The metrics: every name that the contract lists, made in one place with bounded labels.
+// The metrics of the contract, defined in one place with bounded labels.
 //
-// Counters and histograms describe this process. Gauges that describe the queue are read when they are scraped, so
-// every process reports the same: `max without (instance)`.
+// Counters and histograms describe this process. Gauges of the queue are read from Redis at each scrape, so every
+// process reports the same value: use `max without (instance)`.
 import { amountChecks } from '../callback/amount-check.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { packageVersion } from './package-version.ts';
@@ -47,23 +47,23 @@ function reconciliationMetrics({ counter, gauge }: ReturnType<typeof makersIn>) 
   return {
     reconciliationUnreadable: counter(
       'payalo_reconciliation_unreadable_total',
-      'Records of the gateway that could not be read, each time that a sweep met one.',
+      'Records of the gateway that could not be parsed, counted in every sweep that reads them.',
     ),
     reconciliationLastSuccess: gauge(
       'payalo_reconciliation_last_success_timestamp_seconds',
-      'When a sweep last ended well while no window was behind.',
+      'When a sweep last succeeded with no window left to retry.',
     ),
     reconciliationLastRecent: gauge(
       'payalo_reconciliation_last_recent_timestamp_seconds',
-      'When a sweep of the last hours last ended well.',
+      'When a sweep of the last hours last succeeded.',
     ),
     reconciliationLastFull: gauge(
       'payalo_reconciliation_last_full_timestamp_seconds',
-      'When a sweep of the whole RECONCILE_LOOKBACK last ended well.',
+      'When a sweep of the whole RECONCILE_LOOKBACK last succeeded.',
     ),
     reconciliationWindowsBehind: gauge(
       'payalo_reconciliation_windows_behind',
-      'Windows that could not be swept and are tried again.',
+      'Windows that failed and will be swept again.',
     ),
   };
 }
@@ -75,14 +75,14 @@ export function createMetrics() {
   collectDefaultMetrics({ register: registry });
 
   const callbacks = counter('payalo_callbacks_total', 'Requests to the callback path by outcome.', ['outcome']);
-  const deliveries = counter('payalo_deliveries_total', 'Attempts at the merchant by outcome.', ['outcome']);
-  const notifications = counter('payalo_notifications_total', 'Attempts at NOTIFY_URL by outcome.', ['outcome']);
+  const deliveries = counter('payalo_deliveries_total', 'Delivery attempts by outcome.', ['outcome']);
+  const notifications = counter('payalo_notifications_total', 'Notification attempts by outcome.', ['outcome']);
   const mismatched = 'Callbacks whose amount or currency is not what was ordered.';
   const amountMismatches = counter('payalo_amount_mismatches_total', mismatched, ['kind']);
-  const confirmed = 'Callbacks of which the gateway said whether they are true, by its answer.';
+  const confirmed = 'Callbacks that the gateway was asked to confirm, by its answer.';
   const confirmations = counter('payalo_confirmations_total', confirmed, ['outcome']);
-  const buildInfo = gauge('payalo_build_info', 'Always 1; the labels say what runs.', ['version', 'node']);
-  // A counter that was never touched is absent, and an alert on its rate would miss the first event.
+  const buildInfo = gauge('payalo_build_info', 'Always 1; the labels name the versions.', ['version', 'node']);
+  // Without a first sample an alert on the rate would miss the first event.
   for (const outcome of callbackOutcomes) callbacks.inc({ outcome }, 0);
   for (const outcome of deliveryOutcomes) deliveries.inc({ outcome }, 0);
   for (const outcome of notificationOutcomes) notifications.inc({ outcome }, 0);
@@ -94,9 +94,9 @@ export function createMetrics() {
     registry,
     callbacks,
     deliveries,
-    ackSeconds: histogram('payalo_ack_seconds', 'From the last byte of a callback to its answer.', fast),
-    deliverySeconds: histogram('payalo_delivery_seconds', 'Duration of one attempt at the merchant.', slow),
-    endToEndSeconds: histogram('payalo_end_to_end_seconds', 'From receipt to delivery.', slow),
+    ackSeconds: histogram('payalo_ack_seconds', 'Time from the last byte of a callback to its answer.', fast),
+    deliverySeconds: histogram('payalo_delivery_seconds', 'Duration of one delivery attempt.', slow),
+    endToEndSeconds: histogram('payalo_end_to_end_seconds', 'Time from receipt to delivery.', slow),
     queueJobs: gauge('payalo_queue_jobs', 'Jobs by state, all brands (from Redis).', ['state']),
     oldestWaitingSeconds: gauge(
       'payalo_oldest_waiting_seconds',
@@ -110,8 +110,14 @@ export function createMetrics() {
     spoolDamaged: gauge('payalo_spool_damaged', 'Damaged subfolders of the spool that were set aside.'),
     spoolBytes: gauge('payalo_spool_bytes', 'Bytes in the spool of this process.'),
     redisUp: gauge('payalo_redis_up', '1 while Redis takes callbacks from this process, else 0.'),
-    redisMemoryFullSeconds: gauge('payalo_redis_memory_full_seconds', 'Until maxmemory, at the last hour’s rate.'),
-    reconciliationMissing: counter('payalo_reconciliation_missing_total', 'Callbacks that never came and were found.'),
+    redisMemoryFullSeconds: gauge(
+      'payalo_redis_memory_full_seconds',
+      'Time until maxmemory is reached, at the last hour’s rate.',
+    ),
+    reconciliationMissing: counter(
+      'payalo_reconciliation_missing_total',
+      'Missing callbacks that reconciliation found.',
+    ),
     confirmations,
     unconfirmed: gauge('payalo_unconfirmed', 'Callbacks that the gateway has not confirmed or denied yet.'),
     ...reconciliationMetrics(makers),

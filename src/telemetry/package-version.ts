@@ -1,4 +1,4 @@
-// The version of this package, as the build knows it, and where its documents are.
+// The package's version, and the URL of its documents.
 import { readFileSync } from 'node:fs';
 
 export function packageVersion(): string {
@@ -10,7 +10,7 @@ export function packageHomepage(): string {
 }
 
 function fieldOf(name: string): string | undefined {
-  // Read at run time: it lies beside `src` in a checkout and beside `dist` in the package.
+  // Read at run time: package.json lies next to `src` in a checkout and next to `dist` in the package.
   const text = readFileSync(new URL(import.meta.resolve('#package.json')), 'utf8');
   return new RegExp(`"${name}":\\s*"([^"]+)"`).exec(text)?.[1];
 }

@@ -1,14 +1,14 @@
-// The service's standard output and standard error, for everybody in the process: the log, a library's `console.warn`,
-// a handler module's `console.log`, Node's own warnings. Node's streams would keep without limit what nobody reads, and
-// what Node writes itself would wait for the reader.
+// Replaces standard output and standard error for the whole process: the log, a library's `console.warn`, a handler
+// module's `console.log`, Node's own warnings. Node's streams would buffer unread output without limit, and Node's own
+// writes would wait for the reader.
 import { Writable } from 'node:stream';
 import { createBoundedOutput, type BoundedOutput } from './bounded-output.ts';
 import type { Log } from './log.ts';
 
 export interface StandardStreams {
-  /** Where the log goes. */
+  /** The log's destination. */
   readonly output: BoundedOutput;
-  /** From then on the log has Node's warnings, and says how many lines of standard error were dropped. */
+  /** From now on Node's warnings go to the log, and so does the number of lines dropped from standard error. */
   tellTo(log: Log): void;
 }
 
@@ -38,7 +38,7 @@ function replaceStream(name: 'stdout' | 'stderr', output: BoundedOutput): void {
   Object.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: false });
 }
 
-/** That an interface of Node's may change one day is news for developers. */
+/** Warnings about Node's experimental or deprecated interfaces only concern developers. */
 function tellWarning(log: Log, { name, message, ...rest }: Error & { code?: unknown }): void {
   const level = name === 'ExperimentalWarning' || name === 'DeprecationWarning' ? 'debug' : 'warn';
   log[level]({ event: 'process.warning', name, code: rest.code, reason: message });

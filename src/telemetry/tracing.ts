@@ -1,9 +1,9 @@
-// Traces, where OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set: a span for each request of the gateway and
-// each attempt at the merchant, joined over the queue by the job's `traceparent`.
+// Traces, if OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set: a span for each callback request and each
+// delivery attempt, linked across the queue by the job's `traceparent`.
 //
-// Without one nothing of OpenTelemetry is loaded. Attributes name a callback and say how it went; never its body, a key
-// or a person. A caller that decided against sampling is heeded. Fails softly: what a collector does not take within the
-// bounds is dropped with a log line, and no callback ever waits for it.
+// Otherwise OpenTelemetry is not even loaded. Attributes identify a callback and its outcome; never its body, a key or a
+// person. The caller's sampling decision is respected. What the collector does not take within the limits is dropped with
+// a log line; no callback ever waits for it.
 import type { Span, SpanContext } from '@opentelemetry/api';
 import { putIntoEnvironment } from '../config/config.ts';
 import type { Log } from './log.ts';
@@ -13,10 +13,10 @@ import { traceSettings, type OtelValues } from '../config/otel-variables.ts';
 export type TraceAttributes = Readonly<Record<string, string | number | undefined>>;
 
 export interface TraceSpan {
-  /** W3C trace context, for whoever goes on with this trace. */
+  /** W3C trace context for whoever continues this trace. */
   readonly traceparent: string;
   set(attributes: TraceAttributes): void;
-  /** Marks the span as gone wrong. */
+  /** Marks the span as failed. */
   fail(reason: string): void;
   end(): void;
 }
@@ -24,7 +24,7 @@ export interface TraceSpan {
 export interface SpanStart {
   readonly name: 'callback.receive' | 'callback.deliver';
   readonly kind: 'server' | 'client';
-  /** The `traceparent` to go on with; one that is missing or malformed begins a trace of its own. */
+  /** The `traceparent` to continue; a missing or malformed one starts a new trace. */
   readonly parent: string | undefined;
   readonly attributes: TraceAttributes;
 }
@@ -37,7 +37,7 @@ export interface Tracing {
 
 const traceparentPattern = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:$|-)/;
 
-/** OpenTelemetry's exporter finds endpoint, headers and the like in the environment. */
+/** OpenTelemetry's exporter reads endpoint, headers and more from the environment. */
 export async function createTracing(otel: OtelValues, log: Log): Promise<Tracing | undefined> {
   const settings = traceSettings(otel, log);
   if (settings === undefined) return undefined;
