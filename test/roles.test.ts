@@ -111,7 +111,7 @@ test.for(['PORT', 'OPS_PORT'])('says in one sentence that %s is taken, without t
     exitCode: 1,
     output: expect.stringMatching(
       new RegExp(
-        `^${variable}: cannot listen on 127.0.0.1, port ${taken}: another program listens there already$`,
+        `^${variable}: cannot listen on 127.0.0.1, port ${taken}: another program already listens there$`,
         'm',
       ),
     ),

@@ -1,5 +1,5 @@
-// A connector that shows a client certificate and trusts an authority besides those that Node trusts. Files that were renewed
-// count from the next connection on; while they cannot be used, what they held before does.
+// A connector that presents a client certificate and trusts an authority besides Node's own. Renewed files apply from the
+// next connection on; while they are unusable, the previous content stays in use.
 import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext, rootCertificates, type SecureContextOptions } from 'node:tls';
 import { buildConnector } from 'undici';
@@ -12,7 +12,7 @@ export function certifiedConnector(tls: ClientTls, options: buildConnector.Build
   let connect = connectorOf(readClientTls(tls));
 
   function connectorOf(secure: SecureContextOptions): buildConnector.connector {
-    createSecureContext(secure); // throws where certificate and key do not fit: one of them is renewed, the other not yet
+    createSecureContext(secure); // throws if certificate and key do not match: only one of them is renewed yet
     return buildConnector({ ...options, ...secure });
   }
 
@@ -23,7 +23,7 @@ export function certifiedConnector(tls: ClientTls, options: buildConnector.Build
       connect = connectorOf(readClientTls(tls));
       seen = versions;
     } catch {
-      // Being written now, perhaps: looked at again with the next connection.
+      // The files may be half written; the next connection checks again.
     }
   }
 
@@ -33,7 +33,7 @@ export function certifiedConnector(tls: ClientTls, options: buildConnector.Build
   };
 }
 
-/** What the files hold now. Throws where one cannot be read. */
+/** Reads the files. Throws if one cannot be read. */
 export function readClientTls({ certFile, keyFile, caFile }: ClientTls): SecureContextOptions {
   return {
     ...(certFile !== undefined && keyFile !== undefined && { cert: read(certFile), key: read(keyFile) }),
@@ -41,7 +41,7 @@ export function readClientTls({ certFile, keyFile, caFile }: ClientTls): SecureC
   };
 }
 
-/** Another text after any of them changed. */
+/** Changes whenever one of the files does. */
 function versionsOf(files: readonly string[]): string {
   return files.map((file) => `${statSync(file).mtimeMs} ${statSync(file).size} ${statSync(file).ino}`).join(',');
 }

@@ -1,12 +1,12 @@
-// What the status line and `Retry-After` of somebody's answer mean.
+// Interprets the status line and `Retry-After` of an HTTP response.
 
 export function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
 /**
- * Seconds or an HTTP date (RFC 9110, 10.2.3) as milliseconds from now, at least 0; undefined where it is neither. The form
- * of asctime names no zone and means UTC (RFC 9110, 5.6.7), which Date.parse takes for this machine's.
+ * Seconds or an HTTP date (RFC 9110, 10.2.3) as milliseconds from now, at least 0; undefined if it is neither. The asctime
+ * form has no zone and means UTC (RFC 9110, 5.6.7); Date.parse would use the local zone.
  */
 export function retryAfterMs(header: string | undefined, nowMs: number): number | undefined {
   const text = header?.trim() ?? '';

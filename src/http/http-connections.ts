@@ -1,23 +1,23 @@
-// How connections of a listener begin, idle and end, and what is answered where Node reports a connection instead of a
+// How a listener's connections start, idle and end, and the answer when Node reports a broken connection instead of a
 // request.
 //
-// Promises: a connection that has sent nothing yet is kept as long as one that idles between requests; a request has ten
-// seconds for its headers, counted from its first byte, and ten more for its body. Who ends its own half after a request
-// still gets the answer. Whoever is refused can read why, even while still sending: the connection's other half is
-// discarded for a moment, since closing it at once would make the system throw away an answer not yet read. Answers
-// already under way leave first. Nobody keeps a connection of ours open longer than that moment by not closing it.
+// Promises: a connection that has sent nothing yet is kept as long as an idle one; a request has ten seconds for its
+// headers, counted from its first byte, and ten more for its body. A client that half-closes after its request still gets
+// the answer. A refused client can read why, even while it is still sending: its input is discarded for a moment, because
+// an immediate close could destroy the unread answer. Answers in progress are sent first. No client can hold a connection
+// open longer than that moment.
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { problem, problemContentType } from './problem.ts';
 
-/** For the headers from the first byte, and for the body from the end of the headers. */
+/** For the headers, from the first byte; and for the body, from the end of the headers. */
 const partTimeoutMs = 10_000;
-/** How often Node looks for requests past their time; its default of 30 s would let them hang that long. */
+/** How often Node looks for overdue requests; its default of 30 s would let them hang that long. */
 const checkEveryMs = 500;
-/** Enough to read an answer of a few hundred bytes; short, for any stranger may cause it. */
+/** Long enough to read an answer of a few hundred bytes; short, since any stranger can cause it. */
 const lingerMs = 2_000;
 
-/** For Fastify. @param idleMs for how long a connection is kept that sends nothing */
+/** Options for Fastify. @param idleMs how long an idle connection is kept */
 export function listenerTimes(idleMs: number) {
   return {
     keepAliveTimeout: idleMs,
@@ -29,14 +29,14 @@ export function listenerTimes(idleMs: number) {
 export type HttpConnections = ReturnType<typeof createHttpConnections>;
 
 interface ConnectionState {
-  /** When the headers of the request were there whose body is awaited; 0 while none is. */
+  /** When the headers of the current request arrived; 0 while no body is awaited. */
   headersAtMs: number;
-  /** Requests that were read to the end and have no answer yet. */
+  /** Requests that were read completely and are not answered yet. */
   readonly answering: Set<IncomingMessage>;
   broken?: ConnectionError;
 }
 
-/** @param onRejected called once for each connection that was answered here */
+/** @param onRejected called once for each connection that is answered here */
 export function createHttpConnections(onRejected: () => void = () => undefined) {
   const states = new WeakMap<Socket, ConnectionState>();
 
@@ -60,9 +60,9 @@ export function createHttpConnections(onRejected: () => void = () => undefined) 
     else reject(error, socket);
   }
 
-  /** Node counts from the first byte on, or, before one came, from the start of the connection. */
+  /** Node counts from the first byte, or, before one arrives, from the start of the connection. */
   function timedOut(error: ConnectionError, socket: Socket): void {
-    if (socket.bytesRead === 0) return; // its idle timer ends it
+    if (socket.bytesRead === 0) return; // the idle timer closes it
     const { headersAtMs } = stateOf(socket);
     const leftMs = headersAtMs === 0 ? 0 : headersAtMs + partTimeoutMs - performance.now();
     if (leftMs <= 0) return giveUp(error, socket);
@@ -74,15 +74,15 @@ export function createHttpConnections(onRejected: () => void = () => undefined) 
   return {
     /** Call once, before listening. */
     tend(server: Server, idleMs: number): void {
-      // Node would abort a request whose sender ends its half. Not in Node's documentation; a test holds it.
+      // Otherwise Node aborts a request whose sender half-closes. Undocumented in Node; a test guards it.
       Object.assign(server, { httpAllowHalfOpen: true });
       server.on('connection', (socket) => socket.setTimeout(idleMs));
     },
 
-    /** A request's headers are there, and its body will be read. */
+    /** Call when a request's headers are read and its body follows. */
     headersRead({ socket }: IncomingMessage): void {
       stateOf(socket).headersAtMs = performance.now();
-      // Node ends the idle time of its own setting only.
+      // Node clears only the idle timeout that it set itself.
       if (socket.timeout !== 0) socket.setTimeout(0);
     },
 
@@ -100,7 +100,7 @@ export function createHttpConnections(onRejected: () => void = () => undefined) 
       reject(broken, request.socket);
     },
 
-    /** Too slow, headers too large, no HTTP: Node gives the connection up and leaves it to us. */
+    /** Too slow, headers too large, not HTTP: Node leaves the connection to us. */
     failed(error: ConnectionError, socket: Socket): void {
       if (error.code === 'ECONNRESET') socket.destroy();
       else if (error.code === timeoutCode) timedOut(error, socket);
@@ -113,14 +113,14 @@ export type ConnectionError = Error & { code?: string };
 
 const timeoutCode = 'ERR_HTTP_REQUEST_TIMEOUT';
 
-/** Makes Node end this connection gently after the answer that is to close it, whatever of the request is not read. */
+/** Makes Node close this connection gently after its last answer, even if part of the request is still unread. */
 export function lingerAfterAnswer(socket: Socket): void {
   socket.destroySoon = () => endGently(socket);
 }
 
 function endGently(socket: Socket): void {
   socket.end();
-  socket.removeAllListeners('data'); // Node's HTTP parser: what still comes is no request
+  socket.removeAllListeners('data'); // Node's HTTP parser: what still arrives is not a request
   socket.on('data', () => undefined);
   socket.resume();
   setTimeout(() => socket.destroy(), lingerMs).unref();

@@ -1,8 +1,8 @@
-// Connections to one origin: kept alive, HTTP/2 where the server offers it, through the egress proxy where one is
-// configured, with names looked up apart from everybody else's (name-lookups.ts).
+// A pool of connections to one origin: keep-alive, HTTP/2 if the server offers it, through the egress proxy if one is
+// configured, with names resolved in a separate process (name-lookups.ts).
 //
-// Deliveries and calls to the gateway go through such a pool, so that all of them keep the same rules. Timeouts for
-// headers and bodies are the caller's: it knows what it waits for.
+// Deliveries and gateway calls both use it, so they follow the same rules. Timeouts for headers and bodies are up to the
+// caller.
 import type { LookupFunction } from 'node:net';
 import { buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici';
 import * as z from 'zod';
@@ -11,10 +11,10 @@ import { certifiedConnector, readClientTls } from './client-certificate.ts';
 import { dropInterimAnswers } from './interim-answers.ts';
 import { proxyFor, type ProxySettings } from '../config/proxy.ts';
 
-/** How this process gets out to other hosts. */
+/** How this process connects to other hosts. */
 export interface Egress {
   readonly proxies: ProxySettings;
-  /** Without it, names are looked up in this process's few threads. */
+  /** Without it, names are resolved in this process's few threads. */
   readonly lookup?: LookupFunction | undefined;
 }
 
@@ -43,7 +43,7 @@ export function createHttpPool(url: string, options: HttpPoolOptions): HttpPool 
     uri: proxy,
     proxyTls: connection,
     requestTls: { timeout: connectTimeoutMs, ...(tls !== undefined && readClientTls(tls)) },
-    // To the proxy itself, for CONNECT: a proxy that never answers is not waited for longer than a connection.
+    // For CONNECT to the proxy: a proxy that never answers counts as a connection that fails.
     clientFactory: (target, given) =>
       new Pool(target, { ...limits, connect: connectorOf(given), headersTimeout: connectTimeoutMs }),
     factory: (target, given) => new Pool(target, { ...limits, connect: tolerant(connectorOf(given)) }),
@@ -51,7 +51,7 @@ export function createHttpPool(url: string, options: HttpPoolOptions): HttpPool 
   return { origin, dispatcher };
 }
 
-/** A connector whose HTTP/1.1 connections bear interim answers that nobody asked for. HTTP/2 has frames for them. */
+/** A connector whose HTTP/1.1 connections tolerate unsolicited interim answers. HTTP/2 has frames for them. */
 function tolerant(connect: buildConnector.connector): buildConnector.connector {
   return (target, done) => {
     connect(target, (...[error, socket]) => {
@@ -66,7 +66,7 @@ const withConnector = z.object({
   connect: z.custom<buildConnector.connector>((value) => typeof value === 'function'),
 });
 
-/** ProxyAgent hands its factory the connector that goes through the proxy. */
+/** ProxyAgent passes the connector that goes through the proxy. */
 function connectorOf(given: object): buildConnector.connector {
   return withConnector.parse(given).connect;
 }

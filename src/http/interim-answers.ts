@@ -1,18 +1,18 @@
 // Removes interim answers (RFC 9110, 15.2: 100, 102, 103, ...) from what an HTTP/1.1 server sends.
 //
-// A client must be able to parse any number of them before the final answer, also unasked. undici ends the connection
-// at a `100 Continue` that it did not ask for and has no option against it. So they are taken out before its parser sees
-// them. `101 Switching Protocols` is left in: it is final, and nobody here asks to switch.
+// A client must accept any number of them before the final answer, even unsolicited. undici closes the connection on an
+// unsolicited `100 Continue` and has no option against that, so they are removed before its parser sees them.
+// `101 Switching Protocols` passes: it is final, and nobody here asks to switch.
 import { subscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import * as z from 'zod';
 
-/** An interim answer longer than this is not waited for: the parser gets it and refuses it. */
+/** A longer interim answer is passed on to the parser, which refuses it. */
 const headBytesMax = 16_384;
 const interimStart = 'HTTP/1.x 1xx';
 const headEnds = ['\r\n\r\n', '\n\n'];
 
-/** undici says on this channel that a request is about to be written to a socket (its documented diagnostics). */
+/** undici announces on this channel that it is about to write a request to a socket (its documented diagnostics). */
 const requestChannel = 'undici:client:sendHeaders';
 const requestSchema = z.object({ socket: z.custom<Socket>((value) => typeof value === 'object' && value !== null) });
 const answerBegins = new WeakMap<Socket, () => void>();
@@ -37,7 +37,7 @@ export function dropInterimAnswers(socket: Socket): void {
     return bytes.length === 0 || push(bytes);
   }
 
-  // Every byte that arrives goes through `push`; a pipelined answer cannot, since one request is in flight at a time.
+  // Every byte that arrives passes through `push`. Pipelined answers cannot occur: one request is in flight at a time.
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
     if (!isAtStart) return push(chunk, encoding);
     if (!(chunk instanceof Uint8Array)) {
@@ -54,7 +54,7 @@ export function dropInterimAnswers(socket: Socket): void {
   };
 }
 
-/** How many bytes the interim answer at the start takes; 0 where there is none, undefined where it is not yet known. */
+/** The length in bytes of the interim answer at the start; 0 if there is none, undefined if it is not known yet. */
 function interimBytes(held: Buffer): number | undefined {
   const start = held.subarray(0, interimStart.length).toString('latin1');
   if (!couldBeInterim(start)) return 0;
@@ -65,7 +65,7 @@ function interimBytes(held: Buffer): number | undefined {
   return held.length > headBytesMax ? 0 : undefined;
 }
 
-/** Whether this, or something that begins so, is the start of an interim answer. */
+/** Whether the bytes are, or may become, the start of an interim answer. */
 function couldBeInterim(start: string): boolean {
   const whole = start + 'HTTP/1.1 100'.slice(start.length);
   return /^HTTP\/1\.[01] 1\d\d$/.test(whole) && whole !== 'HTTP/1.1 101' && whole !== 'HTTP/1.0 101';

@@ -1,6 +1,5 @@
-// The process that looks up names for name-lookups.ts, and does nothing else: each question may block a thread of its
-// own for as long as the system's resolver waits. Ends with its parent, and at once, since a blocked thread would hold
-// an orderly exit.
+// The process behind name-lookups.ts: it only resolves names, since each lookup may block a thread for as long as the
+// system's resolver waits. It ends with its parent, and at once, since a blocked thread would delay an orderly exit.
 import dns from 'node:dns';
 import * as z from 'zod';
 
@@ -14,13 +13,13 @@ export type LookupQuestion = z.infer<typeof lookupQuestion>;
 
 export const lookupReply = z.object({
   id: z.number(),
-  /** What went wrong; then there are no addresses. */
+  /** The error's code; then there are no addresses. */
   code: z.string().optional(),
   addresses: z.array(z.object({ address: z.string(), family: z.number() })),
 });
 export type LookupReply = z.infer<typeof lookupReply>;
 
-// Absent where a test or a tool merely imports this file.
+// Undefined if a test or a tool merely imports this file.
 if (process.argv[2] === '--name-lookups') serve();
 
 function serve(): void {

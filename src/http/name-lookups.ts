@@ -1,11 +1,11 @@
-// Names of merchants' and gateways' hosts, looked up in a process of its own.
+// Resolves the names of merchants' and gateways' hosts in a separate process.
 //
-// The system's resolver (getaddrinfo: /etc/hosts, search domains, NSS, whatever docker and Kubernetes set up) blocks the
-// thread that asks it, and a process has four such threads, which files use as well. A name server that does not
-// answer holds each for ten seconds and more. So the question is asked in a process that does nothing else and has more
-// threads than there are names, one question for each name at a time: nothing of one destination is felt by another.
+// The system's resolver (getaddrinfo: /etc/hosts, search domains, NSS, whatever Docker and Kubernetes set up) blocks the
+// calling thread, and a process has four such threads, which files use as well. A name server that does not answer holds
+// each for ten seconds or more. The separate process has more threads than there are names and runs one lookup per name
+// at a time, so one destination cannot delay another.
 //
-// The process is started at the first question and again when it has died. Where it cannot be, names are looked up here.
+// The process starts with the first lookup and again after it dies. If it cannot start, names are resolved here.
 import { fork, type ChildProcess } from 'node:child_process';
 import dns from 'node:dns';
 import type { LookupFunction } from 'node:net';
@@ -15,14 +15,14 @@ import type { Log } from '../telemetry/log.ts';
 import { lookupReply, type LookupQuestion, type LookupReply } from './name-lookup-process.ts';
 
 export interface NameLookupsOptions {
-  /** How many different names there are. */
+  /** The number of different names. */
   readonly namesMax: number;
   readonly log: Log;
 }
 
 export type NameLookups = ReturnType<typeof createNameLookups>;
 
-/** For IPv4 and IPv6 asked apart, and for names that change. */
+/** Room for separate IPv4 and IPv6 lookups, and for names that change. */
 const threadsPerName = 2;
 const threadsMin = 8;
 /** libuv's own limit. */
@@ -44,7 +44,7 @@ export function createNameLookups({ namesMax, log }: NameLookupsOptions) {
     const started = fork(script, ['--name-lookups'], {
       env: childEnvironment({ UV_THREADPOOL_SIZE: String(threads) }),
       execArgv: process.execArgv.filter((flag) => !flag.startsWith('--inspect')),
-      // A group of its own: it is needed until the last delivery is done, also after a Ctrl-C in the terminal.
+      // Detached, so that a Ctrl-C in the terminal does not end it: the last deliveries still need it.
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
@@ -73,7 +73,7 @@ export function createNameLookups({ namesMax, log }: NameLookupsOptions) {
     for (const tell of waiting) tell(answer);
   }
 
-  /** One question for a name at a time; whoever else asks meanwhile gets the same answer. */
+  /** One lookup per name at a time; concurrent callers share its answer. */
   function ask(question: Question, tell: (answer: Answer) => void): void {
     const key = `${question.name} ${question.family} ${question.hints}`;
     const underWay = pending.get(key);
@@ -82,11 +82,11 @@ export function createNameLookups({ namesMax, log }: NameLookupsOptions) {
     nextId += 1;
     pending.set(key, { id, waiting: [tell] });
     child ??= start();
-    child.send({ id, ...question }, () => undefined); // an error shows as the end of the process
+    child.send({ id, ...question }, () => undefined); // a failed send shows as the end of the process
   }
 
   const lookup: LookupFunction = (hostname, options, callback) => {
-    // What is in /etc/hosts on every machine needs no process.
+    // Names that are in /etc/hosts on every machine need no process.
     if (!isHelpful || /^localhost\.?$/i.test(hostname)) return dns.lookup(hostname, options, callback);
     const { family = 0, hints = 0 } = options;
     const question = { name: hostname, family: familyOf(family), hints };
@@ -113,7 +113,7 @@ function familyOf(family: number | 'IPv4' | 'IPv6'): number {
   return family === 'IPv6' ? 6 : family;
 }
 
-/** As `dns.lookup` makes it. */
+/** An error as `dns.lookup` reports it. */
 function lookupError(hostname: string, code = 'ENOTFOUND'): NodeJS.ErrnoException {
   const error = new Error(`getaddrinfo ${code} ${hostname}`);
   return Object.assign(error, { code, syscall: 'getaddrinfo', hostname });

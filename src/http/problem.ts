@@ -11,7 +11,7 @@ export interface Problem {
   readonly [extension: string]: unknown;
 }
 
-/** `detail` says what was wrong, where, and what to do; it never carries a secret or a stack. */
+/** `detail` says what was wrong, where, and what to do; it never contains a secret or a stack. */
 export function problem(status: number, slug: string, detail: string, extensions: object = {}): Problem {
   const title = STATUS_CODES[status] ?? 'Error';
   return { type: `urn:payalo-receiver:problem:${slug}`, title, status, detail, ...extensions };

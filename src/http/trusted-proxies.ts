@@ -1,9 +1,9 @@
-// Whose forwarded headers are believed: the addresses and CIDRs of TRUST_PROXY. One answer for all of them, so that the
-// client's address and the request id cannot be taken from different senders.
+// Decides from TRUST_PROXY whose forwarded headers are trusted, in one place, so that the client's address and the request
+// id always come from the same sender.
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, SocketAddress } from 'node:net';
 
-/** @param trusted addresses and CIDRs, valid */
+/** @param trusted valid addresses and CIDRs */
 export function createTrustedProxies(trusted: readonly string[]): (address: string | undefined) => boolean {
   const proxies = new BlockList();
   for (const item of trusted) {
@@ -14,16 +14,15 @@ export function createTrustedProxies(trusted: readonly string[]): (address: stri
   return (address) => address !== undefined && isIP(address) !== 0 && proxies.check(address, familyOf(address));
 }
 
-/** What is read of a request. */
+/** The parts of a request that are read. */
 export interface ForwardedRequest {
   readonly headers: IncomingMessage['headers'];
   readonly socket: { readonly remoteAddress?: string | undefined };
 }
 
 /**
- * The client's address: of `X-Forwarded-For`, from its end, the first that is no trusted proxy's. Without a port, and in
- * one spelling for each address, since failures are counted by it. Where a proxy names nothing that is an address, it
- * is the proxy's own.
+ * The client's address: the last entry of `X-Forwarded-For` that is not a trusted proxy. Without a port and normalized,
+ * since failures are counted by it. If a proxy sends no valid address, it is the proxy's own.
  */
 export function clientAddress(
   { headers, socket }: ForwardedRequest,
@@ -41,10 +40,10 @@ export function clientAddress(
 }
 
 /**
- * What failures are counted by: an IPv4 address, or the /64 of an IPv6 one, within which a single client has as many
- * addresses as it likes.
+ * The key by which failures are counted: an IPv4 address, or the /64 of an IPv6 one, since a single client can use all
+ * addresses of a /64.
  *
- * @param address as of `clientAddress`
+ * @param address from `clientAddress`
  */
 export function clientNetwork(address: string): string {
   if (isIP(address) !== 6) return address;
@@ -53,7 +52,7 @@ export function clientNetwork(address: string): string {
   return `${[...head, ...Array<string>(missing).fill('0'), ...(tail ?? [])].slice(0, 4).join(':')}::/64`;
 }
 
-/** `203.0.113.8:40000`, `[2001:db8::1]:443`, quotes and zones are what proxies add to an address. */
+/** Proxies add ports, quotes and zones: `203.0.113.8:40000`, `[2001:db8::1]:443`. */
 function plainAddress(text: string): string | undefined {
   const bare = text.trim().replaceAll('"', '');
   const withoutPort = /^\[([^\]]*)\]/.exec(bare)?.[1] ?? /^(\d+\.[\d.]+):/.exec(bare)?.[1] ?? bare;

@@ -1,4 +1,4 @@
-// The signature of Standard Webhooks, for deliveries and notifications.
+// The Standard Webhooks signature of deliveries and notifications.
 import { createHmac } from 'node:crypto';
 
 export interface SignedContent {
