@@ -1,16 +1,16 @@
-// Where a brand's callbacks live in Redis: the BullMQ queue's name and prefix, and the keys of ours beside it.
+// Names a brand's place in Redis: the name and prefix of its BullMQ queue, and our own keys beside it.
 //
 // Every key of a brand has the same hash tag, so one script may touch them all on a Cluster, and brands spread.
 import { defaultBrand } from '../config/brand-values.ts';
 
 export interface BrandQueue {
   readonly brand: string;
-  /** BullMQ's queue name and prefix: what `new Worker(name, fn, { prefix })` takes. */
+  /** BullMQ's queue name and prefix, as in `new Worker(name, fn, { prefix })`. */
   readonly name: string;
   readonly prefix: string;
-  /** `prefix:name`; BullMQ's keys are `base:...`, ours `base/...`, so neither can be taken for the other. */
+  /** `prefix:name`. BullMQ's keys are `base:...` and ours `base/...`, so they cannot collide. */
   readonly base: string;
-  /** What it was made of: the queues of other brands are found by it. */
+  /** The settings it was built from; with them the queues of other brands can be named too. */
   readonly naming: QueueNaming;
 }
 
@@ -27,100 +27,100 @@ export function brandQueue(brand: string, naming: QueueNaming): BrandQueue {
   return { brand, name, prefix, base: `${prefix}:${name}`, naming: { QUEUE_NAME, QUEUE_PREFIX } };
 }
 
-/** The brand stands inside the braces, where it decides the Cluster slot: `{payalo}` -> `{payalo.acme}`. */
+/** The brand goes inside the braces, where it decides the Cluster slot: `{payalo}` -> `{payalo.acme}`. */
 function brandPrefix(prefix: string, brand: string): string {
   const close = prefix.indexOf('}');
   return close < 0 ? `${prefix}.${brand}` : `${prefix.slice(0, close)}.${brand}${prefix.slice(close)}`;
 }
 
-/** The keys of ours; `accept.lua` writes them, the index reads them. */
+/** Our own keys; `accept.lua` writes them, the index reads them. */
 export const keysOf = {
   claim: ({ base }: BrandQueue, digest: string) => `${base}/c:${digest}`,
-  /** Hash: status -> claim digest, of the statuses beside success and failed that came for a reference. */
+  /** Hash: status -> claim digest, for the statuses other than success and failed that came for a reference. */
   otherKinds: ({ base }: BrandQueue, referenceDigest: string) => `${base}/o:${referenceDigest}`,
-  /** Hash: claim digest -> '', of the callbacks with one merchant's reference. */
+  /** Hash: claim digest -> '', for the callbacks with one merchant's reference. */
   merchantReference: ({ base }: BrandQueue, referenceDigest: string) => `${base}/m:${referenceDigest}`,
-  /** Sorted sets: job id by receipt time in ms; one for success, one for failed, one for every other status. */
+  /** Sorted sets: job id by receipt time in ms; one each for success, failed and every other status. */
   index: ({ base }: BrandQueue, part: IndexPart) => `${base}/l:${part}`,
-  /** Hash: `status|amount` -> quarantine id, of what contradicted a claim. */
+  /** Hash: `status|amount` -> quarantine id, for results that contradict a claim. */
   conflicts: ({ base }: BrandQueue, digest: string) => `${base}/x:${digest}`,
-  /** Sorted set: quarantine id by time in ms; the entries themselves are hashes. */
+  /** Sorted set: quarantine id by time in ms; each entry is a hash. */
   quarantine: ({ base }: BrandQueue) => `${base}/q`,
   quarantineEntry: ({ base }: BrandQueue, id: string) => `${base}/q:${id}`,
   quarantineBytes: ({ base }: BrandQueue) => `${base}/qbytes`,
-  /** Sorted set: quarantine id by time, of conflicts that reconciliation has yet to verify. */
+  /** Sorted set: quarantine id by time, for conflicts that reconciliation has not verified yet. */
   unverified: ({ base }: BrandQueue) => `${base}/unverified`,
-  /** Hash: what became of each that came under a claimed identity beside what stands (see accept.lua). */
+  /** Hash: the outcome of each further try under a claimed identity (see accept.lua). */
   tries: ({ base }: BrandQueue, digest: string) => `${base}/t:${digest}`,
-  /** Text: written by each call that replicas must confirm, so that there is a write for them to confirm. */
+  /** Text: written by each call that replicas must confirm, so that WAIT has a write to confirm. */
   mark: ({ base }: BrandQueue) => `${base}/mark`,
   /** Hash: the state of the merchant's breaker; absent while it is closed. Beside it, the set of failing jobs. */
   breaker: ({ base }: BrandQueue) => `${base}/b`,
   breakerFailures: ({ base }: BrandQueue) => `${base}/b:failures`,
-  /** Sets of job ids: failed while it is open and waits, uncounted; failed although the merchant took others. */
+  /** Sets of job ids: failed and waiting without a spent attempt while it is open; failed though others were delivered. */
   breakerResting: ({ base }: BrandQueue) => `${base}/b:resting`,
   breakerOwn: ({ base }: BrandQueue) => `${base}/b:own`,
-  /** List: what operators did, the latest first; hash: `minute:name` -> count, for the console's charts; retention's lock. */
+  /** List: the audit trail, latest first; hash: `minute:name` -> count, for the console's charts; retention's lock. */
   audit: ({ base }: BrandQueue) => `${base}/audit`,
-  /** Hash: what people were told of, by kind; list: notifications that wait; text: the process that sends them now. */
+  /** Hash: the notified state by kind; list: notifications to send; text: lock of the process that sends them. */
   notified: ({ base }: BrandQueue) => `${base}/notified`,
   notifications: ({ base }: BrandQueue) => `${base}/notify`,
   notifier: ({ base }: BrandQueue) => `${base}/notifier`,
   rates: ({ base }: BrandQueue) => `${base}/rates`,
   retention: ({ base }: BrandQueue) => `${base}/retention`,
-  /** Text: the process that looks for stranded jobs now (stranded.ts). */
+  /** Text: lock of the process that looks for stranded jobs (stranded.ts). */
   strandedLook: ({ base }: BrandQueue) => `${base}/stranded`,
-  /** Sorted set: gatewayReference by when it is looked up next, of transactions that the merchant said it started. */
+  /** Sorted set: gatewayReference by next look-up, for expected transactions. */
   expectations: ({ base }: BrandQueue) => `${base}/expect`,
-  /** Hash: gatewayReference -> when the gateway last did not know it, or refused it, and for how long so far; of those expectations only. */
+  /** Hash: gatewayReference -> when the gateway last answered unknown or refused, and the current delay. Expectations only. */
   unknownExpectations: ({ base }: BrandQueue) => `${base}/expect:unknown`,
-  /** Text: there while an amount was registered within DEDUP_TTL; else nobody looks for one. */
+  /** Text: exists if an amount was registered within DEDUP_TTL; otherwise nobody looks for one. */
   amountsExpected: ({ base }: BrandQueue) => `${base}/expect:amounts`,
-  /** Hash: `amount` -> what the merchant ordered, as JSON. */
+  /** Hash: `amount` -> the amount that the merchant ordered, as JSON. */
   expectedAmount: ({ base }: BrandQueue, digest: string) => `${base}/e:${digest}`,
   expectedMerchantReferences: ({ base }: BrandQueue) => `${base}/expect:merchant`,
-  /** Sorted sets of transactions seen unfinished: by creation, by next look-up, and those still pending by creation. */
+  /** Sorted sets of unfinished transactions: by creation, by next look-up, and those still pending, by creation. */
   watched: ({ base }: BrandQueue) => `${base}/watch`,
   watchedDue: ({ base }: BrandQueue) => `${base}/watch:due`,
   watchedPending: ({ base }: BrandQueue) => `${base}/watch:pending`,
-  /** Sorted set: claim digest by when it was first seen terminal, where the gateway names no past completion. */
+  /** Sorted set: claim digest by when it was first seen terminal, if the gateway names no past completion. */
   firstSeen: ({ base }: BrandQueue) => `${base}/seen`,
-  /** Text: the token of the one process that reconciles now. */
+  /** Text: lock of the process that reconciles. */
   reconciler: ({ base }: BrandQueue) => `${base}/reconciler`,
-  /** Hash: the checkpoint, the sweep that is under way, the windows behind. */
+  /** Hash: the checkpoint, the sweep in progress, the windows to retry. */
   sweepState: ({ base }: BrandQueue) => `${base}/sweep`,
   /** List: the last sweeps as JSON, newest first. */
   sweepReports: ({ base }: BrandQueue) => `${base}/sweeps`,
-  /** JSON: the names that the brand took over, or the name that took it over (brand-lineage.ts). */
+  /** JSON: the brand's former names, or the name that took it over (brand-lineage.ts). */
   lineage: ({ base }: BrandQueue) => `${base}/lineage`,
-  /** There while `brand move` copies claims here: nothing is accepted until they are complete. */
+  /** Exists while `brand move` copies claims here: nothing is accepted until they are complete. */
   lineageHold: ({ base }: BrandQueue) => `${base}/lineage:hold`,
-  /** Hash: job id -> its place and score, of jobs that were taken out to be moved; text: the one process that moves. */
+  /** Hash: job id -> place and score, for jobs taken out to be moved; text: lock of the process that moves. */
   moving: ({ base }: BrandQueue) => `${base}/moving`,
   mover: ({ base }: BrandQueue) => `${base}/mover`,
-  /** Set: ids of jobs that came from another brand and may still be there. */
+  /** Set: ids of jobs that came from another brand and may still exist there. */
   taken: ({ base }: BrandQueue, from: string) => `${base}/taken:${from}`,
-  /** Text, with a time to live: somebody follows BullMQ's `added` and `waiting` (new-callbacks.ts); else nobody writes them. */
+  /** Text with a TTL: exists while somebody follows BullMQ's `added` and `waiting` (new-callbacks.ts), which are else skipped. */
   listening: ({ base }: BrandQueue) => `${base}/listening`,
-  /** JSON: since when the oldest undelivered callback waits, and when that was found (oldest-undelivered.ts). */
+  /** JSON: since when the oldest undelivered callback has waited, and when that was measured (oldest-undelivered.ts). */
   oldestUndelivered: ({ base }: BrandQueue) => `${base}/oldest`,
-  /** Set: brands that are being moved here: a claim may be here before its job. */
+  /** Set: brands that are being moved here: their claims may arrive before their jobs. */
   incoming: ({ base }: BrandQueue) => `${base}/incoming`,
-  /** Text: the process that keeps claims now (claim-keeper.ts). */
+  /** Text: lock of the process that keeps claims alive (claim-keeper.ts). */
   claimKeeper: ({ base }: BrandQueue) => `${base}/keeper`,
-  /** Hash: `event`, how far BullMQ's stream of events was read for deliveries; `at`, when the last one was, in ms. */
+  /** Hash: `event`, the position up to which BullMQ's events were read for deliveries; `at`, the last delivery, in ms. */
   followed: ({ base }: BrandQueue) => `${base}/followed`,
-  /** Sorted set: job id by when its lease ends, of jobs that a built-in worker has held for more than a moment. */
+  /** Sorted set: job id by end of its lease, for jobs that a built-in worker has held for more than a moment. */
   inHand: ({ base }: BrandQueue) => `${base}/f`,
-  /** Sorted set: job id by receipt time, of jobs that were found removed before they were delivered. */
+  /** Sorted set: job id by receipt time, for jobs that were found removed before delivery. */
   removed: ({ base }: BrandQueue) => `${base}/r`,
-  /** Sorted set: callbacks by when the gateway is asked next whether they are true (store/confirmation). */
+  /** Sorted set: callbacks by when the gateway is next asked to confirm them (store/confirmation). */
   unconfirmed: ({ base }: BrandQueue) => `${base}/unconfirmed`,
-  /** Sorted set: job id by time, of callbacks that the gateway denied. */
+  /** Sorted set: job id by time, for callbacks that the gateway denied. */
   denied: ({ base }: BrandQueue) => `${base}/denied`,
-  /** Sorted set: job id by when it was held. Beside BullMQ's places, so that no worker and no dashboard delivers it. */
+  /** Sorted set: job id by when it was held. Outside BullMQ's places, so that no worker or dashboard delivers it. */
   held: ({ base }: BrandQueue) => `${base}/held`,
-  /** Sorted set: job id by time, of callbacks that were paid otherwise than ordered. */
+  /** Sorted set: job id by time, for callbacks whose amount differs from the expected one. */
   mismatched: ({ base }: BrandQueue) => `${base}/mismatched`,
   job: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}`,
   jobLog: ({ base }: BrandQueue, jobId: string) => `${base}:${jobId}:logs`,

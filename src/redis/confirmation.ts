@@ -4,10 +4,10 @@ import { createConfirmedCall } from './confirmed-call.ts';
 import type { RedisConnection } from './connections.ts';
 
 const timeoutMs = 5_000;
-/** WAIT counts writes: one that follows all others. */
+/** WAIT counts writes, so this one must come after all others. */
 const script = { lua: `return redis.call('SET', KEYS[1], '1', 'PX', 60000)`, keyCount: 1 };
 
-/** Whether as many replicas as asked for have what this connection wrote to the brand until now. */
+/** Whether enough replicas have everything that this connection wrote to the brand so far. */
 export function confirmation(redis: RedisConnection, queue: BrandQueue, replicas: number): () => Promise<boolean> {
   if (replicas === 0) return async () => true;
   const call = createConfirmedCall(redis, script, { replicas, timeoutMs });

@@ -1,29 +1,29 @@
-// Runs a script and learns whether enough replicas have what it wrote, in one pipeline: WAIT counts the writes of its own
-// connection only, on the server that it reaches, and holds that connection up meanwhile. The script must write something
-// on each call: since Redis 7.2 WAIT goes back to the connection's last write, which could be any earlier one.
+// Runs a script and reports whether enough replicas have its writes, in one pipeline: WAIT counts only the writes of its
+// own connection, on the server that it reaches, and blocks that connection meanwhile. The script must write something on
+// each call: since Redis 7.2 WAIT refers to the connection's last write, which could be an earlier one.
 //
-// What would part the two is dealt with here instead of by ioredis, which would send the script again behind the WAIT: a
-// server that does not know the script yet, and on a Cluster one that does not own the slot any more. Both executed
-// nothing. The script must bear being sent twice anyway. Every other error is thrown.
+// Two errors are handled here, because ioredis would resend the script after the WAIT: a server that does not know the
+// script yet, and a Cluster node that no longer owns the slot. In both cases nothing was executed. The script must tolerate
+// being sent twice anyway. Every other error is thrown.
 //
-// Where the server has WAITAOF, a replica counts once the write is on its disk. Replicas that keep no append-only file
-// never say so; where WAIT counts them and WAITAOF does not, WAIT decides from then on, for this connection.
+// If the server has WAITAOF, a replica counts once the write is on its disk. Replicas without an append-only file never
+// confirm that; if WAIT counts them and WAITAOF does not, this connection uses WAIT from then on.
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { refreshSlots, type RedisConnection } from './connections.ts';
 import type { ScriptDefinition } from './script.ts';
 
 export interface Confirmation {
-  /** REDIS_WAIT_REPLICAS; with 0 nothing is waited for. */
+  /** REDIS_WAIT_REPLICAS; 0 waits for nothing. */
   readonly replicas: number;
   readonly timeoutMs: number;
 }
 
-/** One for each lesson there is: no WAITAOF, no script, a slot that moved, and moved again while that was learned. */
+/** One for each possible surprise: no WAITAOF, no script, a moved slot, and a slot that moved again meanwhile. */
 const triesMax = 5;
-/** Replicas that were missing a moment ago are not waited for at length again: each wait holds up all who come next. */
+/** The wait after replicas were missing a moment ago: each wait delays all later calls. */
 const missingMs = 50;
-/** By then WAITAOF has asked the replicas; WAIT only reads their answers. */
+/** WAITAOF has already asked the replicas; WAIT only reads their answers. */
 const alreadyAskedMs = 1;
 
 export function createConfirmedCall(
@@ -85,7 +85,7 @@ function resultOf(reply: readonly [error: Error | null, result: unknown] | undef
   return result;
 }
 
-/** The first word of a reply error is its code in the protocol; an error without one is a connection's. */
+/** A reply error begins with its code; an error without one comes from the connection. */
 function codeOf(error: Error | null | undefined): string | undefined {
   if (error === null || error === undefined) return undefined;
   return /^[A-Z]{3,}(?= )/.exec(error.message)?.[0] ?? '';

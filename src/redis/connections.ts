@@ -1,8 +1,8 @@
 // Redis connections, in the two profiles that this service needs.
 //
-// `producer` fails fast: no offline queue and a command timeout, so that no Redis can hold an answer to the gateway.
-// `worker` waits and reconnects for ever, as BullMQ asks. Both log their connection's ups and downs once per change,
-// whether Redis refuses, closes or says nothing, and each command that Redis does not permit.
+// `producer` fails fast: no offline queue and a command timeout, so that no Redis can delay an answer to the gateway.
+// `worker` waits and reconnects for ever, as BullMQ requires. Both log once when their connection goes down or comes back,
+// whether Redis refuses, closes or does not answer, and each command that Redis does not permit.
 import { Cluster, Redis } from 'ioredis';
 import type { Login, RedisTarget } from '../config/redis-url.ts';
 
@@ -18,19 +18,19 @@ export interface ConnectionLog {
 
 const connectTimeoutMs = 3_000;
 const reconnectMaxMs = 1_000;
-/** Notices a peer that vanished without closing (a half-open socket), also while nothing is sent. */
+/** Detects a peer that vanished without closing (a half-open socket), even while nothing is sent. */
 const keepAliveMs = 5_000;
 /**
- * A server that says nothing while an answer is due is given up and looked for anew: behind Sentinel or in a Cluster
- * another one may have its place by now. Longer than BullMQ's blocking reads (10 s), and for producers than any command.
+ * A server that owes an answer for this long is given up and the connection made anew: behind Sentinel or in a Cluster
+ * another server may have taken over. Longer than BullMQ's blocking reads (10 s); producers use their command timeout.
  */
 const silenceMaxMs = 15_000;
-/** How long a Cluster's changes may go unnoticed where no answer tells of them (a frozen node gives none). */
+/** How long a change of a Cluster's slots may go unnoticed if no answer reports it (a frozen node gives none). */
 const slotsRefreshMs = 2_000;
 
-/** How often a connection on which nothing happens is tried, so that an outage is known before it matters. */
+/** How often an idle connection is pinged, so that an outage is noticed before it matters. */
 const pingEveryMs = 5_000;
-/** A refusal that was not seen for so long is over; and how many different ones are remembered. */
+/** A refusal is logged again after this pause; and how many different refusals are remembered. */
 const quietMs = 60_000;
 const refusalsMax = 100;
 
@@ -42,23 +42,23 @@ export function createRedis(target: RedisTarget, profile: RedisProfile, name: st
 }
 
 /**
- * For a server that stopped answering: it may have forgotten us, or another one has its place, and a new connection
- * shows it. A Cluster's other nodes are not to blame; there the silent node's connection ends by itself.
+ * For a server that stopped answering: it may have lost the connection, or another server may have taken over. A Cluster
+ * keeps its other connections; the silent node's own connection ends by itself.
  */
 export function renewConnection(redis: RedisConnection): void {
   if (redis instanceof Cluster) void refreshSlots(redis);
   else redis.disconnect(true);
 }
 
-/** Asks a Cluster who owns which slot now. Never fails: who does not get to know stays with what was known. */
+/** Asks a Cluster which node owns which slot. Never fails: without an answer the old map stays. */
 export async function refreshSlots(redis: RedisConnection): Promise<void> {
   if (redis instanceof Cluster) await new Promise<void>((resolve) => redis.refreshSlotsCache(() => resolve()));
 }
 
 /**
- * Returns a function that holds this connection's commands back until the turn of the event loop ends, so that those of
- * one turn leave in one write: for many small commands that nobody sends together, such as a worker's. A Cluster's
- * commands leave as they come.
+ * Returns a function that corks this connection until the end of the turn of the event loop, so that the commands of one
+ * turn leave in one write. Useful for many small commands that are issued separately, such as a worker's. No effect on a
+ * Cluster.
  */
 export function createWriteGathering(redis: RedisConnection): () => void {
   let isHeld = false;
@@ -74,10 +74,10 @@ export function createWriteGathering(redis: RedisConnection): () => void {
   };
 }
 
-/** NOPERM of a command, and what Redis 7 and older ones say of a command inside a script. */
+/** NOPERM of a command, and the wording of Redis 7 and older for a command inside a script. */
 const refusal = /^NOPERM|ACL failure in script|user executing the script can't/;
 
-/** Whether Redis answered that this user may not do this. */
+/** Whether Redis answered that this user lacks a permission. */
 export function isNotPermitted(error: unknown): boolean {
   return error instanceof Error && refusal.test(error.message);
 }
@@ -121,7 +121,7 @@ function connect(target: RedisTarget, options: Options, profile: RedisProfile): 
         db: target.db,
         ...(target.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
         ...sentinelLogin(target.sentinelLogins, 0),
-        // ioredis reads the login anew from its options each time that it asks the Sentinels.
+        // ioredis reads the login from its options each time it asks the Sentinels.
         sentinelRetryStrategy(this: object, attempt: number) {
           Object.assign(this, sentinelLogin(target.sentinelLogins, attempt));
           return reconnectAfterMs(attempt);
@@ -134,7 +134,7 @@ function connect(target: RedisTarget, options: Options, profile: RedisProfile): 
         enableOfflineQueue: profile.kind === 'worker',
         clusterRetryStrategy: reconnectAfterMs,
         slotsRefreshInterval: slotsRefreshMs,
-        // Certificates name hosts; the nodes of a TLS cluster are reached by the name that they announce.
+        // Certificates name hosts, so the nodes of a TLS cluster are reached by the name that they announce.
         ...(target.tls && {
           dnsLookup: (address: string, done: (error: null, address: string) => void) => done(null, address),
         }),
@@ -153,8 +153,8 @@ function sentinelLogin(logins: readonly Login[], attempt: number) {
 }
 
 /**
- * What the user may not do, said once, with the command's name as Redis gives it. What is only looked at (INFO, CONFIG)
- * is the doctor's to tell.
+ * Logs a missing permission once, with the command's name from Redis's error. The doctor reports those that are only
+ * needed for its own look (INFO, CONFIG).
  */
 function createRefusals(name: string, log: ConnectionLog): (error: Error) => void {
   const lastAtMs = new Map<string, number>();
@@ -169,7 +169,7 @@ function createRefusals(name: string, log: ConnectionLog): (error: Error) => voi
   };
 }
 
-/** Without an `error` listener a lost connection would end the process. `end` comes only of our own closing: no news. */
+/** Without an `error` listener a lost connection would end the process. `end` only follows our own close, so it is ignored. */
 function watch(connection: RedisConnection, name: string, log: ConnectionLog): void {
   let isDown = false;
   let wasReady = false;
@@ -180,8 +180,8 @@ function watch(connection: RedisConnection, name: string, log: ConnectionLog): v
   };
   connection.on('error', (error: Error & { code?: unknown }) => tellDown(error.code ?? error.name, error.message));
   connection.on('close', () => {
-    // Closed once and made anew (against READONLY, say, several times a second) is no news; closed again before it was
-    // ready is: something accepts connections and is no Redis, or none yet.
+    // A single close with a reconnect (after READONLY, perhaps several times a second) is not an outage. A close before the
+    // connection became ready is: something accepts connections that is not Redis, or not yet.
     if (!isReady && connection.status !== 'end') tellDown('CLOSED', 'connections are accepted and closed');
     isReady = false;
   });
@@ -195,7 +195,7 @@ function watch(connection: RedisConnection, name: string, log: ConnectionLog): v
   if (connection instanceof Redis) keepAsking(connection);
 }
 
-/** While an answer is due, ioredis counts the silence (`socketTimeout`); a Cluster asks its nodes by itself. */
+/** Pings let ioredis notice silence (`socketTimeout` only runs while an answer is due). A Cluster pings its nodes itself. */
 function keepAsking(redis: Redis): void {
   const timer = setInterval(() => {
     if (redis.status === 'ready') redis.ping().catch(() => undefined);

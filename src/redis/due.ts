@@ -1,18 +1,18 @@
-// Sorted sets by the time at which each member is due. What is due later than anything can be was put there under a clock
-// that was wrong, and is due now: else it would wait until that clock is right.
+// Sorted sets of members by due time. A due time beyond any possible delay was written under a wrong clock; such members
+// are due now, since otherwise they would wait until that time.
 import type { RedisConnection } from './connections.ts';
 
 export interface DueBy {
   readonly nowMs: number;
-  /** Nothing is ever put off for longer. */
+  /** The longest possible delay. */
   readonly aheadMaxMs: number;
   readonly limit: number;
 }
 
-/** Clocks of different machines may differ by so much. */
+/** Tolerated difference between the clocks of different machines. */
 const skewMs = 600_000;
 
-/** The longest due first. Of more than `limit` those in the middle are left out, so that a backlog hides nothing new. */
+/** The longest overdue first. Beyond `limit` the middle is left out, so that a backlog does not hide new members. */
 export async function dueMembers(
   redis: RedisConnection,
   key: string,

@@ -15,7 +15,7 @@ const release = defineScript({
   lua: `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0`,
 });
 
-/** False where another token holds it, or none. */
+/** False if another token, or none, holds the lock. */
 export async function renewLock(redis: RedisConnection, key: string, token: string, ttlMs: number): Promise<boolean> {
   return (await renew(redis, [key], [token, ttlMs])) === 1;
 }

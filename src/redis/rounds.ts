@@ -1,4 +1,4 @@
-// A round of work on Redis again and again, one at a time, while its connection is there.
+// Repeats a round of work on Redis, one at a time, while the connection is ready.
 import type { RedisConnection } from './connections.ts';
 
 export interface RoundsDependencies {
@@ -13,7 +13,7 @@ export function createRounds({ redis, everyMs, round, onError }: RoundsDependenc
   let running: Promise<void> | undefined;
 
   function tick(): void {
-    if (redis.status !== 'ready') return; // the connection itself says that it is down
+    if (redis.status !== 'ready') return; // the connection itself reports that it is down
     running ??= round()
       .catch(onError)
       .finally(() => {
@@ -29,7 +29,7 @@ export function createRounds({ redis, everyMs, round, onError }: RoundsDependenc
       else redis.once('ready', tick);
     },
 
-    /** Starts no further round, and waits for the one that runs. */
+    /** Starts no further round, and waits for the current one. */
     async stop(): Promise<void> {
       clearInterval(timer);
       await running;

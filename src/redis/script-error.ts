@@ -1,9 +1,9 @@
-// Tells a script that failed on its data from a Redis that cannot be used.
+// Distinguishes a script that failed on its data from a Redis that is unusable.
 import { ZodError } from 'zod';
 
 /**
- * Whether Redis works and the call itself is at fault: its arguments could not be made, its reply could not be read, or
- * a command of the script failed on what it found. Every other code (OOM, READONLY, ...) is about the server.
+ * Whether Redis works and the call itself is at fault: its arguments could not be built, its reply could not be parsed, or
+ * a command in the script failed on its data. Every other code (OOM, READONLY, ...) concerns the server.
  */
 export function isScriptError(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof ZodError) return true;

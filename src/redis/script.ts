@@ -1,5 +1,5 @@
-// The one way to run a Lua script: defined once with its number of keys and the shape of its reply, sent to a connection
-// once, and called by its hash from then on. A batch that replicas must confirm goes through confirmed-call.ts.
+// Runs Lua scripts: defined once with the number of keys and the shape of the reply, sent to a connection once and called
+// by hash afterwards. A batch that replicas must confirm goes through confirmed-call.ts.
 import { hash } from 'node:crypto';
 import * as z from 'zod';
 import type { RedisConnection } from './connections.ts';
@@ -12,7 +12,7 @@ export interface ScriptDefinition<Reply> {
 
 type Argument = string | number | Buffer;
 
-/** Fails as Redis does (rejects), and with a ZodError where the reply has another shape. */
+/** Rejects if Redis fails, and with a ZodError if the reply has another shape. */
 export type Script<Reply> = (
   redis: RedisConnection,
   keys: readonly string[],
@@ -27,7 +27,7 @@ export function defineScript<Reply>({ lua, keyCount, reply }: ScriptDefinition<R
   return async (redis, keys, args = []) => {
     if (keys.length !== keyCount) throw new TypeError(`The script takes ${keyCount} keys and got ${keys.length}.`);
     if (Reflect.get(redis, name) === undefined) redis.defineCommand(name, { lua, numberOfKeys: keyCount });
-    // ioredis adds a defined command under its name, where the type checker cannot see it.
+    // ioredis adds a defined command as a method that the type checker does not know.
     const command = commandSchema.parse(Reflect.get(redis, name));
     return reply.parse(await command.call(redis, ...keys, ...args));
   };

@@ -1,8 +1,8 @@
-// A connection that fails fast refuses everything until it is ready.
+// Waits until a connection is ready; one that fails fast refuses every command before.
 import { within } from '../async/deadline.ts';
 import type { RedisConnection } from './connections.ts';
 
-/** Throws why it does not get there: the connection's last error, or LateError where there was none. */
+/** Throws the connection's last error if it does not become ready, or LateError if there was none. */
 export async function untilReady(redis: RedisConnection, limitMs: number): Promise<void> {
   if (redis.status === 'ready') return;
   const ready = Promise.withResolvers<void>();
