@@ -1,4 +1,4 @@
-// What the inbox needs of a database, and the shapes of the connections that it takes.
+// What the inbox needs from a database, and the types of connections that it accepts.
 
 export interface Seen {
   readonly webhookId: string;
@@ -7,9 +7,9 @@ export interface Seen {
 }
 
 export interface Known {
-  /** This id was seen. */
+  /** Whether this id was seen. */
   readonly hasId: boolean;
-  /** The highest sequence of the reference that was seen; -1 for none. */
+  /** The highest sequence seen for the reference; -1 if none. */
   readonly highest: number;
 }
 
@@ -17,7 +17,7 @@ export interface Dialect<Client> {
   readonly migration: string;
   isInTransaction(client: Client): Promise<boolean>;
   begin(client: Client): Promise<void>;
-  /** Waits for every other transaction on this reference, and says what is known of it then. */
+  /** Waits for every other transaction on this reference, then returns what is known of it. */
   lock(client: Client, seen: Seen): Promise<Known>;
   note(client: Client, seen: Seen): Promise<void>;
   commit(client: Client): Promise<void>;
@@ -40,7 +40,7 @@ export interface SqliteDatabase {
   prepare(sql: string): { get(...values: (string | number)[]): unknown; run(...values: (string | number)[]): unknown };
 }
 
-/** A number in a row of a driver that may give it as text. */
+/** A number from a driver that may return it as text. */
 export function numberIn(row: unknown, field: string): number {
   const value: unknown = typeof row === 'object' && row !== null ? Reflect.get(row, field) : undefined;
   return value === undefined || value === null ? -1 : Number(value);

@@ -1,8 +1,8 @@
 // The package `payalo-receiver/inbox`: effectively-once processing in the merchant's own database.
 //
-// A delivery may come more than once (at least once is the promise), and a correction may overtake what it corrects. The inbox notes
-// in the transaction of the merchant's own work that an id was seen: either both are there or neither. Imports nothing of the
-// service and no driver: it runs on connections that the merchant opened.
+// Deliveries are at least once, and a correction may overtake what it corrects. The inbox records in the transaction of the
+// merchant's own work that an id was seen: either both are committed or neither. Imports nothing of the service and no
+// driver: it uses connections that the merchant opened.
 import { mysql } from './mysql.ts';
 import { postgres } from './postgres.ts';
 import { sqlite } from './sqlite.ts';
@@ -10,16 +10,16 @@ import type { Dialect, MysqlConnection, PostgresClient, SqliteDatabase } from '.
 
 export type { MysqlConnection, PostgresClient, SqliteDatabase } from './dialect.ts';
 
-/** What the headers of a delivery say: `webhook-id`, `payalo-gateway-reference` and `payalo-sequence`. */
+/** From the headers of a delivery: `webhook-id`, `payalo-gateway-reference` and `payalo-sequence`. */
 export interface InboxDelivery {
   readonly webhookId: string;
   readonly gatewayReference: string;
-  /** 0; 1, 2, ... for corrections. A header's text is taken, too. */
+  /** 0; 1, 2, ... for corrections. The header's text is accepted as well. */
   readonly sequence: number | string;
 }
 
 export type InboxOutcome =
-  /** The work was done, in one transaction with the note. */
+  /** The work was done and the id recorded, in one transaction. */
   | 'done'
   /** This id was seen before: nothing was done. */
   | 'duplicate'
@@ -27,12 +27,12 @@ export type InboxOutcome =
   | 'outdated';
 
 export interface Inbox<Client> {
-  /** The SQL of the one table; may be run again and again. */
+  /** The SQL of the one table; safe to run repeatedly. */
   readonly migration: string;
   /**
-   * Runs `work` in one transaction with the note that the id was seen, unless this id or a higher sequence of this reference was.
-   * Waits while another connection works on the same reference. If `work` throws, both are rolled back and the error is thrown.
-   * `client` must have no transaction open; calls on one client run one after the other.
+   * Runs `work` in one transaction and records the id in it, unless this id or a higher sequence of this reference was seen.
+   * Waits while another connection works on the same reference. If `work` throws, both are rolled back and the error is
+   * thrown. `client` must have no open transaction; calls on one client run one after the other.
    */
   once(client: Client, delivery: InboxDelivery, work: (client: Client) => unknown): Promise<InboxOutcome>;
 }
@@ -59,13 +59,15 @@ export function createInbox({ dialect }: InboxOptions<string>): unknown {
 }
 
 function inboxOf<Client extends object>(dialect: Dialect<Client>): Inbox<Client> {
-  /** Of each client the end of its last call: two transactions cannot share a connection. */
+  /** The end of the last call of each client: two transactions cannot share a connection. */
   const lastCalls = new WeakMap<Client, Promise<unknown>>();
 
   async function once(client: Client, delivery: InboxDelivery, work: (client: Client) => unknown) {
     const seen = checked(delivery);
     if (await dialect.isInTransaction(client))
-      throw new Error('The connection has a transaction open: give once() one without, for it makes its own.');
+      throw new Error(
+        'The connection has an open transaction; once() begins its own, so pass a connection without one.',
+      );
     await dialect.begin(client);
     try {
       const known = await dialect.lock(client, seen);
@@ -77,7 +79,7 @@ function inboxOf<Client extends object>(dialect: Dialect<Client>): Inbox<Client>
       await dialect.commit(client);
       return outcome;
     } catch (error) {
-      await dialect.rollback(client).catch(() => undefined); // the connection may be gone, and the transaction with it
+      await dialect.rollback(client).catch(() => undefined); // the connection may be lost, and the transaction with it
       throw error;
     }
   }

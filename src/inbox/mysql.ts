@@ -1,7 +1,7 @@
 // The inbox in MySQL and MariaDB (InnoDB). See docs/inbox.md for the same by hand.
 import { numberIn, type Dialect, type MysqlConnection } from './dialect.ts';
 
-// Binary columns: the collations of these servers take upper for lower case, or a trailing space for none.
+// Binary columns: these servers' collations ignore case or trailing spaces.
 const migration = `CREATE TABLE IF NOT EXISTS payalo_inbox (
   gateway_reference varbinary(1020) NOT NULL,
   webhook_id varbinary(255) NOT NULL,
@@ -10,7 +10,7 @@ const migration = `CREATE TABLE IF NOT EXISTS payalo_inbox (
   PRIMARY KEY (gateway_reference, webhook_id)
 ) ENGINE=InnoDB`;
 
-// The row without an id holds the highest sequence. To write it, whatever it says, locks the reference.
+// The row without an id holds the highest sequence. Writing it, even unchanged, locks the reference.
 const lock = `INSERT INTO payalo_inbox (gateway_reference, webhook_id, sequence) VALUES (?, '', -1)
 ON DUPLICATE KEY UPDATE sequence = sequence`;
 const find =
@@ -18,7 +18,7 @@ const find =
 const note = 'INSERT INTO payalo_inbox (gateway_reference, webhook_id, sequence) VALUES (?, ?, ?)';
 const raise = `UPDATE payalo_inbox SET sequence = GREATEST(sequence, ?) WHERE gateway_reference = ? AND webhook_id = ''`;
 
-/** There is no such savepoint: outside of a transaction one ends with its own statement. */
+/** The error for an unknown savepoint: outside a transaction a savepoint ends with its own statement. */
 const noSavepoint = 1305;
 
 export const mysql: Dialect<MysqlConnection> = {
@@ -35,7 +35,7 @@ export const mysql: Dialect<MysqlConnection> = {
     }
   },
   async begin(client) {
-    // Of this next transaction only. At the servers' default two new references could wait for each other's gaps.
+    // For the next transaction only. At the default isolation level two new references could wait for each other's gap locks.
     await client.query('SET TRANSACTION ISOLATION LEVEL READ COMMITTED');
     await client.query('START TRANSACTION');
   },

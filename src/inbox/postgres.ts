@@ -9,7 +9,7 @@ const migration = `CREATE TABLE IF NOT EXISTS payalo_inbox (
   PRIMARY KEY (gateway_reference, webhook_id)
 )`;
 
-// The row without an id holds the highest sequence. To write it, whatever it says, locks the reference.
+// The row without an id holds the highest sequence. Writing it, even unchanged, locks the reference.
 const lock = `INSERT INTO payalo_inbox (gateway_reference, webhook_id, sequence) VALUES ($1, '', -1)
 ON CONFLICT (gateway_reference, webhook_id) DO UPDATE SET sequence = payalo_inbox.sequence
 RETURNING sequence`;
@@ -17,7 +17,7 @@ const find = 'SELECT 1 AS found FROM payalo_inbox WHERE gateway_reference = $1 A
 const note = 'INSERT INTO payalo_inbox (gateway_reference, webhook_id, sequence) VALUES ($1, $2, $3)';
 const raise = `UPDATE payalo_inbox SET sequence = GREATEST(sequence, $2) WHERE gateway_reference = $1 AND webhook_id = ''`;
 
-/** A savepoint outside of a transaction (SQLSTATE no_active_sql_transaction). */
+/** The error for a savepoint outside a transaction (SQLSTATE no_active_sql_transaction). */
 const noTransaction = '25P01';
 
 export const postgres: Dialect<PostgresClient> = {

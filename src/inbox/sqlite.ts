@@ -20,9 +20,9 @@ const busyCode = 5; // SQLITE_BUSY
 
 export const sqlite: Dialect<SqliteDatabase> = {
   migration,
-  /** BEGIN itself refuses inside of one; only old versions of Node do not tell before. */
+  /** BEGIN itself fails inside a transaction; only old versions of Node do not report that beforehand. */
   isInTransaction: async (client) => Reflect.get(client, 'isTransaction') === true,
-  /** The only writer from here on. Another process that writes is waited for, without holding up this one. */
+  /** BEGIN IMMEDIATE makes this the only writer. Waits for another process's write without blocking this one. */
   async begin(client) {
     const deadlineMs = performance.now() + busyMaxMs;
     for (;;) {

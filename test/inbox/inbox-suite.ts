@@ -152,10 +152,10 @@ export function describeInbox({ dialect, where }: Where): void {
       expect(await connection.once(deliveryOf(one, 0, `ref-${id}`), () => undefined)).toBe('done');
   });
 
-  test('refuses a connection with a transaction open, and deliveries that it cannot read', async () => {
+  test('refuses a connection with an open transaction, and deliveries that it cannot read', async () => {
     const connection = await connect();
     await connection.run(dialect === 'mysql' ? 'START TRANSACTION' : 'BEGIN');
-    await expect(connection.once(deliveryOf(newId()), () => undefined)).rejects.toThrow('has a transaction open');
+    await expect(connection.once(deliveryOf(newId()), () => undefined)).rejects.toThrow('has an open transaction');
     await connection.run('ROLLBACK');
     for (const wrong of [deliveryOf(''), deliveryOf(newId(), -1), deliveryOf(newId(), 'x'), deliveryOf(newId(), 0, '')])
       await expect(connection.once(wrong, () => undefined)).rejects.toThrow(TypeError);
