@@ -105,7 +105,7 @@ export const mutatedFiles: readonly MutatedFile[] = [
     harmless: {
       "if redis.call('PTTL', key) {{< => <=}} tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end":
         'It is set to what it is.',
-      "if torn == 'job' then redis.call('LREM', wait, {{0 => 1}}, jobId) end -- its id may have been left":
+      "if torn == 'job' then redis.call('LREM', wait, {{0 => 1}}, jobId) end -- its id may still be in the list":
         'An id is left there once at most.',
     },
   },

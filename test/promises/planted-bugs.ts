@@ -19,7 +19,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a claim without a job',
     file: 'src/store/accept/accept.lua',
-    from: '  releaseFrom(#added + 1) -- of the callback that it broke off at\n',
+    from: '  releaseFrom(#added + 1) -- from the callback that failed\n',
     to: '',
     tests: ['test/intake/culprits.test.ts', 'test/store/accept-batch.test.ts'],
   },

@@ -250,7 +250,7 @@ const forbidden = {
 /** What went wrong, as a problem document; also for the console's pages. */
 export function problemOf(error: unknown): Problem {
   const { code, statusCode } = errorFields(error);
-  if (code === 'BAD_CURSOR') return problem(400, 'bad-cursor', 'The cursor is not one that a page gave.');
+  if (code === 'BAD_CURSOR') return problem(400, 'bad-cursor', 'The cursor does not come from a page.');
   if (statusCode !== undefined && statusCode < 500) {
     return problem(statusCode, 'bad-request', 'The request is not valid.');
   }

@@ -1,4 +1,4 @@
-// Calls accept.lua with a batch of callbacks of one brand. See that file for what it promises.
+// Calls accept.lua with a batch of callbacks of one brand. See that file for the guarantees.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
@@ -21,11 +21,11 @@ export interface AcceptItem {
   readonly source: Source;
   readonly receivedAtMs: number;
   readonly nonce: string;
-  /** The nonce of the job that was removed before it was delivered, and whose place this one takes. */
+  /** The nonce of the removed job that this one replaces. */
   readonly insteadOf?: string | undefined;
   /** The job's JSON text. */
   readonly data: string;
-  /** Of corrections: what each was judged by. Those of former versions do not say. */
+  /** Only on corrections: the state that each was based on. Missing on those of former versions. */
   readonly replaces?: Replaced | undefined;
 }
 
@@ -33,7 +33,7 @@ export const acceptOutcomes = [
   'queued',
   'duplicate',
   'conflict',
-  /** A correction of what no longer stands: nothing came of it. */
+  /** A correction of a state that has changed since; it has no effect. */
   'overtaken',
 ] as const;
 export type AcceptOutcome = (typeof acceptOutcomes)[number];
@@ -45,27 +45,27 @@ export interface AcceptTimes {
   readonly QUARANTINE_RETAIN: number;
 }
 
-/** What the script is told beside the callbacks. The configuration has all of it. */
+/** The script's settings besides the callbacks; the configuration contains them all. */
 export interface AcceptSettings extends AcceptTimes {
-  /** None: no callback is confirmed. */
+  /** If missing, no callback is confirmed. */
   readonly brands?: ReadonlyMap<string, { readonly confirm: ConfirmMode }>;
   readonly CONFIRM_WAIT?: number;
   readonly RECONCILE_GRACE?: number;
   readonly RECONCILE_EVERY?: number;
   readonly HOLD_MISMATCHED?: boolean;
-  /** Called for each callback that is held because it was paid otherwise than ordered. */
+  /** Called for each callback that is held because of its amount. */
   readonly onMismatchHeld?: (check: AmountCheck) => void;
 }
 
-/** As many as keep one call short; Redis serves nobody else meanwhile. */
+/** Keeps one call short, since Redis serves nobody else meanwhile. */
 export const batchSizeMax = 16;
-/** To look for one costs a fraction of taking it in. */
+/** Looking a callback up costs a fraction of accepting it. */
 export const lookSizeMax = 256;
 
 export const acceptKeyCount = 23;
 
 const outcomeSchema = z.enum(acceptOutcomes);
-/** As the script says it: a held one is queued for everybody else. */
+/** The script's reply; callers see a held callback as queued. */
 const takenSchema = z.union([
   outcomeSchema,
   z
@@ -73,20 +73,20 @@ const takenSchema = z.union([
     .regex(/^held:"/)
     .transform((text) => ({ heldAgainst: z.string().parse(parseJson(text.slice('held:'.length))) })),
 ]);
-/** `gone`: it would have to be handed in again. */
+/** `gone`: not stored, so it must be handed in again. */
 const lookedSchema = z.enum([...acceptOutcomes, 'gone']);
 const lineageSchema = z
   .tuple([z.literal('lineage'), z.string(), z.enum(['0', '1'])])
   .transform(([, text, held]) => ({ text, isHeld: held === '1' }));
 const options = JSON.stringify(jobOptions);
-/** `marked`: the call leaves a write behind whatever it finds, for WAIT to wait for. `look`: so it does, and takes nothing. */
+/** `marked`: always writes something, so that WAIT has a write to wait for. `look`: does so too, and accepts nothing. */
 type AcceptMode = 'plain' | 'marked' | 'look';
 
 const readScript = (file: string) => readFileSync(new URL(file, import.meta.url), 'utf8');
-/** For every script that holds what was paid otherwise than ordered. */
+/** For every script that may hold a callback because of its amount. */
 export const paidOtherwiseLua = readScript('./paid-otherwise.lua');
 
-/** Exported for the benchmark, which has redis-benchmark call it. */
+/** Exported for the benchmark, which runs it with redis-benchmark. */
 export const acceptScript = [
   paidOtherwiseLua,
   ...['../callbacks/lease.lua', './judge-claimed.lua', './gather-jobs.lua', './accept.lua'].map(readScript),
@@ -97,14 +97,14 @@ const runAccept = defineScript({ ...accepting, reply: z.unknown() });
 
 export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
 
-/** `brand move` copies what is known of the brand: until that is complete a duplicate could not be told. */
+/** While `brand move` copies a brand's claims, duplicates cannot be recognized. */
 export class BrandHeldError extends Error {
   readonly code = 'BRAND_IS_MOVED';
 }
 
 /**
- * Teaches a connection the script; call once per connection. Answers one outcome per item, in order, and whether enough
- * replicas confirmed. Throws where Redis refused, timed out or is away: then nothing is known.
+ * Loads the script on a connection; call once per connection. Resolves to one outcome per item, in order, and whether
+ * enough replicas confirmed. Throws if Redis refuses, times out or is down; the outcome is then unknown.
  */
 export function createAcceptBatch(
   redis: RedisConnection,
@@ -131,7 +131,7 @@ export function createAcceptBatch(
 }
 
 /**
- * Asks which of those that were handed in before are not there, and whether enough replicas have the others. Throws as
+ * Finds out which of the callbacks handed in earlier are missing, and whether enough replicas have the others. Throws as
  * acceptBatch does.
  */
 export function createLook(redis: RedisConnection, queue: BrandQueue, settings: AcceptSettings, wait: Confirmation) {
@@ -159,7 +159,7 @@ interface Batch<Outcome> {
 
 type Call<Outcome> = (items: readonly AcceptItem[], hops?: number) => Promise<Batch<Outcome>>;
 
-/** Calls the script under the names that the brand has and had, or under the one that took it over. */
+/** Calls the script with the brand's present and former names, or for the brand that took it over. */
 function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
   const { redis, queue, settings, wait, mode } = options;
   const argumentsOf = acceptArguments(queue, settings, mode);
@@ -175,11 +175,11 @@ function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
       if (!('text' in reply)) return { outcomes: reply, confirmed };
       if (reply.isHeld) throw new BrandHeldError(`${queue.brand} is being moved`);
       const found = parseLineage(reply.text);
-      if (found.movedTo !== undefined) return handOver(found.movedTo, items, hops); // never kept: it may come back
+      if (found.movedTo !== undefined) return handOver(found.movedTo, items, hops); // not cached: it may be moved back
       lineage = found;
       lineageText = reply.text;
     }
-    throw new Error(`The lineage of ${queue.brand} changes all the time.`);
+    throw new Error(`The lineage of ${queue.brand} keeps changing.`);
   };
 
   async function call(args: readonly (string | number)[]) {
@@ -194,9 +194,9 @@ function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
     return { reply: replySchema.parse(result), confirmed };
   }
 
-  /** To the brand that took this one over. */
+  /** Hands the items to the brand that took this one over. */
   async function handOver(brand: string, items: readonly AcceptItem[], hops: number): Promise<Batch<Outcome>> {
-    if (hops === hopsMax) throw new Error(`${queue.brand} was moved in a circle.`);
+    if (hops === hopsMax) throw new Error(`${queue.brand} was moved in a cycle.`);
     const acceptThere = elsewhere.get(brand) ?? createCall({ ...options, queue: brandQueue(brand, queue.naming) });
     elsewhere.set(brand, acceptThere);
     return acceptThere(
@@ -206,7 +206,7 @@ function createCall<Outcome>(options: CallOptions<Outcome>): Call<Outcome> {
   }
 }
 
-/** What the script is called with, its keys first. */
+/** The script's keys and fixed arguments. */
 export function acceptArguments(queue: BrandQueue, settings: AcceptSettings, mode: AcceptMode = 'plain') {
   const keys = acceptKeys(queue);
   const quarantineTtlMs = settings.QUARANTINE_RETAIN + quarantineTtlSlackMs;
@@ -224,12 +224,12 @@ export function acceptArguments(queue: BrandQueue, settings: AcceptSettings, mod
   };
 }
 
-/** When the gateway is asked, for how long workers wait for that, and whether a mismatch is held. */
+/** When the gateway is asked, how long workers wait for its answer, and whether a mismatch is held. */
 function confirmationOf(brand: string, settings: AcceptSettings): (string | number)[] {
   const { RECONCILE_GRACE = 0, RECONCILE_EVERY = 0, CONFIRM_WAIT = 0, HOLD_MISMATCHED = false, brands } = settings;
   const isHolding = HOLD_MISMATCHED ? '1' : '0';
   switch (brands?.get(brand)?.confirm ?? modeOfNewBrand(brands?.values() ?? [])) {
-    case 'after': // by then a sweep has listed most of them
+    case 'after': // by then a sweep has confirmed most of them
       return [RECONCILE_GRACE + RECONCILE_EVERY, 0, isHolding];
     case 'before':
       return [0, CONFIRM_WAIT, isHolding];

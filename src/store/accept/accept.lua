@@ -48,29 +48,29 @@ local lineage, amountsExpected = texts[1] or '', texts[2]
 isListenedTo = texts[3]
 if lineage ~= ARGV[13] then return { 'lineage', lineage, tostring(redis.call('EXISTS', KEYS[18])) } end
 
--- Beyond it a duplicate is counted each time it is handed in; a sender of that many has other problems.
+-- Beyond it every repetition of a duplicate is counted again; a sender of that many has other problems.
 local triesMax = 1000
 
--- Never shortens: what leads to a claim must not go before it.
+-- Only ever extends: keys that lead to a claim must not expire before it.
 local function live(key, ttl)
   if redis.call('PTTL', key) < tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end
 end
 
--- Beside a claim, for as long as it lives.
+-- Notes a try beside its claim; expires with the claim.
 local function noteTry(digest, field, value)
   local triesKey = base .. '/t:' .. digest
   redis.pcall('HSET', triesKey, field, value)
   live(triesKey, math.max(tonumber(claimTtl), redis.call('PTTL', base .. '/c:' .. digest)))
 end
 
--- Keeps the body of what contradicts a claim, once per contradiction, where an operator and reconciliation find it.
+-- Quarantines the body of a callback that contradicts a claim, once per contradiction, for operators and reconciliation.
 local function keepConflict(item, claim)
   local conflicts = base .. '/x:' .. item.digest
-  local id = 'q' .. item.digest .. item.nonce -- a letter first: a command would take `-...` for an option
+  local id = 'q' .. item.digest .. item.nonce -- a letter first: commands would read `-...` as an option
   local contradiction = item.status .. '|' .. item.amount
   if redis.call('HEXISTS', conflicts, contradiction) == 1 then return end
   local entry = base .. '/q:' .. id
-  -- The job's JSON is kept whole and read later: cjson refuses texts that JSON allows, and may not stop this script.
+  -- The job's JSON is stored whole and parsed later: cjson refuses some valid JSON, which must not stop this script.
   redis.call('HSET', entry, 'brand', brand, 'reason', 'conflict',
     'detail', 'Another status or final amount than the first callback with this reference.',
     'receivedAt', item.receivedAt, 'job', item.data, 'bytes', #item.data,
@@ -79,8 +79,8 @@ local function keepConflict(item, claim)
   redis.call('ZADD', KEYS[13], now, id)
   redis.call('INCRBY', KEYS[14], #item.data)
   redis.call('ZADD', KEYS[15], now, id)
-  redis.call('HSET', conflicts, contradiction, id) -- last, since what is noted here is not kept again
-  -- What lies in quarantine is found by its reference, and so is what it contradicts.
+  redis.call('HSET', conflicts, contradiction, id) -- last, since an entry here prevents a second copy
+  -- A quarantine entry is found through these keys, and so is the claim that it contradicts: they must live as long.
   local ttl = math.max(tonumber(quarantineTtl), redis.call('PTTL', item.claimKey))
   redis.call('PEXPIRE', conflicts, ttl)
   redis.call('PEXPIRE', item.claimKey, ttl)
@@ -88,7 +88,7 @@ local function keepConflict(item, claim)
   for _, key in ipairs(beside) do live(base .. key, ttl) end
 end
 
--- What is not queued: counted once, however often it is handed in.
+-- A callback that is not queued. It is counted once, however often it is handed in.
 local function turnAway(item, claim, outcome)
   if outcome == 'conflict' then keepConflict(item, claim) end
   if item.source == 'callback' then
@@ -100,14 +100,14 @@ local function turnAway(item, claim, outcome)
   return outcome
 end
 
--- One that was judged by something says its sequence already.
+-- A correction that names the state it was based on already contains its sequence.
 local function withSequence(item, sequence)
   if sequence == 0 or item.judgedBy then return item.data end
   return string.format('%s,"sequence":%d}', string.sub(item.data, 1, -2), sequence)
 end
 
--- Puts a correction, or the substitute of a removed job, in the place of what stands. Returns its job data and, of a
--- correction, the jobs that it replaces, the latest first, and whether workers have seen none of them.
+-- Replaces the current job by a correction, or by a substitute if the job was removed. Returns the new job's data and, for
+-- a correction, the jobs that it replaces, latest first, and whether workers have seen none of them.
 local function replace(item, claim, outcome)
   local replacedId, data, sequence, corrects, isUnseen = item.digest .. claim.nonce, nil, claim.sequence, nil, nil
   redis.call('ZREM', base .. '/r', replacedId)
@@ -115,7 +115,7 @@ local function replace(item, claim, outcome)
   if outcome == 'substitute' then
     redis.call('ZREM', KEYS[9 + item.part], replacedId)
   else
-    writeGathered() -- the original may have come in this very batch
+    writeGathered() -- the original may be in this very batch
     isUnseen = supersede(replacedId)
     noteTry(item.digest, claim.status .. '|' .. claim.amount, item.receivedAt)
     local earlier = redis.call('HGET', base .. ':' .. replacedId, 'corrects')
@@ -130,14 +130,14 @@ local function replace(item, claim, outcome)
   return data, corrects, isUnseen
 end
 
--- A worker gave it up since it could not read it; as a new job it has its whole schedule.
+-- A worker failed the job because it could not read it; the rewritten one starts with the whole schedule.
 local function takeOutOfFailed(jobId)
   if redis.call('ZREM', failed, jobId) == 0 then return false end
   redis.call('HDEL', base .. ':' .. jobId, 'atm', 'failedReason', 'stacktrace', 'finishedOn', 'processedOn', 'defa')
   return true
 end
 
--- The digest under which a callback is claimed, and the former name that it was made of, if it was one.
+-- The digest under which a callback is claimed; and the former name behind it, if there is one.
 local function claimedAs(at)
   local own = ARGV[at + 1]
   if formerNames == 0 or redis.call('EXISTS', base .. '/c:' .. own) == 1 then return own end
@@ -148,7 +148,7 @@ local function claimedAs(at)
   return own
 end
 
--- What the merchant ordered, as JSON; looked for only while some amount is expected.
+-- The ordered amount as JSON; read only while any amount is expected.
 local function expectedAmount(at)
   for index = 0, formerNames do
     local digest = index == 0 and ARGV[at + 1] or ARGV[at + 11 + index]
@@ -172,7 +172,7 @@ local function accept(at)
 
   if not claim then
     claimed[#claimed + 1] = claimKey
-    if sequence > 0 then -- a correction of what is no longer known here
+    if sequence > 0 then -- a correction whose original has expired here
       noteTry(digest, string.match(ARGV[at + 10], ',(.*)$'):gsub(',', '|'), receivedAt)
     end
   else
@@ -197,7 +197,7 @@ local function accept(at)
   if isMismatch then redis.pcall('ZADD', KEYS[22], now, jobId) end
   local isHeld = isMismatch and ARGV[12] == '1'
   if amount then data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount) end
-  if torn == 'job' then redis.call('LREM', wait, 0, jobId) end -- its id may have been left
+  if torn == 'job' then redis.call('LREM', wait, 0, jobId) end -- its id may still be in the list
   if torn == 'content' and not takeOutOfFailed(jobId) then
     redis.call('HSET', base .. ':' .. jobId, 'name', name, 'data', data, 'opts', options, 'timestamp', receivedAt)
     return 'queued'
@@ -207,7 +207,7 @@ local function accept(at)
   end
   addJob({ id = jobId, data = data, timestamp = receivedAt, isCalledBack = ARGV[at + 7] == 'callback',
     toConfirm = ARGV[at + 11], isHeld = isHeld, isUnseen = isUnseen })
-  -- The jobs that it replaces, the latest first: how an operator finds what was delivered before.
+  -- The replaced jobs, latest first: an operator can see what was delivered before.
   if corrects then redis.call('HSET', base .. ':' .. jobId, 'corrects', corrects) end
   noteInIndex(part, receivedAt, jobId)
   if merchantDigest ~= '' then
@@ -223,7 +223,7 @@ local function accept(at)
   return isHeld and 'held:' .. amount or 'queued'
 end
 
--- Whether it would change nothing to hand this one in again.
+-- Whether handing this one in again would change nothing.
 local function look(at)
   local item = readItem(at, claimedAs(at))
   local claim = readClaim(item.claimKey)
@@ -245,21 +245,21 @@ local function acceptAll()
   writeGathered()
 end
 
--- A later try that finds its claim leaves it at that: so nothing may stay claimed that is not in the queue.
+-- A retry that finds its claim counts as stored, so no claim may remain whose job is not in the queue.
 local went, reason = pcall(acceptAll)
 if not went then
-  releaseFrom(#added + 1) -- of the callback that it broke off at
+  releaseFrom(#added + 1) -- from the callback that failed
   if not pcall(writeGathered) then releaseFrom(1) end
 end
 
 wakeWorkers()
--- Raised anew it would begin with `ERR`, and a Redis that is read-only or full would look like a callback at fault.
+-- `error()` would prefix the text with `ERR`, and a read-only or full Redis would look like a bad callback.
 if not went then
   local text = type(reason) == 'table' and reason['err'] or tostring(reason)
   return { err = string.find(text, '^%u+ ') and text or 'ERR ' .. text }
 end
 
--- Since Redis 7.2 WAIT waits for the connection's last write, not for its last command. What this call found was written
--- earlier, perhaps by another connection, and may be on no replica yet: a write behind it all makes WAIT cover it.
+-- Since Redis 7.2 WAIT refers to the connection's last write. What this call found may have been written earlier, perhaps by
+-- another connection, and may be on no replica yet; a write after it makes WAIT cover it.
 if mode ~= 'plain' then redis.call('SET', KEYS[16], now, 'PX', claimTtl) end
 return outcomes

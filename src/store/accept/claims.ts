@@ -1,9 +1,9 @@
-// The claim: the memory of one identity, a short text under a key of ours, so that BullMQ's remove, clean, drain and
-// retention cannot touch it. `accept.lua` writes it; delivery-records.ts appends that it was delivered, and retention how
-// it had ended.
+// The claim: the memory of one identity, a short text under a key of our own, which BullMQ's remove, clean, drain and
+// retention cannot touch. `accept.lua` writes it; delivery-records.ts appends that it was delivered, and retention how the
+// job ended.
 //
-// Text: `nonce,sequence,duplicates,receivedAt,status,amount[,state,deliveredAt]`, times in base 36 ms. It is this short
-// because a remembered reference costs its length for all of DEDUP_TTL.
+// Text: `nonce,sequence,duplicates,receivedAt,status,amount[,state,deliveredAt]`, times in base 36 ms. It is short because
+// every remembered reference takes this much memory for all of DEDUP_TTL.
 import { createHash } from 'node:crypto';
 import type { Amount } from '../../callback/decimal.ts';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -13,21 +13,21 @@ import { jobIdOf, type Replaced } from '../../callback/job.ts';
 export interface Claim {
   readonly digest: string;
   readonly nonce: string;
-  /** Of the callback or correction that stands now. */
+  /** The current job: the callback's or its latest correction's. */
   readonly jobId: string;
   readonly sequence: number;
   readonly duplicates: number;
   readonly receivedAtMs: number;
-  /** As `claimStatus` wrote it. */
+  /** In the form of `claimStatus`. */
   readonly status: string;
-  /** As `claimAmount` wrote it; '' where the callback named no final amount. */
+  /** In the form of `claimAmount`; '' if the callback named no final amount. */
   readonly amount: string;
-  /** On record: `delivered` as soon as it was, or how the job had ended when retention removed it; and when. */
+  /** `delivered` as soon as it is recorded, or how the job ended when retention removed it. */
   readonly state?: string;
   readonly deliveredAtMs?: number;
 }
 
-/** The claims under these digests, in one pipelined read; undefined if there is none. */
+/** Reads the claims under these digests in one pipeline; undefined if there is none. */
 export async function readClaims(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -41,7 +41,7 @@ export async function readClaims(
   });
 }
 
-/** Undefined for what accept.lua could not read either. */
+/** Undefined if accept.lua could not read it either. */
 export function parseClaim(digest: string, text: string): Claim | undefined {
   if (!/^[^,]*,\d+,\d+,/.test(text)) return undefined;
   const [nonce, sequence, duplicates, receivedAt, status, amount, state, deliveredAt] = text.split(',');
@@ -60,31 +60,31 @@ export function parseClaim(digest: string, text: string): Claim | undefined {
   };
 }
 
-/** A status as the claim holds it: itself where it is short and plain, else a digest of it. */
+/** A status in the form that a claim holds: itself if short and plain, else a digest of it. */
 export function claimStatus(status: string | null): string {
   return plain(status ?? '');
 }
 
-/** A final amount as the claim holds it: `100KES`; '' for none. Equal texts are equal amounts. */
+/** A final amount in the form that a claim holds: `100KES`; '' if none. Equal texts are equal amounts. */
 export function claimAmount(amount: Amount | null): string {
   return amount === null ? '' : plain(amount.value + amount.currency);
 }
 
-/** Whether a claim and a transaction say the same; an amount that one of them does not name contradicts nothing. */
+/** Whether a claim and a transaction agree; an amount that only one of them names contradicts nothing. */
 export function agrees(claim: Claim, status: string | null, amount: Amount | null): boolean {
   const text = claimAmount(amount);
   return claim.status === claimStatus(status) && (claim.amount === text || claim.amount === '' || text === '');
 }
 
-/** For the correction of what a claim says; of its body, where that was altered in what no claim holds. */
+/** The state that a correction is based on. `isAltered`: only the body differs, in fields that no claim holds. */
 export function replacedBy({ sequence, status, amount }: Claim, isAltered = false): Replaced {
   return { sequence, status, amount: isAltered ? alteredAmount : amount };
 }
 
-/** No claim holds such an amount: so `accept.lua` knows a correction that counts although status and amount agree. */
+/** Never a real amount; tells `accept.lua` to apply a correction even though status and amount agree. */
 const alteredAmount = 'altered';
 
-/** As accept.lua reads it, and as it notes what a conflict contradicts. */
+/** The form that accept.lua reads, and in which it notes what a conflict contradicts. */
 export function replacedText({ sequence, status, amount }: Replaced): string {
   return `${sequence},${status},${amount}`;
 }

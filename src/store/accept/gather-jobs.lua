@@ -18,17 +18,17 @@ local function maxEvents()
   return knownMaxEvents
 end
 
--- What goes to lists and sets of all jobs is gathered and written at once: a command costs more than what it writes.
+-- Entries for the shared lists and sets are gathered and written at once: a command costs more than its data.
 local added, waiting = {}, {}
 local indexes = { {}, {}, {} }
 local queued = 0
 
--- Where workers do not see them yet: until the gateway was asked, or for good.
+-- Jobs that workers do not see yet: until the gateway confirmed them, or until an operator replays them.
 local awaiting, unconfirmed, held = {}, {}, {}
 local askAfter, waitFor = tonumber(ARGV[10]), tonumber(ARGV[11])
 local askAt = askAfter and string.format('%.0f', now + askAfter)
 
--- The keys of claims whose jobs are not in the queue yet, in the order of `added`, and what those held that are not new.
+-- Claims whose jobs are not in the queue yet, in the order of `added`, and the previous text of those that existed.
 local claimed = {}
 local replaced = {}
 
@@ -49,11 +49,11 @@ local function tellOfNew(jobId, isWaiting)
   redis.call('XADD', events, 'MAXLEN', '~', maxEvents(), '*', 'event', 'waiting', 'jobId', jobId)
 end
 
--- Gathers it only when nothing can fail any more: what is not among `added` gives its claim back.
+-- Call it only when nothing can fail any more: the claim of a job that is not among `added` is released.
 local function addJob(job)
   local jobId, isAwaiting = job.id, job.isCalledBack and waitFor > 0 and not job.isHeld
   redis.call('HMSET', base .. ':' .. jobId, 'name', name, 'data', job.data, 'opts', options,
-    'timestamp', job.timestamp, 'delay', isAwaiting and ARGV[11] or '0', 'priority', '0') -- a number costs Redis a print
+    'timestamp', job.timestamp, 'delay', isAwaiting and ARGV[11] or '0', 'priority', '0') -- as text: Redis would have to format a number
   if job.isHeld then redis.call('HSET', base .. ':' .. jobId, 'held', 'amount') end
   if job.isUnseen then redis.call('HSET', base .. ':' .. jobId, 'isUnseen', '1') end
   if isListenedTo then tellOfNew(jobId, not job.isHeld and not isAwaiting) end
@@ -71,7 +71,7 @@ local function addJob(job)
   end
 end
 
--- As BullMQ's addDelayedJob does, by Redis's clock: workers compare with that.
+-- As BullMQ's addDelayedJob does, by Redis's clock, which workers compare with.
 local function writeAwaiting()
   local time = redis.call('TIME')
   local due = time[1] * 1000 + math.floor(time[2] / 1000) + waitFor
@@ -93,14 +93,14 @@ end
 
 local function writeGathered()
   if #added == 0 then return end
-  maxEvents() -- every queue has its meta key, listened to or not: brands and dashboards find it by that
+  maxEvents() -- writes the meta key, by which brands and dashboards find the queue
   redis.call('INCRBY', idKey, #added)
-  -- What may fail comes first: handed in again, a job takes its old place in a set, but a second one in the list.
+  -- What may fail comes first: on a retry a set takes a job only once, but the list would take it twice.
   if #awaiting > 0 then writeAwaiting() end
   if #held > 0 then redis.call('ZADD', KEYS[21], unpack(held)) end
   if #waiting > 0 then redis.call('LPUSH', wait, unpack(waiting)) end
   queued = queued + #waiting
-  -- By now the jobs are queued: a look-up key that somebody gave another type stops none of them.
+  -- The jobs are queued by now; a look-up key of the wrong type must not undo that.
   for part, entries in ipairs(indexes) do
     if #entries > 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end
   end
@@ -109,8 +109,8 @@ local function writeGathered()
   claimed, replaced, indexes = {}, {}, { {}, {}, {} }
 end
 
--- Ends an original that a correction replaces. One that is being delivered cannot be stopped: it is marked, and the
--- worker looks at the mark before it would try again. Returns whether no worker had seen it, nor what it had replaced.
+-- Ends a job that a correction replaces. One that is being delivered cannot be stopped; the worker checks the mark before
+-- its next attempt. Returns whether no worker has seen it or what it had replaced.
 local function supersede(jobId)
   local jobKey = base .. ':' .. jobId
   local data, started, isUnseen = unpack(redis.call('HMGET', jobKey, 'data', 'ats', 'isUnseen'))
@@ -127,7 +127,7 @@ local function supersede(jobId)
   return removed > 0 and data and not started and (isUnseen or not string.find(data, '"sequence":', 1, true))
 end
 
--- As BullMQ's addBaseMarkerIfNeeded does: not while the queue is paused or at its concurrency limit.
+-- As BullMQ's addBaseMarkerIfNeeded: not while the queue is paused or at its concurrency limit.
 local function wakeWorkers()
   if queued == 0 then return end
   local attributes = redis.call('HMGET', meta, 'paused', 'concurrency')

@@ -3,15 +3,15 @@
 ]]
 local base, now = ARGV[1], ARGV[2]
 
--- Still as its finder saw it: the job is gone, nothing behind the claim's fields records a delivery, and no built-in worker
--- has it in hand (delivery-records.ts). While another brand is moved here, its claims are here before their jobs.
+-- Whether the finder's view still holds: the job is gone, no delivery is recorded in the claim, and no built-in worker holds
+-- the job (delivery-records.ts). While another brand is being moved here, its claims arrive before their jobs.
 local function isRemoved(jobId, noted)
   if (noted ~= '' and string.sub(noted, 1, 9) ~= ',removed,') or redis.call('EXISTS', base .. '/incoming') == 1 then return false end
   if redis.call('HEXISTS', base .. ':' .. jobId, 'data') == 1 then return false end
   return not isLeased(base .. '/f', jobId)
 end
 
--- A callback whose identity is claimed. Only these have a table: the others are the many.
+-- A callback whose identity is already claimed. The others, which are most, need no table.
 local function readItem(at, digest)
   local known, replaces = ARGV[at + 3], ARGV[at + 10]
   local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
@@ -21,8 +21,8 @@ local function readItem(at, digest)
     claimKey = base .. '/c:' .. digest, triesKey = base .. '/t:' .. digest }
 end
 
--- Nil for a claim that cannot be read (another type, foreign text): it proves no delivery, so the callback is queued. It
--- has the webhook-id that it would have had before.
+-- Nil for an unreadable claim (another type, foreign text): it proves no delivery, so the callback is queued, under the same
+-- webhook-id as before.
 local function readClaim(claimKey)
   local text = redis.pcall('GET', claimKey)
   if type(text) == 'table' and not string.find(text['err'], '^WRONGTYPE') then error(text) end
@@ -32,29 +32,29 @@ local function readClaim(claimKey)
     since = since, status = status, amount = amount, rest = rest }
 end
 
--- An amount that one of the two does not name contradicts nothing.
+-- An amount that only one of the two names contradicts nothing.
 local function saysTheSame(claim, status, amount)
   return claim.status == status and (claim.amount == amount or claim.amount == '' or amount == '')
 end
 
--- What is noted beside the claim; where somebody gave that key another type, nothing is.
+-- What is noted beside the claim; nothing if the key has the wrong type.
 local function noted(item, field)
   local value = redis.pcall('HGET', item.triesKey, field)
   return type(value) == 'string' and value
 end
 
--- What became of an earlier try: a callback is handed in again until it is known to be safe.
+-- The outcome of an earlier try: a callback is handed in again until it is known to be safe.
 local function takenBefore(item, claim)
   if claim.nonce == item.nonce then return 'queued' end
   local outcome = noted(item, item.nonce)
   if outcome then return outcome end
-  -- A former version noted what it replaced in the correction's job alone.
+  -- A former version noted what a correction replaced only in its job.
   local corrects = redis.call('HGET', base .. ':' .. item.digest .. claim.nonce, 'corrects')
   return corrects and string.find(corrects .. ',', item.digest .. item.nonce .. ',', 1, true) and 'queued'
 end
 
--- A correction counts against what it was judged by. Where that is not what stands, the later word counts: another
--- correction has come since, or what it was judged by was lost with a primary.
+-- A correction applies to the state that it was based on. If that is not the current state, the later result wins: another
+-- correction has come since, or a failover lost the state.
 local function isOvertaken(item, claim)
   if not item.judgedBy then return false end -- of a former version, which did not say
   local status, amount = string.match(item.replaces, '^%d+,([^,]*),([^,]*)$')
@@ -62,26 +62,26 @@ local function isOvertaken(item, claim)
   return claim.sequence > item.judgedBy or tonumber(claim.since, 36) > tonumber(item.receivedAt)
 end
 
--- Where later sequences were given out and lost, the merchant may know other words than what stands here.
+-- Later sequences were given out and then lost: the merchant may have results that this claim does not show.
 local function isBehind(claim, item)
   return item.judgedBy and claim.sequence < item.judgedBy
 end
 
--- It came before the correction that stands, and no try of it is noted. So Redis lost it: it counts as no duplicate where
--- it says the same, and as no conflict where such a callback was what a correction replaced.
+-- It came before the current correction and no try of it is noted, so Redis lost it. It is no new duplicate if it agrees with
+-- the claim, and no conflict if a correction replaced such a result.
 local function wasLost(item, claim, isSame)
   if isSame then return claim.sequence > 0 and tonumber(item.receivedAt) <= tonumber(claim.since, 36) end
   local replacedAt = noted(item, item.status .. '|' .. item.amount)
   return replacedAt and tonumber(item.receivedAt) <= tonumber(replacedAt)
 end
 
--- What a callback is under a claimed identity, and whether it has had all its effect before.
+-- The outcome of a callback under a claimed identity, and whether it already had its whole effect.
 local function judge(item, claim)
   local outcome = takenBefore(item, claim)
   if outcome then return outcome, true end
   local isSame = saysTheSame(claim, item.status, item.amount)
   if item.source == 'correction' then
-    -- Of a body that was altered in what no claim holds (claims.ts): it says the same, and counts.
+    -- A changed body (`isAltered` in claims.ts) agrees with the claim and still counts as news.
     local isNews = not isSame or item.isOfAltered
     if not isNews and not isBehind(claim, item) then return 'duplicate', false end
     return isNews and isOvertaken(item, claim) and 'overtaken' or 'correction', false
@@ -94,8 +94,8 @@ local function judge(item, claim)
 end
 
 
--- What is missing of the job that an earlier try made: 'job', 'content', or nothing. Where the power failed while Redis wrote
--- it, a part is torn, and Redis loads the rest without a word. An item without data is not compared by it.
+-- The missing part of the job that an earlier try wrote: 'job', 'content', or nothing. After a power failure Redis loads a
+-- torn file without an error. The data of an item without data is not compared.
 local function tornPart(item, claim)
   if claim.nonce ~= item.nonce then return nil end
   local jobId, beginning = item.digest .. item.nonce, string.sub(item.data, 1, -2)

@@ -1,9 +1,9 @@
 --[[
-  Put before scripts that hold what was paid otherwise than ordered.
+  Prepended to scripts that hold callbacks whose amount differs from the ordered one.
 
-  Both amounts are JSON texts of one form, so equal amounts are equal texts (callback/amount-check.ts). In the body the
-  quotes of the names would be escaped. A correction takes back what the merchant believes, so it is never held, unless it is
-  the first that workers see of it ("isUnseen").
+  Both amounts are JSON texts in one form, so equal amounts are equal texts (callback/amount-check.ts). Inside the body the
+  quotes are escaped, so nothing there matches. A correction fixes what the merchant believes, so it is never held, unless
+  workers have seen nothing before it ("isUnseen").
 ]]
 local function isPaidOtherwise(data, expected, isUnseen)
   local function has(text) return string.find(data, text, 1, true) end

@@ -1,8 +1,8 @@
-// Keeps a process from touching the queues before it is known that every brand in Redis is configured.
+// Keeps a process away from the queues until every brand in Redis is known to be configured.
 //
-// At start a brand that is not stops the process (ConfigError). Where Redis is out at start the process takes callbacks
-// into its spool, and asks as soon as Redis is there; until the answer is good nothing is enqueued, delivered or swept, and
-// the log says why. It asks on: `brand move` puts the matter right without a restart.
+// A brand that is not configured stops the start (ConfigError). If Redis is down at start, the process spools callbacks and
+// checks as soon as Redis is up; until the check passes, nothing is enqueued, delivered or swept, and the log says why. The
+// check is repeated, so that `brand move` helps without a restart.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from '../../config/config-error.ts';
@@ -33,9 +33,9 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
   let said = '';
   let saidAtMs = -Infinity;
 
-  /** Undefined where Redis cannot be asked. */
+  /** Undefined if Redis does not answer. */
   async function ask(): Promise<string[] | undefined> {
-    if (redis.status !== 'ready') return undefined; // the connection itself says that it is down
+    if (redis.status !== 'ready') return undefined; // the connection itself reports that it is down
     try {
       const problems = await findBrandProblems({ redis, config });
       if (problems.length > 0) return problems;
@@ -48,7 +48,7 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
   }
 
   function open(): void {
-    if (isOpen || stopping.signal.aborted) return; // asked twice at once
+    if (isOpen || stopping.signal.aborted) return; // two checks ran at once
     isOpen = true;
     opened.resolve();
     timer = setInterval(beat, beatEveryMs);
@@ -56,7 +56,7 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
     beat();
   }
 
-  /** Tells other starts that these brands have an owner. */
+  /** Tells other processes that these brands are served. */
   function beat(): void {
     if (redis.status === 'ready') noteServing(redis, config, processId, config.brands).catch(() => undefined);
   }
@@ -89,7 +89,7 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
     isOpen: () => isOpen,
     whenOpen: opened.promise,
 
-    /** Throws ConfigError where Redis is there and holds callbacks of a brand that is not configured. */
+    /** Throws ConfigError if Redis is up and holds callbacks of a brand that is not configured. */
     async start(): Promise<void> {
       const problems = await ask();
       if (problems === undefined) return void askOn();
@@ -97,22 +97,22 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
       open();
     },
 
-    /** Asks now rather than within a second. */
+    /** Checks now rather than within a second. */
     tryOpen,
 
-    /** Opens no more. */
+    /** Stays closed from now on. */
     stop: () => stopping.abort(),
 
-    /** Tells other starts that this process serves its brands no longer. */
+    /** Tells other processes that this one no longer serves its brands. */
     async leave(): Promise<void> {
       clearInterval(timer);
       if (isOpen && redis.status === 'ready')
-        await endServing(redis, config, processId, config.brands).catch(() => undefined); // it runs out by itself
+        await endServing(redis, config, processId, config.brands).catch(() => undefined); // the entry expires by itself
     },
 
     /**
-     * `check` is called before anything is enqueued for a brand; throws while it may not be. A brand that is not
-     * configured (of the spool of another process) is noted, so that the next start sees that nobody serves it.
+     * `check` is called before anything is enqueued for a brand; it throws while that is not allowed. A brand that is not
+     * configured (from another process's spool) is registered, so that the next start notices that nobody serves it.
      */
     forBrand(brand: string): { check(): void } {
       let isNoted = config.brands.has(brand);

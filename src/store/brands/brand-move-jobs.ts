@@ -1,8 +1,8 @@
-// The jobs of a brand, moved to another one in batches: taken out of the old queue, put into the new one, removed.
+// Moves a brand's jobs to another brand in batches: taken out of the old queue, put into the new one, removed.
 //
-// Promises: no job can be delivered from both queues, none is lost and none put in twice, wherever a batch breaks off; the
-// next run goes on with what was taken out. The two brands may lie on different servers of a Cluster, so each step is one
-// script on one of them. A job that a worker holds stays where it is.
+// Promises: no job can be delivered from both queues, none is lost or put in twice, wherever a batch stops; the next run
+// continues with the jobs already taken out. The brands may be on different servers of a Cluster, so each step is one script
+// on one of them. A job that a worker holds stays where it is.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
@@ -16,18 +16,18 @@ export interface MoveEnds {
   readonly redis: RedisConnection;
   readonly from: BrandQueue;
   readonly to: BrandQueue;
-  /** Before anything is removed: throws where REDIS_WAIT_REPLICAS do not have what was written. */
+  /** Called before anything is removed: throws unless REDIS_WAIT_REPLICAS have what was written. */
   readonly confirm: () => Promise<void>;
 }
 
 export interface MoveJobsDependencies extends MoveEnds {
-  /** RETAIN_COMPLETED and the like: how long a merchant's reference is found. */
+  /** RETAIN_COMPLETED and the like: how long a merchant's reference can be looked up. */
   readonly merchantTtlMs: number;
-  /** Hands in a job whose identity another one has claimed; resolves once it is stored, as whatever it is. */
+  /** Hands a job to intake whose identity is already claimed; resolves once it is stored, whatever its outcome. */
   readonly handIn: (entry: { brand: string; nonce: string; data: string }) => Promise<void>;
 }
 
-/** Bodies travel along, up to BODY_LIMIT each; Redis serves nobody else meanwhile. */
+/** Bodies are copied as well, up to BODY_LIMIT each; Redis serves nobody else meanwhile. */
 const batchMax = 50;
 
 const readScript = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
@@ -42,7 +42,7 @@ const readJobs = defineScript({ lua: readScript('./read-moving.lua'), keyCount: 
 const putJobs = defineScript({ lua: readScript('./put-jobs.lua'), keyCount: 15, reply: outcomesSchema });
 const dropMoved = defineScript({ lua: readScript('./drop-moved.lua'), keyCount: 4, reply: z.unknown() });
 
-/** Moves one batch; how many jobs that were, 0 at the end. */
+/** Moves one batch; returns the number of jobs, 0 at the end. */
 export async function moveJobs(dependencies: MoveJobsDependencies): Promise<number> {
   const { redis, from } = dependencies;
   const taking = ['wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 'completed'];
@@ -98,7 +98,7 @@ function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows:
   return putJobs(redis, keys, [to.base, Date.now(), merchantTtlMs, ...args]);
 }
 
-/** Its webhook-id stays that of the old name. */
+/** Its webhook-id remains that of the old name. */
 export function renameJob(data: string, to: BrandQueue): string {
   return toBrand(data, to.brand, 'kept');
 }

@@ -1,5 +1,5 @@
-// What `brand move` takes along besides jobs and claims, key by key: quarantine, expectations, how far the sweeps came,
-// what operators did, the breaker. A key of ours that is added has to be entered here: the type demands it.
+// What `brand move` copies besides jobs and claims, key by key: quarantine, expectations, the sweeps' progress, the audit
+// trail, the breaker. The type demands an entry here for each new key.
 import * as z from 'zod';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { MoveEnds } from './brand-move-jobs.ts';
@@ -13,7 +13,7 @@ interface Carried {
   readonly key: (queue: BrandQueue) => string;
 }
 
-/** `apart`: not by itself, but in one of the other steps, or not at all (locks, the move's own notes). */
+/** `apart`: handled by another step, or not moved at all (locks, the move's own notes). */
 const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   claim: 'apart',
   otherKinds: 'apart',
@@ -69,7 +69,7 @@ const rules: Readonly<Record<keyof typeof keysOf, Carried | 'apart'>> = {
   held: 'apart',
 };
 
-/** How many entries the quarantine had. `token` holds the old brand's reconciler lock. */
+/** Returns the number of quarantine entries. `token` holds the old brand's reconciler lock. */
 export async function carryState(ends: MoveEnds, token: string): Promise<number> {
   const { from, to } = ends;
   await carryRateLimit(ends);
@@ -82,7 +82,7 @@ export async function carryState(ends: MoveEnds, token: string): Promise<number>
   return carryQuarantine(ends);
 }
 
-/** The open breaker is BullMQ's rate limit of the queue (deliver/breaker.lua). */
+/** The breaker's state is BullMQ's rate limit of the queue (deliver/breaker.lua). */
 async function carryRateLimit({ redis, from, to }: MoveEnds): Promise<void> {
   const [isOpen, isOpenThere] = [await redis.exists(keysOf.breaker(from)), await redis.exists(keysOf.breaker(to))];
   if (isOpen === 0 || isOpenThere === 1) return;
@@ -90,7 +90,7 @@ async function carryRateLimit({ redis, from, to }: MoveEnds): Promise<void> {
   if (max !== null && duration !== null) await redis.hset(`${to.base}:meta`, 'max', max, 'duration', duration);
 }
 
-/** The earlier checkpoint counts: what lies behind it is swept again, and known. */
+/** The earlier checkpoint wins; what follows it is swept again and recognized. */
 async function carrySweepState({ redis, from, to, confirm }: MoveEnds, token: string): Promise<void> {
   const old = await readSweepState(redis, from);
   if (old.checkpointMs === undefined) return;
@@ -99,12 +99,12 @@ async function carrySweepState({ redis, from, to, confirm }: MoveEnds, token: st
     mine.checkpointMs === undefined
       ? old
       : {
-          // Without a beginning there is none: whoever wrote the state did not note it yet.
+          // A missing beginning stays missing: whoever wrote the state has not noted it yet.
           beganMs: Math.min(old.beganMs ?? 0, mine.beganMs ?? 0),
           checkpointMs: Math.min(old.checkpointMs, mine.checkpointMs),
           behind: [...(old.behind ?? []), ...(mine.behind ?? [])],
         };
-  // The one who reconciles the new brand goes on from it once it has the lock again.
+  // The new brand's reconciler continues from it once it has the lock again.
   await redis.set(keysOf.reconciler(to), token, 'PX', 5_000);
   await writeSweepState(redis, to, token, merged);
   await redis.del(keysOf.reconciler(to));
@@ -118,7 +118,7 @@ const metrics = ['completed', 'failed'].flatMap((name) => [`metrics:${name}`, `m
 
 const ownKeys = [keysOf.retention, keysOf.strandedLook, keysOf.claimKeeper, keysOf.followed, keysOf.inHand];
 
-/** KEYS the places where jobs may be, then what is removed if there are none. */
+/** KEYS: the places where jobs may be, then the keys to remove if there are no jobs. */
 const removeIfEmpty = defineScript({
   keyCount: places.length + 2 + leftovers.length + metrics.length + ownKeys.length,
   reply: z.number(),
@@ -130,7 +130,7 @@ for at = ARGV[1] + 1, #KEYS do redis.call('DEL', KEYS[at]) end
 return 1`,
 });
 
-/** What BullMQ keeps beside the jobs, once there are none. */
+/** What BullMQ keeps beside the jobs; removed once there are none. */
 export async function removeLeftovers({ redis, from }: MoveEnds): Promise<void> {
   const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.held(from), keysOf.moving(from)];
   const rest = [...leftovers, ...metrics].map((key) => `${from.base}:${key}`);

@@ -1,9 +1,9 @@
-// `brand move FROM TO`: takes everything that Redis holds of a brand to another name, its ids unchanged.
+// `brand move FROM TO`: moves everything that Redis holds of a brand to another name. The webhook-ids stay the same.
 //
 // Promises: nothing is lost, delivered from both queues or delivered again by a sweep, whatever runs meanwhile and whenever
-// this is killed: each step copies, waits for the replicas, and removes; another run goes on. From its first step on, what
-// comes for the old name goes to the new one (brand-lineage.ts), and nothing is accepted there before it knows all that
-// the old one knew. What processes of an earlier version still put into the old queue, another run takes.
+// this is killed: each step copies, waits for the replicas, and removes; another run continues. From the first step on,
+// callbacks for the old name go to the new one (brand-lineage.ts), and nothing is accepted there before all claims of the
+// old one are copied. What processes of an earlier version still put into the old queue is moved by another run.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { currentQueue, namesOf, readLineage, type Lineage } from '../../redis/brand-lineage.ts';
@@ -17,11 +17,11 @@ import { pauseForwarding } from '../lifecycle/forwarding.ts';
 import { releaseLock, renewLock } from '../../redis/lock.ts';
 
 export interface MoveDependencies extends MoveJobsDependencies {
-  /** How long a former name may be asked for: the longest of DEDUP_TTL and what is retained. */
+  /** How long a former name must be looked up: the longest of DEDUP_TTL and the retention times. */
   readonly rememberedMs: number;
   /** DEDUP_TTL */
   readonly claimTtlMs: number;
-  /** How long deliveries that are under way are waited for. */
+  /** How long to wait for deliveries in flight. */
   readonly patienceMs: number;
   readonly onProgress: (moved: Moved) => void;
 }
@@ -34,20 +34,20 @@ export interface Moved {
 
 export type MoveResult =
   | { readonly kind: 'moved'; readonly moved: Moved; readonly paused: boolean }
-  /** Deliveries under way, or a process that goes on writing to the old brand. */
+  /** Deliveries in flight, or a process that keeps writing to the old brand. */
   | { readonly kind: 'left'; readonly moved: Moved; readonly paused: boolean; readonly left: Holdings }
   | { readonly kind: 'nothing' }
   | { readonly kind: 'busy' }
-  /** The target is no brand of its own any more. */
+  /** The target itself was moved to another brand. */
   | { readonly kind: 'target-moved'; readonly to: string };
 
 const tokenStart = 'move-';
-/** Renewed every second; who was killed keeps the next run waiting for so long. */
+/** Renewed every second; after a kill the next run waits this long. */
 const leaseMs = 5_000;
-/** A reconciler that lost its lock has noticed by then (leadership.ts). */
+/** By then a reconciler that lost its lock has noticed (leadership.ts). */
 const reconcilerStopMs = 3_000;
 const lookEveryMs = 250;
-/** As many as BullMQ keeps. */
+/** BullMQ's own limit. */
 const eventsMax = 10_000;
 /** Well within the lease. */
 const renewEveryMs = 1_000;
@@ -71,7 +71,7 @@ export async function moveBrand(dependencies: MoveDependencies): Promise<MoveRes
   }
 }
 
-/** One that was killed holds it for a while yet. */
+/** A killed run holds the lock until it expires. */
 async function takeLock({ redis, from }: MoveDependencies, token: string): Promise<boolean> {
   const endsAtMs = performance.now() + 2 * leaseMs;
   while (performance.now() < endsAtMs) {
@@ -87,7 +87,7 @@ class MoverLostError extends Error {
 
 async function renew({ redis, from }: MoveDependencies, token: string): Promise<void> {
   if (!(await renewLock(redis, keysOf.mover(from), token, leaseMs)))
-    throw new MoverLostError('Another `brand move` of this brand runs now.');
+    throw new MoverLostError('Another `brand move` of this brand is running.');
 }
 
 function nowAndThen(act: () => Promise<void>): () => Promise<void> {
@@ -100,8 +100,8 @@ function nowAndThen(act: () => Promise<void>): () => Promise<void> {
 }
 
 /**
- * Tells every process: the new brand looks under the old names, the old one is closed. Until all claims are copied nothing
- * is accepted for either and nothing swept, since a duplicate could not be told; the spool takes what comes.
+ * Tells every process: the new brand looks under the old names, the old one is closed. Until all claims are copied nothing is
+ * accepted or swept for either, since duplicates could not be recognized; the spool takes new callbacks.
  */
 async function announce(dependencies: MoveDependencies, token: string, old: Lineage): Promise<void> {
   const { redis, from, to, rememberedMs } = dependencies;
@@ -113,10 +113,10 @@ async function announce(dependencies: MoveDependencies, token: string, old: Line
   await redis.set(holdKey, token, 'PX', leaseMs);
   await redis.set(keysOf.lineage(to), JSON.stringify({ formerly: [...formerly], move: token }), 'PX', rememberedMs);
   await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token }));
-  // What is remembered leaves no other trace by which a start would see that there is something (brand-registry.ts).
+  // Claims alone leave no other trace by which a start would notice the brand (brand-registry.ts).
   await redis.xadd(`${to.base}:events`, 'MAXLEN', '~', eventsMax, '*', 'event', 'brand-moved', 'from', from.brand);
   const heldByOthers = await Promise.all([from, to].map((queue) => redis.getset(keysOf.reconciler(queue), token)));
-  // One that was killed in the middle of a move reconciles nothing.
+  // A holder that is a killed move does not reconcile, so it needs no wait.
   if (heldByOthers.some((holder) => holder?.startsWith(tokenStart) === false)) await delay(reconcilerStopMs);
   const keepHold = nowAndThen(async () => {
     await renew(dependencies, token);
@@ -134,7 +134,7 @@ async function moveAll(dependencies: MoveDependencies, token: string): Promise<M
   if (paused) await pauseForwarding(redis, to);
   for (let round = 1; ; round += 1) {
     await moveAllJobs(dependencies, token, moved);
-    await followDeliveries(redis, from, { all: true }); // or what a worker removed on completion would be delivered again
+    await followDeliveries(redis, from, { all: true }); // else jobs that a worker removed on completion would be delivered again
     moved.quarantined += await carryState(dependencies, token);
     const keepLock = nowAndThen(() => renew(dependencies, token));
     moved.claims += await carryMemory(dependencies, { keep: false }, keepLock);
@@ -151,7 +151,7 @@ async function moveAll(dependencies: MoveDependencies, token: string): Promise<M
   return { kind: 'moved', moved, paused };
 }
 
-/** Until none is left, or only such as workers do not give back in time. */
+/** Until none is left, or only those that workers do not return in time. */
 async function moveAllJobs(dependencies: MoveDependencies, token: string, moved: Moved): Promise<void> {
   const { redis, from, patienceMs, onProgress } = dependencies;
   const endsAtMs = performance.now() + patienceMs;

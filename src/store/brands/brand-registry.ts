@@ -1,8 +1,8 @@
-// Which brands a Redis holds anything of: one small hash that every start writes, so that a brand that left the
-// configuration is noticed without reading through all keys.
+// Which brands have data in a Redis: one small hash that every start writes, so that a brand that left the configuration is
+// noticed without scanning all keys.
 //
-// Installations of earlier versions have no such hash: `default` is always looked at, and where there is no hash the keys
-// are read through for a bounded time. Fails as Redis does (throws).
+// Installations of earlier versions have no such hash: `default` is always checked, and without the hash the keys are
+// scanned for a bounded time. Throws if Redis fails.
 import { defaultBrand } from '../../config/brand-values.ts';
 import { readLineage } from '../../redis/brand-lineage.ts';
 import { brandQueue, keysOf, indexParts, type BrandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
@@ -12,26 +12,26 @@ import type { RedisConnection } from '../../redis/connections.ts';
 
 /** What Redis holds of a brand. */
 export interface Holdings {
-  /** Waiting, being delivered or to be tried again. */
+  /** Waiting, being delivered or waiting for a retry. */
   readonly undelivered: number;
   readonly failed: number;
   readonly delivered: number;
   readonly quarantined: number;
-  /** Transactions that are to be looked up. */
+  /** Transactions to look up. */
   readonly expected: number;
-  /** Whether callbacks may be remembered whose jobs are gone: a sweep would deliver those again under another brand. */
+  /** Whether claims may exist whose jobs are gone: a sweep would deliver those again under another brand. */
   readonly remembers: boolean;
 }
 
 const retired = 'retired';
-/** A field beside the brands (no brand can have this name): a start has looked for all of them. */
+/** A field that no brand can be named like: a start has scanned for all brands. */
 const complete = '*';
 
 export const registryKey = (naming: QueueNaming) => `${brandQueue(defaultBrand, naming).base}/brands`;
 
 /**
- * Notes that the brands are served, with the fingerprints of their keys. A retired one that is configured again is retired
- * no more.
+ * Registers the served brands with the fingerprints of their keys. A retired brand that is configured again is no longer
+ * retired.
  */
 export async function registerBrands(
   redis: RedisConnection,
@@ -43,12 +43,12 @@ export async function registerBrands(
   if (notes.length > 0) await redis.hset(registryKey(naming), ...notes);
 }
 
-/** Notes a brand of which nothing else is known, unless it is noted already. */
+/** Registers a brand of which nothing else is known, unless it is registered already. */
 export async function noteBrand(redis: RedisConnection, naming: QueueNaming, brand: string): Promise<void> {
   await redis.hsetnx(registryKey(naming), brand, new Date().toISOString());
 }
 
-/** From now on the registry alone tells which brands there are. */
+/** From now on the registry is known to be complete. */
 export async function completeRegistry(redis: RedisConnection, naming: QueueNaming): Promise<void> {
   await noteBrand(redis, naming, complete);
 }
@@ -57,14 +57,14 @@ export async function forgetBrand(redis: RedisConnection, naming: QueueNaming, b
   await redis.hdel(registryKey(naming), brand);
 }
 
-/** From now on no start minds that nobody serves it. */
+/** From now on starts ignore that nobody serves it. */
 export async function retireBrand(redis: RedisConnection, naming: QueueNaming, brand: string): Promise<void> {
   await redis.hset(registryKey(naming), brand, retired);
 }
 
 /**
- * Brands that may have something here and were not retired, each with the fingerprints of its last known keys. With
- * `onlyNoted` the keys are never read through.
+ * Brands that may have data here and were not retired, each with the fingerprints of its last known keys. With `onlyNoted`
+ * the keys are never scanned.
  */
 export async function findBrands(
   redis: RedisConnection,
@@ -79,9 +79,9 @@ export async function findBrands(
   return new Map(kept.map((brand) => [brand, (known[brand]?.split(' ')[1] ?? '').split(',')]));
 }
 
-/** By the key that every queue has. */
+/** Finds them by the meta key that every queue has. */
 async function scanForBrands(redis: RedisConnection, naming: QueueNaming): Promise<string[]> {
-  // Names and prefixes are made of characters that stand for themselves in a pattern.
+  // Names and prefixes contain no pattern characters.
   const { base } = brandQueue('*', naming);
   const escaped = base.replaceAll(/[{}.]/g, String.raw`\$&`);
   const pattern = new RegExp(`^${escaped.replaceAll('*', '([a-z0-9-]{1,32})')}:meta$`);
@@ -104,8 +104,8 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
       redis.xrevrange(`${base}:events`, '+', '-', 'COUNT', 1),
       readLineage(redis, queue),
     ]);
-  // Whatever ends leaves an event, whose id is its time; what it claims is forgotten DEDUP_TTL later. Once a brand
-  // was moved away its events tell nothing: an idle worker of an old process leaves some, too.
+  // Every ended job leaves an event whose id is its time, and its claim expires DEDUP_TTL later. After a move the events prove
+  // nothing: an idle worker of an old process leaves some, too.
   const lastAtMs = Number(lastEvent?.[0].split('-')[0] ?? 0);
   const holdings: Holdings = {
     undelivered: sum(undelivered),
@@ -127,7 +127,7 @@ export function describeHoldings(holdings: Holdings): string {
   const { undelivered, failed, delivered, quarantined, expected } = holdings;
   const counts = Object.entries({ undelivered, failed, delivered, 'in quarantine': quarantined, expected });
   const told = counts.filter(([, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
-  return told.length > 0 ? told.join(', ') : 'only what is remembered of them';
+  return told.length > 0 ? told.join(', ') : 'only claims of delivered callbacks';
 }
 
 function sum(numbers: readonly number[]): number {

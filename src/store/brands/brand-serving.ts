@@ -1,7 +1,7 @@
-// Which brands the running processes serve, by heartbeats in Redis, and with which keys (as fingerprints).
+// Which brands the running processes serve, as heartbeats in Redis, and with which keys (as fingerprints).
 //
-// A brand that another process serves is not ownerless. One whose key is configured here under another name was renamed,
-// though a process with the old name may still run. Times are the server's own. Fails as Redis does (throws).
+// A brand that another process serves is not ownerless. A brand whose key is configured here under another name was renamed,
+// even if a process with the old name still runs. Times are Redis's own. Throws if Redis fails.
 import { hash } from 'node:crypto';
 import * as z from 'zod';
 import type { Brand } from '../../config/brands.ts';
@@ -12,7 +12,7 @@ import { defineScript } from '../../redis/script.ts';
 
 export type Keys = Pick<Brand, 'apiKeys' | 'gatewayApiKeys'>;
 
-/** A process that was killed counts for so long. */
+/** How long a killed process still counts. */
 const ttlMs = 30_000;
 export const beatEveryMs = 10_000;
 const fingerprintCharacters = 12;
@@ -31,7 +31,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return 1`,
 });
 
-/** What lies further ahead was written by a clock that was wrong. */
+/** Ignores heartbeats from a wrong clock, too far in the future. */
 const read = defineScript({
   keyCount: 1,
   reply: z.array(z.string()),
@@ -47,7 +47,7 @@ export function fingerprintsOf({ apiKeys, gatewayApiKeys }: Keys): string[] {
   );
 }
 
-/** `processId`: without blanks. */
+/** `processId`: without spaces. */
 export async function noteServing(
   redis: RedisConnection,
   naming: QueueNaming,
@@ -70,7 +70,7 @@ function members(processId: string, brands: ReadonlyMap<string, Keys>): string[]
   return [...brands].map(([brand, keys]) => [processId, brand, fingerprintsOf(keys).join(',')].join(' '));
 }
 
-/** Fingerprints by brand, of every brand that a running process serves. */
+/** Key fingerprints by brand, for every brand that a running process serves. */
 export async function readServing(redis: RedisConnection, naming: QueueNaming): Promise<Map<string, Set<string>>> {
   const serving = new Map<string, Set<string>>();
   for (const member of await read(redis, [servingKey(naming)], [ttlMs])) {

@@ -1,6 +1,6 @@
-// What is remembered of a brand's callbacks (claims, earlier tries, other statuses, conflicts), copied to another brand or taken there.
+// Copies or moves the memory of a brand's callbacks (claims, earlier tries, other statuses, conflicts) to another brand.
 //
-// There is no list of these keys, so all keys of the server are read through once; this is for commands, not for services.
+// No list of these keys exists, so all keys of the server are scanned once; only commands do this, never a service.
 import * as z from 'zod';
 import { Cluster } from 'ioredis';
 import type { MoveEnds } from './brand-move-jobs.ts';
@@ -10,7 +10,7 @@ import { defineScript } from '../../redis/script.ts';
 
 const scanCount = 1_000;
 
-/** ARGV base, then digest, text, ttl. The higher sequence counts; of one callback, the higher count and the later word. */
+/** ARGV base, then digest, text, ttl. The higher sequence wins; for the same callback, the higher count and the longer text. */
 const mergeClaims = defineScript({
   keyCount: 1,
   reply: z.number(),
@@ -21,7 +21,7 @@ for at = 2, #ARGV, 3 do
   local ours = redis.pcall('GET', key)
   local nonce, sequence, duplicates, rest
   if type(ours) == 'string' then nonce, sequence, duplicates, rest = parts(ours) end
-  if not nonce then -- none, or none that can be read
+  if not nonce then -- none, or unreadable
     redis.call('SET', key, theirs, 'PX', ttl)
   elseif ours ~= theirs then
     local theirNonce, theirSequence, theirDuplicates, theirRest = parts(theirs)
@@ -48,7 +48,7 @@ end
 return 1`,
 });
 
-/** How many were found. With `keep` they stay in the old brand as well. */
+/** Returns how many were found. With `keep` they stay in the old brand as well. */
 export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, onBatch: () => Promise<void>) {
   const { redis, from, to } = ends;
   let claims = 0;
@@ -60,7 +60,7 @@ export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, o
       const target = to.base + key.slice(from.base.length);
       await carryKey(ends, { kind: 'hash', from: key, to: target }, { keep });
     }
-    // A merchant's reference leads to jobs, and is noted anew with each of them.
+    // The keys of merchant references lead to jobs, and are written anew with each job.
     if (!keep && m.length > 0) await redis.del(...m);
   }
   return claims;
@@ -84,14 +84,14 @@ async function carryClaims({ redis, from, to, confirm }: MoveEnds, keys: readonl
   return found.length;
 }
 
-/** Names and prefixes are made of characters that stand for themselves in a pattern. */
+/** Names and prefixes contain no pattern characters. */
 export async function* scan(redis: RedisConnection, pattern: string): AsyncGenerator<string[]> {
   for (const node of redis instanceof Cluster ? redis.nodes('master') : [redis]) {
     let cursor = '0';
     do {
       const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', scanCount);
       cursor = next;
-      yield keys; // none, too: it is a sign of life
+      yield keys; // even empty, as a sign of life
     } while (cursor !== '0');
   }
 }

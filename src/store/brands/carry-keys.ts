@@ -1,7 +1,7 @@
-// Takes one key's contents to another brand: read, merged into what is there, and then removed exactly as it was read.
+// Moves one key's contents to another brand: read, merged into the new key, then removed exactly as read.
 //
-// Each step may be repeated, and what was written to the old key meanwhile stays for the next round. What the new key says
-// already counts. Bytes stay bytes: quarantined bodies need not be text.
+// Each step can be repeated; what is written to the old key meanwhile stays for the next round. Values already in the new key
+// win. Bytes stay bytes: quarantined bodies need not be text.
 import * as z from 'zod';
 import type { RedisConnection } from '../../redis/connections.ts';
 import type { MoveEnds } from './brand-move-jobs.ts';
@@ -9,7 +9,7 @@ import { defineScript } from '../../redis/script.ts';
 
 export type Kind = 'hash' | 'sorted set' | 'list' | 'copy';
 
-/** Sorted sets and lists in pieces, so that no call is long. */
+/** Sorted sets and lists are moved in pieces, so that no call takes long. */
 const pieceMax = 500;
 
 const mergeHash = defineScript({
@@ -51,7 +51,7 @@ export interface CarriedKey {
   readonly to: string;
 }
 
-/** How many entries it had; `keep`: they stay in the old key as well. */
+/** Returns the number of entries; with `keep` they stay in the old key as well. */
 export async function carryKey(ends: MoveEnds, key: CarriedKey, { keep = false } = {}): Promise<number> {
   switch (key.kind) {
     case 'hash':
@@ -97,7 +97,7 @@ async function carryList({ redis, confirm }: MoveEnds, { from, to }: CarriedKey)
   return entries.length;
 }
 
-/** For what has no sensible sum: the new brand's own counts. */
+/** For values that cannot be merged: the new brand's own value wins. */
 async function copyUnlessThere({ redis, confirm }: MoveEnds, { from, to }: CarriedKey): Promise<number> {
   const dump = await redis.dumpBuffer(from);
   if (dump === null) return 0;

@@ -1,5 +1,5 @@
-// A brand's quarantine, taken to another one: entries under their ids, with their bytes in the count and what reconciliation
-// has yet to verify.
+// Moves a brand's quarantine to another brand: entries under their ids, their bytes added to the count, and the conflicts
+// that reconciliation has yet to verify.
 import * as z from 'zod';
 import type { MoveEnds } from './brand-move-jobs.ts';
 import { renameJob } from './brand-move-jobs.ts';
@@ -23,7 +23,7 @@ if ARGV[4] ~= '' then redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1]) end
 return 1`,
 });
 
-/** How many there were. */
+/** Returns the number of entries. */
 export async function carryQuarantine(ends: MoveEnds): Promise<number> {
   const { redis, from, confirm } = ends;
   const store = createQuarantineStore(redis, from);

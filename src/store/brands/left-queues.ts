@@ -1,7 +1,7 @@
-// Queues under another QUEUE_PREFIX or QUEUE_NAME that hold undelivered callbacks of a merchant whose key is configured here,
-// and that no process serves: most likely the setting was changed, and what waited there waits for ever.
+// Finds queues under another QUEUE_PREFIX or QUEUE_NAME with undelivered callbacks of a merchant whose key is configured here
+// and that no process serves: most likely the setting was changed, and these callbacks would wait for ever.
 //
-// Costs a bounded walk through the names of Redis's keys. Fails as Redis does (throws).
+// Costs a bounded scan of Redis's keys. Throws if Redis fails.
 import { brandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { findBrands, readHoldings, registryKey } from './brand-registry.ts';

@@ -22,7 +22,7 @@ local function holderOf(digest, claim, ttl)
   if digest == '' then return nil end
   local key = base .. '/c:' .. digest
   if claim ~= '' and tonumber(ttl) > 0 then redis.call('SET', key, claim, 'NX', 'PX', ttl) end
-  local text = redis.pcall('GET', key) -- somebody may have given it another type
+  local text = redis.pcall('GET', key) -- it may have the wrong type
   return string.match(type(text) == 'string' and text or '', '^([^,]*),')
 end
 
@@ -58,7 +58,7 @@ local function put(job)
     superseded = true
   end
   redis.call('SADD', KEYS[14], id)
-  if #job.fields == 0 then return 'put' end -- somebody else removed it
+  if #job.fields == 0 then return 'put' end -- it was removed elsewhere
   redis.call('HSET', base .. ':' .. id, unpack(job.fields))
   for _, line in ipairs(job.lines) do redis.call('RPUSH', base .. ':' .. id .. ':logs', line) end
   if superseded then
@@ -99,7 +99,7 @@ while at < #ARGV do
   outcomes[#outcomes + 1] = put(job)
 end
 
--- Wakes a worker, as BullMQ does: not while the queue is paused or at its concurrency limit.
+-- Wakes a worker as BullMQ does: not while the queue is paused or at its concurrency limit.
 local attributes = redis.call('HMGET', meta, 'paused', 'concurrency')
 local isHeld = attributes[1] or (attributes[2] and redis.call('LLEN', active) >= tonumber(attributes[2]))
 if queued and not isHeld then redis.call('ZADD', marker, 0, '0') end

@@ -1,4 +1,4 @@
-// A bounded walk through the names of Redis's keys: what is not found in time is not found. Fails as Redis does (throws).
+// A bounded scan of Redis's keys; may miss keys once its time is over. Throws if Redis fails.
 import { Cluster } from 'ioredis';
 import type { RedisConnection } from '../../redis/connections.ts';
 

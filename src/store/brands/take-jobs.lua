@@ -24,7 +24,7 @@ for _, list in ipairs({ KEYS[1], KEYS[2] }) do
   end
 end
 
--- Without a lock its worker is dead: BullMQ would give it to another one.
+-- An active job without a lock has lost its worker: BullMQ would give it to another one.
 for _, id in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   if left == 0 then break end
   if redis.call('EXISTS', base .. ':' .. id .. ':lock') == 0 then

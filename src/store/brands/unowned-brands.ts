@@ -1,7 +1,7 @@
-// Whether every brand that Redis holds anything of is configured.
+// Checks that every brand with data in Redis is configured.
 //
-// A brand that is not is either forgotten in the configuration (its callbacks would wait in silence) or has another name
-// now (sweeps would deliver up to twice RECONCILE_LOOKBACK again, under new ids). Only the operator knows which.
+// A brand that is not was either forgotten in the configuration (its callbacks would wait unnoticed) or renamed (sweeps would
+// deliver up to twice RECONCILE_LOOKBACK again, under new ids). Only the operator knows which.
 import { readLineage } from '../../redis/brand-lineage.ts';
 import { brandQueue, type QueueNaming } from '../../redis/brand-queue.ts';
 import {
@@ -25,7 +25,7 @@ export interface BrandCheck {
   };
 }
 
-/** One line for each brand that is not in order, as for any other problem of the configuration. Throws as Redis does. */
+/** One line per brand with a problem, like any other configuration problem. Throws if Redis fails. */
 export async function findBrandProblems({ redis, config }: BrandCheck): Promise<string[]> {
   const configured = [...config.brands.keys()];
   const known = new Set([...configured, ...config.BRANDS_ELSEWHERE]);
@@ -54,21 +54,21 @@ export async function findBrandProblems({ redis, config }: BrandCheck): Promise<
     const { movedTo } = await readLineage(redis, brandQueue(brand, config));
     if (movedTo === undefined) return undefined;
     return (
-      `PAYALO_API_KEYS: the brand ${brand} was moved to ${movedTo}, where everything that comes for it goes. Take it out ` +
-      `of the configuration, or run \`payalo-receiver brand move ${movedTo} ${brand}\` to move it back, or ` +
+      `PAYALO_API_KEYS: the brand ${brand} was moved to ${movedTo}, which now receives everything that arrives for it. Remove it ` +
+      `from the configuration, or run \`payalo-receiver brand move ${movedTo} ${brand}\` to move it back, or ` +
       `\`payalo-receiver brand reopen ${brand}\` to use the name for another merchant`
     );
   }
 }
 
-/** Of brands that were found in order: from now on their absence is noticed. */
+/** Registers brands without problems, so that their absence is noticed from now on. */
 export async function noteServedBrands({ redis, config }: BrandCheck): Promise<void> {
-  for (const brand of (await findBrands(redis, config)).keys()) await noteBrand(redis, config, brand); // others', too
+  for (const brand of (await findBrands(redis, config)).keys()) await noteBrand(redis, config, brand); // including those of other processes
   await registerBrands(redis, config, config.brands);
   await completeRegistry(redis, config);
 }
 
-/** The brands that have one of its keys now. */
+/** The configured brands that have one of its keys. */
 function heirsOf(brands: ReadonlyMap<string, Keys>, fingerprints: ReadonlySet<string>): string[] {
   return [...brands]
     .filter(([, keys]) => fingerprintsOf(keys).some((one) => fingerprints.has(one)))

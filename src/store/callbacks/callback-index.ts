@@ -1,8 +1,8 @@
-// The index: what is found by reference, by time and by state. Only reads.
+// The index: finds callbacks by reference, by time and by state. Read-only.
 //
-// Promises: a search or a page costs a handful of Redis commands however many callbacks are stored (each page reads at
-// most `pageMax` jobs), and each job's state is of one moment. Pages may be short, or even empty, and still have a
-// `next`. Fails as Redis does (throws), except that what lies in the spool is found without Redis too.
+// Promises: a search or a page costs a handful of Redis commands, however many callbacks are stored (each page reads at most
+// `pageMax` jobs), and each job's state is consistent. Pages may be short or even empty and still have a `next`. Throws if
+// Redis fails; spooled callbacks are found without Redis too.
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
@@ -25,18 +25,18 @@ export interface CallbackIndexDeps {
   readonly redis: RedisConnection;
   /** By brand. */
   readonly queues: ReadonlyMap<string, BrandQueue>;
-  /** What lies in the spools that this process can see. */
+  /** Searches the spools that this process can see. */
   readonly findSpooled?: (gatewayReference: string) => Promise<SpooledCallback[]>;
   readonly listSpooled?: (limit: number, brand: string | undefined) => Promise<CallbackRow[]>;
-  /** A state with at most as many jobs is read as a whole. */
+  /** A state with at most this many jobs is read as a whole. */
   readonly wholeSetMax?: number;
 }
 
-/** All that is known under one reference of one brand. */
+/** Everything stored under one reference of one brand. */
 export interface Finding {
-  /** The success or failure; where there is none (yet), the latest of the other statuses. */
+  /** The success or failure; if there is none yet, the latest of the other statuses. */
   readonly callback: CallbackView;
-  /** What the callback replaced, where it is a correction; the latest first. */
+  /** If the callback is a correction: what it replaced, latest first. */
   readonly corrected: CallbackView[];
   /** Callbacks of other statuses (`reversed`, ...) with the same reference. */
   readonly others: CallbackView[];
@@ -47,7 +47,7 @@ interface Known {
   readonly gatewayReference: string;
 }
 
-/** No reference has that many statuses or conflicts unless someone plays. */
+/** A reference with more statuses or conflicts than that is not genuine. */
 const kindsMax = 20;
 const conflictsMax = 20;
 const correctionsMax = 20;
@@ -59,7 +59,7 @@ export function createCallbackIndex(deps: CallbackIndexDeps) {
   const queuesOf = (brand: string | undefined) =>
     [...queues.values()].filter((queue) => queue.brand === (brand ?? queue.brand));
 
-  /** One finding per brand that knows the reference; the order is the configuration's. */
+  /** One finding per brand that knows the reference, in the configuration's order. */
   async function findAll(gatewayReference: string, brand?: string): Promise<Finding[]> {
     const stored = await Promise.all(queuesOf(brand).map((queue) => findStored(queue, gatewayReference))).catch(
       (cause: unknown) => ({ cause }),
@@ -132,7 +132,7 @@ export function createCallbackIndex(deps: CallbackIndexDeps) {
     );
   }
 
-  /** A page, newest first. Throws RangeError with code `BAD_CURSOR` where the cursor is not one of ours. */
+  /** A page, newest first. Throws RangeError with code `BAD_CURSOR` if the cursor is not one of ours. */
   async function list(query: ListQuery): Promise<{ data: CallbackRow[]; next: string | null }> {
     if (query.state === 'spooled') {
       const spooled = await listSpooled(query.limit, query.brand);

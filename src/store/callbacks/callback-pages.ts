@@ -1,8 +1,8 @@
-// One page of the index: which jobs, newest first by receipt, and where the next page begins.
+// Selects the jobs of one page, newest first by receipt, and the position of the next page.
 //
-// Without a state the index's parts are walked. The jobs of a state are all read where there are few of them, and looked
-// for in the index's parts where there are many: then a page may hold few, or none, and still have a next one. A cursor
-// names the last position (receipt-order.ts), so that neither what arrives meanwhile nor a growing set shifts anything.
+// Without a state the index is walked. If a state has few jobs, all of them are read; if it has many, the index is searched for
+// them, and a page may hold few or none and still have a next one. A cursor names the last position (receipt-order.ts), so
+// neither new callbacks nor a growing set shift anything.
 import { isMismatch, type AmountCheck } from '../../callback/amount-check.ts';
 import type { Confirmed } from '../../callback/confirmation.ts';
 import * as z from 'zod';
@@ -20,13 +20,13 @@ export interface ListQuery {
   readonly state?: CallbackState | undefined;
   /** The gateway's status. */
   readonly status?: string | undefined;
-  /** `mismatch`: any of them but `match`. */
+  /** `mismatch`: all but `match`. */
   readonly amountCheck?: AmountCheck | 'mismatch' | undefined;
   readonly confirmed?: Confirmed | undefined;
   readonly merchantReference?: string | undefined;
-  /** Of receipt, inclusive. */
+  /** Receipt time, inclusive. */
   readonly fromMs?: number | undefined;
-  /** Of receipt, exclusive. */
+  /** Receipt time, exclusive. */
   readonly toMs?: number | undefined;
   readonly limit: number;
   readonly cursor?: string | undefined;
@@ -43,19 +43,19 @@ interface Page {
 }
 
 export const callbackPageMax = 200;
-/** A state with at most as many jobs is read as a whole, ids only. */
+/** A state with at most this many jobs is read as a whole, ids only. */
 export const wholeSetMaxDefault = 2_000;
-/** How many ids of the index a page looks through for those of one state. */
+/** How many index entries a page searches for the jobs of one state. */
 const lookedThrough = 1_000;
-/** Of one score in one set; past it the page moves on, so that no call reads without end. */
+/** Rounds over entries with the same score; afterwards the page moves on, so that no call reads without end. */
 const tieRoundsMax = 50;
-/** No callback is corrected that often unless someone plays. */
+/** A callback with more corrections than that is not genuine. */
 const correctionsMax = 20;
 
 const cursorSchema = z.union([
   z.object({ score: z.number(), id: z.string() }),
   z.object({
-    /** Brands that have more, and how far each one's hash is scanned. */
+    /** Brands with more entries, and the position of each one's hash scan. */
     scans: z.array(z.tuple([z.string(), z.string().regex(/^\d{1,20}$/)])),
     after: z.object({ score: z.number(), id: z.string() }).optional(),
   }),
@@ -80,7 +80,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
       return byMerchantReference(chosen, query.merchantReference, limit, cursor);
     }
     const { state } = query;
-    if (state === 'spooled') return { found: [], next: null }; // not in Redis; the caller asks the spool
+    if (state === 'spooled') return { found: [], next: null }; // not in Redis; the caller searches the spool
     const sought = { query, after: positionOf(cursor) };
     const read = await Promise.all(
       chosen.map((queue) => {
@@ -92,7 +92,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     return { found: entries, next: end === undefined ? null : toCursor({ score: end.receivedAtMs, id: end.jobId }) };
   }
 
-  /** What is asked for, from where on. */
+  /** The selection, and where it starts. */
   interface Sought {
     readonly query: ListQuery;
     readonly after: Position | undefined;
@@ -110,7 +110,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     return { entries: entries.filter((entry) => isAfter(entry, after) && isWithin(query, entry.receivedAtMs)) };
   }
 
-  /** From the set of ours that holds what is asked for, where there is one; else all are walked, and filtered. */
+  /** Reads the sorted set that holds the selection, if there is one; otherwise walks and filters the index. */
   async function readSelection(queue: BrandQueue, sought: Sought, limit: number): Promise<Stretch> {
     const { confirmed, amountCheck } = sought.query;
     const key =
@@ -121,7 +121,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     return ids === undefined ? walk(queue, sought, limit) : chooseFrom(await inState(queue, '', ids), sought);
   }
 
-  /** The ids of the places where jobs of the state are, in no order; undefined where those are too many. */
+  /** The ids of the jobs in a state, unordered; undefined if there are too many. */
   async function wholeSet(queue: BrandQueue, state: StoredState): Promise<string[] | undefined> {
     if (state === 'removed') return wholeRegister(queue);
     if (state === 'held') return wholePlace(keysOf.held(queue));
@@ -157,7 +157,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     count: number,
   ): Promise<Stretch> {
     const top = Math.min(query.toMs === undefined ? Infinity : query.toMs - 1, after?.receivedAtMs ?? Infinity);
-    const step = count + 1; // tells whether more follow
+    const step = count + 1; // one more shows whether entries follow
     const entries = [];
     for (let round = 0; round < tieRoundsMax; round += 1) {
       const flat = await redis.zrevrangebyscore(
@@ -196,15 +196,15 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     const position = after === undefined ? undefined : { receivedAtMs: after.score, jobId: after.id };
     const left = read.flatMap(({ entries }) => entries.filter((entry) => isAfter(entry, position)));
     const { entries, end } = merge([{ entries: left }], limit);
-    // The same stretch of the hashes again, from here on.
+    // The next page scans the same stretch of the hashes again.
     if (end !== undefined)
       return { found: entries, next: toCursor({ scans, after: { score: end.receivedAtMs, id: end.jobId } }) };
-    // Only a reference used hundreds of times needs more than one stretch.
+    // Only a reference used hundreds of times needs a second stretch.
     const more = read.filter(({ next }) => next !== '0').map(({ queue, next }): Scan => [queue.brand, next]);
     return { found: entries, next: more.length === 0 ? null : toCursor({ scans: more }) };
   }
 
-  /** A stretch of what was received under a merchant's reference, corrected callbacks included. */
+  /** A stretch of the callbacks under a merchant's reference, including corrected ones. */
   async function scanUses(queue: BrandQueue, reference: string, scan: string) {
     const key = keysOf.merchantReference(queue, referenceDigest(queue.brand, 'merchant', reference));
     const [next, flat] = await redis.hscan(key, scan, 'COUNT', callbackPageMax);
@@ -216,7 +216,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
     return { queue, next, entries: [...standing, ...replaced.flat()] };
   }
 
-  /** What a correction took the place of. */
+  /** The callbacks that a correction replaced. */
   async function readReplaced(queue: BrandQueue, jobId: string): Promise<Entry[]> {
     const corrects = (await redis.hget(keysOf.job(queue, jobId), 'corrects')) ?? '';
     const ids = corrects.split(',').slice(0, correctionsMax);
@@ -230,7 +230,7 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
   return page;
 }
 
-/** What the walked set could not decide by itself. */
+/** The conditions that the selection could not apply itself. */
 export function matches(query: ListQuery, row: CallbackRow): boolean {
   const receivedMs = Date.parse(row.receivedAt);
   return (
@@ -252,9 +252,9 @@ function isWithin({ fromMs = -Infinity, toMs = Infinity }: ListQuery, receivedAt
 
 type StoredState = Exclude<CallbackState, 'spooled'>;
 
-/** Where BullMQ keeps the jobs of a state. */
+/** The places where BullMQ keeps the jobs of a state. */
 const placesOf: Readonly<Record<Exclude<StoredState, 'removed' | 'held'>, readonly string[]>> = {
-  queued: ['wait', 'delayed'], // what waits for its confirmation is delayed
+  queued: ['wait', 'delayed'], // a callback that waits for its confirmation is delayed
   delivering: ['active'],
   retrying: ['delayed'],
   delivered: ['completed'],
@@ -284,6 +284,6 @@ function parseCursor(text: string): Cursor {
   try {
     return cursorSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString('utf8')));
   } catch (cause) {
-    throw Object.assign(new RangeError('The cursor is not one that a page gave.', { cause }), { code: 'BAD_CURSOR' });
+    throw Object.assign(new RangeError('The cursor does not come from a page.', { cause }), { code: 'BAD_CURSOR' });
   }
 }

@@ -1,5 +1,5 @@
-// What is told of a callback: the contract's `GET /v1/callbacks/{gatewayReference}`, made from what Redis holds.
-// Pure. Lenient towards jobs that a worker of the merchant's own has handled: those have no attempts of ours noted.
+// The public view of a callback, as in `GET /v1/callbacks/{gatewayReference}`, built from what Redis holds. Pure. Lenient
+// towards jobs that the merchant's own worker handled: those have none of our attempt records.
 import * as z from 'zod';
 import { kindOf, terminalKind, webhookIdOf, type Identity } from '../../callback/identity.ts';
 import { amountCheckOf, amountChecks } from '../../callback/amount-check.ts';
@@ -39,7 +39,7 @@ export const callbackRowSchema = z.object({
   gatewayReference: z
     .string()
     .nullable()
-    .describe("Null where the job's data is no callback, or was removed; see jobId."),
+    .describe("Null if the job's data is not a callback or was removed; see jobId."),
   merchantReference: z.string().nullable(),
   status: z.string().nullable(),
   type: z.string().nullable(),
@@ -49,27 +49,27 @@ export const callbackRowSchema = z.object({
   deliveredAt: time.nullable(),
   nextAttemptAt: time.nullable(),
   failedReason: z.string().nullable(),
-  heldReason: z.string().nullable().describe('Why it is held: begins with `denied`, `differs` or `amount`.'),
+  heldReason: z.string().nullable().describe('Why it is held; begins with `denied`, `differs` or `amount`.'),
   confirmed: z
     .enum(confirmations)
     .nullable()
-    .describe('Whether the gateway has confirmed status and amount; null where only the memory of it is left.'),
+    .describe('Whether the gateway has confirmed status and amount; null if only the claim is left.'),
   amountCheck: z
     .enum(amountChecks)
     .nullable()
-    .describe('What was paid against what was ordered; null where no expectation names an amount.'),
-  source: z.enum(sources).nullable().describe('Null where only the memory of it is left, or its data is no callback.'),
+    .describe('Compares the paid amount with the ordered one; null if no expectation names an amount.'),
+  source: z.enum(sources).nullable().describe('Null if only the claim is left, or if the data is not a callback.'),
   sequence: z.int().describe('0; 1, 2, ... for corrections.'),
   duplicates: z.int(),
   webhookId: z.string().nullable(),
   requestId: z.string().nullable(),
-  jobId: z.string().nullable().describe("In BullMQ's queue; null in the spool."),
+  jobId: z.string().nullable().describe("The id in BullMQ's queue; null in the spool."),
   erased: z.boolean(),
 });
 
 export const callbackSchema = callbackRowSchema.extend({
   gatewayReference: z.string(),
-  webhookId: z.string().nullable().describe('Null where only the memory of it is left, and does not tell.'),
+  webhookId: z.string().nullable().describe('Null if only the claim is left and does not determine it.'),
   attempts: z.array(attemptSchema),
   conflicts: z.array(conflictSchema),
   body: z.string().nullable().describe("The gateway's JSON text, byte for byte; null once removed or erased."),
@@ -79,7 +79,7 @@ export type Conflict = z.infer<typeof conflictSchema>;
 export type CallbackRow = z.infer<typeof callbackRowSchema>;
 export type CallbackView = z.infer<typeof callbackSchema>;
 
-/** One line of a list; undefined where the job is gone for good. Of a removed one the reference is not known any more. */
+/** One line of a list; undefined if the job is gone for good. The reference of a removed one is no longer known. */
 export function toRow(record: JobRecord): CallbackRow | undefined {
   if (record.place === 'gone' && !isRemoved(record)) return undefined;
   return record.data === undefined ? rowWithoutData(record) : rowOf(record, record.data);
@@ -112,15 +112,15 @@ function rowOf(record: JobRecord, data: JobData) {
   };
 }
 
-/** The whole of a callback whose job is there. */
+/** The complete view of a callback whose job exists. */
 export function toView(record: JobRecord, data: JobData, conflicts: Conflict[]): CallbackView {
   const body = record.erased ? null : data.body;
   return { ...rowOf(record, data), attempts: attemptsOf(record), conflicts, body };
 }
 
 /**
- * What the claim alone still tells, once retention (or a worker with removeOnComplete) has removed the job, or where
- * the job's data cannot be read.
+ * What the claim alone still shows, after retention (or a worker with removeOnComplete) has removed the job, or when its
+ * data cannot be read.
  */
 export function toRemembered(
   record: JobRecord,
@@ -134,7 +134,7 @@ export function toRemembered(
   return { ...row, gatewayReference, webhookId, attempts: [], conflicts, body: null };
 }
 
-/** Null where the claim holds the status or the amount as a digest only. */
+/** Null if the claim holds the status or the amount only as a digest. */
 function rememberedId(
   { brand, gatewayReference }: Pick<Identity, 'brand' | 'gatewayReference'>,
   { nonce, status: claimed, amount, sequence }: Claim,
@@ -147,7 +147,7 @@ function rememberedId(
   return finalAmount === null && amount !== '' ? null : webhookIdOf(identity, sequence, { status, finalAmount });
 }
 
-/** A job that somebody else put in has no claim either. */
+/** A job that was added by another program has no claim either. */
 function rowWithoutData(record: JobRecord): CallbackRow {
   const { brand, jobId } = record;
   const claim = record.claim?.jobId === jobId ? record.claim : undefined;
@@ -236,7 +236,7 @@ export function stateOf(record: JobRecord): CallbackState {
       return 'failed';
     case 'active':
       return 'delivering';
-    case 'delayed': // before its first attempt it waits for its confirmation
+    case 'delayed': // before the first attempt: waits for its confirmation
       return record.isStarted ? 'retrying' : 'queued';
     case 'held':
       return 'held';
@@ -247,13 +247,13 @@ export function stateOf(record: JobRecord): CallbackState {
   }
 }
 
-/** Only what is on record: `delivered` is never guessed. */
+/** Only what is recorded: `delivered` is never guessed. */
 function stateOfGone({ claim, jobId }: JobRecord): CallbackState {
   if (claim !== undefined && claim.jobId !== jobId) return 'superseded';
   return callbackStates.find((state) => state === claim?.state) ?? 'removed';
 }
 
-/** A claim holds an unusual status as a digest only (claims.ts). */
+/** A claim holds an unusual status only as a digest (claims.ts). */
 export function readableStatus(claimed: string): string | null {
   return claimed === '' || claimed.startsWith('~') ? null : claimed;
 }
@@ -264,7 +264,7 @@ const amountFields = z.object({
   requestedAmount: exactAmount.nullish().catch(null),
 });
 
-/** The final amount, else the requested one, with the digits that the gateway wrote. */
+/** The final amount, else the requested one, with the gateway's own digits. */
 function amountOf(body: string): CallbackRow['amount'] {
   try {
     const fields = amountFields.safeParse(parseExact(withoutByteOrderMark(body))).data;

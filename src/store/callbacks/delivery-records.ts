@@ -1,9 +1,9 @@
-// The record of a delivery: a few characters in the claim, which say that the merchant has it, and since when. Whatever
-// becomes of the job afterwards (retention, a dashboard, `queue.obliterate()`), it is not delivered again for that.
+// The record of a delivery: a few characters in the claim that say that the merchant has it, and since when. Whatever happens
+// to the job afterwards (retention, a dashboard, `queue.obliterate()`), it is not delivered again.
 //
-// The built-in worker records what it delivers within about a second, also where the job was taken away under its hands.
-// Meanwhile its hold on a job is known by a lease. What a worker of the merchant's own delivers is read from BullMQ's
-// events, of which Redis keeps about the last ten thousand: a delivery that left neither a job nor an event is not known.
+// The built-in worker records a delivery within about a second, even if the job was removed meanwhile; until then a lease
+// shows that it holds the job. Deliveries by the merchant's own workers are read from BullMQ's events, of which Redis keeps
+// about ten thousand: a delivery that left neither a job nor an event is not known.
 import * as z from 'zod';
 import { readFileSync } from 'node:fs';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -12,7 +12,7 @@ import { defineScript } from '../../redis/script.ts';
 import type { Log } from '../../telemetry/log.ts';
 
 const read = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
-/** Functions for scripts that ask for a built-in worker's hold on a job. */
+/** Functions for scripts that check whether a built-in worker holds a job. */
 export const leaseLua = read('./lease.lua');
 /** Functions for scripts that read or write the record. */
 export const deliveryRecordLua = leaseLua + read('./delivery-record.lua');
@@ -31,13 +31,13 @@ const follow = defineScript({
 export const supersededText = JSON.stringify({ superseded: true });
 
 const reportEveryMs = 1_000;
-/** A job in hand for less has no lease: most deliveries cost none. */
+/** Jobs held for less get no lease, so most deliveries cost none. */
 const unleasedMs = 500;
-/** A built-in worker that has a job in hand, or delivered one, has said so after this time at the latest. */
+/** By then a built-in worker has reported that it holds a job or delivered one. */
 export const recordedWithinMs = 3 * reportEveryMs;
 const batchMax = 500;
 const eventsPerStep = 1_000;
-/** More than BullMQ keeps by far. */
+/** Far more than BullMQ keeps. */
 const stepsMax = 100;
 const followEveryMs = 2_000;
 
@@ -47,7 +47,7 @@ export interface DeliveryRecordsDeps {
   readonly log: Pick<Log, 'debug'>;
 }
 
-/** What one built-in worker reports of its jobs. */
+/** The reports of one built-in worker about its jobs. */
 export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps) {
   const inHand = new Map<string, number>();
   let leased = new Set<string>();
@@ -76,7 +76,7 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
     while (delivered.length > 0);
   }
 
-  /** Never throws: what could not be reported is reported with the next. */
+  /** Never throws: what could not be reported goes into the next report. */
   function report(): Promise<void> {
     reporting ??= reportAll()
       .catch((error: unknown) => log.debug({ event: 'delivery.not_recorded', brand: queue.brand, err: error }))
@@ -107,12 +107,12 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
 export type DeliveryRecords = ReturnType<typeof createDeliveryRecords>;
 
 export interface FollowOptions {
-  /** Reads whatever there is: somebody is about to say that a job was removed. */
+  /** Reads all events, since the caller is about to report a job as removed. */
   readonly all?: boolean;
   readonly nowMs?: number;
 }
 
-/** Records the deliveries of other workers, as far as there may be any. Fails as Redis does (rejects). */
+/** Records the deliveries of other workers, if there may be any. Rejects if Redis fails. */
 export async function followDeliveries(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -134,7 +134,7 @@ export interface DeliveryFollowerDeps {
   readonly log: Pick<Log, 'debug'>;
 }
 
-/** Follows the deliveries of all brands for as long as the process runs. */
+/** Follows the deliveries of all brands while the process runs. */
 export function createDeliveryFollower({ redis, queues, log }: DeliveryFollowerDeps) {
   let timer: NodeJS.Timeout | undefined;
   let following: Promise<void> | undefined;
@@ -144,7 +144,7 @@ export function createDeliveryFollower({ redis, queues, log }: DeliveryFollowerD
   }
 
   function tick(): void {
-    if (redis.status !== 'ready') return; // the connection itself says that it is down
+    if (redis.status !== 'ready') return; // the connection itself reports that it is down
     following ??= followEach()
       .catch((error: unknown) => log.debug({ event: 'deliveries.not_followed', err: error }))
       .finally(() => {

@@ -1,5 +1,5 @@
-// What is claimed under a gateway's reference: the one place that knows that a brand may have had another name when the
-// callback came (brand-lineage.ts). One command while it had none.
+// Finds the claims of a gateway reference: the only code that knows that a brand may have had another name when the callback
+// came (brand-lineage.ts). One command if it never had.
 import { digestOf, referenceDigest, terminalKind, type Identity } from '../../callback/identity.ts';
 import { namesOf, parseLineage } from '../../redis/brand-lineage.ts';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -7,7 +7,7 @@ import { parseClaim, readClaims, type Claim } from '../accept/claims.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 
 export interface FoundClaim extends Claim {
-  /** The brand of whose name its ids are made. */
+  /** The brand from which its ids are derived. */
   readonly identityBrand: string;
 }
 
@@ -22,7 +22,7 @@ export async function findClaims(
   return (await findUnderNames(redis, queue, sought)).claims;
 }
 
-/** Every claim of a reference: of its success or failure first, then of at most `othersMax` other statuses. */
+/** Every claim of a reference: first the success or failure, then at most `othersMax` other statuses. */
 export async function findClaimsOf(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -44,7 +44,7 @@ export async function findClaimsOf(
     (claim) => claim !== undefined,
   );
 
-  /** Of a status that the claim holds as a digest only, the brand's own: then the job itself has to say it. */
+  /** The brand from whose name the digest was made; the brand's own if only the job itself can tell. */
   function nameBehind(digest: string): string {
     const kind = `status:${statusByDigest.get(digest) ?? ''}`;
     return names.find((brand) => digestOf({ brand, gatewayReference, kind }) === digest) ?? queue.brand;

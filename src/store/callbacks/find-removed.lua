@@ -1,6 +1,5 @@
 --[[
-  Looks through a stretch of a index part, newest first, and registers the jobs that were removed before they were
-  delivered.
+  Searches a stretch of an index part, newest first, and registers the jobs that were removed before they were delivered.
 
   KEYS[1] removed  [2] in hand  [3] index part
   ARGV[1] base ("prefix:queue")  [2] first rank  [3] last rank

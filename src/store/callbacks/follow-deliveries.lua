@@ -12,7 +12,7 @@
   Returns 1 where more events remain, else 0.
 ]]
 local base, now, readAll, step, superseded = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), ARGV[5]
--- The built-in worker's own record may be this much later than the job's completion.
+-- The built-in worker may record a delivery this much later than the job completes.
 local recordedWithinMs = 5000
 
 local function isJobMissing()
@@ -40,7 +40,7 @@ if not latest then return 0 end
 local after = redis.call('HGET', KEYS[1], 'event')
 if after == latest[1] then return 0 end
 if not readAll and not isJobMissing() and isLatestRecorded() then return 0 end
--- A stream that was made anew while the clock was behind.
+-- The stream was recreated while the clock was behind.
 if after and millisecondsOf(after) > millisecondsOf(latest[1]) then after = nil end
 
 local entries = redis.call('XRANGE', KEYS[2], after and '(' .. after or '-', '+', 'COUNT', step)
@@ -51,7 +51,7 @@ for _, entry in ipairs(entries) do
     if returned ~= superseded then
       noteDelivered(base, jobId, toBase36(millisecondsOf(entry[1])))
       noteLast(KEYS[1], millisecondsOf(entry[1]))
-      -- What removed its job left it in the index.
+      -- Whoever removed the job left its index entry.
       if redis.call('EXISTS', base .. ':' .. jobId) == 0 then
         for part = 9, #KEYS do redis.call('ZREM', KEYS[part], jobId) end
       end

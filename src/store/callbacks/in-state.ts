@@ -1,5 +1,5 @@
-// Which jobs are in a state, with their times of receipt, through in-state.lua: one command for up to some thousand jobs.
-// Fails as Redis does (throws).
+// Which jobs are in a state, with their receipt times, from in-state.lua: one command for up to a few thousand jobs. Throws if
+// Redis fails.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -35,11 +35,11 @@ export function createInState(redis: RedisConnection) {
   };
 }
 
-/** Ids and scores in turn, as Redis answers them. */
+/** Ids and scores alternate, as in Redis's reply. */
 export function toEntries(queue: BrandQueue, flat: readonly string[]): Entry[] {
   return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => ({
     queue,
     jobId: flat[at * 2] ?? '',
-    receivedAtMs: Number(flat[at * 2 + 1]) || 0, // the time of somebody else's job may be none
+    receivedAtMs: Number(flat[at * 2 + 1]) || 0, // a job of another program may have no valid time
   }));
 }

@@ -1,5 +1,5 @@
-// The attempts of a job, and how it ended: made of its log lines and its return value. Pure, and lenient towards what workers
-// of the merchant's own leave there.
+// The attempts of a job and how it ended, from its log lines and its return value. Pure, and lenient towards what the
+// merchant's own workers leave there.
 import * as z from 'zod';
 import type { JobRecord } from './read-callbacks.ts';
 import { parseJson } from '../../callback/json-text.ts';
@@ -23,7 +23,7 @@ export function isSuperseded({ returnvalue }: JobRecord): boolean {
   return supersededSchema.safeParse(parseJson(returnvalue)).success;
 }
 
-/** The last moment that a Date can hold, in ms; what others write may be in other units. */
+/** The last moment that a Date can hold, in ms; other programs may write other units. */
 const timeMsMax = 8.64e15;
 
 const logLine = z.object({
@@ -41,14 +41,14 @@ export function deliveryOf({ returnvalue, place }: JobRecord): LogLine | undefin
   return place === 'completed' ? logLine.safeParse(parseJson(returnvalue)).data : undefined;
 }
 
-/** Of a log line or a return value, what tells of the attempt and nothing of its answer; '' where it tells nothing. */
+/** A log line or return value without the merchant's answer; '' if it describes no attempt. */
 export function withoutAnswer(text: string): string {
   if (supersededSchema.safeParse(parseJson(text)).success) return text;
   const { data } = logLine.omit({ answer: true }).safeParse(parseJson(text));
   return data === undefined ? '' : JSON.stringify(data);
 }
 
-/** In the order they were made. A worker of the merchant's own leaves only the reason of its last failure. */
+/** In order. The merchant's own worker leaves only the reason of its last failure. */
 export function attemptsOf(record: JobRecord): Attempt[] {
   const noted = record.logLines.flatMap((line) => logLine.safeParse(parseJson(line)).data ?? []);
   const delivery = deliveryOf(record);
@@ -69,7 +69,7 @@ function toAttempt({ at, attempt, ms, status, error, answer }: LogLine): Attempt
   };
 }
 
-/** Null for what is no time. */
+/** Null if it is not a valid time. */
 export function toTime(ms: number | undefined): string | null {
   return ms === undefined || !(Math.abs(ms) <= timeMsMax) ? null : new Date(ms).toISOString();
 }

@@ -1,9 +1,9 @@
 --[[
-  Put before the scripts that need it: a built-in worker's hold on a job, which outlives the job where somebody takes that
-  out of the queue. By Redis's clock alone: no worker's clock makes a lease last. Should Redis's clock be set back, what
-  then lies further ahead than any lease reaches is none.
+  Prepended to the scripts that need it: a built-in worker's lease on a job, which survives if the job is removed from the queue.
+  Only Redis's clock counts, so no worker's clock can prolong a lease. A lease that ends later than any lease could was written
+  before Redis's clock was set back, and is ignored.
 ]]
-local leaseMs = 10000 -- outlives a report that is late
+local leaseMs = 10000 -- outlives a late report
 
 local function redisNow()
   local time = redis.call('TIME')

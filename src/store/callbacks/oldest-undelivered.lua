@@ -1,10 +1,10 @@
 --[[
-  Since when the oldest of some callbacks that are not delivered yet has been here, or, where it was replayed, since when
-  it waits again. Looks at a stretch of each place: those that wait longest, and those whose next attempt is next.
+  Since when the oldest of some undelivered callbacks has been here or, if it was replayed, since when it has been waiting again.
+  Reads a stretch of each place: the longest waiting, and those with the next attempt.
 
   KEYS[1] wait  [2] active  [3] delayed  [4] prioritized  [5] held
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] first  [4] last, of each place
-  Returns the time in ms, or '' where there is none.
+  Returns the time in ms; '' if there is none.
 ]]
 local base, now, first, last = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local oldest
@@ -13,7 +13,7 @@ local function look(ids)
   for _, id in ipairs(ids) do
     local times = redis.call('HMGET', base .. ':' .. id, 'replayedAt', 'timestamp')
     local since = tonumber(times[1] or times[2] or '')
-    -- What others noted may be no time, or one that is yet to come.
+    -- Another program's value may not be a time, or may lie in the future.
     if since and since <= now and (not oldest or since < oldest) then oldest = since end
   end
 end

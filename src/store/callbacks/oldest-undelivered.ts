@@ -1,8 +1,8 @@
-// Since when the oldest callback of a brand has been waiting, retried or held: not the one that is next in the queue, since
-// a merchant that answers 404 to everything leaves nothing there.
+// Since when a brand's oldest undelivered callback has waited, been retried or been held. Not simply the next one in the
+// queue: a merchant that answers 404 to everything leaves nothing there.
 //
-// Few are looked at each time. Of many, whoever finds the last answer too old walks through all of them, and every process
-// shows what he found. Fails as Redis does (rejects).
+// Each look reads only a few. If there are many, whoever finds the last result too old walks through all of them, and every
+// process shows that result. Rejects if Redis fails.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -17,12 +17,12 @@ const look = defineScript({
 });
 
 const step = 1_000;
-/** Of each place; beyond that the oldest may be missed, among very many. */
+/** Per place; with more callbacks than that the oldest may be missed. */
 const lookedAtMax = 100_000;
 const freshMs = 15_000;
 const sharedSchema = z.object({ atMs: z.number(), sinceMs: z.number().optional() });
 
-/** In ms; undefined where nothing waits. */
+/** In ms; undefined if nothing waits. */
 export async function oldestUndelivered(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -15,7 +15,7 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[4], 0, activeMax - 1)) do
   active[id] = true
 end
 
--- A key of ours that somebody gave another type hides itself, not the page that it stands on.
+-- A key of the wrong type hides itself, not the page that it belongs to.
 local function textOf(key)
   local text = redis.pcall('GET', key)
   return type(text) == 'string' and text or ''
@@ -26,7 +26,7 @@ local function pairsOf(key)
   return pairs['err'] and {} or pairs
 end
 
--- A built-in worker may have a job in hand that somebody took out of the queue meanwhile.
+-- A built-in worker may hold a job that was removed from the queue meanwhile.
 local function isActive(id, data)
   if active[id] or data ~= '' then return active[id] end
   return isLeased(KEYS[5], id)

@@ -1,5 +1,5 @@
-// Reads jobs with all that is known of them (claim, state, attempts, conflicts) through index-read.lua: one command
-// for a page. Fails as Redis does (throws); a job that is gone comes back with its claim alone.
+// Reads jobs with everything known about them (claim, state, attempts, conflicts) through read-callbacks.lua: one command per
+// page. Throws if Redis fails; a job that is gone comes back with its claim alone.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { readLineage } from '../../redis/brand-lineage.ts';
@@ -15,23 +15,23 @@ import { parseJson } from '../../callback/json-text.ts';
 export interface JobRecord {
   readonly brand: string;
   readonly jobId: string;
-  /** Undefined once DEDUP_TTL is over. */
+  /** Undefined after DEDUP_TTL. */
   readonly claim: Claim | undefined;
-  /** Undefined where the job is gone, or was not written by this service. */
+  /** Undefined if the job is gone or was not written by this service. */
   readonly data: JobData | undefined;
   readonly returnvalue: string;
   readonly failedReason: string;
-  /** When BullMQ took it. */
+  /** When it was added to BullMQ. */
   readonly addedMs: number | undefined;
   readonly processedOnMs: number | undefined;
   readonly finishedOnMs: number | undefined;
-  /** Ids of the jobs that this correction replaced, the latest first. */
+  /** Ids of the jobs that this correction replaced, latest first. */
   readonly corrects: readonly string[];
   readonly erased: boolean;
   readonly place: Place;
-  /** A worker has taken it at least once. */
+  /** Whether a worker has taken it at least once. */
   readonly isStarted: boolean;
-  /** What the gateway said of it: `yes`, `denied`, '' where nothing is noted. */
+  /** The gateway's answer: `yes`, `denied`, or '' if none is noted. */
   readonly confirmed: string;
   readonly heldReason: HeldReason | undefined;
   readonly nextAttemptMs: number | undefined;
@@ -41,12 +41,12 @@ export interface JobRecord {
   readonly conflicts: ReadonlyMap<string, string>;
 }
 
-/** Where the job is: in one of BullMQ's places, held beside them, or nowhere. */
+/** Where the job is: in one of BullMQ's places, held outside them, or nowhere. */
 export type Place = 'completed' | 'failed' | 'delayed' | 'active' | 'wait' | 'held' | 'gone';
 
 /** A job has about a dozen attempts in its life; replays add to them. */
 export const logLinesMax = 200;
-/** The active list is as long as the deliveries in flight of all processes. */
+/** At least the deliveries in flight of all processes. */
 export const activeMax = 5_000;
 
 const text = z.string();
@@ -81,7 +81,7 @@ export function createJobReader(redis: RedisConnection) {
     ).map((row) => toRecord(queue, row));
   }
 
-  /** What `brand move` has not brought here yet, where the brand had another name. */
+  /** Reads what `brand move` has not copied yet, if the brand had another name. */
   async function readFormer(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean) {
     const { formerly } = await readLineage(redis, queue);
     const found = new Map<string, JobRecord>();
@@ -103,7 +103,7 @@ export function createJobReader(redis: RedisConnection) {
     const records = await read(queue, jobIds, withLogs);
     const removed = records.filter(isRemoved).map(({ jobId }) => jobId);
     if (removed.length === 0) return records;
-    // Perhaps a worker of the merchant's own completed it a moment ago and took it away, or it is on its way here.
+    // The merchant's own worker may have completed and removed it a moment ago, or it may still be on its way here.
     await followDeliveries(redis, queue, { all: true });
     const former = await readFormer(queue, removed, withLogs);
     return (await read(queue, jobIds, withLogs)).map((record) => {
@@ -113,7 +113,7 @@ export function createJobReader(redis: RedisConnection) {
   };
 }
 
-/** Its claim expects the job, which is gone, and no delivery is recorded. */
+/** Its claim expects a job that is gone, and no delivery is recorded. */
 export function isRemoved({ place, claim, jobId }: JobRecord): boolean {
   return place === 'gone' && claim?.jobId === jobId && claim.state === undefined;
 }

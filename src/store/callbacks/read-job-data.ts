@@ -1,4 +1,4 @@
-// What callbacks say, out of their jobs: for whoever compares it with what the gateway says.
+// Reads the data of many jobs, to compare it with the gateway's records.
 import { parseJson } from '../../callback/json-text.ts';
 import { jobSchema, type JobData } from '../../callback/job.ts';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -7,7 +7,7 @@ import type { RedisConnection } from '../../redis/connections.ts';
 /** A body may be large, and a page of the gateway's records names thousands. */
 const batchMax = 200;
 
-/** Of each, in order; undefined where the job is gone or no callback. Fails as Redis does (rejects). */
+/** In order; undefined if the job is gone or is not a callback. Rejects if Redis fails. */
 export async function readJobData(
   redis: RedisConnection,
   queue: BrandQueue,

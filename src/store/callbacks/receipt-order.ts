@@ -1,7 +1,7 @@
-// The order of every list: by receipt, the newest first; what was received in the same millisecond, by job id, downwards.
+// The order of every list: by receipt, newest first; within the same millisecond by job id, descending.
 //
-// Promises: a place in it never changes, whatever becomes of the job, so a cursor that names a position neither skips nor
-// repeats, whatever arrives meanwhile. Pure.
+// Promises: a position never changes, whatever happens to the job, so a cursor neither skips nor repeats anything, whatever
+// arrives meanwhile. Pure.
 import type { BrandQueue } from '../../redis/brand-queue.ts';
 
 export interface Position {
@@ -13,13 +13,13 @@ export interface Entry extends Position {
   readonly queue: BrandQueue;
 }
 
-/** Part of the order as one source knows it: every entry of the source down to `end`, or all of them without one. */
+/** A part of the order as one source knows it: all of its entries down to `end`, or all of them if there is no `end`. */
 export interface Stretch {
   readonly entries: readonly Entry[];
   readonly end?: Position | undefined;
 }
 
-/** The first entries of several stretches, as far down as every one of them is known. */
+/** Merges stretches, down to the position up to which all of them are known. */
 export function merge(stretches: readonly Stretch[], limit: number): Stretch {
   const ends = stretches.flatMap(({ end }) => end ?? []);
   const known = ends.toSorted(newestFirst)[0];
@@ -38,7 +38,7 @@ export function newestFirst(a: Position, b: Position): number {
   return a.jobId < b.jobId ? 1 : -1;
 }
 
-/** Whether it stands below the position in a list. */
+/** Whether it comes after the position in a list. */
 export function isAfter(entry: Position, position: Position | undefined): boolean {
   return position === undefined || newestFirst(entry, position) > 0;
 }

@@ -1,11 +1,11 @@
 --[[
-  What a built-in worker reports, about once a second: what it delivered, and what it still has in hand.
+  A built-in worker's report, about once a second: what it delivered, and which jobs it holds.
 
-  A delivery is recorded whether the job is still there or not: it is a fact once the merchant has answered.
+  A delivery is recorded even if the job is gone: the merchant has answered.
 
   KEYS[1] in hand  [2] followed
-  ARGV[1] base ("prefix:queue")  [2] now, ms  [3] number of deliveries  [4] number of jobs that are no longer in hand
-       then per delivery: job id, time of delivery in base 36 ms; then the ids of the jobs no longer in hand, and of those in hand
+  ARGV[1] base ("prefix:queue")  [2] now, ms  [3] number of deliveries  [4] number of jobs that are no longer held
+  then per delivery: job id, time of delivery in base 36 ms; then the ids of the jobs no longer held, and of those held
 ]]
 local base, now = ARGV[1], ARGV[2]
 local at = 4

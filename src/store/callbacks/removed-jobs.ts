@@ -1,8 +1,8 @@
-// The register of jobs that were removed before they were delivered: a sorted set by receipt, so that they can be counted
-// and listed although BullMQ knows nothing of them any more.
+// The register of jobs that were removed before they were delivered: a sorted set by receipt, so that they can be counted and
+// listed although BullMQ no longer has them.
 //
-// Filled whenever the index holds more jobs than the queue and the register together. Jobs that somebody else put into
-// the queue can hide as many; retention's hourly walk through the index (trim-index.lua) finds those.
+// Updated whenever the index holds more jobs than the queue and the register together. Jobs that other programs added to the
+// queue can hide as many; retention's hourly walk through the index (trim-index.lua) finds those.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -20,10 +20,10 @@ const find = defineScript({
 });
 
 const step = 1_000;
-/** Entries of one index part that one call looks through. */
+/** Index entries that one call reads. */
 const entriesMax = 200_000;
 
-/** Which of these claims' jobs were removed before they were delivered. Costs nothing for those with a record. */
+/** Which of these claims' jobs were removed before delivery. Costs nothing for those with a record. */
 export async function findRemoved(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -36,7 +36,7 @@ export async function findRemoved(
   return new Set(records.filter(isRemoved).map(({ jobId }) => jobId));
 }
 
-/** How many there are, after those that are new were registered. Fails as Redis does (rejects). */
+/** Registers new ones and returns the count. Rejects if Redis fails. */
 export async function countRemoved(redis: RedisConnection, queue: BrandQueue): Promise<number> {
   const before = await countMissing(redis, queue);
   if (before.missing <= before.registered) return before.registered;
@@ -47,7 +47,7 @@ export async function countRemoved(redis: RedisConnection, queue: BrandQueue): P
 
 const countsReply = z.array(z.tuple([z.null(), z.number()])).transform((replies) => replies.map(([, count]) => count));
 
-/** How many jobs of the index are not in the queue, and how many of these are registered as removed; at one moment. */
+/** How many jobs of the index are not in the queue, and how many of these are registered as removed; read atomically. */
 export async function countMissing(redis: RedisConnection, queue: BrandQueue) {
   const { base } = queue;
   const pipeline = redis.multi().zcard(keysOf.removed(queue)).llen(`${base}:wait`).llen(`${base}:active`);

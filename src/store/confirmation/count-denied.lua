@@ -1,5 +1,5 @@
 --[[
-  How many callbacks the gateway denied since a time, and are not held: those that went out.
+  Counts the callbacks that the gateway denied since a time and that are not held: those that were delivered.
 
   KEYS[1] denied  [2] held
   ARGV[1] since, ms  [2] how many to look at

@@ -1,4 +1,4 @@
-// How many callbacks the gateway denied lately that were let out before it was asked: what somebody has to look at.
+// Counts the callbacks that were delivered before the gateway denied them: a person has to look at those.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -10,10 +10,10 @@ const count = defineScript({
   keyCount: 2,
   reply: z.number(),
 });
-/** Redis serves nobody else meanwhile; beyond it the number hardly matters. */
+/** Redis serves nobody else meanwhile; beyond this the exact number hardly matters. */
 const lookedAtMax = 10_000;
 
-/** Fails as Redis does (rejects). */
+/** Rejects if Redis fails. */
 export function countDenied(redis: RedisConnection, queue: BrandQueue, sinceMs: number): Promise<number> {
   return count(redis, [keysOf.denied(queue), keysOf.held(queue)], [sinceMs, lookedAtMax]);
 }

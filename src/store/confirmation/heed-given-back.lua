@@ -1,10 +1,10 @@
 --[[
-  A worker has given a callback back to wait for its confirmation: what the gateway said while the worker had it in hand
-  counts now. requeue.lua stands before this.
+  A worker returned a callback undelivered to wait for its confirmation: applies the gateway's answer that came meanwhile.
+  requeue.lua stands before this.
 
   KEYS[1] job  [2] delayed  [3] denied  [4] held  [5] wait  [6] meta  [7] active  [8] events  [9] marker
   ARGV[1] job id  [2] now, ms
-  Returns 'held' or 'requeued', or '' where nothing was said, or somebody else has it.
+  Returns 'held' or 'requeued'; '' if there was no answer, or if the job is elsewhere by now.
 ]]
 local job, jobId, now = KEYS[1], ARGV[1], ARGV[2]
 

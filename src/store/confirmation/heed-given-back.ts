@@ -1,4 +1,4 @@
-// What the gateway said of a callback while a worker had it in hand and then gave it back. See heed-given-back.lua.
+// Applies the gateway's answer about a callback that a worker held and then returned. See heed-given-back.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -12,7 +12,7 @@ const heed = defineScript({
   reply: z.enum(['', 'held', 'requeued']),
 });
 
-/** Fails as Redis does (rejects). */
+/** Rejects if Redis fails. */
 export async function heedGivenBack(redis: RedisConnection, queue: BrandQueue, jobId: string): Promise<void> {
   const ofBullMq = ['wait', 'meta', 'active', 'events', 'marker'].map((key) => `${queue.base}:${key}`);
   const ours = [keysOf.job(queue, jobId), `${queue.base}:delayed`, keysOf.denied(queue), keysOf.held(queue)];

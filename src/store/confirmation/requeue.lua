@@ -1,5 +1,5 @@
 --[[
-  Put before scripts that put a job back into the queue, in one step, as BullMQ's reprocessJob and promote do.
+  Prepended to scripts that put a job back into the queue in one step, as BullMQ's reprocessJob and promote do.
 ]]
 local function requeue(keys, jobId, previous)
   redis.call('HSET', keys.job, 'delay', 0)

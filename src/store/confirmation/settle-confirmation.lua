@@ -1,13 +1,13 @@
 --[[
-  What the gateway said of some callbacks, written where the callbacks are: in the queue, or held beside it.
+  Writes the gateway's answer about some callbacks to where they are: in the queue, or held beside it.
 
   KEYS[1] unconfirmed  [2] denied  [3] held  [4] wait  [5] delayed  [6] active  [7] meta  [8] events  [9] marker
   ARGV[1] base ("prefix:queue")  [2] now, ms
-       [3] 'yes'; 'no', and what workers have not seen yet is held; 'otherwise', which is a 'no' to what they have not seen,
-       and else 'open': it cannot be told, and nothing waits for it any longer
-       [4] why it is held, where it is
-       then per callback: its member in the set of unconfirmed ones, and its job id
-  Returns for each 'yes', 'no' or 'open' where that was news; 'held' or 'released' where it was moved for it; else ''.
+  [3] 'yes'; 'no', which holds what workers have not seen yet; 'otherwise', which is 'no' for those and 'open' for the rest;
+      'open': it cannot be decided, and nothing waits for it any longer
+  [4] why a callback is held, if it is
+  then per callback: its member in the set of unconfirmed ones, and its job id
+  Returns for each 'yes', 'no' or 'open' if that was new; 'held' or 'released' if the job was moved; else ''.
 ]]
 local base, now, answer, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -16,8 +16,8 @@ local function requeueFrom(set, job, jobId, previous)
   requeue({ job = job, wait = KEYS[4], meta = KEYS[7], active = KEYS[6], events = KEYS[8], marker = KEYS[9] }, jobId, previous)
 end
 
--- Where a worker has taken it once, what it waits for is its next attempt. One that has it in hand may yet give it back
--- undelivered (heed-given-back.lua): for that `heldIfGivenBack` keeps why it would have been held.
+-- Once a worker has taken a job, what it waits for is its next attempt. A worker that holds it may still return it undelivered
+-- (heed-given-back.lua); `heldIfGivenBack` keeps the reason for that case.
 local function isAwaiting(job, jobId)
   return redis.call('ZSCORE', KEYS[5], jobId) and not redis.call('HGET', job, 'ats')
 end
@@ -59,7 +59,7 @@ local function settle(member, jobId)
     if answer == 'open' then redis.call('HSET', job, 'heldIfGivenBack', reason) end
   end
   if answer == 'no' then return hold(job, jobId) end
-  if answer == 'yes' and redis.call('HGET', job, 'confirmed') == 'yes' then return '' end -- asked again, since no list named it
+  if answer == 'yes' and redis.call('HGET', job, 'confirmed') == 'yes' then return '' end -- asked again, since no list contained it
   redis.call('HSET', job, 'confirmed', answer)
   if isAwaiting(job, jobId) then requeueFrom(KEYS[5], job, jobId, 'delayed') end
   return answer

@@ -1,4 +1,4 @@
-// Writes what the gateway said of callbacks: confirmed, denied, or that it cannot be told. See settle-confirmation.lua.
+// Writes the gateway's answer about callbacks: confirmed, denied, or undecidable. See settle-confirmation.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { HeldReason } from '../../callback/confirmation.ts';
@@ -11,9 +11,9 @@ import { unconfirmedMember, type Unconfirmed } from './unconfirmed.ts';
 export type GatewayWord =
   | { readonly answer: 'yes' }
   | { readonly answer: 'no'; readonly reason: Exclude<HeldReason, 'amount'> }
-  /** No to what is not delivered yet; of what is, it cannot be told. */
+  /** A denial for undelivered callbacks; for delivered ones it cannot be decided. */
   | { readonly answer: 'otherwise'; readonly reason: Exclude<HeldReason, 'amount'> }
-  /** It cannot be told, and nothing is to wait for it any longer. */
+  /** It cannot be decided, and nothing waits for it any longer. */
   | { readonly answer: 'open' };
 
 export interface Asked extends Unconfirmed {
@@ -21,7 +21,7 @@ export interface Asked extends Unconfirmed {
 }
 
 const outcomes = ['', 'yes', 'no', 'open', 'held', 'released'] as const;
-/** '' where it was no news. */
+/** '' if the answer was not new. */
 export type ConfirmationOutcome = (typeof outcomes)[number];
 
 const settle = defineScript({
@@ -32,7 +32,7 @@ const settle = defineScript({
 /** Redis serves nobody else meanwhile. */
 const batchMax = 200;
 
-/** One outcome for each, in order. Fails as Redis does (rejects). */
+/** One outcome for each, in order. Rejects if Redis fails. */
 export async function settleConfirmation(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -50,14 +50,14 @@ export async function settleConfirmation(
   return settled;
 }
 
-/** Whether a confirmation could be news at all. */
+/** Whether any callback still awaits an answer. */
 export async function isAnythingOpen(redis: RedisConnection, queue: BrandQueue): Promise<boolean> {
   return (await redis.exists(keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.held(queue))) > 0;
 }
 
 const scores = z.array(z.tuple([z.null(), z.array(z.string().nullable())]));
 
-/** Those of which a confirmation would be news: unconfirmed, denied or held. Three commands for all of them. */
+/** Those for which an answer would be new: unconfirmed, denied or held. Three commands for all of them. */
 export async function awaitingConfirmation<T extends Asked>(
   redis: RedisConnection,
   queue: BrandQueue,

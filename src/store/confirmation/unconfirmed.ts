@@ -1,7 +1,7 @@
-// Callbacks of which the gateway has not said yet whether they are true. `accept.lua` puts them in; reconciliation asks.
+// Callbacks that the gateway has neither confirmed nor denied yet. `accept.lua` adds them; reconciliation asks.
 //
-// One small sorted-set entry each, by when it is asked next. It names the callback by reference and kind, not by job: so
-// one whose job somebody removed is asked for as well.
+// One small sorted-set entry each, by when it is asked next. The entry names the callback by reference and kind, not by job,
+// so the gateway is also asked about a callback whose job was removed.
 import * as z from 'zod';
 import { parseJson } from '../../callback/json-text.ts';
 import { terminalKind, type Identity } from '../../callback/identity.ts';
@@ -12,14 +12,14 @@ import { dueMembers, type DueBy } from '../../redis/due.ts';
 
 export type Unconfirmed = Omit<Identity, 'brand'>;
 
-/** The reference behind a dot; of a kind of its own JSON, so that any text can be told from any other. */
+/** A dot and the reference; for other kinds JSON. The two forms cannot be confused. */
 export function unconfirmedMember({ gatewayReference, kind }: Unconfirmed): string {
   return kind === terminalKind ? `.${gatewayReference}` : JSON.stringify([kind, gatewayReference]);
 }
 
 const otherKind = z.tuple([z.string(), z.string()]);
 
-/** Undefined for what nobody here wrote. */
+/** Undefined if the text is not one of ours. */
 export function parseUnconfirmed(member: string): Unconfirmed | undefined {
   if (member.startsWith('.')) return { gatewayReference: member.slice(1), kind: terminalKind };
   const parsed = otherKind.safeParse(parseJson(member));
@@ -34,7 +34,7 @@ export async function dueUnconfirmed(redis: RedisConnection, queue: BrandQueue, 
   return parsed.filter((one) => one !== undefined);
 }
 
-/** Puts the question off; one that was answered meanwhile stays answered. */
+/** Postpones the question; one that was answered meanwhile stays answered. */
 export async function postponeUnconfirmed(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -44,7 +44,7 @@ export async function postponeUnconfirmed(
   await redis.zadd(keysOf.unconfirmed(queue), 'XX', dueMs, unconfirmedMember(unconfirmed));
 }
 
-/** Has the gateway asked about what it may have confirmed before; what waits to be asked keeps its turn. */
+/** Asks the gateway again even about confirmed callbacks; those that are still due keep their time. */
 export async function askAgain(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -55,7 +55,7 @@ export async function askAgain(
   if (scored.length > 0) await redis.zadd(keysOf.unconfirmed(queue), 'NX', ...scored);
 }
 
-/** Nobody remembers them any more, so there is nothing to confirm. */
+/** Their claims have expired, so there is nothing left to confirm. */
 export async function forgetUnconfirmed(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -1,9 +1,9 @@
-// The claim keeper: what is kept can be found. A claim lives for DEDUP_TTL, its job perhaps for longer: failed ones for
-// RETAIN_FAILED, others until the merchant is back. So the memory of a job lives on while the job does.
+// The claim keeper prolongs claims for as long as their jobs live. A claim lives for DEDUP_TTL, its job perhaps longer: failed
+// ones for RETAIN_FAILED, others until the merchant is back.
 //
-// Costs the way of a callback nothing: now and then the oldest entries of the index are walked. What half of DEDUP_TTL is
-// left of is let be. What has expired although its job is kept (nothing of ours ran) is made anew from the job. Its gateway
-// may send such a callback again: it is a duplicate, and is not delivered beside the one that is kept.
+// Costs nothing on a callback's way: now and then the oldest index entries are walked. Claims with more than half of DEDUP_TTL
+// left are skipped. A claim that has expired although its job exists (no process was running) is rebuilt from the job. If the
+// gateway sends such a callback again, it is a duplicate and is not delivered beside the kept one.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { isTerminal, referenceDigest } from '../../callback/identity.ts';
@@ -35,11 +35,11 @@ const findDue = defineScript({
 const keepClaims = defineScript({ lua: read('./keep-claims.lua'), keyCount: 1, reply: z.unknown() });
 
 const step = 500;
-/** Their bodies are read along. */
+/** Their bodies are read as well. */
 const batchMax = 50;
 const everyMaxMs = 3_600_000;
 const everyMinMs = 100;
-/** Often enough that none expires in between, several times over. */
+/** Often enough that no claim expires between two looks, with a wide margin. */
 const looksPerTtl = 8;
 
 export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDeps) {
@@ -68,7 +68,7 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
     await keepClaims(redis, [keysOf.index(queue, 'other')], [queue.base, claimTtlMs, merchantTtlMs, ...kept]);
   }
 
-  /** Every brand, whether it is due or not. Fails as Redis does (rejects). */
+  /** All brands, due or not. Rejects if Redis fails. */
   async function keep(): Promise<void> {
     for (const queue of queues.values()) await keepBrand(queue);
   }
@@ -96,7 +96,7 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
 
     start: () => rounds.start(),
 
-    /** Ends after the batch at hand. */
+    /** Stops after the current batch. */
     async stop(): Promise<void> {
       stopping.abort();
       await rounds.stop();
@@ -112,7 +112,7 @@ function argumentsOf(record: JobRecord, data: JobData): (string | number)[] {
   return [jobId, claimOf(record, data), sequence, merchantDigest, ofReference, claimStatus(status)];
 }
 
-/** The claim as accept.lua wrote it; how often the callback came again is forgotten. */
+/** The claim as accept.lua writes it; the count of duplicates is lost. */
 function claimOf(record: JobRecord, { body, receivedAt, status, sequence = 0 }: JobData): string {
   const parsed = parseCallbackText(body);
   const amount = claimAmount(parsed.kind === 'callback' ? parsed.callback.finalAmount : null);

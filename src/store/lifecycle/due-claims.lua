@@ -1,9 +1,9 @@
 --[[
-  Which jobs of a index part outlive what is remembered of them: those received before a time whose claim has less than
-  another time to live, or is gone. Reads a stretch, the oldest first.
+  Which jobs of an index part may outlive their claims: those received before a time whose claim has less than a given time to
+  live, or is gone. Reads a stretch, oldest first.
 
   KEYS[1] index part
-  ARGV[1] base ("prefix:queue")  [2] the latest receipt, ms  [3] time to live that is enough, ms  [4] offset  [5] count
+  ARGV[1] base ("prefix:queue")  [2] the latest receipt, ms  [3] sufficient time to live, ms  [4] offset  [5] count
   Returns { how many entries there were, the job ids }.
 ]]
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', ARGV[4], ARGV[5])

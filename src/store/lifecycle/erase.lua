@@ -1,11 +1,11 @@
 --[[
-  Erases what is personal of some jobs of one reference: the bodies, what the merchant answered, and what lies in
-  quarantine of it. All or nothing: while one of them is still to be delivered, nothing is touched.
+  Erases the personal data of some jobs of one reference: bodies, the merchant's answers, and quarantined bodies. All or
+  nothing: while one of the jobs is still to be delivered, nothing is changed.
 
   KEYS[1] completed  [2] failed  [3] quarantine  [4] quarantine bytes  [5] unverified
   ARGV[1] base ("prefix:queue")  [2] number of jobs
-       then per job: id, data without the body, return value, number of log lines, log lines without the answers
-       then the quarantine ids
+  then per job: id, data without the body, return value, number of log lines, log lines without the answers
+  then the quarantine ids
   Returns 'erased' or 'in-progress'.
 ]]
 local base, jobs = ARGV[1], tonumber(ARGV[2])

@@ -1,6 +1,6 @@
-// Erasure: takes the personal data of one reference out of Redis (bodies, the merchant's answers, what quarantine holds
-// of it). The reference, status, times and the deduplication memory stay, so accounts still add up and a late
-// duplicate is still one. Only for what is settled: an undelivered payment must not be lost by a privacy request.
+// Erasure: removes the personal data of one reference from Redis (bodies, the merchant's answers, quarantined bodies). The
+// reference, status, times and the claim stay, so accounts still add up and a late duplicate is still recognized. Only
+// settled callbacks are erased: a privacy request must not lose an undelivered payment.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -24,7 +24,7 @@ const eraseJobs = defineScript({
   reply: z.enum(['erased', 'in-progress']),
 });
 
-/** Throws only where Redis cannot be asked. */
+/** Throws only if Redis fails. */
 export async function erase(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -46,7 +46,7 @@ export async function erase(
   ];
   const args = [queue.base, jobs.length, ...jobs.flatMap(argumentsOf), ...quarantined];
   const outcome = await eraseJobs(redis, keys, args);
-  // Without its body it could never be delivered, so it goes. If the gateway knows a denied one after all, it is found anew.
+  // A held job without its body could never be delivered, so it is removed. If the gateway confirms it later, it is found anew.
   if (outcome === 'erased' && held.length > 0)
     await retire(redis, queue, held, {
       place: keysOf.held(queue),
@@ -56,7 +56,7 @@ export async function erase(
   return { kind: outcome };
 }
 
-/** Every job of the reference: of each status, and what corrections replaced. */
+/** Every job of the reference: of each status, and those that corrections replaced. */
 async function recordsOf(redis: RedisConnection, queue: BrandQueue, gatewayReference: string): Promise<JobRecord[]> {
   const readJobs = createJobReader(redis);
   const ids = (await findClaimsOf(redis, queue, gatewayReference, Infinity)).map(({ jobId }) => jobId);

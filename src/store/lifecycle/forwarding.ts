@@ -1,8 +1,8 @@
-// Holding deliveries back: the operator's pause, and the state of the merchant's breaker. Both are per brand, live in
-// Redis, hold for every worker (a merchant's own as well) and outlast restarts.
+// Holding deliveries back: the operator's pause and the merchant's breaker. Both are per brand, live in Redis, apply to every
+// worker (even the merchant's own) and survive restarts.
 //
-// The breaker is BullMQ's own global rate limit, set by deliver/breaker.lua: while it is open the queue lets one job
-// through per wait, and after that twice as many each second.
+// The breaker is BullMQ's own global rate limit, set by deliver/breaker.lua: while it is open the queue lets one job through
+// per interval, and afterwards twice as many each second.
 import * as z from 'zod';
 import type { Queue } from 'bullmq';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -11,12 +11,12 @@ import { defineScript } from '../../redis/script.ts';
 
 export interface Forwarding {
   readonly paused: boolean;
-  /** `recovering`: the merchant is back, and deliveries flow at a growing rate. */
+  /** `recovering`: the merchant is back, and the delivery rate grows. */
   readonly breaker: 'closed' | 'open' | 'recovering';
   readonly openSinceMs?: number;
 }
 
-/** Intake goes on; what is being delivered is finished. */
+/** Intake continues; deliveries in flight finish. */
 export async function pauseForwarding(redis: RedisConnection, queue: BrandQueue): Promise<void> {
   await withQueue(redis, queue, async (bull) => bull.pause());
 }
@@ -36,14 +36,14 @@ export async function readForwarding(redis: RedisConnection, queue: BrandQueue):
   return { paused: paused === 1, breaker, ...(breaker === 'open' && { openSinceMs: Number(openedAt) }) };
 }
 
-/** Forgets the breaker and lifts the rate limit that it had set; a limit of somebody else's stays. */
+/** Clears the breaker and the rate limit that it set; a limit that somebody else set stays. */
 export async function clearBreaker(redis: RedisConnection, queue: BrandQueue): Promise<void> {
   if ((await redis.exists(keysOf.breaker(queue))) === 0) return;
   const keys = [keysOf.breaker(queue), keysOf.breakerFailures(queue), `${queue.base}:limiter`, `${queue.base}:meta`];
   await clear(redis, keys);
 }
 
-/** What the breaker wrote goes, and what the operator had set comes back; what the operator set since then stays. */
+/** Removes the breaker's values and restores the operator's; values that the operator set since then stay. */
 const clear = defineScript({
   keyCount: 4,
   reply: z.unknown(),
@@ -61,11 +61,11 @@ const clear = defineScript({
 });
 
 async function withQueue(redis: RedisConnection, queue: BrandQueue, act: (bull: Queue) => Promise<void>) {
-  // A process that delivers nothing needs BullMQ for this alone.
+  // Only this needs BullMQ in a process that delivers nothing.
   const { Queue } = await import('bullmq');
-  // The version is asked for with INFO, which managed servers may refuse.
+  // BullMQ's version check uses INFO, which managed servers may refuse.
   const bull = new Queue(queue.name, { connection: redis, prefix: queue.prefix, skipVersionCheck: true });
-  // The connection's own listener reports; without one here the process would end.
+  // The connection's own listener reports errors; without a listener here the process would end.
   bull.on('error', () => undefined);
   try {
     await act(bull);

@@ -1,12 +1,11 @@
 --[[
-  Lets what is remembered of some jobs live on for as long as the jobs may: claim, conflicts, and the ways to them by the
-  merchant's reference and by the other statuses. What has expired is made anew from the job. A job that is gone by now is
-  left alone.
+  Prolongs what belongs to the claims of some jobs: claim, conflicts, and the keys that lead to them by the merchant's reference
+  and by other statuses. An expired claim is rebuilt from the job. A job that is gone by now is skipped.
 
   KEYS[1] any key of the brand
   ARGV[1] base ("prefix:queue")  [2] claim ttl, ms  [3] merchant reference ttl, ms
-       then 6 per job: [+1] job id  [+2] its claim, made anew  [+3] sequence  [+4] merchant reference digest or ''
-       [+5] reference digest, '' for the terminal kind  [+6] its status, as the claim holds it
+  then 6 per job: [+1] job id  [+2] its rebuilt claim  [+3] sequence  [+4] merchant reference digest or ''
+  [+5] reference digest, '' for the terminal kind  [+6] its status, as the claim holds it
 ]]
 local base, claimTtl, merchantTtl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
@@ -29,7 +28,7 @@ for at = 3, #ARGV - 6, 6 do
     local claimKey = base .. '/c:' .. digest
     local claim = redis.pcall('GET', claimKey)
     local holder = type(claim) == 'string' and tonumber(string.match(claim, '^[^,]*,(%d+),') or nil)
-    -- Of an original and its correction, both kept, the correction holds the claim.
+    -- If an original and its correction both exist, the correction holds the claim.
     if not holder or holder < sequence then redis.call('SET', claimKey, anew, 'PX', claimTtl) end
     live(claimKey, claimTtl)
     live(base .. '/x:' .. digest, claimTtl)

@@ -1,12 +1,12 @@
-// Which quarantine entries carry a reference: for erasure, since nothing indexes them by it.
+// Finds quarantine entries by reference, for erasure; no index has them.
 //
-// Reads the quarantine in small pages, newest first, and never more than `entriesMax` entries: QUARANTINE_MAX_BYTES
-// bounds it anyhow. An entry whose body names no usable reference counts where the body holds it as a JSON string.
+// Reads the quarantine in small pages, newest first, at most `entriesMax` entries (QUARANTINE_MAX_BYTES bounds it as well). An
+// entry without a usable reference matches if its body contains the reference as a JSON string.
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { parseData } from '../callbacks/read-callbacks.ts';
 
-/** Bodies are read along, so a page must stay some megabytes at most. */
+/** Bodies are read as well, so a page must stay within a few megabytes. */
 const pageEntries = 20;
 const entriesMax = 200_000;
 

@@ -1,13 +1,12 @@
 --[[
   Puts one settled, held or retrying job back into the queue (requeue.lua, which stands before this).
 
-  The claim is not touched: a later duplicate from the gateway stays a duplicate. The attempts of before are kept: the
-  failed ones stand in the job's log already, the good one (the return value) joins them. BullMQ's count (atm) starts
-  anew, so every kind of worker has its whole schedule again; what it was goes into attemptsBefore, so that
-  payalo-attempt goes on counting.
+  The claim does not change: a later duplicate from the gateway stays a duplicate. Earlier attempts are kept: the failed ones
+  are in the job's log, and the successful one (the return value) is added to it. BullMQ's count (atm) restarts, so every kind
+  of worker has its whole schedule again; the old count goes into attemptsBefore, so that payalo-attempt continues.
 
   KEYS[1] claim  [2] job  [3] job log  [4] wait  [5] delayed  [6] completed  [7] failed  [8] meta  [9] active
-      [10] events  [11] marker  [12] held
+  [10] events  [11] marker  [12] held
   ARGV[1] job id  [2] now, ms
   Returns 'replayed', 'not-found', 'gone', 'removed', 'superseded' or 'in-progress'.
 ]]
@@ -16,11 +15,11 @@ local job, jobId = KEYS[2], ARGV[1]
 if redis.call('HEXISTS', job, 'data') == 0 then
   local claim = redis.call('GET', KEYS[1])
   if not claim then return 'not-found' end
-  -- How it ended stands behind the claim's six fields (claims.ts).
+  -- How the job ended follows the claim's six fields (claims.ts).
   return string.find(claim, '^[^,]*,%d+,%d+,[^,]*,[^,]*,[^,]*,') and 'gone' or 'removed'
 end
 if redis.call('HGET', job, 'superseded') == '1' then return 'superseded' end
-if redis.call('HEXISTS', job, 'erased') == 1 then return 'gone' end -- its body is
+if redis.call('HEXISTS', job, 'erased') == 1 then return 'gone' end -- its body is gone
 
 local previous
 for set, name in pairs({ [KEYS[5]] = 'delayed', [KEYS[6]] = 'completed', [KEYS[7]] = 'failed', [KEYS[12]] = 'held' }) do

@@ -1,4 +1,4 @@
-// Replay: delivers a callback again, under its old `webhook-id` and with its whole schedule anew. See replay.lua.
+// Replay: delivers a callback again under its old `webhook-id`, with the whole schedule. See replay.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -11,11 +11,11 @@ const outcomes = [
   'replayed',
   /** Waiting or being delivered already. */
   'in-progress',
-  /** A correction took its place; that one can be replayed. */
+  /** A correction replaced it; that one can be replayed. */
   'superseded',
-  /** Retention or erasure removed the job; only the memory of it is left. */
+  /** Retention or erasure removed the job; only the claim is left. */
   'gone',
-  /** Somebody took its job out of the queue before it was delivered; reconciliation fetches it from the gateway. */
+  /** The job was removed from the queue before it was delivered; reconciliation fetches it from the gateway. */
   'removed',
   'not-found',
 ] as const;
@@ -28,7 +28,7 @@ const replayJob = defineScript({
   reply: z.enum(outcomes),
 });
 
-/** Throws only where Redis cannot be asked. */
+/** Throws only if Redis fails. */
 export async function replay(redis: RedisConnection, queue: BrandQueue, jobId: string): Promise<ReplayOutcome> {
   const bull = (key: string) => `${queue.base}:${key}`;
   const keys = [

@@ -1,9 +1,9 @@
 --[[
-  Puts jobs back that lie in none of BullMQ's places (requeue.lua, which stands before this): one that is held or has ended
-  where such ones are, any other into the queue. Looks again at each, since it may have moved since its finder saw it.
+  Puts jobs back that are in none of BullMQ's places (requeue.lua, which stands before this): held and ended ones into their
+  sets, any other into the queue. Checks each again, since it may have moved since it was found.
 
   KEYS[1] wait  [2] active  [3] delayed  [4] prioritized  [5] completed  [6] failed  [7] held  [8] meta  [9] events  [10] marker
-       [11] moving
+  [11] moving
   ARGV[1] base ("prefix:queue")  [2...] job ids
   Returns how many were put back.
 ]]

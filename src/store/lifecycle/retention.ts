@@ -1,9 +1,9 @@
 // Retention: removes finished jobs past RETAIN_COMPLETED, RETAIN_COMPLETED_MAX and RETAIN_FAILED, in bounded batches.
 //
-// Promises: nothing goes on the word of one clock; only finished jobs go, never one that waits or is delivered; the deduplication memory stays, and from then
-// on answers for the job (its state and when it was delivered). Runs hourly in one process of all, and at once in any
-// that sees more than RETAIN_COMPLETED_MAX. Never by BullMQ's own `clean`, which knows nothing of the index. A sweep
-// that fails is logged and tried again a minute later.
+// Promises: no single clock decides; only finished jobs are removed, never one that waits or is being delivered; the claim
+// stays, and from then on answers for the job (its state and when it was delivered). Runs hourly in one of all processes, and
+// at once in any that sees more than RETAIN_COMPLETED_MAX. Does not use BullMQ's own `clean`, which does not know the index. A
+// sweep that fails is logged and tried again a minute later.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Config } from '../../config/config.ts';
@@ -23,7 +23,7 @@ export interface RetentionDeps {
   readonly queues: ReadonlyMap<string, BrandQueue>;
   readonly config: Pick<Config, 'DEDUP_TTL' | 'RETAIN_COMPLETED' | 'RETAIN_COMPLETED_MAX' | 'RETAIN_FAILED'>;
   readonly log: Log;
-  /** What both clocks agree on where none is given. */
+  /** Defaults to the time that both clocks agree on. */
   readonly now?: () => number | Promise<number>;
 }
 
@@ -40,7 +40,7 @@ type RetiredSet = 'completed' | 'failed' | 'held';
 /** Redis serves nobody else while a batch is removed. */
 const batchMax = 100;
 const trimStep = 500;
-/** Per part and sweep; the next one goes on from there. */
+/** Per part and sweep; the next sweep continues from there. */
 const trimStepsMax = 400;
 
 const readScript = (name: string) => readFileSync(new URL(name, import.meta.url), 'utf8');
@@ -56,7 +56,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
   const trimCursors = new Map<string, string>();
   const stopping = new AbortController();
 
-  /** Removes what is past its time or over the count. */
+  /** Removes what is past its time or over the limit. */
   async function sweepBrand(queue: BrandQueue): Promise<Swept> {
     const nowMs = await now();
     const byAge = await retireUpTo(queue, 'completed', nowMs - config.RETAIN_COMPLETED);
@@ -77,7 +77,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
     return removed;
   }
 
-  /** What is no longer remembered has no confirmation either. */
+  /** Once the claim has expired, no confirmation is pending either. */
   async function forgetOld(queue: BrandQueue, nowMs: number): Promise<void> {
     const keptMs = Math.max(config.DEDUP_TTL, config.RETAIN_FAILED);
     for (const key of [keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.mismatched(queue)])
@@ -117,7 +117,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
 
   async function trimIndex(queue: BrandQueue): Promise<number> {
     let removed = 0;
-    await followDeliveries(redis, queue, { all: true }); // or what was just delivered would be taken for removed
+    await followDeliveries(redis, queue, { all: true }); // else a fresh delivery would count as removed
     for (const part of indexParts) {
       const key = keysOf.index(queue, part);
       const keys = [key, keysOf.inHand(queue)];
@@ -132,7 +132,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
     return removed;
   }
 
-  /** Every brand, whether it is due or not. */
+  /** All brands, due or not. */
   async function sweep(): Promise<Swept> {
     const total = { completed: 0, failed: 0, indexEntries: 0 };
     for (const queue of queues.values()) {
@@ -171,7 +171,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
 
     start: () => rounds.start(),
 
-    /** Ends after the batch at hand. */
+    /** Stops after the current batch. */
     async stop(): Promise<void> {
       stopping.abort();
       await rounds.stop();

@@ -1,10 +1,10 @@
 --[[
-  Removes finished jobs of one state, with everything that belongs to them, and notes in their claims how they ended, so
-  that what is remembered still answers. What left the set meanwhile, or was finished again later, stays.
+  Removes finished jobs of one state with everything that belongs to them, and notes in their claims how they ended, so that the
+  claims still answer. A job that left the set meanwhile, or finished again later, stays.
 
   KEYS[1] completed, failed or held  [2] index success  [3] index failed  [4] index other
-  ARGV[1] base ("prefix:queue")  [2] the latest time of finishing that goes, ms
-       then 4 per job: [+1] job id  [+2] merchant reference digest or ''  [+3] state  [+4] delivered at, base 36, or ''
+  ARGV[1] base ("prefix:queue")  [2] the latest finishing time to remove, ms
+  then 4 per job: [+1] job id  [+2] merchant reference digest or ''  [+3] state  [+4] delivered at, base 36, or ''
   Returns how many were removed.
 ]]
 local base, upTo = ARGV[1], tonumber(ARGV[2])
@@ -22,13 +22,13 @@ for at = 2, #ARGV - 4, 4 do
       job .. ':unsuccessful')
     for part = 2, 4 do redis.call('ZREM', KEYS[part], id) end
     local claimKey = base .. '/c:' .. digest
-    local claim = redis.pcall('GET', claimKey) -- an error where somebody gave it another type
+    local claim = redis.pcall('GET', claimKey) -- an error if it has the wrong type
     if type(claim) ~= 'string' then claim = nil end
     local own, rest = string.match(claim or '', '^([^,]*)(,%d+,%d+,[^,]*,[^,]*,[^,]*)')
     if own == nonce then
       redis.call('SET', claimKey, own .. rest .. ',' .. state .. ',' .. deliveredAt, 'KEEPTTL')
     end
-    -- A job that a correction replaced leaves the reference to the correction.
+    -- A replaced job leaves the merchant's reference to its correction.
     if merchantDigest ~= '' and (not claim or own == nonce) then
       redis.call('HDEL', base .. '/m:' .. merchantDigest, digest)
     end

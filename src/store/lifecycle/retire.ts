@@ -1,4 +1,4 @@
-// Removes jobs for good, and leaves in their claims how they ended. See retire.lua.
+// Removes jobs for good, and notes in their claims how they ended. See retire.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
@@ -21,7 +21,7 @@ export interface Retiring {
   readonly stateOf: (record: JobRecord) => CallbackState;
 }
 
-/** How many were removed: what left the place meanwhile, or came there later than `upToMs`, stays. */
+/** Returns how many were removed: those that left the place meanwhile, or came there later than `upToMs`, stay. */
 export function retire(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -1,9 +1,8 @@
-// Finds jobs that lie in none of BullMQ's places, and puts them back. Nobody would deliver them, though their bodies are
-// there: a power failure has torn their ids out of a list (Redis loads a torn file without a word), or somebody else has.
+// Finds jobs that are in none of BullMQ's places, and puts them back. Nobody would deliver them, although their bodies exist: a
+// power failure tore their ids out of a list (Redis loads a torn file without an error), or another program removed them.
 //
-// Promises: looks whenever the connection is new, whenever the index holds more jobs than the queue's places, and every
-// hour; a job is put back in one step, or not at all where it lies somewhere by then. A round that fails is logged and
-// tried again.
+// Promises: looks whenever a connection is new, whenever the index holds more jobs than the queue's places, and every hour; a
+// job is put back in one step, or not at all if it is in a place by then. A round that fails is logged and tried again.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Log } from '../../telemetry/log.ts';
@@ -23,13 +22,13 @@ export interface StrandedDeps {
 }
 
 const lookEveryMs = 3_600_000;
-/** Every process sees a new connection at the same time; one of them looks. */
+/** Every process sees a new connection at the same time; only one looks. */
 const lockMs = 10_000;
 const step = 1_000;
-/** Entries of one index part that one look goes through, the newest first. */
+/** Index entries that one look reads, newest first. */
 const entriesMax = 200_000;
 const listStep = 5_000;
-/** Each that lies nowhere else is looked for in a whole list. */
+/** Each job that is in no set is searched for in a whole list. */
 const batchMax = 50;
 
 const requeueThem = defineScript({
@@ -40,7 +39,7 @@ const requeueThem = defineScript({
 
 export function createStranded({ redis, queues, log, everyMs = 30_000 }: StrandedDeps) {
   const lookedAtMs = new Map<string, number>();
-  /** By brand: jobs in no place before the last look, less those that it put back. */
+  /** By brand: jobs in no place before the last look, minus those that it put back. */
   const unexplained = new Map<string, number>();
   const lookAtAll = () => lookedAtMs.clear();
 
@@ -81,7 +80,7 @@ export function createStranded({ redis, queues, log, everyMs = 30_000 }: Strande
   };
 }
 
-/** Returns how many were put back. Fails as Redis does (rejects). */
+/** Returns how many were put back. Rejects if Redis fails. */
 export async function requeueStranded(redis: RedisConnection, queue: BrandQueue): Promise<number> {
   const waiting = await readList(redis, `${queue.base}:wait`);
   const inState = createInState(redis);
@@ -113,7 +112,7 @@ function keysFor(queue: BrandQueue): string[] {
   ];
 }
 
-/** Page by page: Redis serves nobody else meanwhile. What moves between two pages is looked for again by the script. */
+/** In pages, since Redis serves nobody else meanwhile. The script checks again for jobs that move between two pages. */
 async function readList(redis: RedisConnection, key: string): Promise<Set<string>> {
   const found = new Set<string>();
   for (let from = 0; ; from += listStep) {

@@ -1,7 +1,7 @@
-// Where the quarantine lies in Redis: per brand a sorted set of ids by time, and one hash an entry.
+// The quarantine in Redis: per brand a sorted set of ids by time, and one hash per entry.
 //
-// `accept.lua` writes conflicts into the same keys. Every change here is one script, so that the set, the entries and
-// the byte count stay together. Bounded: whatever is added drops the oldest beyond the bounds, and says how many.
+// `accept.lua` writes conflicts into the same keys. Every change here is one script, so that the set, the entries and the byte
+// count stay consistent. Bounded: each addition drops the oldest entries beyond the limits, and reports how many.
 import * as z from 'zod';
 import type { Redis } from 'ioredis';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -10,14 +10,14 @@ import { defineScript } from '../../redis/script.ts';
 
 export interface QuarantineBounds {
   readonly maxBytes: number;
-  /** What is older is dropped. */
+  /** Older entries are dropped. */
   readonly notBeforeMs: number;
 }
 
-/** Dropped at once, at most: a call must stay short. The next call goes on. */
+/** Drops per call, so that a call stays short. The next call continues. */
 const dropsMax = 500;
 
-/** Shared by `add` and `trim`: drops the oldest while they are too many bytes or too old. */
+/** Shared by `add` and `trim`: drops the oldest entries beyond the limit on bytes or age. */
 const trimLua = `
 local function trim(ids, bytesKey, unverified, base, maxBytes, notBefore)
   local dropped = 0
@@ -25,7 +25,7 @@ local function trim(ids, bytesKey, unverified, base, maxBytes, notBefore)
   while dropped < ${dropsMax} do
     local oldest = redis.call('ZRANGE', ids, 0, 0, 'WITHSCORES')
     if not oldest[1] then
-      redis.call('DEL', bytesKey) -- heals the count after entries that expired by themselves
+      redis.call('DEL', bytesKey) -- corrects the count after entries that expired by themselves
       break
     end
     if total <= maxBytes and tonumber(oldest[2]) >= notBefore then break end
@@ -46,12 +46,12 @@ const addEntry = defineScript({
   reply: z.number(),
   lua: `${trimLua}
 local ids, bytesKey, unverified, entry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-if redis.call('ZSCORE', ids, ARGV[4]) then return 0 end -- a repeated call finds its own work done
+if redis.call('ZSCORE', ids, ARGV[4]) then return 0 end -- a repeated call
 for at = 8, #ARGV, 2 do redis.call('HSET', entry, ARGV[at], ARGV[at + 1]) end
 redis.call('HSET', entry, 'bytes', ARGV[7])
 redis.call('PEXPIRE', entry, ARGV[6])
 redis.call('INCRBY', bytesKey, ARGV[7])
-redis.call('ZADD', ids, ARGV[5], ARGV[4]) -- last: what stands here is complete
+redis.call('ZADD', ids, ARGV[5], ARGV[4]) -- last, so that listed entries are complete
 return trim(ids, bytesKey, unverified, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
 `,
 });
@@ -82,10 +82,10 @@ export interface QuarantineRow {
   readonly fields: ReadonlyMap<string, Buffer>;
 }
 
-/** Kept somewhat beyond the bound on age, so that `trim` still finds the bytes to take off the count. */
+/** Entries live somewhat beyond the limit on age, so that `trim` still finds their bytes to subtract. */
 export const quarantineTtlSlackMs = 86_400_000;
 
-/** `job` stands in conflicts, which accept.lua writes: body and reference in one. */
+/** `job`: on conflicts, which accept.lua writes; body and reference in one. */
 const summaryFields = ['reason', 'detail', 'receivedAt', 'requestId', 'headers', 'gatewayReference', 'bytes', 'job'];
 
 export interface AddQuarantine {
@@ -101,7 +101,7 @@ export function createQuarantineStore(redis: RedisConnection, queue: BrandQueue)
   const entryKey = (id: string) => keysOf.quarantineEntry(queue, id);
 
   return {
-    /** Adds an entry unless it is there; returns how many older ones were dropped for it. */
+    /** Adds an entry unless it exists; returns how many older ones were dropped for it. */
     async add({ id, atMs, bytes, retainMs, fields }: AddQuarantine, bounds: QuarantineBounds): Promise<number> {
       const { maxBytes, notBeforeMs } = bounds;
       const ttlMs = retainMs + quarantineTtlSlackMs;
@@ -135,7 +135,7 @@ export function createQuarantineStore(redis: RedisConnection, queue: BrandQueue)
       }));
     },
 
-    /** An entry without its body; undefined once it expired. */
+    /** An entry without its body; undefined after it expired. */
     async summary(id: string): Promise<ReadonlyMap<string, Buffer> | undefined> {
       const values = await redis.hmgetBuffer(entryKey(id), ...summaryFields);
       const fields = new Map<string, Buffer>();

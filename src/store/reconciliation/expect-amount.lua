@@ -1,10 +1,10 @@
 --[[
-  Keeps the amount of an expectation, and puts it into the job of the callback where that came before. accept.lua does so
-  with every callback that comes after. Where mismatches are held, one that no worker has taken yet is held.
+  Stores the amount of an expectation, and adds it to the job if the callback came first; accept.lua adds it to later callbacks.
+  If mismatches are held, a mismatched job that no worker has taken yet is held.
 
   KEYS[1] flag: amounts are expected  [2] expected amount  [3] claim  [4] wait  [5] delayed  [6] held  [7] mismatched
   ARGV[1] base ("prefix:queue")  [2] claim digest  [3] amount, JSON  [4] kept for, ms  [5] '1' holds mismatches  [6] now, ms
-  Returns the job data where the job was told, else ''; and 1 where no worker takes it from here on, since one did before or it is held, else 0.
+  Returns the job data if the amount was added to it, else ''; and 1 if a worker took it before or it is held, else 0.
 ]]
 local base, digest, amount, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -19,7 +19,7 @@ if not nonce then return { '', 0 } end
 local jobId = digest .. nonce
 local jobKey = base .. ':' .. jobId
 local data, started, isUnseen = unpack(redis.call('HMGET', jobKey, 'data', 'ats', 'isUnseen'))
--- Inside the body its quotes would be escaped.
+-- Inside the body its quotes are escaped.
 if not data or string.find(data, '"expectedAmount":', 1, true) then return { '', 0 } end
 data = string.format('%s,"expectedAmount":%s}', string.sub(data, 1, -2), amount)
 redis.call('HSET', jobKey, 'data', data)

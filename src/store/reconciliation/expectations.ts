@@ -1,12 +1,12 @@
-// Expectations: transactions that the merchant said it started. One small sorted-set entry each; only one that the
-// gateway does not know, or refuses, costs a hash field in addition. The operator API registers them, reconciliation takes them up.
+// Expectations: transactions that the merchant announced. One small sorted-set entry each; only one that the gateway does not
+// know, or refuses, costs a hash field in addition. The operator API registers them, reconciliation looks them up.
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { dueMembers, type DueBy } from '../../redis/due.ts';
 
 export interface Expectation {
   readonly gatewayReference: string;
-  /** Asked for where the gateway does not know the other. Costs a hash field. */
+  /** Looked up if the gateway does not know the other reference. Costs a hash field. */
   readonly merchantReference?: string | undefined;
 }
 
@@ -22,7 +22,7 @@ export async function registerExpectation(
   await redis.zadd(keysOf.expectations(queue), 'NX', dueMs, gatewayReference);
 }
 
-/** References whose time has come. */
+/** References that are due. */
 export function dueExpectations(redis: RedisConnection, queue: BrandQueue, by: DueBy): Promise<string[]> {
   return dueMembers(redis, keysOf.expectations(queue), by);
 }
@@ -46,7 +46,7 @@ export function expectedMerchantReference(
   return redis.hget(keysOf.expectedMerchantReferences(queue), reference);
 }
 
-/** Puts a look-up off; one that was settled meanwhile stays settled. */
+/** Postpones a look-up; one that was settled meanwhile stays settled. */
 export async function postponeExpectation(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -56,10 +56,10 @@ export async function postponeExpectation(
   await redis.zadd(keysOf.expectations(queue), 'XX', dueMs, reference);
 }
 
-/** Between two answers no more than this counts, whatever a clock says that was wrong at one of them. */
+/** The longest time that counts between two answers, in case a clock was wrong at one of them. */
 const countedMaxMs = 3_600_000;
 
-/** Notes that the gateway does not know the reference, or refuses it; says for how long it has, ms. */
+/** Notes that the gateway does not know the reference, or refuses it; returns for how long, in ms. */
 export async function noteUnknownExpectation(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -78,7 +78,7 @@ export function countExpectations(redis: RedisConnection, queue: BrandQueue): Pr
   return redis.zcard(keysOf.expectations(queue));
 }
 
-/** A page of them, the next due first. */
+/** A page of them, in order of the next look-up. */
 export async function listExpectations(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -1,8 +1,8 @@
-// What the merchant ordered: the amount of an expectation, kept for as long as a callback is remembered.
+// What the merchant ordered: the amount of an expectation, kept for as long as a claim.
 //
-// accept.lua puts it into the job of the callback, so a delivery knows it without asking. It looks for amounts only while
-// one was registered within that time, which it learns from a call that it makes anyway. Where the callback came first,
-// its job is told here.
+// accept.lua adds it to the callback's job, so a delivery needs no look-up. It searches for amounts only while one was
+// registered within that time, which it learns from a call that it makes anyway. If the callback came first, the amount is
+// added to its job here.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { digestOf, terminalKind } from '../../callback/identity.ts';
@@ -25,7 +25,7 @@ export interface ExpectedAmount {
   readonly amount: Amount;
 }
 
-/** Registering one again changes nothing: the first amount counts. Answers the job where a delivery of it was begun before, or it is held. */
+/** Registering again changes nothing: the first amount counts. Returns the job if its delivery began before, or if it is held. */
 export async function registerExpectedAmount(
   redis: RedisConnection,
   queue: BrandQueue,

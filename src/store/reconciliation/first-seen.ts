@@ -1,15 +1,14 @@
-// When a transaction was first seen terminal, for those whose completion the gateway does not name, or puts into the
-// future. Bounded by age.
+// When a transaction was first seen terminal, if the gateway names no completion, or one in the future. Bounded by age.
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 
 export interface Sighting {
   readonly nowMs: number;
-  /** What was first seen longer ago may be forgotten. */
+  /** Entries older than this may be dropped. */
   readonly keptMs: number;
 }
 
-/** The time at which each digest was first seen, `nowMs` for those seen now. Never in the future: a clock was wrong. */
+/** When each digest was first seen; `nowMs` for new ones. Never in the future, even if a clock was wrong. */
 export async function firstSeen(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -19,7 +18,7 @@ export async function firstSeen(
   if (digests.length === 0) return [];
   const key = keysOf.firstSeen(queue);
   await redis.zremrangebyscore(key, '-inf', nowMs - keptMs);
-  // LT: adds what is new, and lowers what lies in the future.
+  // LT: adds new ones, and lowers times in the future.
   await redis.zadd(key, 'LT', ...digests.flatMap((digest) => [nowMs, digest]));
   const seen = await redis.zmscore(key, ...digests);
   return digests.map((_, index) => Number(seen[index] ?? nowMs));

@@ -1,16 +1,16 @@
-// The lock that lets one process at a time reconcile a brand: a token under a key that expires unless it is renewed.
+// The lock that lets one process at a time reconcile a brand: a token under a key that expires unless renewed.
 //
-// Losing it is harmless, since intake is idempotent; what must not happen is that a process that lost it moves the
-// checkpoint. So the sweep's state is only written by the holder of the token, in the same step (sweep-state.ts).
+// Losing it is harmless, since intake is idempotent. But a process that lost it must not move the checkpoint, so only the
+// token's holder can write the sweep's state, in the same step (sweep-state.ts).
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
 import { releaseLock, renewLock } from '../../redis/lock.ts';
 
-// Redis keeps the time of expiry, not the time that is left: where its clock was set back by an hour, a dead holder's key
-// would live for an hour. So a key that has longer to live than any holder gives it is taken over; a holder that is
-// alive would notice at its next renewal.
+// Redis stores the expiry time, not the remaining time: if its clock was set back by an hour, a dead holder's key would live an
+// hour longer. So a key with more time to live than any holder sets is taken over; a holder that is alive notices at its next
+// renewal.
 const take = defineScript({
   keyCount: 1,
   reply: z.number(),
@@ -30,7 +30,7 @@ export async function takeReconcilerLock(
   return (await take(redis, [keysOf.reconciler(queue)], [token, ttlMs])) === 1;
 }
 
-/** False where another process holds it, or none. */
+/** False if another process holds it, or none. */
 export async function renewReconcilerLock(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -1,4 +1,4 @@
-// What the last sweeps of a brand found: kept in Redis, shown by `GET /v1/reconciliation` and the console.
+// The findings of a brand's last sweeps: stored in Redis, shown by `GET /v1/reconciliation` and the console.
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
@@ -9,29 +9,29 @@ import { parseJson } from '../../callback/json-text.ts';
 
 const count = z.int().min(0);
 
-/** What became of the transactions of a window; each is counted in one of them, `seen` and `missing` apart. */
+/** The outcome of a window's transactions. Each is in one category; `seen` and `missing` are totals. */
 export const sweepCountsSchema = z.object({
   seen: count,
-  /** Here already, and saying the same. */
+  /** Received, and in agreement. */
   known: count,
   pending: count,
   /** Terminal, but their callbacks may still come (RECONCILE_GRACE). */
   early: count,
   /** In a status that is neither pending nor terminal. */
   other: count,
-  /** Was success here, stands otherwise at the gateway, and no callback had said so: delivered as its own kind. */
+  /** Was success here; the gateway has another status and sent no callback: delivered as a kind of its own. */
   reversed: count.default(0),
-  /** Terminal and unknown here after RECONCILE_GRACE. */
+  /** Terminal, and still not received after RECONCILE_GRACE. */
   missing: count,
-  /** Of the missing, those that went through intake. */
+  /** Missing ones that were handed to intake. */
   injected: count,
-  /** Delivered anew because the gateway's truth differs from what was delivered. */
+  /** Delivered again because the gateway's result differs from what was delivered. */
   corrections: count,
-  /** Unknown here, and created before RECONCILE_SINCE or longer ago than DEDUP_TTL. */
+  /** Not received, and created before RECONCILE_SINCE or longer ago than DEDUP_TTL. */
   tooOld: count,
-  /** Of the missing and the different, those whose status call says otherwise, or could not be had. */
+  /** Missing or different ones whose status call contradicts the list or had no answer. */
   unconfirmed: count.default(0),
-  /** Records that could not be read. */
+  /** Records that could not be parsed. */
   unreadable: count.default(0),
   errors: count,
 });
@@ -45,7 +45,7 @@ export const sweepReportSchema = z.object({
   startedAt: z.iso.datetime(),
   ms: count,
   ...sweepCountsSchema.shape,
-  /** Why it ended before its time; absent on a sweep that ended well. */
+  /** Why it ended early; absent if the sweep succeeded. */
   failure: z.string().optional(),
 });
 
@@ -53,13 +53,13 @@ export type SweepReport = z.infer<typeof sweepReportSchema>;
 
 export interface ReconciliationReport {
   readonly brand: string;
-  /** ISO time before which everything was looked at; null before the first sweep. */
+  /** ISO time up to which everything was checked; null before the first sweep. */
   readonly checkpoint: string | null;
-  /** When a sweep last ended well while no window was behind. */
+  /** When a sweep last succeeded with no window left to retry. */
   readonly lastSuccess: string | null;
   readonly lastRecent: string | null;
   readonly lastFull: string | null;
-  /** Windows that could not be swept and are tried again, apart from the others. */
+  /** Windows that failed and will be swept again. */
   readonly windowsBehind: number;
   readonly pendingTooLong: number;
   readonly openExpectations: number;
@@ -69,7 +69,7 @@ export interface ReconciliationReport {
 
 export const sweepReportsMax = 100;
 export const pendingTooLongMs = 3_600_000;
-/** Clocks of different machines may differ by so much. */
+/** Tolerated difference between the clocks of different machines. */
 const skewMs = 600_000;
 
 export async function storeSweepReport(redis: RedisConnection, queue: BrandQueue, report: SweepReport): Promise<void> {
@@ -91,7 +91,7 @@ export async function readReconciliationReport(
   ]);
   const sweeps = texts.map(parseReport).filter((report) => report !== undefined);
   const { allMs, recentMs, fullMs } = state.endedWell ?? {};
-  // What a clock that was ahead has written would look fresh for as long as it was ahead.
+  // A time written by a clock that was ahead would look fresh for too long.
   const toTime = (ms: number | undefined) =>
     ms === undefined || ms > nowMs + skewMs ? null : new Date(ms).toISOString();
   return {

@@ -1,4 +1,4 @@
-// How far the sweeps of a brand have come. Lives in Redis, is written only by the holder of the reconciler's lock.
+// The progress of a brand's sweeps. Stored in Redis; only the holder of the reconciler's lock writes it.
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
@@ -6,22 +6,22 @@ import { defineScript } from '../../redis/script.ts';
 
 const time = z.number().min(0).max(8.64e15);
 
-/** A sweep over a longer time that is under way: its windows before `atMs` are done, or among those behind. */
+/** A longer sweep in progress: the windows before `atMs` are done, or among those to retry. */
 const planSchema = z.object({ fromMs: time, toMs: time, atMs: time });
 export type SweepPlan = Readonly<z.infer<typeof planSchema>>;
 
-/** A window that has to be swept again, apart from the others. */
+/** A window that must be swept again. */
 const behindSchema = z.object({
   fromMs: time,
   toMs: time,
   sinceMs: time,
   dueMs: time,
-  /** It was read to its end, but something in it could not be read or settled. */
+  /** It was read completely, but part of it could not be parsed or settled. */
   isSwept: z.boolean(),
 });
 export type BehindWindow = Readonly<z.infer<typeof behindSchema>>;
 
-/** When a sweep of each kind last ended well; `all`: any, with no window behind that was not swept. */
+/** When a sweep of each kind last succeeded; `all`: any, with no unswept window left to retry. */
 const endedWellSchema = z.object({ recentMs: time.optional(), fullMs: time.optional(), allMs: time.optional() });
 export type EndedWell = Readonly<z.infer<typeof endedWellSchema>>;
 
@@ -41,9 +41,9 @@ const json = <T>(schema: z.ZodType<T>) =>
 const number = z.coerce.number().pipe(time).optional().catch(undefined);
 
 const stateSchema = z.object({
-  /** Where the very first sweep began: no catch-up goes back behind it. */
+  /** Where the very first sweep began: catching up never goes further back. */
   beganMs: number,
-  /** Every transaction created before it has been looked at, but for the windows behind; absent before the first sweep. */
+  /** Every transaction created before it was checked, except in windows to retry; absent before the first sweep. */
   checkpointMs: number,
   /** When the last sweep of the whole RECONCILE_LOOKBACK was planned. */
   plannedAtMs: number,
@@ -68,7 +68,7 @@ redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1`,
 });
 
-/** Replaces the state; false, and nothing written, where the token no longer holds the lock. */
+/** Replaces the state; false, with nothing written, if the token no longer holds the lock. */
 export async function writeSweepState(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -1,5 +1,5 @@
-// Conflicts that reconciliation has yet to verify at the gateway. `accept.lua` puts them in; their bodies lie in the
-// quarantine, where one stays unless the gateway confirmed it.
+// Conflicts that reconciliation has yet to verify at the gateway. `accept.lua` adds them; their bodies are in the quarantine,
+// where one stays unless the gateway confirms it.
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
@@ -16,7 +16,7 @@ export interface UnverifiedConflict {
   readonly body: string;
 }
 
-/** Conflicts whose look-up is due. One that left the quarantine is dropped here. */
+/** Conflicts whose look-up is due. Drops those that left the quarantine. */
 export async function dueConflicts(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -47,7 +47,7 @@ export async function postponeConflict(
   await redis.zadd(keysOf.unverified(queue), 'XX', dueMs, id);
 }
 
-// An entry that an operator removed meanwhile must not come back as a hash with nothing but a detail.
+// An entry that an operator removed meanwhile must not be recreated as a hash with only a detail.
 const keep = defineScript({
   keyCount: 2,
   reply: z.number(),
@@ -57,7 +57,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HSET', KEYS[2], 'detail',
 return 1`,
 });
 
-/** Verified, or given up: it stays in quarantine, and `detail` says why. */
+/** Verified or given up: it stays in quarantine, and `detail` says why. */
 export async function keepConflict(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -67,7 +67,7 @@ export async function keepConflict(
   await keep(redis, [keysOf.unverified(queue), keysOf.quarantineEntry(queue, id)], [id, detail]);
 }
 
-/** The gateway confirmed it and the merchant gets the correction: it leaves the quarantine. */
+/** The gateway confirmed it and the merchant gets the correction, so it leaves the quarantine. */
 export async function removeConflict(redis: RedisConnection, queue: BrandQueue, id: string): Promise<void> {
   await createQuarantineStore(redis, queue).remove(id);
 }

@@ -1,6 +1,6 @@
-// The watch: transactions that were seen unfinished at the gateway, looked up one by one until they end.
+// The watch list: transactions that are unfinished at the gateway, looked up one by one until they end.
 //
-// Bounded in number; what finds no place is still seen by every sweep for RECONCILE_LOOKBACK.
+// Bounded; every sweep still sees those that found no place, for RECONCILE_LOOKBACK.
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { dueMembers, type DueBy } from '../../redis/due.ts';
@@ -12,15 +12,15 @@ export interface Watched {
 
 export interface ToWatch extends Watched {
   readonly dueMs: number;
-  /** What becomes of the look-up that one is due for already: it stays, comes no later, or comes no sooner. */
+  /** What happens to an existing look-up time: it stays, only gets earlier, or only gets later. */
   readonly over: 'keep' | 'no-later' | 'no-sooner';
-  /** Still `pending`: it counts as pending for too long one day. */
+  /** Still `pending`: counts as overdue eventually. */
   readonly isPending: boolean;
 }
 
 const watchedMax = 100_000;
 
-/** How many of them found no place. */
+/** Returns how many found no place. */
 export async function watch(redis: RedisConnection, queue: BrandQueue, added: readonly ToWatch[]): Promise<number> {
   if (added.length === 0) return 0;
   const known = await redis.zmscore(keysOf.watched(queue), ...added.map(({ gatewayReference }) => gatewayReference));
@@ -48,7 +48,7 @@ export async function unwatch(redis: RedisConnection, queue: BrandQueue, referen
   await multi.exec();
 }
 
-/** Those whose next look-up is due. */
+/** Those whose look-up is due. */
 export async function dueWatched(redis: RedisConnection, queue: BrandQueue, by: DueBy): Promise<Watched[]> {
   const references = await dueMembers(redis, keysOf.watchedDue(queue), by);
   if (references.length === 0) return [];

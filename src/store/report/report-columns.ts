@@ -1,4 +1,4 @@
-// The columns of a report, as CSV and as tables have them.
+// The columns of a report, in CSV and in tables.
 import { reportKeys, type ReportKey, type ReportTotal } from './report-totals.ts';
 import type { ReportRow } from './report-row.ts';
 
@@ -20,7 +20,7 @@ const totalColumns = [
   'mismatched',
 ] as const satisfies (keyof ReportTotal)[];
 
-/** Type and currency always have a column, since each has lines of its own. */
+/** Type and currency always have a column, since each has its own lines. */
 export function totalHead(by: readonly ReportKey[]): string[] {
   return [...keysOf(by), 'type', 'currency', ...totalColumns];
 }
@@ -68,7 +68,7 @@ export function rowCells(row: ReportRow): Cells {
   return Object.values(rowColumns).map((cellOf) => cellOf(row));
 }
 
-/** For JSON: by column. */
+/** For JSON: an object by column. */
 export function rowObject(row: ReportRow): Record<string, string | number | null> {
   return Object.fromEntries(Object.entries(rowColumns).map(([name, cellOf]) => [name, cellOf(row)]));
 }

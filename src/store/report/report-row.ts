@@ -1,4 +1,4 @@
-// One transaction as a line of the report: what the gateway's record says, and beside it what became of it here. Pure.
+// One transaction as a report line: the gateway's record, and beside it its state here. Pure.
 import * as z from 'zod';
 import { addDecimals, canonicalDecimal, negateDecimal, parseExact } from '../../callback/decimal.ts';
 import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
@@ -17,12 +17,12 @@ export interface Recorded {
   readonly completedAtMs: number | undefined;
 }
 
-/** What is known of it here. */
+/** What is stored of it here. */
 export interface Ours {
   readonly state: CallbackState;
   readonly receivedAtMs: number;
   readonly deliveredAtMs: number | undefined;
-  /** Undefined where only the memory of it is left. */
+  /** Undefined if only the claim is left. */
   readonly source: Source | undefined;
   readonly sequence: number;
   readonly confirmed: Confirmed | undefined;
@@ -39,15 +39,15 @@ export interface ReportRow {
   readonly method: string;
   readonly status: string;
   readonly currency: string;
-  /** The final amount, else the requested one; canonical, '' where the record names none. */
+  /** The final amount, else the requested one; canonical, '' if the record has neither. */
   readonly gross: string;
   readonly fee: string;
-  /** Of a fee in another currency than the amount's; else the amount's. */
+  /** The fee's currency, or the amount's if the fee is in the same one. */
   readonly feeCurrency: string;
-  /** Less the fee for money that comes in, with it for money that goes out; '' where the fee has another currency. */
+  /** Gross minus the fee for incoming money, plus the fee for outgoing money; '' if the fee has another currency. */
   readonly net: string;
   readonly errorCode: string;
-  /** 'unknown': created before what is remembered here. */
+  /** 'unknown': created before the claims that are still kept. */
   readonly ours: Ours | 'unknown' | 'not-received';
 }
 

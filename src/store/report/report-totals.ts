@@ -1,5 +1,5 @@
-// The totals of a report: lines by day, brand, method, currency and status, whichever are asked for. A currency and a type of
-// transaction always have lines of their own, since amounts of different ones are never added. Pure.
+// The totals of a report: lines by day, brand, method, currency and status, as requested. Each currency and each transaction
+// type has its own lines, since their amounts are never added. Pure.
 import * as z from 'zod';
 import { addDecimals } from '../../callback/decimal.ts';
 import { isMismatch } from '../../callback/amount-check.ts';
@@ -9,10 +9,10 @@ export const reportKeys = ['day', 'brand', 'method', 'currency', 'status'] as co
 export type ReportKey = (typeof reportKeys)[number];
 
 const count = z.int();
-const ours = z.int().nullable().describe('Null where all were created before what is remembered here.');
+const ours = z.int().nullable().describe('Null if all were created before the claims that are still kept here.');
 
 export const reportTotalSchema = z.object({
-  /** UTC, of its creation; only by day. */
+  /** Day of creation, UTC; only by day. */
   day: z.string().optional(),
   brand: z.string().optional(),
   method: z.string().optional(),
@@ -25,12 +25,12 @@ export const reportTotalSchema = z.object({
   pending: count,
   /** In any other status, such as reversed. */
   other: count,
-  gross: z.string().describe('Of those that succeeded; exact decimals.'),
+  gross: z.string().describe('Sum of the successful ones; exact decimals.'),
   fees: z.string(),
-  net: z.string().describe('Gross less fees for pay-ins, and with them for payouts.'),
+  net: z.string().describe('Gross minus fees for pay-ins, plus fees for payouts.'),
   received: ours,
   delivered: ours,
-  /** Their callbacks never came: reconciliation found them. */
+  /** Callbacks that never came; reconciliation found them. */
   late: ours,
   corrected: ours,
   mismatched: ours,
