@@ -1,10 +1,9 @@
-// Group commit for one brand: while calls to Redis are on their way, the next callbacks gather into the next batch.
+// Group commit for one brand: while calls to Redis are in flight, the next callbacks gather into a batch.
 //
-// There is no timer for batches, so a lone callback waits for nothing. Each callback has a deadline of its own, counted
-// from its receipt; whatever it waits for then (a batch, a round trip, replicas), it goes to the spool. So does, at once,
-// one that would wait in vain behind a slow Redis, and all that wait when a call fails. After a few failures in a row
-// (the breaker) callbacks go there without asking Redis, until a drained entry or, with an empty spool, one callback in
-// a while has shown that Redis is back.
+// Batches have no timer, so a lone callback never waits for one. Each callback has a deadline, counted from its receipt; when
+// it passes, whatever the callback waits for (a batch, a round trip, replicas), it goes to the spool. It goes there at once if
+// Redis is too slow to meet the deadline, and so do all that wait when a call fails. After a few failures in a row (the breaker)
+// callbacks skip Redis, until a drained entry or, with an empty spool, a probing callback shows that Redis is back.
 import { lookSizeMax, type AcceptItem, type AcceptOutcome } from '../store/accept/accept-batch.ts';
 import { isScriptError } from '../redis/script-error.ts';
 import { LateError, within } from '../async/deadline.ts';
@@ -16,22 +15,22 @@ import { callsInFlightMax, createPace } from './pace.ts';
 
 export type BatchOutcome =
   | { readonly kind: AcceptOutcome }
-  /** Redis has it, but fewer replicas than asked for. */
+  /** Redis has it, but too few replicas confirmed. */
   | { readonly kind: 'unconfirmed'; readonly outcome: AcceptOutcome }
-  /** `late`: of the call that has it still, if one does. */
+  /** `late`: the outcome of the call that still carries it, if one does. */
   | { readonly kind: 'out'; readonly reason: string; readonly late?: Promise<BatchOutcome> };
 
 /**
- * `stored`: Redis has them all, and as many replicas as asked for. `unconfirmed`: Redis has them all, too few replicas
- * do. `later`: Redis does not take them. `refused`: Redis works, but the script fails on something in them; some of
- * them may be stored.
+ * `stored`: Redis has them all, and enough replicas confirmed. `unconfirmed`: Redis has them all, too few replicas
+ * confirmed. `later`: Redis does not take them. `refused`: Redis works, but the script fails on one of them; some may be
+ * stored.
  */
 export type ResubmitOutcome = 'stored' | 'unconfirmed' | 'later' | 'refused';
 
-/** What became of those that were handed in before. */
+/** What a look at earlier entries found. */
 export interface Looked {
   readonly outcome: 'stored' | 'unconfirmed' | 'later';
-  /** Nonces of those that Redis does not have (any more): they are to be handed in again. */
+  /** Nonces of those that Redis does not have (any more); they must be handed in again. */
   readonly gone: ReadonlySet<string>;
 }
 
@@ -39,9 +38,9 @@ export type Batcher = ReturnType<typeof createBatcher>;
 
 const failuresToOpen = 3;
 const probeEveryMs = 1_000;
-/** While spooled entries try anyway, a callback does only in case they cannot (each is unreadable, say). */
+/** With a spool, drained entries probe; a callback probes too in case they cannot (each may be unreadable). */
 const probeEveryWithSpoolMs = 10_000;
-/** What a batch may hold, unless its only callback is larger: several are in memory at a time, each more than once. */
+/** The size of a batch, unless its only callback is larger: several batches are in memory at a time, each more than once. */
 const batchCharactersMax = 1_048_576;
 const waitingMax = 10_000;
 const waitingCharactersMax = 67_108_864;
@@ -64,7 +63,7 @@ export interface BatcherDependencies {
 }
 
 export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDependencies) {
-  /** Those that wait for a batch and those in a call. */
+  /** Callbacks that wait for a batch, and those in a call. */
   const dueTimes = createDueTimes<Waiting>({ now, onOverdue: giveUp });
   const calls = new Set<{ readonly startedAtMs: number }>();
   const pace = createPace(log, now);
@@ -82,7 +81,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
     one.resolve(outcome);
   }
 
-  /** Who waits for a batch is taken out; who is in a call carries a nonce, so that being spooled as well is harmless. */
+  /** A callback that waits for a batch is removed; one in a call carries a nonce, so spooling it as well is harmless. */
   function giveUp(overdue: readonly Waiting[]): void {
     const waitsNoLonger = new Set(overdue);
     replaceWaiting(waiting.filter((one) => !waitsNoLonger.has(one)));
@@ -130,21 +129,21 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
       const { outcomes, confirmed } = await take(batch.map(({ item }) => item));
       for (const [index, one] of batch.entries()) {
         const outcome = outcomes[index];
-        if (outcome === undefined) throw new TypeError('The accept script answered fewer outcomes than callbacks.');
+        if (outcome === undefined) throw new TypeError('The accept script returned fewer outcomes than callbacks.');
         settle(one, confirmed ? { kind: outcome } : { kind: 'unconfirmed', outcome });
       }
     } catch (error) {
       if (isScriptError(error) && batch.length > 1 && !isOpen()) return sendHalves(batch);
       const reason = reasonOf(error);
       for (const one of batch) settle(one, { kind: 'out', reason });
-      // Those that gathered meanwhile have used up part of their time already and would only run into the same.
+      // Those that gathered meanwhile have used up part of their time and would probably fail as well.
       if (isScriptError(error) || !spool.canStore()) return;
       for (const one of waiting) settle(one, { kind: 'out', reason });
       replaceWaiting([]);
     }
   }
 
-  /** One callback that the script fails on must not send its neighbours to the spool. */
+  /** One callback that the script fails on must not send the rest of its batch to the spool. */
   async function sendHalves(batch: readonly Waiting[]): Promise<void> {
     const middle = Math.ceil(batch.length / 2);
     await send(batch.slice(0, middle));
@@ -188,7 +187,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
     if (failuresInARow === failuresToOpen) log.warn({ event: 'intake.redis_out', reason });
   }
 
-  /** A spooled correction was acknowledged: somebody may look for it. */
+  /** A spooled correction was acknowledged, so somebody may look for it. */
   function tellOvertaken(items: readonly AcceptItem[], outcomes: readonly AcceptOutcome[]): void {
     for (const [index, { callback }] of items.entries()) {
       if (outcomes[index] !== 'overtaken') continue;
@@ -197,7 +196,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
     }
   }
 
-  /** While the breaker is open only a callback in a while may try: each may cost its sender all of the budget. */
+  /** While the breaker is open only an occasional callback may probe: each may cost its sender the whole budget. */
   function mayTry(): boolean {
     if (!isOpen()) return true;
     const everyMs = spool.canStore() && spool.stats().entries > 0 ? probeEveryWithSpoolMs : probeEveryMs;
@@ -206,7 +205,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
     return true;
   }
 
-  /** Why a callback that comes now does not wait for Redis. */
+  /** Why a new callback does not wait for Redis. */
   function refusal(dueAtMs: number, insists: boolean): string | undefined {
     if (waiting.length >= waitingMax || waitingCharacters >= waitingCharactersMax) return 'too many callbacks wait';
     if (insists || !spool.canStore()) return undefined;
@@ -222,8 +221,8 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
 
   return {
     /**
-     * @param dueAtMs until when Redis may take it; then the outcome is `out`
-     * @param insists where the spool takes nothing: then any chance is better than none
+     * @param dueAtMs until when Redis may take it; afterwards the outcome is `out`
+     * @param insists if the spool cannot take it: then any chance is better than none
      */
     add(item: AcceptItem, dueAtMs: number, { insists = false } = {}): Promise<BatchOutcome> {
       const reason = refusal(dueAtMs, insists);
@@ -237,7 +236,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
       return promise;
     },
 
-    /** Hands in what was spooled, in order, one call after the other. */
+    /** Hands in spooled entries, in order, one call after the other. */
     async resubmit(items: readonly AcceptItem[]): Promise<ResubmitOutcome> {
       let allConfirmed = true;
       try {
@@ -254,7 +253,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
       }
     },
 
-    /** Asks after what `resubmit` handed in before. */
+    /** Looks up what `resubmit` handed in before. */
     async look(items: readonly AcceptItem[]): Promise<Looked> {
       const gone = new Set<string>();
       let allConfirmed = true;
@@ -266,7 +265,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
           allConfirmed &&= looked.confirmed;
         } catch (error) {
           if (!isScriptError(error)) return { outcome: 'later', gone };
-          for (const { nonce } of batch) gone.add(nonce); // handed in again, the one at fault is found
+          for (const { nonce } of batch) gone.add(nonce); // handing them in again finds the one at fault
         }
       }
       return { outcome: allConfirmed ? 'stored' : 'unconfirmed', gone };
@@ -277,12 +276,12 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
       return !isOpen() && pace.keepsUp();
     },
 
-    /** How many calls Redis has taken. */
+    /** How many calls Redis has accepted. */
     taken: () => taken,
   };
 }
 
-/** The first word of a reply error is its protocol code (OOM, READONLY, ...); others have a code or a name. */
+/** A reply error begins with its protocol code (OOM, READONLY, ...); other errors have a code or a name. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   const code = /^[A-Z]{3,}(?= )/.exec(error.message)?.[0];

@@ -1,12 +1,11 @@
-// The way back from the spool: returns its entries to intake, or to the quarantine, when Redis is there again.
+// The drain: returns spooled entries to intake, or to the quarantine, once Redis is back.
 //
-// Promises: each queue's entries (one kind, one brand) go back in the order in which they came, in bounded batches; an
-// entry is deleted only after Redis confirmed it; a queue that Redis does not take holds no other one back. While Redis
-// takes them but too few replicas confirm, all of them are handed in, each once, and stay here as well; from then on they
-// are asked after, and only what Redis has lost meanwhile is handed in again. What cannot be read as a job, or is refused
-// by a Redis that takes others, is set aside in quarantine, so that it stops nothing: a batch that is refused is halved
-// until those at fault stand alone. A callback of a later version, and a refused request that Redis refuses, stay on the
-// disk for the next process and stop nothing either. Never throws; it backs off and tries again.
+// Promises: each queue's entries (one kind, one brand) go back in order, in bounded batches; an entry is deleted only after
+// Redis confirmed it; a queue that Redis does not take delays no other one. While too few replicas confirm, entries are handed
+// in once each and stay in the spool; from then on they are looked up, and only those that Redis lost are handed in again. An
+// entry that is unreadable, or refused by a Redis that takes others, is moved to the quarantine, so that it blocks nothing: a
+// refused batch is halved until the entries at fault are alone. A callback of a later version, and a refused request that
+// Redis refuses, stay on disk for the next process and block nothing either. Never throws; it backs off and tries again.
 import type { Log } from '../telemetry/log.ts';
 import type { Looked, ResubmitOutcome } from './batcher.ts';
 import { isOfLaterVersion } from '../callback/job.ts';
@@ -17,15 +16,15 @@ import type { Spool, SpoolBatch, SpooledEntry, SpoolEntry, SpoolQueue } from './
 
 export interface DrainDependencies {
   readonly spool: Pick<Spool, 'queues' | 'readBatch' | 'remove' | 'stats'>;
-  /** Hands entries of one brand in again; `stored` only once Redis and enough replicas have them all. */
+  /** Hands in entries of one brand again; `stored` only once Redis and enough replicas have them all. */
   readonly submit: (entries: readonly SpoolEntry[]) => Promise<ResubmitOutcome>;
-  /** Asks whether Redis, and enough replicas, have the entries of one brand that were handed in before. */
+  /** Checks whether Redis, and enough replicas, have the entries of one brand that were handed in before. */
   readonly confirm: (entries: readonly SpoolEntry[]) => Promise<Looked>;
   /** Moves refused requests into Redis's quarantine. */
   readonly submitQuarantine: (entries: readonly SpoolEntry[]) => Promise<SubmitQuarantineOutcome>;
   /** Keeps an entry that cannot be queued, for an operator to look at. */
   readonly setAside: (entry: SpoolEntry, reason: SetAsideReason) => Promise<'stored' | 'later'>;
-  /** How many calls with callbacks of the brand Redis has taken, spooled or not. */
+  /** How many calls with callbacks of the brand Redis has accepted, spooled or not. */
   readonly taken?: (brand: string) => number;
   readonly log: Pick<Log, 'info' | 'warn'>;
 }
@@ -34,7 +33,7 @@ const noneBefore: Looked = { outcome: 'stored', gone: new Set() };
 
 export type Drain = ReturnType<typeof createDrain>;
 
-/** Callbacks wait for no more than one batch of refused requests, which go to Redis one by one. */
+/** Callbacks wait for at most one batch of refused requests, which go to Redis one by one. */
 const batchMax = { callback: 256, quarantine: 20 };
 const idleMs = 200;
 const backoffMinMs = 100;
@@ -46,7 +45,7 @@ const outcomesFromBest = ['stored', 'unconfirmed', 'later'] as const;
 
 interface HandedIn {
   readonly outcome: (typeof outcomesFromBest)[number];
-  /** Each was refused alone. */
+  /** Each was refused on its own. */
   readonly refused: readonly SpooledEntry[];
 }
 
@@ -60,11 +59,11 @@ export function createDrain(dependencies: DrainDependencies) {
   let running: Promise<void> | undefined;
   let endPause: (() => void) | undefined;
   let drained = 0;
-  /** By brand, and for each subfolder: the last id that Redis has, though too few replicas may. */
+  /** By brand, and for each subfolder: the last id that Redis has, even if too few replicas confirmed it. */
   const handedIn = new Map<string, Position>();
-  /** By brand, while Redis refuses all that is handed in: how many calls it had taken when that began. */
+  /** By brand, while Redis refuses everything: how many calls it had accepted when that began. */
   const takenBefore = new Map<string, number>();
-  /** By queue, and for each subfolder: up to where what is left stays on the disk. */
+  /** By queue, and for each subfolder: the last id up to which the remaining entries stay on disk. */
   const passed = new Map<string, Position>();
 
   async function run(): Promise<void> {
@@ -132,7 +131,7 @@ export function createDrain(dependencies: DrainDependencies) {
     return settle(queue, batch, refused);
   }
 
-  /** Deletes what Redis has, and goes on behind what stays. */
+  /** Deletes what Redis has, and moves past what stays. */
   async function settle(queue: SpoolQueue, batch: SpoolBatch, staying: readonly SpooledEntry[]): Promise<Round> {
     for (const entries of runsWithout(batch.entries, staying)) await spool.remove(queue, { ...batch, entries });
     if (staying.length > 0) goBehind(passed, nameOf(queue), batch);
@@ -140,26 +139,26 @@ export function createDrain(dependencies: DrainDependencies) {
     return 'progress';
   }
 
-  /** What was handed in before is asked after. */
+  /** Looks up earlier entries, and hands in only the missing and the new ones. */
   async function handInOnce(brand: string, folder: string, jobs: readonly SpooledEntry[]) {
     const upToId = handedIn.get(brand)?.get(folder) ?? 0;
     const before = jobs.filter(({ id }) => id <= upToId);
     const found = before.length === 0 ? noneBefore : await confirm(before);
     if (found.outcome === 'later') {
-      handedIn.delete(brand); // a Redis that was away may have come back with a torn file; only handing in mends that
+      handedIn.delete(brand); // Redis may have come back with a torn file; only handing in again repairs that
       return { outcome: found.outcome, refused: [], tried: 0 };
     }
     const missing = jobs.filter(({ id, nonce }) => id > upToId || found.gone.has(nonce));
     const { outcome, refused } = await handIn(missing, submit);
-    // What was there before, and is taken anew, was lost with a primary; and so was what lies behind it.
+    // An earlier entry that Redis takes anew was lost with a primary, and so was everything after it.
     const isLost = missing.some((entry) => found.gone.has(entry.nonce) && !refused.includes(entry));
     if (isLost) handedIn.delete(brand);
     return { outcome: worse(found.outcome, outcome), refused, tried: missing.length };
   }
 
   /**
-   * Those that Redis refuses although it takes others. One that refuses everything (its queue has another type, say) is
-   * at fault itself, and one that has just recovered takes them now: then undefined, or none.
+   * The entries that Redis refuses although it takes others. Undefined if Redis itself is at fault (it refuses everything, for
+   * instance because its queue has the wrong type); empty if it has just recovered and takes them now.
    */
   async function culpritsOf(
     brand: string,
@@ -189,7 +188,7 @@ export function createDrain(dependencies: DrainDependencies) {
     return true;
   }
 
-  /** The oldest batch waits for replicas; what lies behind it must not wait for Redis meanwhile. */
+  /** The oldest batch waits for replicas; later entries must not wait for Redis meanwhile. */
   async function handInNext(queue: SpoolQueue, oldest: SpoolBatch): Promise<Round> {
     const position = goBehind(handedIn, queue.brand, oldest);
     const batch = await spool.readBatch(queue, batchMax.callback, position);
@@ -218,12 +217,12 @@ export function createDrain(dependencies: DrainDependencies) {
       running ??= run();
     },
 
-    /** Redis came back: try at once. */
+    /** Redis is back: try at once. */
     wake: () => endPause?.(),
 
     /**
-     * Drains on until the spool is empty, Redis takes no more, or the deadline is over; what remains is logged with its
-     * count and lies on the disk for the next process. Resolves to that count.
+     * Continues until the spool is empty, Redis takes no more, or the deadline passes. Resolves to the number of remaining
+     * entries, which is logged; they stay on disk for the next process.
      */
     async stop(deadlineMs: number): Promise<number> {
       isStopping = true;
@@ -242,7 +241,7 @@ export function createDrain(dependencies: DrainDependencies) {
   };
 }
 
-/** Halves what is refused as a whole, until those at fault stand alone. Handing an entry in twice is safe. */
+/** Halves a refused batch until the entries at fault are alone. Handing an entry in twice is safe. */
 async function handIn(entries: readonly SpooledEntry[], give: Submit): Promise<HandedIn> {
   const outcome = entries.length === 0 ? 'stored' : await give(entries);
   if (outcome !== 'refused') return { outcome, refused: [] };
@@ -266,7 +265,7 @@ function nameOf({ kind, brand }: SpoolQueue): string {
   return `${kind} ${brand}`;
 }
 
-/** What lies between those that stay, as ranges without them. */
+/** The ranges between the entries that stay. */
 function runsWithout(entries: readonly SpooledEntry[], staying: readonly SpooledEntry[]): SpooledEntry[][] {
   const runs: SpooledEntry[][] = [[]];
   for (const entry of entries) {

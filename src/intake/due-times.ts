@@ -1,4 +1,4 @@
-// Who waits until when: one timer for all of them, since a timer for each would cost every callback.
+// Deadlines of many waiters with a single timer, since one timer per callback would cost too much.
 
 interface Due {
   readonly dueAtMs: number;
@@ -10,7 +10,7 @@ export interface DueTimesOptions<T extends Due> {
   readonly now: () => number;
 }
 
-/** Each look goes over all that wait. */
+/** Each look walks over all waiters. */
 const lookEveryMinMs = 20;
 
 export function createDueTimes<T extends Due>({ onOverdue, now }: DueTimesOptions<T>) {
@@ -43,7 +43,7 @@ export function createDueTimes<T extends Due>({ onOverdue, now }: DueTimesOption
       waiting.add(one);
       if (one.dueAtMs < timerAtMs) arm(one.dueAtMs);
     },
-    /** It waits no longer. */
+    /** It no longer waits. */
     delete: (one: T) => waiting.delete(one),
   };
 }

@@ -1,4 +1,4 @@
-// Intake and what belongs to it (spool, quarantine, drain), put together for one process.
+// Builds intake with its spool, quarantine and drain for one process.
 import { isMismatch } from '../callback/amount-check.ts';
 import type { Config } from '../config/config.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
@@ -19,7 +19,7 @@ export interface IntakeStageDependencies {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly gate: BrandGate;
-  /** For what must not wait behind callbacks. */
+  /** For calls that must not wait behind callbacks. */
   readonly redis: RedisConnection;
   readonly connect: (name: string, commandTimeoutMs?: number) => RedisConnection;
 }
@@ -72,7 +72,7 @@ export function createIntakeStage({ config, log, metrics, gate, redis, connect }
     spool,
     drain,
     connections,
-    /** Whether a callback that comes now can be stored durably. */
+    /** Whether a callback could be stored durably now. */
     canStore: () => spool.canStore() || (intake.isRedisUp() && connections.every(({ status }) => status === 'ready')),
 
     async start(): Promise<void> {

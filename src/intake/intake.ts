@@ -1,8 +1,8 @@
 // Intake: every callback comes in here, whether the gateway sent it or reconciliation found it.
 //
-// `accept` answers only once the callback is durably stored: in Redis, or, where Redis cannot take it in time, in the
-// spool. One deadline counts from the callback's receipt, whatever it waits for: ACK_BUDGET for Redis, then what is left
-// of the two seconds that the contract adds. It never throws.
+// `accept` resolves only once the callback is durably stored: in Redis or, if Redis cannot take it in time, in the spool. One
+// deadline counts from the callback's receipt: ACK_BUDGET for Redis, then what is left of the two seconds that the contract
+// adds. It never throws.
 import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
 import type { AcceptItem } from '../store/accept/accept-batch.ts';
@@ -17,7 +17,7 @@ import { parseJson } from '../callback/json-text.ts';
 export interface IntakeItem {
   readonly callback: Callback;
   readonly origin: JobOrigin;
-  /** The nonce of the job that was removed before it was delivered, and whose place this one takes. */
+  /** The nonce of the removed job that this one replaces. */
   readonly insteadOf?: string | undefined;
 }
 
@@ -25,7 +25,7 @@ export type IntakeOutcome =
   | { readonly kind: 'queued' }
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'conflict' }
-  /** A correction of what no longer stands; nothing came of it. */
+  /** A correction of a state that has changed since; it has no effect. */
   | { readonly kind: 'overtaken' }
   /** `pending` claims nothing and is not forwarded. */
   | { readonly kind: 'ignored'; readonly status: string }
@@ -46,16 +46,16 @@ export interface IntakeSettings {
 }
 
 export interface IntakeDependencies {
-  /** Makes the way into Redis for a brand. Called once per brand. */
+  /** Creates the store for a brand. Called once per brand. */
   readonly storeFor: (brand: string) => Store;
   readonly spool: SpoolDoor;
   readonly settings: IntakeSettings;
   readonly log: Log;
-  /** Monotonic: a wall clock that steps would hold callbacks, or the breaker, for as long. */
+  /** Monotonic: a wall clock that jumps would delay callbacks, or hold the breaker open, for as long. */
   readonly now?: () => number;
 }
 
-/** Of the 2 s beyond ACK_BUDGET; the rest is for the answer itself, on a busy machine. */
+/** Part of the 2 s beyond ACK_BUDGET; the rest is for sending the answer on a busy machine. */
 export const afterBudgetMs = 1_700;
 
 export function createIntake({ storeFor, spool, settings, log, now = monotonicMs }: IntakeDependencies) {
@@ -75,7 +75,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
     return made;
   }
 
-  /** Redis, where the spool did not take it: a late outcome is one, and whatever time is left may bring another. */
+  /** Redis once more, if the spool failed: waits for a call in flight, else tries again in the time left. */
   async function lastChance(item: AcceptItem, brand: string, stored: Out, byMs: number): Promise<BatchOutcome> {
     const leftMs = byMs - now();
     if (stored.late !== undefined) return within(leftMs, stored.late).catch(() => stored);
@@ -83,10 +83,10 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
   }
 
   return {
-    /** @param receivedMs when the callback's last byte was there, by `performance.now()` */
+    /** @param receivedMs when the callback's last byte arrived, by `performance.now()` */
     async accept({ callback, origin, insteadOf }: IntakeItem, receivedMs = now()): Promise<IntakeOutcome> {
       if (kindOf(callback.status) === undefined) return { kind: 'ignored', status: callback.status ?? '' };
-      // What takes the place of a former version's job may have reached the merchant under that one's webhook-id.
+      // The replaced job of a former version may have reached the merchant under that version's webhook-id.
       const isFormer = insteadOf !== undefined && isFormerNonce(insteadOf);
       const data = JSON.stringify(toJobData(callback, origin, isFormer));
       const item = {
@@ -102,7 +102,7 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
       const answerMs = dueMs + afterBudgetMs;
       const stored = await batcherOf(origin.brand).add(item, spool.canStore() ? dueMs : answerMs);
       if (stored.kind === 'unconfirmed' && spool.stats().bytes > settings.spoolBytesMax / 2) {
-        // Refusing would lose what the primary holds already.
+        // Refusing would lose what the primary already has.
         log.error({ event: 'intake.confirmation_waived', reason: 'the spool is half full' });
         return { kind: stored.outcome };
       }
@@ -120,8 +120,8 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
     },
 
     /**
-     * Hands spooled callbacks in again, in order. Unless the outcome is `stored`, nothing may be deleted. Handing one
-     * in twice is safe, since it carries its nonce.
+     * Hands in spooled callbacks again, in order. Unless the outcome is `stored`, nothing may be deleted. Handing one in twice
+     * is safe, since it carries its nonce.
      */
     async resubmit(entries: readonly Resubmitted[]): Promise<ResubmitOutcome> {
       let outcome: ResubmitOutcome = 'stored';
@@ -134,14 +134,14 @@ export function createIntake({ storeFor, spool, settings, log, now = monotonicMs
       return outcome;
     },
 
-    /** Asks after entries of one brand that were handed in before, without doing so again. */
+    /** Looks up entries of one brand that were handed in before, without handing them in again. */
     async confirm(entries: readonly Resubmitted[]): Promise<Looked> {
       const [first] = entries;
       if (first === undefined) return { outcome: 'stored', gone: new Set() };
       return batcherOf(first.brand).look(entries.map(toAcceptItem).filter((item) => item !== undefined));
     },
 
-    /** How many calls with callbacks of a brand Redis has taken from this process. */
+    /** How many calls with callbacks of a brand Redis has accepted from this process. */
     taken: (brand: string) => batchers.get(brand)?.taken() ?? 0,
 
     /** Whether Redis takes callbacks now, as far as the last ones showed. */
@@ -157,12 +157,12 @@ function monotonicMs(): number {
   return performance.now();
 }
 
-/** Undefined for what is no job of ours: nothing can be made of it, and the spool keeps such rows aside. */
+/** Undefined if it is not one of our jobs: it cannot be queued, and the spool keeps such rows. */
 export function toAcceptItem({ brand, nonce, data }: Resubmitted): AcceptItem | undefined {
   const job = jobSchema.safeParse(parseJson(data));
   if (!job.success || job.data.brand !== brand || kindOf(job.data.status) === undefined) return undefined;
   const parsed = parseCallbackText(job.data.body);
-  // A released quarantine entry got its reference from the operator; its body has none, and the job's fields count.
+  // A released quarantine entry has the operator's reference; its body has none, so the job's fields count.
   const read = parsed.kind === 'callback' ? parsed.callback : undefined;
   const { gatewayReference, merchantReference, status, type, body } = job.data;
   const finalAmount = amountOfJob(job.data) ?? read?.finalAmount ?? null;

@@ -1,19 +1,19 @@
-// How fast Redis answers now, as its last calls showed, and what follows from it for the next callbacks.
+// Estimates from the last calls how fast Redis answers, and decides whether the next callbacks can wait for it.
 //
-// A slow Redis gets larger batches, so that a long round trip alone turns nobody away. One that still cannot keep up is
-// said once (`intake.redis_slow`), and once more when it keeps up again (`intake.redis_keeps_up`).
+// A slow Redis gets larger batches, so that a long round trip alone sends no callback to the spool. If it still cannot keep
+// up, that is logged once (`intake.redis_slow`), and once more when it keeps up again (`intake.redis_keeps_up`).
 import { batchSizeMax } from '../store/accept/accept-batch.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** Two calls of at most 16 were measured best (docs/performance.md). */
+/** Two calls of at most 16 measured best (docs/performance.md). */
 export const callsInFlightMax = 2;
 
 const slowCallMs = 100;
-/** About five milliseconds of Redis: nothing beside a call that takes a hundred. */
+/** About five milliseconds for Redis: negligible next to a call that takes a hundred. */
 const slowBatchSizeMax = 128;
-/** By how much a call may take longer than the last one, as a share of it. */
+/** How much longer than the last call the next one may take, as a share of it. */
 const callVariance = 0.25;
-/** For this long nobody was turned away: then Redis keeps up again. */
+/** After this time without a callback sent to the spool Redis counts as keeping up again. */
 const calmMs = 5_000;
 
 export type Pace = ReturnType<typeof createPace>;
@@ -35,19 +35,19 @@ export function createPace(log: Pick<Log, 'info' | 'warn'>, now: () => number) {
       return callMs - inFlightMs + callMs * (callsAhead + 1 + callVariance);
     },
 
-    /** A call has ended, well or not. */
+    /** Call when a call has ended, successful or not. */
     measured(callMs: number): void {
       lastCallMs = callMs;
     },
 
-    /** A call has ended well. */
+    /** Call when a call has succeeded. */
     succeeded(): void {
       if (turnedAway === 0 || now() - turnedAwayAtMs < calmMs) return;
       log.info({ event: 'intake.redis_keeps_up', callMs: Math.round(lastCallMs), turnedAway });
       turnedAway = 0;
     },
 
-    /** A callback goes to the spool because Redis would be, or was, too slow for it. */
+    /** Call for a callback that goes to the spool because Redis would be, or was, too slow. */
     turnAway(): void {
       if (turnedAway === 0) log.warn({ event: 'intake.redis_slow', callMs: Math.round(lastCallMs) });
       turnedAway += 1;

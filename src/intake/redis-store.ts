@@ -1,5 +1,5 @@
-// The way of a batch into Redis. Each call that may be on its way at once has a connection of its own where replicas
-// must confirm, because WAIT blocks its connection and counts that connection's writes only.
+// Sends batches to Redis. If replicas must confirm, each concurrent call has its own connection, because WAIT blocks its
+// connection and counts only that connection's writes.
 import {
   createAcceptBatch,
   createLook,
@@ -10,17 +10,17 @@ import {
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import { renewConnection, type RedisConnection } from '../redis/connections.ts';
 
-/** The way into Redis for the callbacks of one brand. */
+/** Stores the callbacks of one brand in Redis. */
 export interface Store {
-  /** Throws where Redis refuses, is late or away: then it is not known what was stored. */
+  /** Throws if Redis refuses, is late or down; it is then unknown what was stored. */
   batch(items: readonly AcceptItem[]): Promise<{
     readonly outcomes: readonly AcceptOutcome[];
-    /** False where fewer replicas than REDIS_WAIT_REPLICAS confirmed in time. */
+    /** False if fewer replicas than REDIS_WAIT_REPLICAS confirmed in time. */
     readonly confirmed: boolean;
   }>;
-  /** Which of those that were handed in before are not there, and whether the others are confirmed. Throws as `batch`. */
+  /** Finds out which of the earlier items are missing, and whether the others are confirmed. Throws as `batch`. */
   look(items: readonly AcceptItem[]): Promise<{ readonly gone: readonly AcceptItem[]; readonly confirmed: boolean }>;
-  /** Gives the connections up and makes new ones. */
+  /** Drops the connections and makes new ones. */
   reset(): void;
 }
 

@@ -1,4 +1,4 @@
-// What a quarantined request looks like, and how it is read from Redis.
+// The shape of a quarantined request, and how it is read from Redis.
 import * as z from 'zod';
 import { parseReplaced } from '../../store/accept/claims.ts';
 import { jobSchema, type Replaced } from '../../callback/job.ts';
@@ -27,7 +27,7 @@ export const quarantineSummarySchema = z.object({
   receivedAt: z.iso.datetime(),
   requestId: z.string(),
   headers: headersSchema,
-  /** Null where the body names none. */
+  /** Null if the body names none. */
   gatewayReference: z.string().nullable(),
   bytes: z.int(),
 });
@@ -35,7 +35,7 @@ export type QuarantineSummary = z.infer<typeof quarantineSummarySchema>;
 
 export interface QuarantineEntry extends QuarantineSummary {
   readonly body: Buffer;
-  /** Of a conflict: what it contradicts, which DEDUP_TTL may have made this service forget. */
+  /** Only on conflicts: the claim that it contradicts, which may have expired since. */
   readonly contradicts?: Replaced | undefined;
 }
 

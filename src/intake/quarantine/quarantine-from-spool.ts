@@ -1,8 +1,8 @@
-// What the quarantine puts into the spool while Redis is out, and what the drain brings from there: refused requests, and
-// callbacks that cannot be queued.
+// What the quarantine spools while Redis is down, and what the drain hands back: refused requests, and callbacks that cannot be
+// queued.
 //
-// Promises: an entry keeps its id, so handing it in twice keeps it once; one that cannot be read is kept as it is; one
-// that Redis refuses is told apart from a Redis that is out. Never throws.
+// Promises: an entry keeps its id, so handing it in twice stores it once; an unreadable one is kept as it is; an entry that
+// Redis refuses is distinguished from a Redis that is down. Never throws.
 import * as z from 'zod';
 import { jobSchema } from '../../callback/job.ts';
 import { isScriptError } from '../../redis/script-error.ts';
@@ -10,28 +10,28 @@ import { parseJson } from '../../callback/json-text.ts';
 import { headersSchema, withoutSecrets, type RefusedRequest } from './quarantine-entry.ts';
 import type { Spool, SpoolEntry, SpoolWrite } from '../spool/spool.ts';
 
-/** `refused`: Redis works, but does not take one of them. */
+/** `refused`: Redis works but refuses one of them. */
 export type SubmitQuarantineOutcome = 'stored' | 'later' | 'refused';
 
-/** Why an entry of the spool is not queued. */
+/** Why a spooled entry is not queued. */
 export type SetAsideReason = 'unreadable' | 'refused';
 
-/** What is kept: a request's body, or a whole job. */
+/** The content to keep: a request's body, or a whole job. */
 export type Kept = RefusedRequest & {
   readonly isJob?: boolean | undefined;
-  /** Where that is later than its receipt: QUARANTINE_RETAIN counts from here. */
+  /** If later than the receipt: QUARANTINE_RETAIN counts from here. */
   readonly keptAtMs?: number | undefined;
 };
 
 export interface FromSpoolDependencies {
-  /** Throws where Redis does not take it. */
+  /** Throws if Redis does not take it. */
   readonly store: (id: string, kept: Kept) => Promise<void>;
   readonly spool: Pick<Spool, 'append'> | undefined;
   readonly brands: Iterable<string>;
   readonly now: () => number;
 }
 
-/** In the spool, beside its brand and its id. Rows of layout 0 have these fields, too (spool-layout-0.ts). */
+/** The spooled form, beside brand and id. Rows of layout 0 have these fields, too (spool-layout-0.ts). */
 const spooledSchema = z.object({
   reason: z.string(),
   detail: z.string(),
@@ -40,13 +40,13 @@ const spooledSchema = z.object({
   headers: headersSchema,
   isJob: z.boolean().optional(),
   keptAtMs: z.number().optional(),
-  /** In base64, since it may be no text. */
+  /** In base64, since it may not be text. */
   body: z.string(),
 });
 
 const details: Readonly<Record<SetAsideReason, string>> = {
   unreadable: 'This entry of the spool could not be read as a job.',
-  refused: 'Redis refuses this callback, though it takes others; the log has the error (intake.refused).',
+  refused: 'Redis refuses this callback, although it accepts others; the log has the error (intake.refused).',
 };
 
 export function createFromSpool({ store, spool, brands, now }: FromSpoolDependencies) {
@@ -85,7 +85,7 @@ export function createFromSpool({ store, spool, brands, now }: FromSpoolDependen
     };
   }
 
-  /** Beside the callbacks, until Redis takes it. */
+  /** Spools it until Redis takes it. */
   async function spoolKept(id: string, kept: Kept, byMs?: number): Promise<SpoolWrite | undefined> {
     return spool?.append(toSpool(id, kept), byMs);
   }
@@ -93,7 +93,7 @@ export function createFromSpool({ store, spool, brands, now }: FromSpoolDependen
   return {
     spoolKept,
 
-    /** What lay in the spool, into Redis, under the id that it has. */
+    /** Moves spooled entries into Redis under their ids. */
     async submit(entries: readonly SpoolEntry[]): Promise<SubmitQuarantineOutcome> {
       try {
         for (const entry of entries) {
@@ -106,7 +106,7 @@ export function createFromSpool({ store, spool, brands, now }: FromSpoolDependen
       }
     },
 
-    /** A spooled entry that cannot be queued: into Redis's quarantine, else back into the spool as one of its entries. */
+    /** Moves a spooled entry that cannot be queued to Redis's quarantine, else back to the spool as a quarantine entry. */
     async setAside(entry: SpoolEntry, reason: SetAsideReason): Promise<'stored' | 'later'> {
       const kept = toKept(entry, reason);
       const id = `spool${entry.nonce}`;

@@ -1,9 +1,9 @@
-// The quarantine: what carried a genuine key and was refused nevertheless, kept raw for an operator.
+// The quarantine: requests with a genuine key that were refused nevertheless, kept raw for an operator.
 //
-// Promises: the body's bytes are kept exactly, the headers without the key; an entry survives like a callback does (in
-// Redis, or in the spool while Redis is out, from where it is drained); it is bounded in bytes and age, the oldest
-// dropped first, and every drop is logged. Releasing hands the body to intake under its own reference, or under the
-// operator's where it names none. Also holds conflicts (written by accept.lua): those are released as corrections.
+// Promises: the body's bytes are kept exactly, and the headers without the key; an entry is as durable as a callback (in Redis,
+// or in the spool while Redis is down, from where it is drained); bytes and age are bounded, the oldest is dropped first, and
+// every drop is logged. Releasing hands the body to intake under its own reference, or under the operator's if it names none.
+// Also holds conflicts (written by accept.lua), which are released as corrections.
 import { randomBytes } from 'node:crypto';
 import { kindOf } from '../../callback/identity.ts';
 import { parseCallback, type Callback } from '../../callback/parse-callback.ts';
@@ -36,11 +36,11 @@ export type { QuarantineEntry, QuarantineSummary, RefusedRequest } from './quara
 export type ReleaseOutcome =
   | { readonly kind: 'released'; readonly outcome: IntakeOutcome['kind'] }
   | { readonly kind: 'unknown' }
-  /** The body names no usable reference and none was given, or one that contradicts the body's. */
+  /** The body names no usable reference and none was given, or the given one contradicts the body's. */
   | { readonly kind: 'bad-reference'; readonly detail: string }
-  /** Its bytes are no text, so no job can carry them. */
+  /** Its bytes are not text, so no job can carry them. */
   | { readonly kind: 'unreadable'; readonly detail: string }
-  /** Intake took nothing from it; the entry stays. */
+  /** Intake did not store it; the entry stays. */
   | { readonly kind: 'refused'; readonly detail: string };
 
 export interface QuarantineDependencies {
@@ -48,7 +48,7 @@ export interface QuarantineDependencies {
   readonly redis: RedisConnection;
   readonly brands: Iterable<string>;
   readonly config: QueueNaming & Pick<Config, 'ACK_BUDGET' | 'QUARANTINE_RETAIN' | 'QUARANTINE_MAX_BYTES'>;
-  /** Without one (the CLI), what Redis does not take is not kept. */
+  /** Without one (the CLI), an entry that Redis does not take is lost. */
   readonly spool?: Pick<Spool, 'append'>;
   readonly accept: (item: IntakeItem) => Promise<IntakeOutcome>;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
@@ -77,9 +77,9 @@ export function createQuarantine({
 
   const bounds = async () => ({ maxBytes, notBeforeMs: (await agreedNowMs(redis, now())) - retainMs });
 
-  /** Throws where Redis does not take it. */
+  /** Throws if Redis does not take it. */
   async function store(id: string, refused: Kept): Promise<void> {
-    // A brand that was taken out of the configuration while its entry lay in the spool still has its keys, or another name.
+    // A brand that left the configuration while its entry was spooled still has its keys, or another name.
     const queue = await currentQueue(redis, brandQueue(refused.brand, config));
     const { brand } = queue;
     const target = stores.get(brand) ?? createQuarantineStore(redis, queue);
@@ -112,15 +112,15 @@ export function createQuarantine({
     for (const [brand, target] of stores) {
       const dropped = await bounds()
         .then((kept) => target.trim(kept))
-        .catch(() => 0); // Redis is out; the next round trims
+        .catch(() => 0); // Redis is down; the next round trims
       tellDropped(brand, dropped);
     }
   }
 
   return {
     /**
-     * Keeps a refused request, in Redis or in the spool; false where neither could. Never throws, and answers as
-     * soon as a callback does that was received at the same time (`performance.now()`).
+     * Keeps a refused request in Redis or in the spool; false if neither could. Never throws, and resolves as soon as a callback
+     * would that was received at the same time (`performance.now()`).
      */
     async add(refused: RefusedRequest, receivedMs = performance.now()): Promise<boolean> {
       const id = createId();
@@ -139,13 +139,13 @@ export function createQuarantine({
 
     ...handedBack,
 
-    /** Newest first over all brands, without the bodies; `next` is the cursor of the next page, null at the end. */
+    /** Newest first over all brands, without bodies; `next` is the cursor of the next page, null at the end. */
     async list({ limit = 50, cursor }: { limit?: number | undefined; cursor?: string | undefined } = {}) {
       const size = Math.min(Math.max(limit, 1), pageMax);
       const { beforeMs, beforeId } = parseCursor(cursor);
       const pages = await Promise.all(
         [...stores].map(async ([brand, target]) =>
-          // Of several in the cursor's own millisecond some may be known already, hence more than a page.
+          // Some entries of the cursor's own millisecond may be known already, hence more than a page.
           (await target.ids(beforeMs, size + pageMax)).map((item) => ({ ...item, brand, target })),
         ),
       );
@@ -184,7 +184,7 @@ export function createQuarantine({
 
     trim,
 
-    /** Lets go of what grew too old, also while nothing new comes. */
+    /** Drops entries that grew too old, even while no new ones come. */
     start(): void {
       trimTimer = setInterval(() => void trim(), trimEveryMs);
       trimTimer.unref();
@@ -212,7 +212,7 @@ export function createQuarantine({
       case 'conflict':
         return { kind: 'refused', detail: 'It contradicts the callback that came first; that is kept as a conflict.' };
       case 'overtaken':
-        return { kind: 'refused', detail: 'It was corrected at this very moment; look at it again.' };
+        return { kind: 'refused', detail: 'It was corrected just now; look at it again.' };
       case 'ignored':
         return { kind: 'refused', detail: `Its status is ${outcome.status}, of which there is nothing to deliver.` };
       case 'unavailable':
@@ -220,7 +220,7 @@ export function createQuarantine({
     }
   }
 
-  /** What stands now, since the operator's word outranks it; once that is forgotten, what the conflict contradicted. */
+  /** The current claim, since the operator's decision outranks it; if it has expired, the state that the conflict contradicted. */
   async function replacedWith(
     { brand, contradicts }: QuarantineEntry,
     { gatewayReference, status }: Callback,
@@ -238,8 +238,8 @@ function referenceOf(raw: Buffer): string | undefined {
 }
 
 /**
- * No `.`, which ends the time in a cursor; URL-safe, since it stands in the operator API's paths; and opening with a
- * letter, since a command would take `-...` for an option.
+ * No `.`, which ends the time in a cursor; URL-safe, since it appears in the operator API's paths; and starts with a letter,
+ * since commands would read `-...` as an option.
  */
 function createId(): string {
   return `q${randomBytes(12).toString('base64url')}`;

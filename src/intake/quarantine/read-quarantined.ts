@@ -1,6 +1,6 @@
-// Makes a callback of a quarantined body, for its release.
+// Builds a callback from a quarantined body, for its release.
 //
-// Promises: the body's text stays as it came; only what the queue must know beside it is read leniently.
+// Promises: the body's text stays as received; only what the queue needs besides is parsed leniently.
 import { parseCallback, parseCallbackText, referenceProblem, type Callback } from '../../callback/parse-callback.ts';
 
 export type ReadQuarantined =
@@ -8,7 +8,7 @@ export type ReadQuarantined =
   | { readonly kind: 'bad-reference'; readonly detail: string }
   | { readonly kind: 'unreadable'; readonly detail: string };
 
-/** The callback in a quarantined body, under the operator's reference where the body names no usable one. */
+/** The callback in a quarantined body, under the operator's reference if the body names no usable one. */
 export function readQuarantined(raw: Buffer, reference: string | undefined): ReadQuarantined {
   const parsed = parseCallback(raw);
   if (parsed.kind === 'callback') {
@@ -27,7 +27,7 @@ export function readQuarantined(raw: Buffer, reference: string | undefined): Rea
   if (problem !== undefined || reference === undefined) {
     return { kind: 'bad-reference', detail: problem ?? 'gatewayReference is missing.' };
   }
-  // Appended to the text, where it is the last and so the valid one: parsing and writing anew would touch amounts.
+  // Appended to the text, where the last value wins: parsing and re-serialising would change amounts.
   const name = `"gatewayReference":${JSON.stringify(reference)}}`;
   const patched = body.replace(/,?\s*\}\s*$/, () => `,${name}`).replace(/^([\uFEFF\s]*)\{\s*,/, '$1{');
   const read = parseCallbackText(patched);

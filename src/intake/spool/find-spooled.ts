@@ -1,4 +1,4 @@
-// What lies in the spools that this process can read, by reference: the operator's state `spooled`.
+// Finds callbacks by reference in the spools that this process can read: the operator's state `spooled`.
 import type { JobData } from '../../callback/job.ts';
 import { parseData } from '../../store/callbacks/read-callbacks.ts';
 import type { Spool } from './spool.ts';
@@ -13,7 +13,7 @@ export function createFindSpooled(spool: Pick<Spool, 'find' | 'stats'>, brands: 
       names.map(async (brand) => {
         const texts = await spool.find(brand, gatewayReference);
         return texts.flatMap((text) => {
-          const data = parseData(text); // an entry that cannot be read hides itself only
+          const data = parseData(text); // an unreadable entry hides only itself
           return data === undefined ? [] : [{ brand, data }];
         });
       }),

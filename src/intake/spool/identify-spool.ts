@@ -1,4 +1,4 @@
-// Learns the deployment's id from Redis for the marks of the spool, at each connection anew: Redis may have lost its data.
+// Reads the deployment's id from Redis for the spool's marks, after each reconnect: Redis may have lost its data.
 import type { QueueNaming } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { ensureDeploymentId } from '../../redis/deployment-id.ts';

@@ -1,11 +1,11 @@
-// Makes a folder of our own with those above it. Node's `recursive` never returns where a parent takes no folders
-// (/proc/x): the thread would spin for ever, and the process could not even exit.
+// Makes a folder and its parents. Node's `recursive` never returns if a parent accepts no folders (/proc/x): the thread would
+// spin for ever, and the process could not even exit.
 //
-// What is stored in a folder is as durable as each name on the way to it: so whoever makes a name syncs its folder.
+// A file is only as durable as each name on its path, so the parent of each new folder is synced.
 import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-/** Throws what the system says where the folder cannot be made. */
+/** Throws the system's error if the folder cannot be made. */
 export function makeFolder(folder: string): void {
   if (isFolder(folder)) return;
   const parent = path.dirname(folder);
@@ -13,16 +13,16 @@ export function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });
   } catch (error) {
-    if (!isFolder(folder)) throw error; // else another process was faster
+    if (!isFolder(folder)) throw error; // else another process made it first
   }
   try {
     syncFolder(parent);
   } catch {
-    // Names may be made in it that we may not read: then its own file system decides.
+    // The parent may be writable but not readable; then the file system decides when it is durable.
   }
 }
 
-/** Throws where the folder cannot be read or synced. */
+/** Throws if the folder cannot be read or synced. */
 export function syncFolder(folder: string): void {
   const descriptor = openSync(folder, 'r');
   try {

@@ -1,8 +1,7 @@
-// The spool worked by an operator while no service does: what lies in it, and emptying it.
+// The spool as operators use it without a running service: listing and draining it.
 //
-// Promises: only subfolders that no process holds are touched, and only those of this deployment unless it is told to
-// take everybody's; the others are counted and left alone. Nothing is
-// deleted before Redis confirmed it, as in the service itself.
+// Promises: touches only subfolders that no process holds, and only this deployment's unless told to take all; the others are
+// counted and left alone. Nothing is deleted before Redis confirmed it, as in the service itself.
 import { existsSync } from 'node:fs';
 import { jobSchema } from '../../callback/job.ts';
 import { createDrain, type DrainDependencies } from '../drain.ts';
@@ -15,7 +14,7 @@ import { openSpoolStore, type SpoolStore } from './spool-store.ts';
 export interface SpoolListing {
   readonly folder: string;
   readonly owner: FolderOwner;
-  /** `in use`: a running process holds it and drains it itself. `later version`: left for the one that wrote it. */
+  /** `in use`: a running process holds it and drains it itself. `later version`: left for the version that wrote it. */
   readonly state: 'free' | 'in use' | 'later version' | 'damaged';
   readonly entries: number;
   readonly quarantineEntries: number;
@@ -26,7 +25,7 @@ export interface SpoolListing {
 
 export interface SpooledCallback {
   readonly brand: string;
-  /** Null where the entry cannot be read as a job. */
+  /** Null if the entry cannot be read as a job. */
   readonly gatewayReference: string | null;
   readonly status: string | null;
   readonly receivedAt: string | null;
@@ -35,7 +34,7 @@ export interface SpooledCallback {
 export interface DrainByHandOptions extends Omit<DrainDependencies, 'spool'> {
   /** SPOOL_DIR, or another process's. */
   readonly dir: string;
-  /** Whose subfolders are drained; everybody's without one. */
+  /** Drains only this owner's subfolders; all if undefined. */
   readonly owner?: Owner | undefined;
   readonly log: DrainDependencies['log'] & { error(fields: object): void };
   readonly deadlineMs?: number;
@@ -43,11 +42,11 @@ export interface DrainByHandOptions extends Omit<DrainDependencies, 'spool'> {
 
 export interface DrainedByHand {
   readonly drained: number;
-  /** Redis did not take these: they stay. */
+  /** Callbacks that Redis did not take; they stay. */
   readonly left: number;
-  /** Subfolders that running processes hold, that are damaged, or that a later version wrote. */
+  /** Subfolders that a running process holds, that are damaged, or that a later version wrote. */
   readonly untouched: number;
-  /** Subfolders of other deployments, where there are any. */
+  /** Subfolders of other deployments, if there are any. */
   readonly foreign?: number;
 }
 
@@ -57,7 +56,7 @@ const states = new Map<string, SpoolListing['state']>([
 ]);
 const allOfIt = Number.MAX_SAFE_INTEGER;
 
-/** Empties what nobody holds below `dir`. Undefined where there is no such folder. */
+/** Drains every free subfolder of `dir`. Undefined if there is no such folder. */
 export async function drainSpoolByHand(options: DrainByHandOptions): Promise<DrainedByHand | undefined> {
   const { dir, owner, log, deadlineMs = 600_000, ...way } = options;
   if (!existsSync(dir)) return undefined;
@@ -79,7 +78,7 @@ export async function drainSpoolByHand(options: DrainByHandOptions): Promise<Dra
   }
 }
 
-/** What lies below `dir`, at most `limit` callbacks a brand and subfolder. */
+/** The contents of `dir`, at most `limit` callbacks per brand and subfolder. */
 export function listSpool(dir: string, limit = 100): SpoolListing[] {
   return listSpoolFolders(dir).map((folder) => {
     const owner = readOwner(folder);
@@ -103,7 +102,7 @@ function callbacksOf(store: SpoolStore, limit: number): SpooledCallback[] {
   const queues = store.queues().filter(({ kind }) => kind === 'callback');
   return queues.flatMap((queue) => {
     const found: SpooledCallback[] = [];
-    // Batch by batch, since a batch is bounded in bytes.
+    // In batches, which are bounded in bytes.
     for (let behindId = 0; found.length < limit;) {
       const entries = store.read(queue, limit - found.length, behindId);
       const last = entries.at(-1);

@@ -1,4 +1,4 @@
-// Stable names for what goes wrong with a spool.
+// Stable codes for spool errors.
 import * as z from 'zod';
 
 const sqliteCodes = new Map([
@@ -12,7 +12,7 @@ const sqliteCodes = new Map([
   [26, 'SPOOL_CORRUPT'],
 ]);
 
-/** A stable name for what went wrong: SQLite's primary result code, else the system's own code. */
+/** A stable code: SQLite's primary result code, else the system's own code. */
 export function spoolCodeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'SPOOL_FAILED';
   if ('errcode' in error && typeof error.errcode === 'number')
@@ -26,14 +26,14 @@ export class SpoolDamagedError extends Error {
   readonly code = 'SPOOL_CORRUPT';
 }
 
-/** What a later version wrote is left alone: it may mean what this one does not know. */
+/** Files of a later version are left alone: they may mean something that this version does not know. */
 export class SpoolLaterVersionError extends Error {
   readonly code = 'SPOOL_LATER_VERSION';
 }
 
-/** Whether the file itself is at fault, and what can be read of it is to be salvaged. */
+/** Whether the file itself is damaged, so that its readable part must be salvaged. */
 export function isDamage(error: unknown): boolean {
   const code = spoolCodeOf(error);
-  // The last: an id beyond what JavaScript counts to, which no row of ours had.
+  // ERR_OUT_OF_RANGE: an id beyond JavaScript's safe integers, which none of our rows had.
   return code === 'SPOOL_CORRUPT' || code === 'ERR_OUT_OF_RANGE' || error instanceof z.ZodError;
 }

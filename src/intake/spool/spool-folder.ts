@@ -1,4 +1,4 @@
-// One subfolder of SPOOL_DIR as the file system sees it: its name, its files, how it is made and deleted.
+// One subfolder of SPOOL_DIR in the file system: its name, its files, how it is made and deleted.
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
@@ -6,19 +6,18 @@ import { makeFolder, syncFolder } from './make-folder.ts';
 import { markFiles, writeOwner, type Owner } from './spool-owner.ts';
 
 /**
- * When it was made, in base 36 ms, by a clock that may have been wrong; never the process id, which is 1 in every
- * container.
+ * When it was made, in base 36 ms, by a clock that may have been wrong. Not the process id, which is 1 in every container.
  */
 const namePattern = /^(?<madeAt>[0-9a-z]{1,11})-[0-9a-f]{8}$/;
 const fileName = 'spool.db';
-/** A folder without entries that is older was left by a start that broke off. */
+/** An older folder without entries is left from a start that failed. */
 const leftoverMs = 60_000;
 
 export function spoolFile(folder: string): string {
   return path.join(folder, fileName);
 }
 
-/** A damaged file's log, copied before SQLite deletes it. */
+/** A copy of a damaged file's log, made before SQLite deletes it. */
 export function keptWal(folder: string): string {
   return `${spoolFile(folder)}-wal.kept`;
 }
@@ -28,8 +27,8 @@ export function newSpoolFolder(root: string): string {
 }
 
 /**
- * SQLite gives a file the mode that it finds, and a journal its file's: so the file is made here, 0600 in 0700. The
- * mark comes first, so that no entry ever lies unmarked.
+ * SQLite gives a file its existing mode, and the journal its file's mode, so the file is created here, 0600 in 0700. The mark
+ * is written first, so that no entry is ever unmarked.
  */
 export function createSpoolFolder(folder: string, owner: Owner | undefined): void {
   const root = path.dirname(folder);
@@ -37,23 +36,23 @@ export function createSpoolFolder(folder: string, owner: Owner | undefined): voi
   mkdirSync(folder, { mode: 0o700 });
   if (owner !== undefined) writeOwner(folder, owner);
   closeSync(openSync(spoolFile(folder), 'wx', 0o600));
-  // An entry is as durable as the names on the way to it.
+  // An entry is only as durable as the names on its path.
   syncFolder(folder);
   syncFolder(root);
 }
 
-/** Deletes what is the spool's, nothing else in it. */
+/** Deletes the spool's own files, nothing else in it. */
 export function removeSpoolFolder(folder: string): void {
   const files = [...['', '-wal', '-shm', '-journal'].map((suffix) => fileName + suffix), ...markFiles];
   try {
     for (const name of files) rmSync(path.join(folder, name), { force: true });
     rmdirSync(folder);
   } catch {
-    // Somebody put something there, or deleted it already: not ours to touch.
+    // Another program put something there, or deleted it already: not ours to touch.
   }
 }
 
-/** The spool's subfolders below SPOOL_DIR, oldest first; none where it does not exist. */
+/** The spool's subfolders in SPOOL_DIR, oldest first; none if it does not exist. */
 export function listSpoolFolders(root: string): string[] {
   return namesIn(root)
     .map((name) => path.join(root, name))

@@ -1,8 +1,8 @@
-// The subfolders of SPOOL_DIR that this process holds: one of its own to write to, and orphans that it adopted.
+// The subfolders of SPOOL_DIR that this process holds: its own, which it writes to, and orphans that it adopted.
 //
-// Promises: a subfolder of this deployment whose process is gone is adopted by whoever looks first (the lock decides);
-// another deployment's is left alone; what was adopted is older and is read first; an emptied subfolder is deleted, which also gives its space back to the disk. Where the own
-// subfolder cannot be opened or fails, `own()` is undefined, `code()` says why, and `maintain` tries again.
+// Promises: a subfolder of this deployment whose process is gone is adopted by whoever looks first (the lock decides); another
+// deployment's is left alone; adopted ones are older and are read first; an emptied subfolder is deleted, which also frees its
+// disk space. If the own subfolder cannot be opened or fails, `own()` is undefined, `code()` says why, and `maintain` tries again.
 import { accessSync, constants } from 'node:fs';
 import { isDamage, spoolCodeOf } from './spool-code.ts';
 import { listSpoolFolders, newSpoolFolder, removeLeftovers } from './spool-folder.ts';
@@ -14,7 +14,7 @@ export type SpoolFolders = ReturnType<typeof createSpoolFolders>;
 
 const openTries = 3;
 const probeBytesMin = 32_768;
-/** An emptied file that grew beyond this is replaced, since SQLite's files do not shrink. */
+/** An emptied file larger than this is replaced, since SQLite's files do not shrink. */
 const rotateBytes = 8 * 1024 * 1024;
 
 export interface Adopted {
@@ -27,7 +27,7 @@ export interface AdoptListeners {
   readonly onForeign: (folder: string, owner: FolderOwner) => void;
 }
 
-/** Without an owner it marks nothing and takes what anybody left. */
+/** Without an owner it marks nothing and adopts every orphan. */
 export function createSpoolFolders(
   root: string,
   initialOwner: Owner | undefined,
@@ -46,26 +46,26 @@ export function createSpoolFolders(
         problem = undefined;
         written = 0;
       } catch (error) {
-        // An adopter may have taken the new folder for an orphan before it was locked: then another name.
+        // An adopter may have mistaken the new folder for an orphan before it was locked: use another name.
         problem = spoolCodeOf(error);
         if (problem !== 'SPOOL_LOCKED' && problem !== 'SPOOL_CANNOT_OPEN') return;
       }
     }
   }
 
-  /** Keeps what it holds readable through the open file, but writes to it no more. */
+  /** Keeps the open file readable, but no longer writes to it. */
   function retireOwn(): void {
     if (own !== undefined) adopted.push(own);
     own = undefined;
   }
 
-  /** Until Redis has said this deployment's id, one that has another address may still turn out to be ours. */
+  /** Until Redis has told this deployment's id, a folder with another address may still be ours. */
   function isDecided(whose: FolderOwner): boolean {
     return owner?.id !== undefined || (whose !== 'unmarked' && whose.id === undefined);
   }
 
   return {
-    /** The store to write to; undefined while there is none that works. */
+    /** The store to write to; undefined while none works. */
     own(): SpoolStore | undefined {
       if (own !== undefined && !own.isInPlace()) {
         retireOwn();
@@ -77,7 +77,7 @@ export function createSpoolFolders(
     /** Oldest first. */
     all: (): SpoolStore[] => (own === undefined ? [...adopted] : [...adopted, own]),
 
-    /** After a failed write. A full disk leaves the file sound; after anything else, fsync errors first, it is not trusted. */
+    /** After a failed write. A full disk leaves the file sound; after any other error, above all of fsync, it is not trusted. */
     failed(code: string): void {
       problem = code;
       if (code !== 'SPOOL_DISK_FULL') retireOwn();
@@ -87,7 +87,7 @@ export function createSpoolFolders(
       written += bytes;
     },
 
-    /** Brings the own subfolder back where it failed. */
+    /** Reopens the own subfolder if it failed. */
     maintain(ordinaryBytes: number): void {
       if (own !== undefined && !own.isInPlace()) retireOwn();
       if (own === undefined) openOwn();
@@ -100,14 +100,14 @@ export function createSpoolFolders(
       }
     },
 
-    /** Redis has said the deployment's id: from now on subfolders are known by it, too. */
+    /** Sets the deployment's id: from now on subfolders are recognized by it, too. */
     identify(id: string): void {
       if (owner === undefined) return;
       owner = { ...owner, id };
       for (const { folder } of this.all()) mark(folder, owner);
     },
 
-    /** Takes over every subfolder of this deployment that nobody holds. */
+    /** Takes over every subfolder of this deployment that no process holds. */
     adopt({ onProblem, onForeign }: AdoptListeners): Adopted[] {
       const held = new Set(this.all().map(({ folder }) => folder));
       const folders = listSpoolFolders(root);
@@ -134,7 +134,7 @@ export function createSpoolFolders(
       return taken;
     },
 
-    /** Saves what can be read of a damaged subfolder, held or not. False where the disk refuses. */
+    /** Saves the readable part of a damaged subfolder, open or not. False if the disk refuses. */
     salvage(damaged: SpoolStore | string): boolean {
       const folder = typeof damaged === 'string' ? damaged : damaged.folder;
       if (typeof damaged !== 'string') {
@@ -154,7 +154,7 @@ export function createSpoolFolders(
       }
     },
 
-    /** Deletes what was emptied. */
+    /** Deletes emptied subfolders. */
     sweep(): void {
       for (const store of adopted.filter((candidate) => candidate.isEmpty())) {
         if (hidesRows(store)) {
@@ -188,11 +188,11 @@ function mark(folder: string, owner: Owner): void {
   try {
     writeOwner(folder, owner);
   } catch {
-    // A full disk: the mark that it has stands.
+    // The disk is full: the old mark stays.
   }
 }
 
-/** One that cannot be read is damaged, too. */
+/** If it cannot be read, it is damaged, too. */
 function hidesRows(store: SpoolStore): boolean {
   try {
     return store.hidesRows();

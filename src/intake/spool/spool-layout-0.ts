@@ -1,5 +1,5 @@
-// Layout 0 kept refused requests in a table of their own, called quarantine. They are carried over once, when such a file
-// is opened, under the ids that they have.
+// Layout 0 kept refused requests in a table of their own, called quarantine. They are converted once, when such a file is
+// opened, and keep their ids.
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { DatabaseSync } from 'node:sqlite';
@@ -14,31 +14,31 @@ const formerRow = z.object({
   bytes: z.number(),
   meta: z.string(),
   body: z.instanceof(Uint8Array),
-  /** None in a row that an early version wrote. */
+  /** Null in rows of an early version. */
   checksum: z.number().nullish(),
 });
 const formerMeta = z.looseObject({ id: z.string(), brand: z.string() });
 const overheadBytes = 160;
 
-/** How many rows of that table there are. */
+/** The number of rows in that table. */
 export function countFormer(db: DatabaseSync): number {
   const known = db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'quarantine'").get();
   if (known === undefined) return 0;
   return z.object({ rows: z.number() }).parse(db.prepare('SELECT count(*) AS rows FROM quarantine').get()).rows;
 }
 
-/** Within a transaction of the caller's. Throws where a row is damaged. */
+/** Runs in the caller's transaction. Throws if a row is damaged. */
 export function carryOver(db: DatabaseSync, insert: (entry: SpoolEntry) => void): void {
   addColumns(db);
   for (const row of db.prepare('SELECT * FROM quarantine ORDER BY id').iterate()) {
     const entry = entryOfFormer(row);
-    if (entry === undefined) throw new SpoolDamagedError('A row is not as it was written.');
+    if (entry === undefined) throw new SpoolDamagedError('A row was changed since it was written.');
     insert(entry);
   }
   db.exec('DROP TABLE quarantine');
 }
 
-/** Undefined for what is no such row, or not as it was written. */
+/** Undefined if it is not such a row, or was changed since it was written. */
 export function entryOfFormer(row: unknown): SpoolEntry | undefined {
   const read = formerRow.safeParse(row);
   if (!read.success) return undefined;

@@ -1,7 +1,7 @@
-// The main thread's line to the spool's thread: requests and their answers, and the thread's life.
+// The main thread's connection to the spool's thread: requests and replies, and the thread's life.
 //
-// Promises: every call is answered, with a `code` where the thread died, hung or is gone; a thread that hangs or dies is
-// reported and another one started. A thread in the background keeps no process alive unless an answer is owed.
+// Promises: every call gets a reply, with a `code` if the thread died, hung or is closed; a thread that hangs or dies is
+// reported and replaced. An idle thread does not keep the process alive.
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../../telemetry/log.ts';
 import type { SpoolMessage, SpoolReply, SpoolRequest } from './spool-protocol.ts';
@@ -9,7 +9,7 @@ import type { SpoolMessage, SpoolReply, SpoolRequest } from './spool-protocol.ts
 export interface SpoolLinkOptions {
   readonly threadOptions: object;
   readonly startThread?: ((options: object) => Worker) | undefined;
-  /** After this long without an answer the thread counts as hung. */
+  /** The thread counts as hung after this time without a reply. */
   readonly hungMs: number;
   readonly log: Pick<Log, 'error'>;
   readonly onMessage: (message: SpoolMessage) => void;
@@ -82,7 +82,7 @@ export function createSpoolLink(options: SpoolLinkOptions) {
     log.error({ event: 'spool.thread_hung', waitedMs: hungMs });
     const hung = thread;
     replaceThread('SPOOL_THREAD_HUNG');
-    // It ends once it comes back from the system call that holds it; its lock, and so its entries, are free then.
+    // It ends once its system call returns; its lock, and so its entries, are free then.
     void hung?.terminate();
   }
 
@@ -107,7 +107,7 @@ export function createSpoolLink(options: SpoolLinkOptions) {
     isUp: () => thread !== undefined && !isClosed,
     isClosed: () => isClosed,
 
-    /** Ends the thread; one that does not answer is ended anyway. */
+    /** Ends the thread, even if it does not answer. */
     async close(): Promise<void> {
       if (isClosed) return;
       const closing = call({ op: 'close' });

@@ -1,8 +1,8 @@
-// Whose a subfolder of the spool is. Several deployments may share one SPOOL_DIR; nobody drains another one's callbacks.
+// Which deployment a spool subfolder belongs to. Several deployments may share one SPOOL_DIR; none drains another's callbacks.
 //
-// The mark is a small file beside the entries, without user or password. A deployment is recognized by the id that lies
-// in its Redis, which goes with the data to another address, or by how its Redis is reached, which outlives the loss of
-// that data and is known while Redis is out. Both need the same queue name and prefix.
+// The mark is a small file beside the entries, without user or password. A deployment is recognized by its id, which is stored
+// in its Redis and moves with the data, or by the address of its Redis, which survives the loss of that data and is known while
+// Redis is down. Both need the same queue name and prefix.
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
@@ -11,11 +11,11 @@ import type { RedisTarget } from '../../config/redis-url.ts';
 import { syncFolder } from './make-folder.ts';
 
 export const ownerSchema = z.object({
-  /** Undefined until Redis was asked for it. */
+  /** Undefined until it was read from Redis. */
   id: z.string().optional(),
-  /** `host:port` each. */
+  /** Each as `host:port`. */
   servers: z.array(z.string()),
-  /** The name that the Sentinels know it by; '' without Sentinel. */
+  /** The master's name in Sentinel; '' without Sentinel. */
   master: z.string(),
   db: z.number(),
   queue: z.string(),
@@ -23,11 +23,11 @@ export const ownerSchema = z.object({
 
 export type Owner = z.infer<typeof ownerSchema>;
 
-/** `unmarked`: by a version that wrote no marks, or the mark cannot be read. */
+/** `unmarked`: from a version without marks, or the mark cannot be read. */
 export type FolderOwner = Owner | 'unmarked';
 
 const markName = 'owner.json';
-/** All that it may leave in a subfolder. */
+/** All mark files that may be in a subfolder. */
 export const markFiles: readonly string[] = [markName, `${markName}.new`];
 
 export function ownerOf(redis: RedisTarget, { QUEUE_PREFIX, QUEUE_NAME }: QueueNaming): Owner {
@@ -42,7 +42,7 @@ export function ownerOf(redis: RedisTarget, { QUEUE_PREFIX, QUEUE_NAME }: QueueN
 
 const loopback = new Set(['localhost', '127.0.0.1', '::1']);
 
-/** One server in common is enough: lists of Sentinels and Cluster nodes are reordered and change. */
+/** One common server is enough: lists of Sentinels and Cluster nodes are reordered and change. */
 export function isSameOwner(one: Owner, other: Owner): boolean {
   if (one.queue !== other.queue) return false;
   if (one.id !== undefined && one.id === other.id) return true;
@@ -50,7 +50,7 @@ export function isSameOwner(one: Owner, other: Owner): boolean {
   return isSamePlace && one.servers.some((server) => other.servers.includes(server));
 }
 
-/** Those that a deployment leaves alone; unmarked ones only where it is not alone here. Without an owner: none. */
+/** The folders to leave alone; unmarked ones only if another deployment uses this folder too. Without an owner: none. */
 export function foreignFolders(folders: readonly string[], owner: Owner | undefined): Map<string, FolderOwner> {
   if (owner === undefined) return new Map();
   const owners = new Map(folders.map((folder) => [folder, readOwner(folder)]));
@@ -64,7 +64,7 @@ export function describeOwner(owner: FolderOwner): string {
   return `${servers.join(',')}/${master === '' ? db : `${master}/${db}`} ${queue}`;
 }
 
-/** Replaces the mark in one step. Throws where the disk refuses. */
+/** Replaces the mark atomically. Throws if the disk refuses. */
 export function writeOwner(folder: string, owner: Owner): void {
   const file = path.join(folder, `${markName}.new`);
   const descriptor = openSync(file, 'w', 0o600);

@@ -1,15 +1,15 @@
-// Reads the rows of a damaged spool file from its raw pages, without SQLite: whatever page is damaged, header and
-// indexes included, the rows of all others are found.
+// Reads the rows of a damaged spool file from its raw pages, without SQLite: whichever page is damaged, even the header or an
+// index, the rows of all others are found.
 //
-// The format is SQLite's (https://sqlite.org/fileformat2.html): pages of 4,096 bytes; table leaves of type 13; a newer
-// version of a page in the write-ahead log counts, where its frame has the log's salt.
+// The format is SQLite's (https://sqlite.org/fileformat2.html): pages of 4,096 bytes; table leaves of type 13; a newer version
+// of a page in the write-ahead log wins if its frame has the log's salt.
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 
 const pageBytes = 4_096;
 const leafType = 13;
 const walHeaderBytes = 32;
 const frameHeaderBytes = 24;
-/** Of a record that is kept on the leaf itself (U - 35), and at least (M). */
+/** How much of a record is kept on the leaf itself: at most (U - 35) and at least (M). */
 const localMax = pageBytes - 35;
 const localMin = Math.floor(((pageBytes - 12) * 32) / 255) - 23;
 
@@ -20,7 +20,7 @@ export interface RawRow {
   readonly values: readonly Value[];
 }
 
-/** Calls back with each row that can be read, page by page; returns how many could not. Throws where a file cannot be opened. */
+/** Calls back with each readable row, page by page; returns how many were unreadable. Throws if a file cannot be opened. */
 export function readRawRows(file: string, walFile: string, onRow: (row: RawRow) => void): number {
   const descriptor = openSync(file, 'r');
   const newer = newerPages(walFile);
@@ -39,7 +39,7 @@ export function readRawRows(file: string, walFile: string, onRow: (row: RawRow) 
   return unreadable;
 }
 
-/** Page number -> the last version in the log. A frame of an earlier round of the log has another salt. */
+/** Page number -> its last version in the log. Frames of an earlier round of the log have another salt. */
 function newerPages(walFile: string): Map<number, Buffer> {
   const pages = new Map<number, Buffer>();
   if (!existsSync(walFile)) return pages;
@@ -53,7 +53,7 @@ function newerPages(walFile: string): Map<number, Buffer> {
   return pages;
 }
 
-/** As the log's header says, unless that is damaged: then as the frames behind the damaged ones say. */
+/** From the log's header or, if that is damaged, from the frames after the damaged ones. */
 function saltOf(wal: Buffer): Buffer {
   const frameBytes = frameHeaderBytes + pageBytes;
   const saltAt = (frame: number) =>
@@ -64,8 +64,8 @@ function saltOf(wal: Buffer): Buffer {
 }
 
 /**
- * Whether the log has good frames behind a damaged one: SQLite reads up to the damage only, and overwrites the rest. A
- * torn end has none. Only with the file locked: nobody may be writing.
+ * Whether the log has good frames after a damaged one: SQLite reads only up to the damage, and overwrites the rest. A torn end
+ * has none. Call it only with the file locked, so that nobody writes.
  */
 export function hidesFrames(walFile: string): boolean {
   if (!existsSync(walFile)) return false;
@@ -131,7 +131,7 @@ function tryReadCell(page: Buffer, pointerAt: number, pageAt: PageAt): RawRow | 
   }
 }
 
-/** Throws RangeError where it points beyond what there is. */
+/** Throws RangeError if it points beyond the data. */
 function readCell(page: Buffer, at: number, pageAt: PageAt): RawRow {
   const [size, afterSize] = readVarint(page, at);
   const [id, start] = readVarint(page, afterSize);
@@ -180,7 +180,7 @@ function valueOf(type: number, bytes: Buffer): Value {
   return type % 2 === 0 ? Buffer.from(bytes) : bytes.toString('utf8');
 }
 
-/** At most 8 bytes: no id or size of ours is longer. */
+/** At most 8 bytes, enough for our ids and sizes. */
 function readVarint(bytes: Buffer, at: number): [value: number, next: number] {
   let value = 0;
   for (let index = 0; index < 8; index += 1) {

@@ -1,10 +1,10 @@
-// What the two sides of the spool say to each other: requests to its thread, replies, its state, and news.
+// The messages between the two sides of the spool: requests to its thread, replies, its state, and events.
 import * as z from 'zod';
 import type { SpooledEntry, SpoolEntry, SpoolQueue, SpoolRange, SpoolWrite } from './spool-entry.ts';
 import { ownerSchema } from './spool-owner.ts';
 import type { SalvageReport } from './spool-salvage.ts';
 
-/** How far a queue's entries were read, as an id for each subfolder. */
+/** How far a queue was read, as an id per subfolder. */
 export type SpoolPosition = ReadonlyMap<string, number>;
 
 export type SpoolRequest =
@@ -17,7 +17,7 @@ export type SpoolRequest =
   | { readonly op: 'identify'; readonly id: string }
   | { readonly op: 'close' };
 
-/** What was asked for; `code` where that failed. */
+/** The result; `code` if the request failed. */
 export interface SpoolReply {
   readonly code?: string;
   readonly writes?: readonly SpoolWrite[];
@@ -26,7 +26,7 @@ export interface SpoolReply {
   readonly found?: readonly string[];
 }
 
-/** Entries as read from one subfolder, in order: what `remove` needs to forget them. */
+/** Entries read from one subfolder, in order; `remove` takes them to forget them. */
 export interface SpoolBatch {
   readonly folder: string;
   readonly entries: readonly SpooledEntry[];
@@ -35,11 +35,11 @@ export interface SpoolBatch {
 export interface SpoolState {
   /** Undefined while entries can be written. */
   readonly problem: string | undefined;
-  /** An ordinary callback would not fit. */
+  /** There is no room for an ordinary callback. */
   readonly isShort: boolean;
-  /** Damaged subfolders that were set aside below SPOOL_DIR. */
+  /** Damaged subfolders that were set aside in SPOOL_DIR. */
   readonly damaged: number;
-  /** Callbacks. */
+  /** The number of callbacks. */
   readonly entries: number;
   readonly bytes: number;
   readonly quarantineEntries: number;

@@ -1,7 +1,7 @@
-// Whether an ordinary callback still fits into the spool: what readiness asks, before one is refused.
+// Whether an ordinary callback still fits into the spool: readiness uses it to turn 503 before one is refused.
 //
-// Ordinary is as large as the largest one of late, whether it fitted or not, and of those that lie in the spool. One
-// that no empty spool could take says nothing about room. What is smaller and fits is stored anyway.
+// The ordinary size is the largest of the recent callbacks, stored or not, and of those in the spool. One that would not fit into
+// an empty spool does not count. Smaller ones that fit are stored anyway.
 import { statfsSync } from 'node:fs';
 
 export interface Used {
@@ -11,11 +11,11 @@ export interface Used {
 
 export type Room = ReturnType<typeof createRoom>;
 
-/** Of late: this many callbacks, and up to as many before them. */
+/** Recent means this many callbacks, and up to as many before them. */
 const generation = 128;
-/** An ordinary callback where none was seen: a kilobyte or two, and its row. */
+/** The ordinary size before any callback was seen: a kilobyte or two, and its row. */
 const ordinaryBytesMin = 4_096;
-/** For what SQLite writes beside an entry. */
+/** For what SQLite writes besides an entry. */
 const diskReserveBytes = 131_072;
 
 export function createRoom({ dir, maxBytes }: { dir: string; maxBytes: number }) {
@@ -34,10 +34,10 @@ export function createRoom({ dir, maxBytes }: { dir: string; maxBytes: number })
       largest = 0;
     },
 
-    /** How large an ordinary callback is. */
+    /** The size of an ordinary callback. */
     ordinaryBytes: () => Math.max(ordinaryBytesMin, largest, largestBefore),
 
-    /** Short until there is room for two, so that readiness does not flap; for one that fills the spool, until it is empty. */
+    /** Short until there is room for two, so that readiness does not flap; if one fills the spool, until it is empty. */
     isShort({ bytes, largestBytes }: Used): boolean {
       const ordinary = Math.max(this.ordinaryBytes(), largestBytes);
       const room = Math.min(maxBytes - bytes, freeBytesOf(dir) - diskReserveBytes);
@@ -47,7 +47,7 @@ export function createRoom({ dir, maxBytes }: { dir: string; maxBytes: number })
   };
 }
 
-/** Infinite where the system does not say. */
+/** Infinite if the system does not tell. */
 function freeBytesOf(dir: string): number {
   try {
     const { blocks, bsize, bfree, bavail } = statfsSync(dir);

@@ -1,8 +1,8 @@
-// The one table of a spool's file, and how its rows are read: none is given out that is not as it was written.
+// The table of a spool's file, and how its rows are read: a row that was changed since it was written is never returned.
 //
-// Layout 1. In layout 0 the table has no kind (each row is a callback), and no checksum at first; refused requests lay in
-// a table of their own (spool-layout-0.ts). The table is called as it was then: after a rollback, a release that knows
-// layout 0 drains the callbacks in it and sets the rest aside in the quarantine.
+// Layout 1. In layout 0 the table has no kind (each row is a callback), and at first no checksum; refused requests are in a table
+// of their own (spool-layout-0.ts). The table keeps its old name: after a rollback, a release that knows layout 0 drains the
+// callbacks in it and sets the rest aside in the quarantine.
 import type { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
 import { SpoolDamagedError, SpoolLaterVersionError } from './spool-code.ts';
@@ -30,7 +30,7 @@ const entryRow = z.object({
   brand: z.string(),
   nonce: z.string(),
   data: z.string(),
-  /** None in a row that an early version wrote. */
+  /** Null in rows of an early version. */
   checksum: z.number().nullable(),
 });
 const total = { entries: z.number(), bytes: z.number() };
@@ -40,14 +40,14 @@ export const queueRow = z.object({ kind, brand: z.string() });
 export const dataRow = z.object({ data: z.string() });
 export const oldRow = z.object({ id: z.number(), bytes: z.number(), isOld: z.number() });
 
-/** Makes the table in a new file. Throws where a later version made it. */
+/** Creates the table in a new file. Throws if a later version created it. */
 export function ensureLayout(db: DatabaseSync): void {
   const made = z.object({ user_version: z.number() }).parse(db.prepare('PRAGMA user_version').get()).user_version;
   if (made > layout) throw new SpoolLaterVersionError(`Written in layout ${made}; this version knows ${layout}.`);
   if (namesOf(db).size === 0) db.exec(schema);
 }
 
-/** What to select: a full disk does not let a column be added. */
+/** The columns to select: on a full disk no column can be added. */
 export function columnsOf(db: DatabaseSync) {
   const names = namesOf(db);
   return {
@@ -56,7 +56,7 @@ export function columnsOf(db: DatabaseSync) {
   };
 }
 
-/** Makes layout 1 of layout 0. */
+/** Converts layout 0 to layout 1. */
 export function addColumns(db: DatabaseSync): void {
   if (!namesOf(db).has('checksum')) db.exec('ALTER TABLE callbacks ADD COLUMN checksum INTEGER');
   db.exec("ALTER TABLE callbacks ADD COLUMN kind TEXT NOT NULL DEFAULT 'callback'");
@@ -72,14 +72,14 @@ function namesOf(db: DatabaseSync): Set<unknown> {
   );
 }
 
-/** Entries until they hold as many bytes as may be in memory at once; at least one. Throws where one is not what was written. */
+/** Entries up to the limit on bytes in memory; at least one. Throws if one was changed since it was written. */
 export function takeEntries(rows: Iterable<unknown>): SpooledEntry[] {
   const taken: SpooledEntry[] = [];
   let bytes = 0;
   for (const row of rows) {
     const { checksum, ...entry } = entryRow.parse(row);
     if (checksum !== null && checksum !== checksumOf(entry))
-      throw new SpoolDamagedError('A row is not as it was written.');
+      throw new SpoolDamagedError('A row was changed since it was written.');
     bytes += spoolBytesOf(entry);
     if (taken.length > 0 && bytes > readBytesMax) break;
     taken.push(entry);

@@ -1,7 +1,7 @@
-// Saves what can be read of a damaged subfolder into a new one, row by row, and keeps the damaged one aside.
+// Saves the readable rows of a damaged subfolder into a new one, and keeps the damaged one aside.
 //
-// Promises: the damaged files are renamed, never deleted (`*.damaged`); a crash in between is made good at the next try
-// (`*.salvage`); an entry that comes twice by that carries its nonce and is queued once. Throws where the disk refuses.
+// Promises: the damaged files are renamed, never deleted (`*.damaged`); after a crash the next try continues (`*.salvage`); an
+// entry that is saved twice carries its nonce and is queued once. Throws if the disk refuses.
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { checksumOf, spoolBytesOf, spoolKinds, type SpooledEntry, type SpoolEntry } from './spool-entry.ts';
@@ -12,11 +12,11 @@ import { readRawRows, type RawRow } from './spool-pages.ts';
 import { createSpoolStore, type SpoolStore } from './spool-store.ts';
 
 export interface Salvaged {
-  /** Undefined where nothing could be read. */
+  /** Undefined if nothing could be read. */
   readonly store: SpoolStore | undefined;
   readonly keptAs: string;
   readonly salvaged: number;
-  /** Rows, or pages, that were found and could not be read. */
+  /** Rows or pages that were found but could not be read. */
   readonly unreadable: number;
 }
 
@@ -24,7 +24,7 @@ export type SalvageReport = Omit<Salvaged, 'store'> & { readonly folder: string 
 
 const batchBytes = 1_048_576;
 
-/** @param isHandedOver whether Redis has an entry already, though it could not be deleted */
+/** @param isHandedOver whether Redis already has an entry that could not be deleted */
 export function salvageSpool(
   folder: string,
   close: () => void = () => {},
@@ -53,7 +53,7 @@ export function salvageSpool(
   return { store: saving.store(), keptAs, salvaged: saving.count(), unreadable };
 }
 
-/** Whether anything of ours can be read of it; what cannot be is left alone. */
+/** Whether anything of ours can be read from it; otherwise it is left alone. */
 export function isSpool(folder: string): boolean {
   let isOurs = false;
   readRawRows(spoolFile(folder), walOf(folder), (row) => {
@@ -62,7 +62,7 @@ export function isSpool(folder: string): boolean {
   return isOurs;
 }
 
-/** Subfolders whose salvage broke off. */
+/** Subfolders whose salvage was interrupted. */
 export function listUnfinishedSalvages(root: string): string[] {
   return listEnding(root, '.salvage');
 }
@@ -73,14 +73,14 @@ export function listDamaged(root: string): string[] {
 
 type Salvageable = SpoolEntry & Partial<SpooledEntry>;
 
-/** With neither kind nor checksum, as the first version wrote them; with both. */
+/** Without kind and checksum, as the first version wrote them; and with both. */
 const columns = { min: 5, max: 7 };
 
 function isOfOurTables({ values }: RawRow): boolean {
   return values.length >= columns.min && values.length <= columns.max && values[0] === null;
 }
 
-/** Undefined for a row of another table, or one whose content is not what was written. */
+/** Undefined if the row belongs to another table, or was changed since it was written. */
 function toEntry(row: RawRow): Salvageable | undefined {
   if (!isOfOurTables(row)) return undefined;
   const [, brand, nonce, bytes, data, checksum = null, kindText = 'callback'] = row.values;
@@ -98,7 +98,7 @@ function toFormer({ values: [, at, bytes, meta, body, checksum] }: RawRow): Salv
   return entryOfFormer({ at, bytes, meta, body, checksum });
 }
 
-/** Writes what is saved to a new subfolder, a batch at a time: a spool may be larger than the memory. */
+/** Writes the saved rows to a new subfolder, a batch at a time: a spool may be larger than the memory. */
 function createSaving(root: string, from: string) {
   let store: SpoolStore | undefined;
   let batch: Salvageable[] = [];
@@ -118,7 +118,7 @@ function createSaving(root: string, from: string) {
   }
 
   return {
-    /** Undefined where nothing was saved. */
+    /** Undefined if nothing was saved. */
     store: () => store,
     count: () => saved,
     take(entry: Salvageable): void {
@@ -128,7 +128,7 @@ function createSaving(root: string, from: string) {
       if (bytes >= batchBytes) end();
     },
     end,
-    /** A full disk: the room is needed for the next try. */
+    /** The disk is full: frees the room for the next try. */
     drop: () => store?.destroy(),
   };
 }

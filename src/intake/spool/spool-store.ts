@@ -1,9 +1,9 @@
-// One subfolder of the spool: a SQLite file, held by this process alone.
+// One subfolder of the spool: a SQLite file that only this process holds.
 //
-// Owns the file and its lock. Promises: what `append` returned from is on the disk (one fsync a call); the lock is
-// SQLite's own exclusive one, which the kernel drops when the process dies, so a subfolder whose owner was killed can be
-// opened by another process at once and by two never. Runs in the spool's thread and in the CLI, never on the main thread
-// of the service. Fails by throwing; `spoolCodeOf` (spool-code.ts) names the reason.
+// Owns the file and its lock. Promises: when `append` returns, its entries are on disk (one fsync per call); the lock is SQLite's
+// own exclusive one, which the kernel releases when the process dies, so a killed process's subfolder can be opened at once, and
+// never by two. Runs in the spool's thread and in the CLI, never on the service's main thread. Throws on failure; `spoolCodeOf`
+// (spool-code.ts) names the reason.
 import { copyFileSync, existsSync, statSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import * as z from 'zod';
@@ -33,21 +33,21 @@ interface Oldest {
   readonly upToId: number;
 }
 
-/** Makes a subfolder and opens it. Leaves nothing behind where that fails. */
+/** Makes a subfolder and opens it. Leaves nothing behind on failure. */
 export function createSpoolStore(folder: string, owner: Owner | undefined): SpoolStore {
   try {
     createSpoolFolder(folder, owner);
     return openSpoolStore(folder);
   } catch (error) {
-    // An adopter that took the new folder for an orphan and locked it may have it.
+    // An adopter that mistook the new folder for an orphan and locked it may keep it.
     if (spoolCodeOf(error) !== 'SPOOL_LOCKED') removeSpoolFolder(folder);
     throw error;
   }
 }
 
 /**
- * Opens a subfolder and locks it. Throws at once where another process (or thread) holds it (code SPOOL_LOCKED), where a
- * later version wrote it (SPOOL_LATER_VERSION), and where the folder cannot be written.
+ * Opens a subfolder and locks it. Throws at once if another process (or thread) holds it (code SPOOL_LOCKED), if a later
+ * version wrote it (SPOOL_LATER_VERSION), or if the folder cannot be written.
  */
 export function openSpoolStore(folder: string) {
   const file = spoolFile(folder);
@@ -68,7 +68,7 @@ export function openSpoolStore(folder: string) {
   const totals = { callback: { entries: 0, bytes: 0 }, quarantine: { entries: formerEntries, bytes: 0 } };
   for (const { kind, entries, bytes } of kinds) count(kind, entries, bytes);
   const largestBytes = kinds.find(({ kind }) => kind === 'callback')?.largestBytes ?? 0;
-  /** What was handed over but could not be deleted (a full disk refuses deletes too): not given out again. */
+  /** Entries that were handed over but could not be deleted (a full disk refuses deletes too); they are not returned again. */
   const undeleted = new Map<string, SpoolRange[]>();
   const rangesOf = (queue: SpoolQueue) => undeleted.get(nameOf(queue)) ?? [];
   const floorOf = (queue: SpoolQueue) => rangesOf(queue).at(-1)?.[1] ?? 0;
@@ -76,11 +76,11 @@ export function openSpoolStore(folder: string) {
 
   return {
     folder,
-    /** Of the callbacks that lay in it when it was opened. */
+    /** The largest callback in it when it was opened. */
     largestBytes,
     totals: () => totals,
 
-    /** All or none, on the disk when this returns; in the place of the oldest ones of a kind, if there are any to drop. */
+    /** All or none, on disk when this returns; in the same transaction drops the oldest ones of a kind, if given. */
     append(entries: readonly SpoolEntry[], dropped?: Oldest): void {
       transaction(() => {
         if (dropped !== undefined && dropped.entries > 0)
@@ -91,7 +91,7 @@ export function openSpoolStore(folder: string) {
       for (const entry of entries) count(entry.kind, 1, spoolBytesOf(entry));
     },
 
-    /** As `append`, under the ids that they had in another file. An id that is taken is replaced by a new one. */
+    /** As `append`, with the ids that they had in another file. An id that is taken is replaced by a new one. */
     restore(entries: readonly (SpoolEntry & Partial<SpooledEntry>)[]): void {
       transaction(() => {
         for (const entry of entries) {
@@ -102,7 +102,7 @@ export function openSpoolStore(folder: string) {
       for (const entry of entries) count(entry.kind, 1, spoolBytesOf(entry));
     },
 
-    /** What to drop of a kind so that so many bytes become free and none is left of before a time. */
+    /** Which oldest entries of a kind to drop to free this many bytes and to keep none from before a time. */
     oldest(kind: SpoolKind, excessBytes: number, notBeforeMs: number): Oldest {
       const oldest = { kind, entries: 0, bytes: 0, upToId: 0 };
       const keptAt = "ifnull(json_extract(data, '$.keptAtMs'), json_extract(data, '$.receivedAtMs'))";
@@ -121,7 +121,7 @@ export function openSpoolStore(folder: string) {
 
     queues,
 
-    /** The oldest entries of a queue, behind an id where one is given. */
+    /** The oldest entries of a queue, after an id if one is given. */
     read(queue: SpoolQueue, limit: number, behindId = 0): SpooledEntry[] {
       const fromId = Math.max(floorOf(queue), behindId);
       const rows = db.prepare(
@@ -134,7 +134,7 @@ export function openSpoolStore(folder: string) {
       return entries;
     },
 
-    /** Forgets a queue's entries of a range of ids. Throws where the disk refuses, yet never gives them out again. */
+    /** Forgets a queue's entries in a range of ids. Throws if the disk refuses, but never returns them again. */
     remove(queue: SpoolQueue, [fromId, upToId]: SpoolRange): void {
       const range = `FROM callbacks WHERE ${ofQueue} AND id BETWEEN ? AND ?`;
       const removed = totalRow.parse(
@@ -161,11 +161,11 @@ export function openSpoolStore(folder: string) {
         )
         .map(({ data }) => data),
 
-    /** Writes and syncs so many bytes: whether the disk takes entries again. Throws where it does not. */
+    /** Writes and syncs this many bytes, to test whether the disk takes entries again. Throws if it does not. */
     probe: (bytes: number): void =>
       transaction(() => db.prepare('REPLACE INTO probe (id, filler) VALUES (1, zeroblob(?))').run(bytes)),
 
-    /** False once somebody deleted or replaced the file: what is written now would be gone with the process. */
+    /** False once somebody deleted or replaced the file: what is written now would be lost with the process. */
     isInPlace(): boolean {
       try {
         return statSync(file).ino === inode;
@@ -176,12 +176,12 @@ export function openSpoolStore(folder: string) {
 
     close: (): void => db.close(),
 
-    /** Whether an entry was handed over, though it still lies here. */
+    /** Whether an entry was handed over, even if it is still in the file. */
     isHandedOver: (queue: SpoolQueue, id: number) => rangesOf(queue).some(([from, upTo]) => id >= from && id <= upTo),
 
     isEmpty: () => Object.values(totals).every(({ entries }) => entries === 0),
 
-    /** Whether the table has rows where its index knows of none: part of the index is gone, in silence. */
+    /** Whether the table has rows that its index lacks: part of the index is lost, without an error. */
     hidesRows: (): boolean =>
       ![...undeleted.values()].some((ranges) => ranges.length > 0) &&
       db.prepare('SELECT id FROM callbacks NOT INDEXED LIMIT 1').get() !== undefined,
@@ -213,7 +213,7 @@ export function openSpoolStore(folder: string) {
     return Number(insert.run(id, brand, nonce, spoolBytesOf(entry), data, checksumOf(entry), kind).changes);
   }
 
-  /** Returns how many must stay where they are: a full disk holds nothing else up, and the next process tries again. */
+  /** Returns how many must stay: a full disk must not block the rest, and the next process tries again. */
   function carryOverFormer(): number {
     const entries = countFormer(db);
     if (entries === 0) return 0;
@@ -233,7 +233,7 @@ export function openSpoolStore(folder: string) {
     totals[kind].bytes += bytes;
   }
 
-  /** Throws where there are entries, and the index knows of none. */
+  /** Throws if there are entries but the index has none. */
   function queues(): SpoolQueue[] {
     const rows = db.prepare(`SELECT DISTINCT ${columns.kind} AS kind, brand FROM callbacks`).all();
     if (rows.length === 0 && totals.callback.entries + totals.quarantine.entries > formerEntries)
@@ -250,7 +250,7 @@ function openLocked(folder: string): DatabaseSync {
   const file = spoolFile(folder);
   const db = new DatabaseSync(file, { timeout: 0 });
   try {
-    // The order matters: set before the first access, the exclusive mode also keeps WAL's shared memory file away.
+    // The order matters: set before the first access, exclusive mode also avoids WAL's shared memory file.
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     db.exec('BEGIN EXCLUSIVE');
     if (hidesFrames(`${file}-wal`)) throw new SpoolDamagedError('The log is damaged before its end.');
@@ -264,7 +264,7 @@ function openLocked(folder: string): DatabaseSync {
   return db;
 }
 
-/** SQLite reads no further than to the damage, and deletes its log when it closes. */
+/** SQLite reads only up to the damage, and deletes its log when it closes. */
 function keepWal(folder: string): void {
   const wal = `${spoolFile(folder)}-wal`;
   if (existsSync(wal) && !existsSync(keptWal(folder))) copyFileSync(wal, keptWal(folder));

@@ -1,8 +1,8 @@
 // The spool's thread: every write and fsync of the spool happens here, none on the main thread.
 //
-// Answers requests in order, each with the state after it; between them it keeps its subfolder usable and adopts
-// orphans. It holds no promise of its own: should it hang or die, spool.ts fails what it was asked and starts another,
-// which adopts what this one held.
+// Answers requests in order, each reply with the new state; between requests it keeps its subfolder usable and adopts orphans.
+// It keeps no promises itself: if it hangs or dies, spool.ts fails its pending requests and starts another thread, which adopts
+// its subfolders.
 import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { createSpoolFolders } from './spool-folders.ts';
@@ -22,7 +22,7 @@ import { createRoom } from './spool-room.ts';
 import { listDamaged } from './spool-salvage.ts';
 import type { SpoolStore } from './spool-store.ts';
 
-/** How soon a spool that failed is tried again, and how soon an orphan is found (the contract allows half a minute). */
+/** How soon a failed spool is tried again, and how soon an orphan is found (the contract allows half a minute). */
 const maintainEveryMs = 500;
 const adoptEveryMs = 5_000;
 
@@ -97,7 +97,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     }
   }
 
-  /** One transaction, one fsync, for all that fit: beside the callbacks, and in the place of the oldest of the quarantine. */
+  /** One transaction and one fsync for all that fit: callbacks are added, quarantine entries may replace the oldest ones. */
   function append(entries: readonly SpoolEntry[]): SpoolWrite[] {
     const store = folders.own();
     if (store === undefined) return entries.map(() => failed());
@@ -138,7 +138,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     return { folder: '', entries: [] };
   }
 
-  /** Undefined for a store that turns out to be damaged: what can be read of it is in another one from now on. */
+  /** Undefined if the store turns out to be damaged: its readable part is in another store from now on. */
   function salvaging<Result>(store: SpoolStore, action: () => Result): Result | undefined {
     try {
       return action();
@@ -153,7 +153,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     return folders.all().flatMap((store) => salvaging(store, () => read(store)) ?? []);
   }
 
-  /** A disk that refuses the delete does not stop the drain: the store gives the entries out no more (spool-store). */
+  /** A disk that refuses the delete does not stop the drain: the store does not return the entries again (spool-store.ts). */
   function remove(folder: string, action: (store: SpoolStore) => void): void {
     const store = folders.all().find((candidate) => candidate.folder === folder);
     try {
@@ -204,7 +204,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     port.postMessage(message);
   }
 
-  /** Unasked, and only where there is news. */
+  /** Unsolicited, and only if something changed. */
   function tell(): void {
     if (notices.length > 0 || JSON.stringify(state()) !== lastSent) send();
   }

@@ -1,10 +1,9 @@
-// The spool: where a callback goes durably when Redis cannot take it. This side lives on the main thread.
+// The spool: durable storage for callbacks that Redis cannot take. This side runs on the main thread.
 //
-// Promises: `append` answers `stored` only after an fsync; it answers by the time that its caller names, whatever the
-// disk or the thread does; it never writes on the main thread. Entries that gather while a write is under way share the
-// next fsync; what was refused (the quarantine) is written only while no callback waits. A thread that hangs or dies is
-// reported and replaced, and what it held is adopted by its successor. What timed out may be stored anyway:
-// harmless, since draining deduplicates.
+// Promises: `append` resolves to `stored` only after an fsync; it resolves by its caller's deadline, whatever the disk or the
+// thread does; it never writes on the main thread. Entries that gather during a write share the next fsync; refused requests (the
+// quarantine) are written only while no callback waits. A thread that hangs or dies is reported and replaced, and its successor
+// adopts its entries. A write that timed out may still have been stored, which is harmless, since draining deduplicates.
 import type { Worker } from 'node:worker_threads';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
@@ -20,16 +19,16 @@ export type { SpoolBatch } from './spool-protocol.ts';
 export interface SpoolOptions {
   /** SPOOL_DIR. */
   readonly dir: string;
-  /** Whose callbacks these are; without one nothing is marked, and what anybody left is taken. */
+  /** Whose callbacks these are; if undefined, nothing is marked and every orphan is adopted. */
   readonly owner?: Owner | undefined;
   readonly maxBytes: number;
   readonly quarantineMaxBytes?: number;
   readonly quarantineRetainMs?: number;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
   readonly metrics?: Pick<Metrics, 'spoolEntries' | 'spoolBytes' | 'spoolDamaged'>;
-  /** A write that takes longer counts as stalled. Also the time for an answer where a caller names none. */
+  /** A write that takes longer counts as stalled. Also the default deadline of an append. */
   readonly writeDeadlineMs?: number;
-  /** After this long without an answer the thread counts as hung. */
+  /** The thread counts as hung after this time without a reply. */
   readonly threadHungMs?: number;
   readonly startThread?: (options: object) => Worker;
 }
@@ -41,7 +40,7 @@ interface Waiting {
 }
 
 const readyDeadlineMs = 5_000;
-/** What was refused is written one by one: a callback waits for no group of it. */
+/** Refused requests are written one by one, so that no callback waits for a group of them. */
 const groupEntriesMax = { callback: 256, quarantine: 1 };
 const groupBytesMax = 4 * 1024 * 1024;
 const waitingEntriesMax = 20_000;
@@ -66,8 +65,8 @@ export function createSpool(options: SpoolOptions) {
   let state = starting;
   let told: 'usable' | 'full' | 'unusable' | undefined;
   const ready = Promise.withResolvers<void>();
-  setTimeout(ready.resolve, readyDeadlineMs).unref(); // a disk that hangs holds no start
-  // Read again where a thread is replaced.
+  setTimeout(ready.resolve, readyDeadlineMs).unref(); // a hanging disk must not block the start
+  // Read again when a thread is replaced.
   const threadOptions = { spool: true, dir, maxBytes, quarantineMaxBytes, quarantineRetainMs, owner: options.owner };
   const link = createSpoolLink({
     threadOptions,
@@ -107,7 +106,7 @@ export function createSpool(options: SpoolOptions) {
     told = now;
   }
 
-  /** Why a callback that comes now is not even tried: no callback waits for what is known to fail. */
+  /** Why a new callback is not even tried: no callback waits for something that is known to fail. */
   function knownFailure(): string | undefined {
     if (link.isClosed()) return 'SPOOL_CLOSED';
     if (state.problem !== undefined && state.problem !== 'SPOOL_STARTING') return state.problem;
@@ -117,10 +116,10 @@ export function createSpool(options: SpoolOptions) {
 
   const waitingEntries = () => waiting.callback.length + waiting.quarantine.length;
 
-  /** Until the thread answers again no further callback waits for the disk. */
+  /** Until the thread answers again, no further callback waits for the disk. */
   const isStalled = () => performance.now() - writingSinceMs > writeDeadlineMs;
 
-  /** One group at a time: what comes meanwhile shares the next fsync. */
+  /** One group at a time: entries that arrive meanwhile share the next fsync. */
   async function writeGroups(): Promise<void> {
     if (isWriting) return;
     isWriting = true;
@@ -131,7 +130,7 @@ export function createSpool(options: SpoolOptions) {
     isWriting = false;
   }
 
-  /** Of the first kind that waits. Whoever was already told `failed` is not written any more. */
+  /** Of the first kind that waits. Entries that were already reported as `failed` are not written any more. */
   function takeGroup(): Waiting[] {
     const kind = spoolKinds.find((candidate) => waiting[candidate].length > 0) ?? 'callback';
     const group: Waiting[] = [];
@@ -184,20 +183,20 @@ export function createSpool(options: SpoolOptions) {
     /** Resolves once the folder was tried for the first time, usable or not. */
     ready: () => ready.promise,
 
-    /** @param byMs when the answer is due, by `performance.now()` */
+    /** @param byMs the deadline, by `performance.now()` */
     append: (entry: SpoolEntry, byMs = performance.now() + writeDeadlineMs) => enqueue(entry, byMs),
 
-    /** Whether an ordinary callback that came now could be stored: what readiness asks while Redis is out. */
+    /** Whether an ordinary callback could be stored now; readiness uses it while Redis is down. */
     canStore: () => state.problem === undefined && !state.isShort && knownFailure() === undefined,
     stats: () => ({ ...state, bytesMax: maxBytes }),
 
-    /** The job texts of one reference, oldest first; empty also where the spool cannot be read. */
+    /** The job texts of one reference, oldest first; also empty if the spool cannot be read. */
     async find(brand: string, gatewayReference: string, limit = 10): Promise<readonly string[]> {
       const { found = [] } = await link.call({ op: 'find', brand, gatewayReference, limit });
       return found;
     },
 
-    /** What lies in it, callbacks first. A queue that lies in several subfolders is one. */
+    /** Its queues, callbacks first. A queue in several subfolders counts once. */
     async queues(): Promise<readonly SpoolQueue[]> {
       const { queues = [] } = await link.call({ op: 'queues' });
       return spoolKinds.flatMap((kind) => {
@@ -206,20 +205,20 @@ export function createSpool(options: SpoolOptions) {
       });
     },
 
-    /** The oldest entries of a queue, behind those of `behind`. */
+    /** The oldest entries of a queue, after the positions in `behind`. */
     async readBatch(queue: SpoolQueue, limit: number, behind: SpoolPosition = new Map()): Promise<SpoolBatch> {
       const { batch = { folder: '', entries: [] } } = await link.call({ op: 'read', queue, limit, behind });
       return batch;
     },
 
-    /** Forgets a batch. What the disk refuses to delete is still not given out again while this process lives. */
+    /** Forgets a batch. Entries that the disk refuses to delete are not returned again while this process lives. */
     async remove(queue: SpoolQueue, { folder, entries }: SpoolBatch): Promise<void> {
       const [first, last] = [entries.at(0), entries.at(-1)];
       if (first === undefined || last === undefined) return;
       await link.call({ op: 'remove', queue, folder, ids: [first.id, last.id] });
     },
 
-    /** Redis has said the id of this deployment (deployment-id.ts). */
+    /** Redis has told the id of this deployment (deployment-id.ts). */
     async identify(id: string): Promise<void> {
       if (threadOptions.owner !== undefined) threadOptions.owner = { ...threadOptions.owner, id };
       await link.call({ op: 'identify', id });
@@ -230,7 +229,7 @@ export function createSpool(options: SpoolOptions) {
       await link.call({ op: 'adopt' });
     },
 
-    /** Entries stay on the disk for whoever adopts the subfolder. */
+    /** Entries stay on disk for whoever adopts the subfolder. */
     close: () => link.close(),
   };
 }
