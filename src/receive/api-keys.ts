@@ -1,8 +1,8 @@
-// The accepted API keys, and whose key a request carries.
+// The accepted API keys, and which brand's key a request carries.
 //
-// Every accepted key is compared, in constant time and without an early exit, so that the duration of the answer tells
-// nothing about how much of a key was right, how long one is, or whose it was. For that, all are laid out at one length:
-// that of the longest accepted one. It costs a fraction of hashing each key that is given.
+// Every accepted key is compared, in constant time and without an early exit, so that the response time reveals nothing about
+// how much of a key was right, its length or its owner. For that, all keys are padded to the length of the longest accepted
+// one, which costs a fraction of hashing each given key.
 import { timingSafeEqual } from 'node:crypto';
 
 const lengthBytes = 4;
@@ -14,7 +14,7 @@ export function createApiKeys(initial: ReadonlyMap<string, readonly string[]>) {
 
   return {
     /**
-     * The brand whose key this `X-API-KEY` header is; undefined if it is none. Node joins repeated headers with
+     * The brand whose key this `X-API-KEY` header is; undefined if it is none of ours. Node joins repeated headers with
      * commas, which no key contains: a header sent twice counts only if both carry the same key.
      */
     brandOf(header: string | string[] | undefined): string | undefined {
@@ -33,7 +33,7 @@ export function createApiKeys(initial: ReadonlyMap<string, readonly string[]>) {
   };
 }
 
-/** The one key that a header carries, however often; undefined where there are different ones. */
+/** The one key that a header carries, even repeated; undefined if there are different ones. */
 function soleKey(header: string | string[] | undefined): string | undefined {
   if (typeof header === 'string' && !header.includes(',')) return withoutBlanks(header);
   const values = new Set(
@@ -47,8 +47,8 @@ function soleKey(header: string | string[] | undefined): string | undefined {
 }
 
 /**
- * Not `trim`, for which the last byte of a key's UTF-8 can be a blank too (0xA0, of `à`); no expression either, which
- * would take long over many blanks in the middle.
+ * Not `trim`, which would also remove the byte 0xA0 at the end of a key's UTF-8 (as in `à`); not a regular expression either,
+ * which would take long with many spaces in the middle.
  */
 function withoutBlanks(text: string): string {
   let start = 0;
@@ -64,7 +64,7 @@ function isBlank(character: string | undefined): boolean {
 
 interface LaidOut {
   readonly accepted: readonly { readonly brand: string; readonly expected: Buffer }[];
-  /** The same buffer each time: to be compared before the next call. */
+  /** Returns the same buffer each time: compare it before the next call. */
   readonly layOut: (headerText: string) => Buffer;
 }
 
@@ -79,7 +79,7 @@ function laidOut(keys: ReadonlyMap<string, readonly string[]>): LaidOut {
   };
 }
 
-/** As many bytes of the key as there is room for, zeros, and how many the key has: so none is taken for the beginning of another. */
+/** As many bytes of the key as fit, zeros, and the key's length, so that no key passes as the beginning of another. */
 function writeKey(buffer: Buffer, headerText: string): Buffer {
   const length = buffer.length - lengthBytes;
   buffer.fill(0).write(headerText, 0, length, 'latin1');
@@ -87,7 +87,7 @@ function writeKey(buffer: Buffer, headerText: string): Buffer {
   return buffer;
 }
 
-/** Each character of a header is a byte; a key's own characters come as their UTF-8. */
+/** Each character of a header is a byte, so a key's own characters arrive as their UTF-8. */
 function asHeaderText(key: string): string {
   return Buffer.from(key, 'utf8').toString('latin1');
 }

@@ -1,9 +1,9 @@
-// Undoes a body's Content-Encoding. The gateway sends none today; should it, or a proxy before us, begin to, no callback
-// is to be refused for it.
+// Decodes a body's Content-Encoding. The gateway sends none today; if it, or a proxy before us, starts to, no callback must
+// be refused for it.
 //
-// Lenient: what does not decode is taken as it is (a proxy may have decoded it and left the header), and what is plainly
-// gzip is decoded without a header, too. Bounded: in size by the limit for bodies, in work by a few layers. Done at once,
-// since a body is small, and Node's threads for it are those of name lookups, which can all be stuck.
+// Lenient: a body that does not decode is used as it is (a proxy may have decoded it and left the header), and obvious gzip
+// is decoded even without a header. Bounded: the size by the body limit, the work by a few layers. Synchronous, since a body
+// is small and Node's threads for it are shared with name lookups, which can all be stuck.
 import {
   brotliDecompressSync,
   constants,
@@ -17,10 +17,10 @@ const layersMax = 3;
 
 type Decode = (bytes: Buffer, maxOutputLength: number) => Buffer;
 
-/** A missing end is forgiven: whether the text is whole is for the JSON parser to say. */
+/** Tolerates a missing end: the JSON parser decides whether the text is complete. */
 const finishFlush = constants.Z_SYNC_FLUSH;
 const gunzip: Decode = (bytes, maxOutputLength) => gunzipSync(bytes, { maxOutputLength, finishFlush });
-/** Some send the bare format where the standard means zlib's. */
+/** Some clients send raw deflate where the standard means the zlib format. */
 const inflate: Decode = (bytes, maxOutputLength) =>
   ((bytes[0] ?? 0) & 0x0f) === 8
     ? inflateSync(bytes, { maxOutputLength, finishFlush })
@@ -34,7 +34,7 @@ const decoders = new Map<string, Decode>([
   ['zstd', (bytes, maxOutputLength) => zstdDecompressSync(bytes, { maxOutputLength })],
 ]);
 
-/** Undefined where the decoded body is over the limit. */
+/** Undefined if the decoded body exceeds the limit. */
 export function decodeBody(raw: Buffer, contentEncoding: string | undefined, bytesMax: number): Buffer | undefined {
   if (contentEncoding === undefined && !isGzip(raw)) return raw;
   let bytes = raw;
@@ -46,7 +46,7 @@ export function decodeBody(raw: Buffer, contentEncoding: string | undefined, byt
   }
 }
 
-/** Throws only where the result is too large. */
+/** Throws only if the result is too large. */
 function decodeLayer(bytes: Buffer, decode: Decode, bytesMax: number): Buffer {
   try {
     return decode(bytes, bytesMax);
@@ -56,13 +56,13 @@ function decodeLayer(bytes: Buffer, decode: Decode, bytesMax: number): Buffer {
   }
 }
 
-/** In the order in which they are undone: the last that was applied first. */
+/** In the order of decoding: the encoding applied last comes first. */
 function layersOf(contentEncoding = ''): Decode[] {
   const names = contentEncoding.split(',', layersMax + 1).map((name) => name.trim().toLowerCase());
   return names.flatMap((name) => decoders.get(name) ?? []).toReversed();
 }
 
-/** No JSON text begins so. */
+/** No JSON text begins with these bytes. */
 function isGzip(bytes: Buffer): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b;
 }

@@ -1,4 +1,4 @@
-// What becomes of one authenticated request: parse, hand to intake, and say the answer. No HTTP in here.
+// Processes one authenticated request: parses it, hands it to intake, and decides the answer. No HTTP here.
 import { parseCallback } from '../callback/parse-callback.ts';
 import type { Intake } from '../intake/intake.ts';
 import { createIsoTime } from '../time/iso-time.ts';
@@ -12,14 +12,14 @@ export interface ReceivedRequest {
   readonly requestId: string;
   readonly raw: Buffer;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Of a trusted proxy; read only where traces are on. */
+  /** From a trusted proxy; read only if tracing is on. */
   readonly traceparent?: string | undefined;
 }
 
 export type Answer =
   { readonly status: 200; readonly body: string } | { readonly status: 400 | 422 | 503; readonly problem: Problem };
 
-/** What was refused though it carried a genuine key, for an operator to look at. */
+/** A request with a genuine key that was refused, for an operator to look at. */
 export interface RefusedRequest extends ReceivedRequest {
   readonly reason: 'not-json' | 'bad-reference';
   readonly detail: string;
@@ -28,11 +28,11 @@ export interface RefusedRequest extends ReceivedRequest {
 
 export interface ReceiveDependencies {
   readonly intake: Intake;
-  /** Keeps a refused request that was received at that time (monotonic); false where it could not. Never throws. */
+  /** Keeps a refused request that was received at that time (monotonic); false if it could not. Never throws. */
   readonly quarantine: (refused: RefusedRequest, receivedMs: number) => Promise<boolean>;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Undefined where traces are off. */
+  /** Undefined if tracing is off. */
   readonly tracing?: Tracing | undefined;
 }
 
@@ -42,7 +42,7 @@ const ok = { status: 200, body: '{"status":"ok"}' } as const;
 const duplicate = { status: 200, body: '{"status":"ok","duplicate":true}' } as const;
 const ignored = { status: 200, body: '{"status":"ok","ignored":"pending"}' } as const;
 
-/** A request that is limited is counted, and not logged: it would be one line for each try. */
+/** A rate-limited request is counted but not logged: that would be one line per try. */
 type LoggedOutcome = Exclude<CallbackOutcome, 'limited'>;
 
 export function createReceiveCallback({ intake, quarantine, log, metrics, tracing }: ReceiveDependencies) {
@@ -100,7 +100,7 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
       case 'queued':
         say('accepted', 'info', startedAt, fields);
         return ok;
-      case 'overtaken': // of corrections only, which do not come this way
+      case 'overtaken': // only for corrections, which do not come this way
       case 'duplicate':
         say('duplicate', 'info', startedAt, fields);
         return duplicate;

@@ -1,7 +1,7 @@
 // The public listener: CALLBACK_PATH, /livez and /readyz, and nothing else.
 //
-// A key is checked before the body is read. A genuine callback is never refused for a reason of ours but one: when
-// neither Redis nor the spool can take it. Every error is a problem document without a secret or a stack.
+// A key is checked before the body is read. A genuine callback is refused for only one reason of ours: neither Redis nor the
+// spool can take it. Every error is a problem document without secrets or stacks.
 import rateLimit from '@fastify/rate-limit';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { AddressInfo } from 'node:net';
@@ -18,7 +18,7 @@ import { createRequestIds } from './request-id.ts';
 import { clientAddress, clientNetwork, createTrustedProxies } from '../http/trusted-proxies.ts';
 import { watchApiKeys } from './watch-api-keys.ts';
 
-/** A header block of a callback is a few hundred bytes. */
+/** The headers of a callback take a few hundred bytes. */
 const headerBytesMax = 16_384;
 const retryAfterSeconds = '5';
 const noBody = Buffer.alloc(0);
@@ -46,21 +46,21 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   const times = listenerTimes(config.KEEP_ALIVE_TIMEOUT);
   const app = fastify({
     ...times,
-    logger: false, // one wide line per callback is written by hand
+    logger: false, // receive-callback.ts writes one wide line per callback
     bodyLimit: config.BODY_LIMIT,
     genReqId: createRequestIds(isTrusted),
     http: {
       ...times.http,
       maxHeaderSize: headerBytesMax,
-      requireHostHeader: false, // Node would refuse with an empty answer, and a callback lacks nothing without it
+      requireHostHeader: false, // Node would send an empty 400, and a callback does not need it
     },
-    return503OnClosing: false, // what still comes in while closing is stored like anything else
+    return503OnClosing: false, // callbacks that arrive while closing are stored like any other
     routerOptions: { ignoreTrailingSlash: true, caseSensitive: true },
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, notFound),
     clientErrorHandler: (error, socket) => connections.failed(error, socket),
   });
   connections.tend(app.server, config.KEEP_ALIVE_TIMEOUT);
-  // An expectation that Node does not know would be refused with an empty 417.
+  // Node would refuse an unknown `Expect` header with an empty 417.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -71,10 +71,10 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     keyGenerator: (request) => clientNetwork(clientAddress(request.raw, isTrusted)),
   });
 
-  // Hooks with a callback: an async one costs every callback a promise.
+  // Hooks with a callback: an async hook would cost every callback a promise.
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
-    // Answered here, before anything of a body is read.
+    // Answered here, before any of the body is read.
     if (request.is404) return void answerUnknown(request, reply);
     connections.headersRead(request.raw);
     done();
@@ -89,7 +89,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     done();
   });
 
-  // Looked at when the answer leaves: a request that was under way when draining began must not keep its connection.
+  // Checked when the answer is sent: a request that was in flight when draining began must not keep its connection.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (draining) reply.header('connection', 'close');
     done();
@@ -104,7 +104,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
       });
     }
     log.error({ event: 'callback.failed', requestId: request.id, err: error });
-    return sendProblem(request, reply, problem(500, 'internal', 'An unexpected error; the log line has more.'));
+    return sendProblem(request, reply, problem(500, 'internal', 'An unexpected error; see the log line.'));
   });
 
   app.setNotFoundHandler(answerUnknown);
@@ -142,13 +142,13 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
       return;
     }
     request.setDecorator('brand', brand);
-    // The body is read as it comes, whatever its Content-Type says; Fastify would refuse a malformed one. (Deleting the
-    // header would make the object slow for whoever reads another one.)
+    // The body is read as it comes, whatever its Content-Type: Fastify would refuse a malformed one. (Deleting the header
+    // would make the object slow for later reads.)
     request.raw.headers['content-type'] = undefined;
     done();
   }
 
-  /** As with the request id: whoever may choose a trace could hide a request in another one's. */
+  /** As with the request id: a client that may choose the trace could hide a request in another trace. */
   function trustedTraceparent({ raw: { socket, headers } }: FastifyRequest): string | undefined {
     const given = isTrusted(socket.remoteAddress) ? headers['traceparent'] : undefined;
     return typeof given === 'string' ? given : undefined;
@@ -175,7 +175,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   function answerUnknown(request: FastifyRequest, reply: FastifyReply) {
     const path = request.url.replace(/\?.*$/s, '').replace(/(?<=.)\/$/, '');
     const allow = path === CALLBACK_PATH ? 'POST' : path === '/livez' || path === '/readyz' ? 'GET, HEAD' : undefined;
-    const close = hasBody(request); // it is not read, so the connection cannot be used again
+    const close = hasBody(request); // the body is not read, so the connection cannot be reused
     if (allow === undefined) return sendProblem(request, reply, notFound, { close });
     reply.header('allow', allow);
     return sendProblem(request, reply, methodNotAllowed(allow), { close });
@@ -193,12 +193,12 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
       return { host: config.HOST, port: portOf(app.server.address()) };
     },
 
-    /** Readiness turns 503 and connections are closed after each answer; callbacks are still taken. */
+    /** Readiness turns 503 and connections are closed after each answer; callbacks are still accepted. */
     drain(): void {
       draining = true;
     },
 
-    /** Answers what is under way; who has sent no whole request by the deadline is cut off. */
+    /** Answers requests in flight; a client without a complete request by the deadline is cut off. */
     async close(deadlineMs: number): Promise<void> {
       for (const stop of watches) stop();
       const cutOff = setTimeout(() => app.server.closeAllConnections(), deadlineMs);
@@ -208,7 +208,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
   };
 }
 
-/** The port that the system chose where PORT is 0. */
+/** The port that the system chose if PORT is 0. */
 function portOf(address: AddressInfo | string | null): number {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
@@ -222,7 +222,7 @@ function tooLarge(limitBytes: number): Problem {
 }
 
 function methodNotAllowed(allow: string): Problem {
-  return problem(405, 'method-not-allowed', `This path takes ${allow} only.`);
+  return problem(405, 'method-not-allowed', `This path accepts only ${allow}.`);
 }
 
 function hasBody({ headers }: FastifyRequest): boolean {
@@ -230,8 +230,8 @@ function hasBody({ headers }: FastifyRequest): boolean {
 }
 
 /**
- * Without a serializer Fastify would add a charset, which JSON's media type has not. (It leaves bytes alone, too, but
- * they would leave in a write of their own, beside the headers.)
+ * Without a serializer Fastify would add a charset, which JSON's media type does not have. (It would pass bytes unchanged,
+ * too, but send them in a separate write after the headers.)
  */
 function asItIs(body: string): string {
   return body;

@@ -1,7 +1,7 @@
-// The id that runs through log lines, problem documents, the answer, the job and the delivery of one request.
+// The id of one request in log lines, problem documents, the answer, the job and the delivery.
 //
-// A trusted proxy's `X-Request-Id`, or the trace id of its `traceparent`, is taken over; from anybody else both are
-// ignored, since whoever may choose an id could point an operator at another request.
+// A trusted proxy's `X-Request-Id`, or the trace id of its `traceparent`, becomes the id. From other clients both are
+// ignored, since a client that may choose an id could point an operator to another request.
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 

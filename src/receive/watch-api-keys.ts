@@ -1,7 +1,7 @@
-// Picks up a changed PAYALO_API_KEYS_FILE without a restart, so that a rotation refuses no callback.
+// Applies a changed PAYALO_API_KEYS_FILE without a restart, so that a key rotation refuses no callback.
 //
-// The file is polled by its path: container platforms replace secrets by swapping links, which watching the file
-// itself would miss. A file that became unreadable or invalid changes nothing, and is complained about.
+// The file is polled by path: container platforms replace secrets by swapping links, which watching the file itself would
+// miss. A file that became unreadable or invalid changes nothing, and is logged.
 import { unwatchFile, watchFile } from 'node:fs';
 import { parseApiKeys } from '../config/brands.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -13,18 +13,18 @@ const pollMs = 1_000;
 export interface WatchedApiKeys {
   readonly file: string;
   readonly apiKeys: ApiKeys;
-  /** Those that the service was started with. */
+  /** The brands that the service was started with. */
   readonly brands: ReadonlySet<string>;
   readonly log: Log;
 }
 
-/** Starts watching; the function that it returns stops it. */
+/** Starts watching; returns the function that stops it. */
 export function watchApiKeys({ file, apiKeys, brands: known, log }: WatchedApiKeys): () => void {
   const onChange = () => {
     const problems: string[] = [];
     const text = read(file);
     const keys = parseApiKeys(text ?? '', problems);
-    if (text === undefined || keys.size === 0) problems.push('PAYALO_API_KEYS_FILE: is unreadable or holds no key');
+    if (text === undefined || keys.size === 0) problems.push('PAYALO_API_KEYS_FILE: is unreadable or contains no key');
     if (problems.length > 0) {
       log.error({ event: 'api_keys.kept', file, problems });
       return;
