@@ -1,16 +1,16 @@
-// One attempt: a callback handed to the merchant once. The ways to do it (HTTP, a handler module) share these shapes.
+// One attempt: a callback handed to the merchant once. The ways to do that (HTTP, a handler module) share these types.
 //
-// Whatever happens to an attempt is a result, and verdict.ts decides what it means. One throws only where none was made.
+// Whatever happens in an attempt is a result, which verdict.ts judges. An attempt throws only if it was not made.
 import type { JobData } from '../callback/job.ts';
 
 export interface Delivery {
   readonly job: JobData;
-  /** The merchant's idempotency key: the same over retries and replays, another one for a correction. */
+  /** The merchant's idempotency key: the same over retries and replays, a different one for each correction. */
   readonly webhookId: string;
   readonly sequence: number;
-  /** From 1; goes on counting over replays. */
+  /** From 1; replays continue the count. */
   readonly attempt: number;
-  /** Whether the gateway has confirmed status and amount; `no` also where it was not asked yet. */
+  /** Whether the gateway has confirmed status and amount; `no` also if it was not asked yet. */
   readonly confirmed: 'yes' | 'no';
 }
 
@@ -18,21 +18,21 @@ export type AttemptResult =
   | {
       readonly kind: 'answered';
       readonly status: number;
-      /** The header's text, unread. */
+      /** The header's text, not parsed. */
       readonly retryAfter: string | undefined;
-      /** The first 1 KB of what the merchant said. */
+      /** The first 1 KB of the merchant's answer. */
       readonly answer: string;
     }
-  /** Done by a function, which has no status. */
+  /** A function returned; it has no status. */
   | { readonly kind: 'returned' }
-  /** `error` is a class with few values: `timeout`, or a code such as `ECONNREFUSED`. */
+  /** `error` is one of few values: `timeout`, or a code such as `ECONNREFUSED`. */
   | { readonly kind: 'error'; readonly error: string; readonly answer?: string }
-  /** The merchant's function said that trying again is useless. */
+  /** The merchant's function declared further attempts useless. */
   | { readonly kind: 'permanent'; readonly error: string; readonly answer?: string }
-  /** Broken off by us, at shutdown: nobody's fault, so it is as if it had never been made. */
+  /** Aborted by our shutdown: treated as if it had never been made. */
   | { readonly kind: 'aborted' };
 
-/** `stop` ends an attempt from outside; each way keeps FORWARD_TIMEOUT itself. */
+/** `stop` aborts an attempt from outside; each way applies FORWARD_TIMEOUT itself. */
 export type Attempt = (delivery: Delivery, stop: AbortSignal) => Promise<AttemptResult>;
 
 export const answerBytesMax = 1_024;

@@ -1,4 +1,4 @@
-// The worker of one brand: BullMQ's, with the options on which the promises of delivery rest, and the brand's breaker.
+// The worker of one brand: BullMQ's, with the options on which the delivery promises depend, and the brand's breaker.
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import { createDeliveryRecords } from '../store/callbacks/delivery-records.ts';
@@ -17,7 +17,7 @@ export interface BrandWorkerDependencies {
   readonly queue: BrandQueue;
   readonly redis: RedisConnection;
   readonly attempt: Attempt;
-  /** Undefined where there is no destination that could be down. */
+  /** Undefined if there is no destination that could be down. */
   readonly breakerSettings: BreakerSettings | undefined;
   readonly slots: Slots;
   readonly config: Pick<Config, 'FORWARD_TIMEOUT' | 'FORWARD_RETRIES' | 'CONFIRM_WAIT' | 'brands'>;
@@ -28,21 +28,21 @@ export interface BrandWorkerDependencies {
   readonly random: () => number;
 }
 
-/** A lock outlives any attempt by this much, though it is renewed: a busy process may be late. */
+/** A lock lasts this much longer than any attempt, although it is renewed: a busy process may be late. */
 const lockMarginMs = 10_000;
 /** How often the jobs of dead workers are looked for. */
 const stalledIntervalMs = 5_000;
-/** BullMQ fails a job that stalls more often; a crash must never fail a payment. */
+/** BullMQ fails a job that stalls more often than this; a crash must never fail a payment. */
 const maxStalledCount = Number.MAX_SAFE_INTEGER;
 /**
- * While one job of a slot is on its way to Redis, the next one is delivered: the slots, not the jobs in hand, hold to
- * FORWARD_CONCURRENCY.
+ * While one job of a slot is being settled in Redis, the next one is delivered: FORWARD_CONCURRENCY limits the slots, not the
+ * jobs that are held.
  */
 const jobsPerSlot = 2;
-/** A trouble that was not seen for so long is over; and how many different ones are remembered. */
+/** An error that was not seen for this long is logged again; and how many different errors are remembered. */
 const quietMs = 60_000;
 const troublesMax = 100;
-/** While the queue is held back, a worker looks this often whether it still is. */
+/** How often a worker checks whether the queue is still held back. */
 const heldLookMs = 500;
 
 export function startBrandWorker(dependencies: BrandWorkerDependencies) {
@@ -91,7 +91,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
   records.start();
 
   return {
-    /** Takes no further job and resolves when the last one in hand is settled. */
+    /** Takes no more jobs and resolves when the last one is settled. */
     async close(): Promise<void> {
       await worker.close();
       breaker?.stop();
@@ -102,8 +102,8 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
 }
 
 /**
- * BullMQ goes on by itself, yet without a listener an error would end the process. It emits one per try, and while
- * Redis is away or refuses there are several a second: the same trouble is said once, and again after a quiet while.
+ * BullMQ recovers by itself, but without a listener an error would end the process. It emits one per try, several a second
+ * while Redis is down or refuses, so the same error is logged once, and again only after a quiet period.
  */
 function tellTrouble(worker: QueueWorker<Returned>, { queue: { brand }, log, now }: BrandWorkerDependencies): void {
   const lastAtMs = new Map<string, number>();
@@ -116,7 +116,10 @@ function tellTrouble(worker: QueueWorker<Returned>, { queue: { brand }, log, now
   });
 }
 
-/** As if somebody had removed them whole: they are `removed`, not `failed`, and reconciliation finds them. */
+/**
+ * Drops jobs without content, as if they had been removed completely: they become `removed`, not `failed`, and reconciliation
+ * finds them.
+ */
 function dropEmptyJobs(worker: QueueWorker<Returned>, { queue: { brand }, log }: BrandWorkerDependencies): void {
   worker.on('failed', (job, error) => {
     if (job === undefined || !(error instanceof ContentMissingError)) return;
@@ -127,7 +130,7 @@ function dropEmptyJobs(worker: QueueWorker<Returned>, { queue: { brand }, log }:
   });
 }
 
-/** One that was open when deliveries were changed from HTTP to a module would hold them back for ever. */
+/** A breaker left open by an earlier HTTP destination would hold back deliveries to a module for ever. */
 function leaveNoBreaker(redis: RedisConnection, queue: BrandQueue, log: Log): void {
   clearBreaker(redis, queue).catch((error: unknown) =>
     log.warn({ event: 'breaker.unknown', brand: queue.brand, err: error }),

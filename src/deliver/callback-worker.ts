@@ -1,7 +1,7 @@
-// A merchant's own BullMQ worker, for those who would rather consume the queue than be called: exported by the package.
+// A BullMQ worker for merchants who would rather consume the queue than be called. Exported by the package.
 //
-// It is a plain worker of the public job: BullMQ retries what throws by the job's own options. Data that is no callback,
-// and a PermanentError, are failed at once and kept. A worker that crashes or stalls spends no attempt.
+// It is a plain worker of the public job: BullMQ retries a throw by the job's own options. Invalid job data and a
+// PermanentError fail the job at once, and it is kept. A worker that crashes or stalls spends no attempt.
 import { DelayedError, UnrecoverableError, type ConnectionOptions } from 'bullmq';
 import { isOfLaterVersion, jobSchema, laterVersionWaitMs } from '../callback/job.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
@@ -12,7 +12,7 @@ import { notedOf } from './noted-fields.ts';
 import { QueueWorker } from './queue-worker.ts';
 
 export interface CallbackWorkerOptions {
-  /** As BullMQ takes it: `{ host, port, ... }`, `{ url }`, or an ioredis instance with `maxRetriesPerRequest: null`. */
+  /** As in BullMQ: `{ host, port, ... }`, `{ url }`, or an ioredis instance with `maxRetriesPerRequest: null`. */
   readonly connection: ConnectionOptions;
   /** QUEUE_NAME of the receiver. */
   readonly queueName?: string;
@@ -21,14 +21,14 @@ export interface CallbackWorkerOptions {
   readonly brand?: string;
   /** Callbacks handled at once. */
   readonly concurrency?: number;
-  /** How long an attempt may take before its signal is aborted. A handler that never ends holds its place for ever. */
+  /** How long an attempt may take before its signal is aborted. A handler that never ends keeps its place for ever. */
   readonly timeoutMs?: number;
-  /** Trouble of the worker itself (a lost connection, for instance), which it survives. Default: a line on stderr. */
+  /** Errors of the worker itself (a lost connection, for instance), which it survives. Default: a line on stderr. */
   readonly onError?: (error: Error) => void;
 }
 
 export interface CallbackWorker {
-  /** Takes no further callback and resolves when those in hand are finished. */
+  /** Takes no more callbacks and resolves when the current ones are finished. */
   close(): Promise<void>;
 }
 

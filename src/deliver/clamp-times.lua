@@ -1,9 +1,9 @@
 --[[
-  Cuts times that lie too far ahead: somebody's clock was wrong when they were written, or Redis's was set back since.
+  Cuts times that lie too far ahead: they were written under a wrong clock, or Redis's clock was set back since.
 
   KEYS[1] delayed  [2] stalled-check  [3] active  [4] marker
   ARGV[1] base ("prefix:queue")  [2] stalled interval, ms  [3] longest lock, ms  [4] rank to begin at  [5] jobs to look at
-  Returns the rank to go on at, 0 after the last one.
+  Returns the rank to continue at, 0 after the last one.
 ]]
 local base, from, count = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local scoreFactor, slackMs = 0x1000, 1000
@@ -14,13 +14,13 @@ local function cutExpiry(key, mostMs)
   if redis.call('PTTL', key) > mostMs + slackMs then redis.call('PEXPIRE', key, mostMs) end
 end
 
--- Without this nobody would look for the jobs of dead workers, nor get at them.
+-- Otherwise nobody would look for the jobs of dead workers.
 cutExpiry(KEYS[2], tonumber(ARGV[2]))
 for _, id in ipairs(redis.call('LRANGE', KEYS[3], 0, count - 1)) do
   cutExpiry(base .. ':' .. id .. ':lock', tonumber(ARGV[3]))
 end
 
--- A job notes for how long it was to wait; it can never have longer to go.
+-- A job notes its whole delay; what is left can never be longer.
 local jobs = redis.call('ZREVRANGE', KEYS[1], from, from + count - 1, 'WITHSCORES')
 local isCut = false
 for at = 1, #jobs, 2 do

@@ -1,4 +1,4 @@
-// Looks again and again for times in a brand's queue that lie too far ahead, and cuts them. See clamp-times.lua.
+// Looks periodically for times in a brand's queue that lie too far ahead, and cuts them. See clamp-times.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { BrandQueue } from '../redis/brand-queue.ts';
@@ -14,7 +14,7 @@ export interface ClampTimesOptions {
 
 const everyMs = 3_000;
 const jobsPerLook = 500;
-/** Workers of the merchant's own may lock for longer than ours; a lock beyond this is a clock's fault. */
+/** The merchant's own workers may lock for longer than ours; a lock beyond this comes from a wrong clock. */
 const lockMsMin = 600_000;
 
 const clamp = defineScript({
@@ -23,7 +23,7 @@ const clamp = defineScript({
   reply: z.number(),
 });
 
-/** Returns a function that ends it. Never throws: while Redis is away there is nothing to cut. */
+/** Returns a function that stops it. Never throws: while Redis is down there is nothing to cut. */
 export function keepTimesClamped({ queue, redis, stalledIntervalMs, lockMs }: ClampTimesOptions): () => void {
   const { base } = queue;
   const keys = ['delayed', 'stalled-check', 'active', 'marker'].map((key) => `${base}:${key}`);

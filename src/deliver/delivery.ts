@@ -1,8 +1,8 @@
-// Delivery: hands every queued callback to its merchant, one BullMQ worker per brand.
+// Delivery: hands every queued callback to its merchant, with one BullMQ worker per brand.
 //
-// Promises: at least once, never lost. A worker that dies loses its locks, and its jobs come back without having been
-// counted. `stop` lets attempts in flight finish; those that cannot within the deadline go back to the queue, uncounted.
-// Retention is not BullMQ's here: no job is ever removed by finishing.
+// Promises: at least once, never lost. A worker that dies loses its locks, and its jobs come back without a spent attempt.
+// `stop` lets attempts in flight finish; those that cannot by the deadline go back to the queue, uncounted. BullMQ removes
+// nothing: no job disappears by finishing.
 import { setTimeout as delay } from 'node:timers/promises';
 import { brandQueue } from '../redis/brand-queue.ts';
 import { createRedis, type RedisConnection } from '../redis/connections.ts';
@@ -22,7 +22,7 @@ export interface DeliveryDependencies extends Pick<Egress, 'lookup'> {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Undefined where traces are off. */
+  /** Undefined if tracing is off. */
   readonly tracing?: Tracing | undefined;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -31,7 +31,7 @@ export interface DeliveryDependencies extends Pick<Egress, 'lookup'> {
 
 export type DeliveryStage = ReturnType<typeof createDelivery>;
 
-/** What is left of the deadline for giving jobs back once attempts are broken off. */
+/** Reserved from the deadline for giving jobs back once attempts are aborted. */
 const giveBackMs = 1_000;
 
 export function createDelivery(dependencies: DeliveryDependencies) {
@@ -39,7 +39,7 @@ export function createDelivery(dependencies: DeliveryDependencies) {
   const { now = Date.now, random = Math.random, breakerSettings = defaultBreakerSettings } = dependencies;
   const destinations = createDestinations(config, log, now, dependencies.lookup);
   const brands = [...destinations.attempts.keys()];
-  // Each brand has a slot of its own, or one whose merchant hangs would hold up the others.
+  // Each brand has a slot of its own; otherwise a brand whose merchant hangs would hold up the others.
   const slots = createSlots(Math.max(destinations.concurrency, brands.length), brands);
   const stopping = new AbortController();
   let redis: RedisConnection | undefined;
@@ -48,10 +48,10 @@ export function createDelivery(dependencies: DeliveryDependencies) {
   const check = () => (checked ??= destinations.check());
 
   return {
-    /** Throws ConfigError where HANDLER_MODULE cannot be used. */
+    /** Throws ConfigError if HANDLER_MODULE is unusable. */
     check,
 
-    /** The same; does not wait for Redis. */
+    /** Also throws that ConfigError; does not wait for Redis. */
     async start(): Promise<void> {
       await check();
       tellReservedHeaders(config, log);
@@ -78,9 +78,9 @@ export function createDelivery(dependencies: DeliveryDependencies) {
       );
     },
 
-    /** Resolves within the deadline, also where Redis is away. */
+    /** Resolves within the deadline, even if Redis is down. */
     async stop(deadlineMs: number): Promise<void> {
-      slots.close(); // what has no slot yet goes back at once
+      slots.close(); // jobs without a slot go back at once
       const breakOff = setTimeout(() => stopping.abort(), Math.max(deadlineMs - giveBackMs, 0));
       const closed = Promise.all(workers.map(async (worker) => worker.close()));
       await Promise.race([closed, delay(deadlineMs, undefined, { ref: false })]);
@@ -91,7 +91,7 @@ export function createDelivery(dependencies: DeliveryDependencies) {
   };
 }
 
-/** They were dropped in silence otherwise, and somebody meant something by them. */
+/** Reports headers that are never sent: otherwise somebody would expect them. */
 function tellReservedHeaders({ brands }: Config, log: Log): void {
   for (const { name: brand, forwardHeaders } of brands.values()) {
     const headers = reservedNames(forwardHeaders);

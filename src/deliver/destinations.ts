@@ -7,13 +7,13 @@ import { createHandlerPool, handlerProcessesMax } from './handler/handler-pool.t
 import { createHttpAttempt } from './http/http-attempt.ts';
 
 export interface Destinations {
-  /** By brand. A brand without one is not delivered: its callbacks wait for a worker of the merchant's own. */
+  /** By brand. A brand without one is not delivered: its callbacks wait for the merchant's own worker. */
   readonly attempts: ReadonlyMap<string, Attempt>;
-  /** The most attempts at once, over all of them. */
+  /** The most attempts at once, over all brands. */
   readonly concurrency: number;
-  /** Over HTTP a destination can be down; a function that throws says nothing about the next callback. */
+  /** An HTTP destination can be down; a function that throws says nothing about the next callback. */
   readonly canBeDown: boolean;
-  /** Throws ConfigError where the module cannot be used. */
+  /** Throws ConfigError if the module is unusable. */
   check(): Promise<void>;
   close(): Promise<void>;
 }

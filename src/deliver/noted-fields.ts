@@ -1,23 +1,23 @@
-// What stands in a job's hash beside BullMQ's own fields when a worker takes the job. Costs no call: BullMQ's scripts hand
-// the whole hash over, and its backend drops what it does not know.
+// Our own fields in a job's hash, read when a worker takes the job. Costs no extra call: BullMQ's scripts return the whole
+// hash, and its backend drops unknown fields.
 import type { RedisQueueBackend } from 'bullmq';
 import type { RedisConnection } from '../redis/connections.ts';
 
 export interface NotedFields {
-  /** A correction took its place. */
+  /** A correction replaced it. */
   readonly superseded: boolean;
-  /** Made before it was replayed. */
+  /** Attempts made before it was replayed. */
   readonly attemptsBefore: number;
   readonly isReplayed: boolean;
-  /** What the gateway said of it: `yes`, `denied`, `open` where it cannot tell, '' for nothing. */
+  /** The gateway's answer: `yes`, `denied`, `open` if it cannot be decided, '' if there is none. */
   readonly confirmed: string;
-  /** Whether its data is there: somebody, or a Redis that evicts keys, may have removed the job and left its id. */
+  /** Whether its data exists: a program, or a Redis that evicts keys, may have removed the job and left its id. */
   readonly hasContent: boolean;
 }
 
 const ofJobs = new WeakMap<object, NotedFields>();
 
-/** Undefined for a job that no QueueWorker took. */
+/** Undefined if the job was not taken by a QueueWorker. */
 export function notedOf(job: object): NotedFields | undefined {
   return ofJobs.get(job);
 }
@@ -28,11 +28,11 @@ export async function readNoted(redis: RedisConnection, jobKey: string): Promise
   return toNoted(names.flatMap((name, at) => [name, values[at] ?? '']));
 }
 
-/** In a reply that hands a job over: its hash as names and values in turn, and its id. */
+/** The positions of the job's hash (names and values alternating) and of its id in the reply. */
 const hashAt = 0;
 const idAt = 1;
 
-/** Returns what links a job, made of a reply of this backend, to the fields that were noted in it. */
+/** Returns a function that attaches the noted fields of this backend's replies to the jobs made from them. */
 export function keepNotedFields(backend: RedisQueueBackend): (job: object, jobId: string) => void {
   const taken = new Map<string, NotedFields>();
   const execCommand = backend.execCommand.bind(backend);

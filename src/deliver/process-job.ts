@@ -1,9 +1,9 @@
-// One job, from the moment a worker holds it to the moment it is settled: delivered, waiting for its retry, or failed.
+// One job, from the moment a worker takes it until it is settled: delivered, waiting for a retry, or failed.
 //
-// Promises: only an attempt that the merchant (or its function) spoiled is counted; a crash, a shutdown or a lost Redis
-// costs none. Every counted attempt is kept: the failed ones as lines of the job's log, the good one as its return value.
-// A first attempt that succeeds takes no round trip of ours. A job whose data is no callback is failed, data and all;
-// one of a later version waits.
+// Promises: only an attempt that the merchant (or its function) failed is counted; a crash, a shutdown or a lost Redis costs
+// none. Every counted attempt is recorded: failed ones as lines in the job's log, the successful one as its return value. A
+// first attempt that succeeds needs no round trip of ours. A job with invalid data fails and keeps its data; one of a later
+// version waits.
 import { DelayedError, UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
@@ -22,7 +22,7 @@ import { confirmationDueInMs } from './await-confirmation.ts';
 import { toDelivery } from './delivery-identity.ts';
 import { verdictOf, type Verdict } from './verdict.ts';
 
-/** A job's return value: the attempt that succeeded, or that a correction took the job's place. */
+/** A job's return value: the successful attempt, or a note that a correction replaced the job. */
 export type Returned =
   | { readonly at: number; readonly status?: number; readonly ms: number; readonly attempt: number }
   | { readonly superseded: true };
@@ -33,12 +33,12 @@ export interface ProcessorDependencies {
   readonly queue: BrandQueue;
   readonly redis: RedisConnection;
   readonly attempt: Attempt;
-  /** Of the destination; a function in our process has none. */
+  /** The destination's breaker; a handler module has none. */
   readonly breaker: Breaker | undefined;
   readonly slots: Slots;
   readonly records: Omit<DeliveryRecords, 'start' | 'stop'>;
   readonly scheduleMs: readonly number[];
-  /** 0 where deliveries do not wait for the gateway's word. */
+  /** 0 if deliveries do not wait for the gateway's confirmation. */
   readonly confirmWaitMs: number;
   /** Aborted at shutdown, when the time for attempts in flight is over. */
   readonly stop: AbortSignal;
@@ -57,7 +57,7 @@ type AttemptMade =
 
 type Held = Exclude<FailureVerdict, { kind: 'counted' }>;
 
-/** How long a job rests after something of ours failed, so that it does not spin. */
+/** How long a job rests after an error of our own, so that it does not spin. */
 const restMs = 1_000;
 
 export function createProcessor(dependencies: ProcessorDependencies) {
@@ -78,12 +78,12 @@ export function createProcessor(dependencies: ProcessorDependencies) {
       return await deliver(job, token, data);
     } catch (error) {
       if (isSettled(error)) throw error;
-      // Ours or Redis's, not the merchant's. Where even resting fails, the lock lapses and the job comes back.
+      // Our error or Redis's, not the merchant's. If even resting fails, the lock expires and the job comes back.
       log.error({ event: 'delivery.broken', brand: queue.brand, jobId: job.id, err: error });
       return putBack(() => job.moveToDelayed(now() + restMs, token));
     } finally {
       records.release(jobId);
-      gatherWrites(); // BullMQ settles the job now
+      gatherWrites(); // BullMQ is about to settle the job
     }
   };
 
@@ -99,14 +99,14 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     const made = await make(job, delivery, takenMs).finally(release);
     switch (made.kind) {
       case 'counted':
-        // One that was held for it was counted then.
+        // A held mismatch was counted when it was held.
         if (delivery.attempt === 1 && !past.isReplayed) countMismatch(data);
         return settle(job, token, made.verdict, made.record);
       case 'aborted':
         return putBack(() => job.moveToWait(token));
       case 'straggler':
       case 'probe':
-        // Out of the way of callbacks that have not been tried: this one may be the trouble itself.
+        // Lets untried callbacks go first: this one may be the cause itself.
         return putBack(() => job.moveToDelayed(now() + made.restMs, token));
     }
   }
@@ -116,7 +116,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     if (isMismatch(check)) metrics.amountMismatches.inc({ kind: check });
   }
 
-  /** As if no worker had taken it: it goes on waiting for its confirmation. */
+  /** As if no worker had taken it: it continues to wait for its confirmation. */
   function giveBack(job: CallbackJob, token: string, waitMs: number): Promise<never> {
     return putBack(async () => {
       await redis.hdel(keysOf.job(queue, job.id ?? ''), 'ats');
@@ -125,7 +125,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     });
   }
 
-  /** Its slot is kept until the breaker knows: else the next callback would run into the same outage meanwhile. */
+  /** Keeps its slot until the breaker knows the result; otherwise the next callback would run into the same outage. */
   async function make(job: CallbackJob, delivery: Delivery, takenMs: number): Promise<AttemptMade> {
     const at = now();
     const startedMs = performance.now();
@@ -139,7 +139,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     return { kind: 'counted', verdict, record: { attempt: delivery.attempt, at, ms, ...outcomeOf(result) } };
   }
 
-  /** Tells the breaker. While it is open, a failure is the destination's and costs the callback nothing. */
+  /** Reports to the breaker. While it is open, a failure is the destination's and costs the callback no attempt. */
   async function heldBy(job: CallbackJob, result: Made, takenMs: number): Promise<Held | undefined> {
     if (breaker === undefined) return undefined;
     if (!isOutage(result)) {
@@ -162,7 +162,7 @@ export function createProcessor(dependencies: ProcessorDependencies) {
     return putBack(() => job.moveToDelayed(now() + verdict.waitMs, token));
   }
 
-  /** Keeps a failed attempt. BullMQ counts the last one itself (`atm`) when it moves the job to `failed`. */
+  /** Records a failed attempt. BullMQ counts the last one itself (`atm`) when it moves the job to `failed`. */
   async function record(job: CallbackJob, made: AttemptRecord, count: boolean): Promise<{ superseded: boolean }> {
     const jobKey = keysOf.job(queue, job.id ?? '');
     const multi = redis.multi().rpush(keysOf.jobLog(queue, job.id ?? ''), JSON.stringify(made));
@@ -203,7 +203,7 @@ interface Report {
   readonly ms: number;
 }
 
-/** One attempt as it is kept. */
+/** An attempt as it is recorded. */
 interface AttemptRecord {
   readonly attempt: number;
   readonly at: number;
@@ -225,7 +225,7 @@ function outcomeOf(result: Made): { status?: number; error?: string; answer?: st
   }
 }
 
-/** What is left of such a job is to be taken away once BullMQ has settled it: nobody could deliver it. */
+/** The rest of such a job must be removed once BullMQ has settled it: nobody could deliver it. */
 export class ContentMissingError extends UnrecoverableError {
   constructor() {
     super('the content of the job is gone from Redis');
@@ -241,8 +241,8 @@ function parseData(job: CallbackJob): JobData {
 }
 
 /**
- * Gives the job back, and tells BullMQ to leave it alone. Where that cannot be (Redis is away, the lock is lost) the job
- * is someone else's already or comes back once its lock has lapsed: either way it must not count as failed here.
+ * Gives the job back, and tells BullMQ to leave it alone. If that fails (Redis is down, the lock is lost), another worker
+ * already has the job, or it comes back when its lock expires; it must not count as failed here.
  */
 async function putBack(move: () => Promise<unknown>): Promise<never> {
   await move().catch(() => undefined);

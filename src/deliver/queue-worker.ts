@@ -1,16 +1,15 @@
-// BullMQ's worker, mended in five places:
+// BullMQ's worker with five fixes:
 //
-// - A job whose data is no JSON at all reaches its processor too. Left alone, BullMQ throws while it makes the job from
-//   its hash, before any code of ours: the job stays active until its lock lapses, comes back, and so on for ever. Here
-//   the processor gets `null` for data, which is no callback, and fails the job as it fails any other such one. The
-//   hash keeps what it holds.
-// - It asks for no INFO. BullMQ reads the server's version once, and a worker that is refused INFO (managed servers do
-//   that) would fail for good, in a loop that never lets the event loop go on.
+// - A job whose data is not JSON also reaches its processor. BullMQ would throw while building the job, before any of our
+//   code: the job would stay active until its lock expires, come back, and so on for ever. Here the processor gets `null` as
+//   data, which is not a callback, and fails the job like any other invalid one. The hash keeps its content.
+// - It does not use INFO. BullMQ reads the server's version once, and a worker that is refused INFO (by managed servers)
+//   would fail for good, in a loop that blocks the event loop.
 // - Times are Redis's, not this machine's (redis-clock.ts).
-// - A Redis that refuses to hand out a job is asked again after a pause. BullMQ asks at once, as fast as Redis answers.
-// - What stands in a job's hash beside BullMQ's own fields is kept (noted-fields.ts).
+// - If Redis refuses to hand out a job, it asks again after a pause. BullMQ asks at once, as fast as Redis answers.
+// - Our own fields in a job's hash are kept (noted-fields.ts).
 //
-// A class, against the habit of this house, since overriding is the only door that BullMQ leaves.
+// A class, against this project's habit, because BullMQ can only be changed by overriding.
 import { setTimeout as delay } from 'node:timers/promises';
 import { RedisConnection, Worker, type Job, type JobJson, type Processor, type WorkerOptions } from 'bullmq';
 import { keepNotedFields } from './noted-fields.ts';
@@ -18,11 +17,11 @@ import { useRedisClock } from './redis-clock.ts';
 import { parseJson } from '../callback/json-text.ts';
 
 const refusedPauseMs = 1_000;
-/** What the oldest server that is supported can do (Redis 6.2). Without INFO BullMQ would assume a worse one. */
+/** The capabilities of the oldest supported server (Redis 6.2). Without INFO BullMQ would assume fewer. */
 const capabilities = { canDoubleTimeout: true, canBlockFor1Ms: false };
 
 export class QueueWorker<Result> extends Worker<unknown, Result> {
-  /** Set while BullMQ's constructor runs, so a field of it may have no initial value. */
+  /** Set while BullMQ's constructor runs, so the field must not have an initializer. */
   declare private linkNoted: ReturnType<typeof keepNotedFields> | undefined;
 
   constructor(name: string, processor: Processor<unknown, Result>, options: WorkerOptions) {
@@ -54,7 +53,7 @@ export class QueueWorker<Result> extends Worker<unknown, Result> {
   protected override createJob(json: JobJson, jobId: string): Job<unknown, Result> {
     const job = this.toJob(json, jobId);
     this.linkNoted?.(job, jobId);
-    job.processedOn = Date.now(); // the lock's renewal counts from it, by this machine's clock
+    job.processedOn = Date.now(); // the lock's renewal counts from it on this machine's clock
     return job;
   }
 

@@ -1,9 +1,9 @@
-// Redis's clock for BullMQ's worker, which puts its own machine's time into every script.
+// Gives BullMQ's worker Redis's clock; BullMQ would pass its own machine's time to every script.
 //
-// When a job waits, its time is compared by whichever worker looks. One whose clock is 30 days ahead would park a retry
-// for 30 days, and take everybody's retries at once; one that is behind would spend a whole schedule in seconds. So
-// every time in a script is Redis's, and what comes back is told in this machine's time. Between two questions a second
-// apart the time goes on by a clock that nobody sets. Where Redis refuses to tell its time, this machine's is used.
+// Any worker may compare the time of a waiting job. One whose clock is 30 days ahead would park a retry for 30 days, and take
+// all retries at once; one that is behind would spend a whole schedule in seconds. So scripts get Redis's time, and replies
+// are converted to this machine's time. The time is read once a second, with a monotonic clock in between. If Redis refuses
+// TIME, this machine's clock is used.
 import type { RedisQueueBackend } from 'bullmq';
 import * as z from 'zod';
 
@@ -12,14 +12,14 @@ const command = 'payaloTime';
 const lua = "local time = redis.call('TIME') return time[1] * 1000 + math.floor(time[2] / 1000)";
 const sampleMsMax = 1_000;
 
-/** Where each of BullMQ's scripts has the time among its arguments. `moveToFinished` says so itself. */
+/** The position of the time among each BullMQ script's arguments. `moveToFinished` names it itself. */
 const timeAt: Readonly<Record<string, number>> = {
   moveToActive: 12,
   moveToDelayed: 12,
   retryJob: 12,
   moveStalledJobsToWait: 11,
 };
-/** In a script's reply: until when there is nothing to do. */
+/** In a script's reply: the time until which there is nothing to do. */
 const delayUntilAt = 3;
 
 const answer = z.coerce.number().int().positive();
@@ -37,7 +37,7 @@ export function useRedisClock(backend: RedisQueueBackend): void {
 
   async function refresh(): Promise<void> {
     if (sample !== undefined && performance.now() - sample.atMs < sampleMsMax) return;
-    // Whatever is wrong shows in the command behind it.
+    // An error shows in the next command anyway.
     asking ??= ask()
       .catch(() => undefined)
       .finally(() => (asking = undefined));

@@ -1,7 +1,7 @@
-// FORWARD_CONCURRENCY: how many deliveries this process has in flight at once, over all brands together.
+// FORWARD_CONCURRENCY: how many deliveries this process has in flight, over all brands.
 //
-// Half of the slots are divided among the brands and kept for them, at least one each; the others go to whoever comes
-// first. So a brand whose merchant hangs cannot hold all of them, and a brand that is alone in having work can use most.
+// Half of the slots are reserved for the brands in equal parts, at least one each; the others go to whoever comes first. So a
+// brand whose merchant hangs cannot take all of them, and a brand that is the only one with work can use most.
 
 export type Release = () => void;
 
@@ -29,22 +29,22 @@ export function createSlots(limit: number, names: readonly string[]) {
   }
 
   return {
-    /** The most that one brand can ever have in flight. */
+    /** The most that one brand can have in flight. */
     maxPerBrand: own + common,
-    /** Waits for a slot; undefined once closed, or where it was sent away. */
+    /** Waits for a slot; undefined if it was closed or dismissed. */
     async take(name: string): Promise<Release | undefined> {
       if (closed) return undefined;
       if (isFree(name)) return occupy(name);
       return new Promise((resolve) => waiting.push({ name, resolve }));
     },
-    /** Sends away whoever waits for a slot of this brand. */
+    /** Dismisses everyone who waits for a slot of this brand. */
     dismiss(name: string): void {
       const dismissed = waiting.filter((waiter) => waiter.name === name);
       const rest = waiting.filter((waiter) => waiter.name !== name);
       waiting.splice(0, waiting.length, ...rest);
       for (const waiter of dismissed) waiter.resolve(undefined);
     },
-    /** Sends away whoever waits or will come. */
+    /** Dismisses everyone who waits, now and later. */
     close(): void {
       closed = true;
       for (const waiter of waiting.splice(0)) waiter.resolve(undefined);
@@ -52,7 +52,7 @@ export function createSlots(limit: number, names: readonly string[]) {
   };
 }
 
-/** Fewer slots than brands cannot be divided; createDelivery sees to it that there are enough. */
+/** Fewer slots than brands cannot be divided; createDelivery provides enough. */
 function slotsKept(limit: number, brands: number): number {
   if (limit < brands) return 0;
   return Math.max(Math.floor(limit / (2 * brands)), 1);

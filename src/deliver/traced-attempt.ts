@@ -1,5 +1,5 @@
-// An attempt with a span of its own, in the trace of the request that brought the callback; the merchant is given the
-// span as `traceparent`, so that its own trace hangs below it. A retry and a replay are further spans of that trace.
+// An attempt with its own span, in the trace of the request that brought the callback. The merchant gets the span as
+// `traceparent`, so that its own spans appear below it. Retries and replays are further spans of that trace.
 import type { Tracing } from '../telemetry/tracing.ts';
 import type { Attempt, AttemptResult } from './attempt.ts';
 import { isSuccess } from '../http/http-answer.ts';

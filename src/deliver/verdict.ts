@@ -1,8 +1,8 @@
-// The verdict on an attempt, and nothing but the verdict: a pure function.
+// The verdict on an attempt: a pure function.
 //
-// Any 2xx is done. Everything else, a redirect included, waits as FORWARD_RETRIES says and is failed after the last
-// wait. `Retry-After` may only lengthen a wait: a merchant that always says "in one second" would otherwise use up its
-// whole schedule in seconds. It is believed up to an hour, so that a wrong clock cannot park a payment for a year.
+// Any 2xx is done. Everything else, redirects included, waits as FORWARD_RETRIES says and fails after the last wait.
+// `Retry-After` can only lengthen a wait: a merchant that always says "in one second" would otherwise use up its schedule in
+// seconds. It is honoured up to an hour, so that a wrong clock cannot park a payment for a year.
 import type { AttemptResult } from './attempt.ts';
 import { isSuccess, retryAfterMs } from '../http/http-answer.ts';
 
@@ -13,7 +13,7 @@ export type Verdict =
 
 export interface VerdictCase {
   readonly result: Exclude<AttemptResult, { kind: 'aborted' }>;
-  /** How many attempts of this schedule were made before: 0 for the first. */
+  /** How many attempts of this schedule came before: 0 for the first. */
   readonly position: number;
   readonly scheduleMs: readonly number[];
   readonly nowMs: number;
@@ -21,7 +21,7 @@ export interface VerdictCase {
   readonly random: number;
 }
 
-/** Callbacks that failed together must not come back together. */
+/** Callbacks that failed together must not be retried together. */
 const jitterMax = 0.2;
 export const retryAfterMaxMs = 3_600_000;
 
@@ -37,7 +37,7 @@ export function verdictOf({ result, position, scheduleMs, nowMs, random }: Verdi
   return { kind: 'retry', waitMs: Math.round(Math.max(scheduledMs, askedMs) * (1 + jitterMax * random)) };
 }
 
-/** What failed, in a word: `HTTP 500`, `timeout`, `ECONNREFUSED`. */
+/** A short reason: `HTTP 500`, `timeout`, `ECONNREFUSED`. */
 function reasonOf(result: Exclude<VerdictCase['result'], { kind: 'returned' }>): string {
   return result.kind === 'answered' ? `HTTP ${result.status}` : result.error;
 }

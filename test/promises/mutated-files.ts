@@ -82,10 +82,10 @@ export const mutatedFiles: readonly MutatedFile[] = [
     file: 'src/deliver/breaker/breaker.lua',
     tests: ofBreaker,
     harmless: {
-      'local offerMs, offeredOf = {{300 => 301}}, 50 -- processes look every 100 ms': 'A millisecond.',
+      'local offerMs, offeredOf = {{300 => 301}}, 50 -- processes check every 100 ms': 'A millisecond.',
       "local heldAt, waitMs = tonumber(stored('heldAt') or {{0 => 1}}), tonumber(stored('waitMs') or firstWaitMs)":
         'Both are in 1970.',
-      "if heldAt {{> => >=}} now then -- the clock was set back: until that moment came again, every outcome would be a straggler's":
+      "if heldAt {{> => >=}} now then -- the clock was set back: until then every outcome would count as a straggler's":
         'It is set to what it is.',
       "local ours = phase ~= 'closed' and (not wrote[{{1 => 2}}] or (found[1] == wrote[1] and found[2] == wrote[2]))":
         'Both are written at once.',

@@ -1,8 +1,8 @@
 --[[
-  The merchant's breaker, one per brand, in Redis, so that it holds for all workers together and over restarts.
+  The merchant's breaker, one per brand, in Redis, so that all workers share it and it survives restarts.
 
   It holds deliveries back by BullMQ's own global rate limit (`max` and `duration` of the queue's meta, counted in the
-  limiter key whenever a job is taken): no job is fetched only to be put back, and no attempt is used up.
+  limiter key whenever a job is taken): no job is fetched only to be put back, and no attempt is spent.
 
     closed   no limit of ours. Failures of several different jobs, without a success between them, open it.
     open     one job may be taken (the probe), and no other until its outcome is known: the limiter key holds the queue
@@ -10,21 +10,21 @@
     ramp     the probe succeeded: 2 jobs in the first second, 4 in the next, and so on up to the concurrency.
 
   Callbacks that fail must not hold up good ones of the same destination. So while it is open:
-    - What has failed rests, and comes back for one probe at a time, in turn. What has not been tried goes first: the
-      latest and the longest waiting by turns, so that a few that always hang do not keep a good one behind them.
-    - A merchant that answers is there, only not well: the wait stays, and each round of untried jobs is twice the last.
-    - After a success, what rested comes back at once. Its failures are then its own: counted, and no sign of an outage.
+    - Failed jobs rest, and come back in turn, for one probe at a time. Untried jobs go first: the latest and the longest
+      waiting alternate, so that a few that always hang do not block a good one behind them.
+    - A merchant that answers is up, though failing: the wait does not grow, and each round of untried jobs doubles.
+    - After a success the resting jobs come back at once. Their failures are then their own: counted, and no sign of an outage.
 
-  Whose limit: what an operator has set is noted down, bounds ours meanwhile, and is put back.
-  Which clock: Redis's. A time or an expiry that lies too far ahead (the clock was set back) is cut when it is read.
+  Whose limit: the operator's own limit is saved, caps ours meanwhile, and is restored.
+  Which clock: Redis's. A time or an expiry too far ahead (the clock was set back) is cut when it is read.
 
-  Danger: a queue left with max = 1 crawls. Whoever may leave it so (another kind of worker takes over) must clear it
+  Danger: a queue left with max = 1 crawls. Code that may leave it so (when another kind of worker takes over) must clear it
   (store/lifecycle/forwarding.ts clearBreaker).
 
   KEYS[1] breaker  [2] failures  [3] meta  [4] limiter  [5] resting  [6] own failures  [7] delayed  [8] marker
   ARGV[1] 'observe', 'failure' or 'success'  [2] concurrency  [3] failures that open  [4] first wait, ms
        [5] longest wait, ms  [6] probe window, ms  [7] failures are remembered for, ms
-       [8] job id  [9] ms since it was taken  [10] '1' where the merchant answered
+       [8] job id  [9] ms since it was taken  [10] '1' if the merchant answered
   Returns { phase, failures, verdict, rest, resting }: for a failure `counted`, or `straggler` or `probe` and for how many
   ms the job rests.
 ]]
@@ -33,7 +33,7 @@ local delayed, marker, wait = KEYS[7], KEYS[8], KEYS[9]
 local operation, concurrency, opening = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local firstWaitMs, longestWaitMs, windowMs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local stepMs, promotedMax, scoreFactor = 1000, 200, 0x1000
-local offerMs, offeredOf = 300, 50 -- processes look every 100 ms
+local offerMs, offeredOf = 300, 50 -- processes check every 100 ms
 local manualLimit = 9e15 -- what BullMQ's queue.rateLimit() writes into the limiter key
 
 local time = redis.call('TIME')
@@ -41,16 +41,16 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function stored(field) return redis.call('HGET', breaker, field) end
 local phase = stored('phase') or 'closed'
 local heldAt, waitMs = tonumber(stored('heldAt') or 0), tonumber(stored('waitMs') or firstWaitMs)
-if heldAt > now then -- the clock was set back: until that moment came again, every outcome would be a straggler's
+if heldAt > now then -- the clock was set back: until then every outcome would count as a straggler's
   heldAt = now
   redis.call('HSET', breaker, 'heldAt', now)
 end
 local round = tonumber(stored('round') or 1)
 local verdict, restMs = '', 0
 
--- The operator's limit: what stands in the meta and was not written here.
+-- The operator's limit: a limit in the meta that was not written here.
 local found = redis.call('HMGET', meta, 'max', 'duration')
-local wrote = redis.call('HMGET', breaker, 'setMax', 'setDuration') -- absent where an earlier version opened it
+local wrote = redis.call('HMGET', breaker, 'setMax', 'setDuration') -- absent if an earlier version opened it
 local ours = phase ~= 'closed' and (not wrote[1] or (found[1] == wrote[1] and found[2] == wrote[2]))
 local theirMax = ours and stored('theirMax') or (not ours and found[1])
 local theirDuration = ours and stored('theirDuration') or (not ours and found[2])
@@ -89,7 +89,7 @@ local function close()
   if not isManual() then redis.call('DEL', limiter) end
   if hasTheirs then
     redis.call('HSET', meta, 'max', theirMax, 'duration', theirDuration)
-    holdFor(1, tonumber(theirDuration)) -- the probe counts as one of theirs
+    holdFor(1, tonumber(theirDuration)) -- the probe counts toward the operator's limit
   else
     redis.call('HDEL', meta, 'max', 'duration')
   end
@@ -101,16 +101,16 @@ local function flow(max)
   phase = 'ramp'
   if not isManual() then redis.call('DEL', limiter) end
   redis.call('HSET', breaker, 'phase', phase, 'max', max, 'nextAt', now + stepMs)
-  limit(max, stepMs * 3) -- the next step begins its count anew; longer, in case it is late
+  limit(max, stepMs * 3) -- the next step restarts the count; longer in case it is late
 end
 
--- What began before the queue was last held says nothing about the merchant since. No probe can have begun in the first
--- half of the wait, which leaves room for an outcome that is late in getting here.
+-- An attempt that began before the queue was last held says nothing about the merchant since. No probe can begin in the first
+-- half of the wait, which leaves room for outcomes that arrive late.
 local function isStraggler()
   return now - tonumber(ARGV[9]) < heldAt + waitMs / 2
 end
 
--- Those that rest come back one after the other, so that there is hardly ever more than one ahead of an untried job.
+-- Resting jobs come back one after another, so that there is hardly ever more than one ahead of an untried job.
 local function rest()
   local spacingMs = tonumber(stored('turnMs') or firstWaitMs)
   local turnAt = math.max(tonumber(stored('turnAt') or 0), now)
@@ -159,7 +159,7 @@ local function succeeded()
   if phase == 'open' and not isStraggler() then flow(2) end
 end
 
--- In its turn, and at the last moment, the latest job that was not tried becomes the next to be taken.
+-- In its turn, and at the last moment, moves the latest untried job to the front.
 local function offerLatest()
   local leftMs = redis.call('PTTL', limiter)
   if stored('turn') ~= 'latest' or leftMs < 0 or leftMs > offerMs then return end
@@ -173,14 +173,14 @@ local function offerLatest()
   end
 end
 
--- Brings back what rested, a few at a time.
+-- Brings resting jobs back, a few at a time.
 local function promote()
   local jobs = redis.call('SPOP', resting, promotedMax)
   for _, id in ipairs(jobs) do redis.call('ZADD', delayed, 'XX', now * scoreFactor, id) end
   if #jobs > 0 then redis.call('ZADD', marker, now, '1') end
 end
 
--- An expiry is a moment by Redis's clock: where that was set back, the moment is too far away.
+-- An expiry is a moment by Redis's clock: if that was set back, the moment is too far away.
 local function cutExpiry()
   if isManual() then return end
   local most = phase == 'open' and math.max(waitMs, windowMs) or phase == 'ramp' and stepMs * 3

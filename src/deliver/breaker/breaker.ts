@@ -1,8 +1,8 @@
-// The merchant's breaker as one process sees it. See breaker.lua for the states and what they hold back.
+// The merchant's breaker as one process sees it. See breaker.lua for the states and their effects.
 //
-// A success costs a round trip only while this process knows of a reason: failures that it would clear, or an open
-// breaker that it would close. What other processes did is learnt by looking every half second, which also drives
-// the ramp. Never throws: a breaker that cannot be asked lets the attempt count.
+// A success costs a round trip only if it matters: there are failures to clear, or an open breaker to close. Changes by other
+// processes are noticed by polling every half second, which also drives the ramp. Never throws: if the breaker's state is
+// unknown, attempts count.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
@@ -12,13 +12,13 @@ import type { AttemptResult } from '../attempt.ts';
 import { defineScript } from '../../redis/script.ts';
 
 export interface BreakerSettings {
-  /** So many different callbacks in a row must fail. One poison callback alone, however often, does not open it. */
+  /** This many different callbacks in a row must fail. A single poison callback never opens it, however often it fails. */
   readonly failures: number;
   readonly firstWaitMs: number;
   readonly waitMaxMs: number;
 }
 
-/** A return is noticed within ten seconds; a probe every ten seconds burdens nobody. */
+/** A merchant's return is noticed within ten seconds; one probe every ten seconds burdens nobody. */
 export const defaultBreakerSettings: BreakerSettings = { failures: 5, firstWaitMs: 1_000, waitMaxMs: 10_000 };
 
 export interface BreakerDependencies {
@@ -34,22 +34,22 @@ export interface BreakerDependencies {
 export type Phase = 'closed' | 'open' | 'ramp';
 
 /**
- * What a failure means for the job: `counted` is an attempt spent; a `straggler` began before the breaker opened and a
- * `probe` found it still right to be open: neither is counted.
+ * What a failure means for the job: `counted` spends an attempt; a `straggler` began before the breaker opened, and a `probe`
+ * found the merchant still down: neither is counted.
  */
 export type FailureVerdict =
   | { readonly kind: 'counted' }
-  /** Not counted: it rests for so long, out of the way of callbacks that have not been tried. */
+  /** Not counted: the job rests this long, so that untried callbacks go first. */
   | { readonly kind: 'straggler' | 'probe'; readonly restMs: number };
 
 export type Breaker = ReturnType<typeof createBreaker>;
 
 const observeEveryMs = 500;
-/** While it is not closed: this is what drives the ramp. */
+/** While it is not closed: this drives the ramp. */
 const observeCloselyEveryMs = 100;
-/** Failures that lie further apart than this are no outage. */
+/** Failures further apart than this are not an outage. */
 const failureMemoryMs = 600_000;
-/** Beyond the attempt's own timeout: the way of the outcome to Redis. */
+/** Time for the outcome to reach Redis, beyond the attempt's own timeout. */
 const probeMarginMs = 2_000;
 
 const runBreaker = defineScript({
@@ -98,7 +98,7 @@ export function createBreaker(dependencies: BreakerDependencies) {
       enter(nextPhase);
       return verdict === 'straggler' || verdict === 'probe' ? { kind: verdict, restMs } : { kind: 'counted' };
     } catch (error) {
-      // Asked several times a second: said once.
+      // Polled several times a second, so logged once.
       if (isKnown) log.warn({ event: 'breaker.unknown', brand: queue.brand, err: error });
       isKnown = false;
       return { kind: 'counted' };
@@ -131,7 +131,7 @@ export function createBreaker(dependencies: BreakerDependencies) {
       clearTimeout(timer);
       timer = undefined;
     },
-    /** `sinceMs`: for how long a worker has held the job. */
+    /** `sinceMs`: how long a worker has held the job. */
     async failure(jobId: string, sinceMs: number, result: AttemptResult): Promise<FailureVerdict> {
       return run('failure', jobId, Math.ceil(sinceMs), hasAnswered(result) ? 1 : 0);
     },
@@ -141,13 +141,13 @@ export function createBreaker(dependencies: BreakerDependencies) {
   };
 }
 
-/** Whether a result speaks against the destination rather than against one callback. */
+/** Whether a result indicates a problem of the destination rather than of one callback. */
 export function isOutage(result: AttemptResult): boolean {
   if (result.kind === 'answered') return result.status >= 500 || result.status === 429;
   return result.kind === 'error';
 }
 
-/** Whether the destination is there, only not well, and does not ask to be spared. */
+/** Whether the destination answers, although with errors, and does not ask to be spared. */
 function hasAnswered(result: AttemptResult): boolean {
   return result.kind === 'answered' && result.status !== 429 && result.retryAfter === undefined;
 }

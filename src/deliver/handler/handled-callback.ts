@@ -1,4 +1,4 @@
-// What a merchant's handler is called with: in HANDLER_MODULE and in createCallbackWorker alike.
+// The argument of a merchant's handler, in HANDLER_MODULE and in createCallbackWorker alike.
 import { amountCheckOf, type AmountCheck } from '../../callback/amount-check.ts';
 import { parseExact } from '../../callback/decimal.ts';
 import type { JobData } from '../../callback/job.ts';
@@ -8,21 +8,21 @@ import { withoutByteOrderMark } from '../../callback/json-text.ts';
 export interface HandledCallback extends JobData {
   /** The parsed body; every number is its exact decimal text (`100.00` is "100.00"). */
   readonly transaction: Readonly<Record<string, unknown>>;
-  /** The idempotency key: the same over retries and replays, another one for a correction. */
+  /** The idempotency key: the same over retries and replays, a different one for each correction. */
   readonly webhookId: string;
   /** 0; 1, 2, ... for corrections. No order is promised: the highest sequence wins. */
   readonly sequence: number;
   /** From 1. */
   readonly attempt: number;
-  /** Whether the gateway has confirmed status and amount; `no` also where it was not asked yet. */
+  /** Whether the gateway has confirmed status and amount; `no` also if it was not asked yet. */
   readonly confirmed: 'yes' | 'no';
-  /** What was paid against what was ordered; undefined where no expectation names an amount. */
+  /** Compares the paid amount with the ordered one; undefined if no expectation names an amount. */
   readonly amountCheck?: AmountCheck;
   /** Aborted when the time for this attempt is over, and at shutdown. */
   readonly signal: AbortSignal;
 }
 
-/** Returning (or resolving) is done; throwing is retried; a PermanentError fails at once. */
+/** Returning or resolving means done; a throw is retried; a PermanentError fails the callback at once. */
 export type CallbackHandler = (callback: HandledCallback) => unknown;
 
 export function toHandledCallback(delivery: Delivery, signal: AbortSignal): HandledCallback {

@@ -1,7 +1,7 @@
-// One process that runs HANDLER_MODULE, as this service sees it: lines to it and from it, and its end.
+// One process that runs HANDLER_MODULE, seen from this service: the lines to and from it, and its end.
 //
-// Nothing that comes from it is trusted: a line that is no reply is ignored, one that never ends is cut, and who says too
-// much is ended. Nothing here throws, whatever the process does.
+// Nothing from it is trusted: a line that is not a reply is ignored, a line that never ends is cut, and a process that writes
+// too much is ended. Nothing here throws, whatever the process does.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -13,23 +13,23 @@ import { parseJson } from '../../callback/json-text.ts';
 export type Word = ChildReply | { readonly kind: 'ended'; readonly error: string };
 
 export interface HandlerChild {
-  /** Undefined where it could not be started; then it has ended already. */
+  /** Undefined if it could not be started; then it has ended already. */
   readonly pid: number | undefined;
   say(request: ChildRequest): void;
-  /** Replaces the listener. Its last word is `ended`, and that comes always. */
+  /** Replaces the listener. `ended` is always the last word. */
   onWord(listener: (word: Word) => void): void;
   isAlive(): boolean;
-  /** Ends it at once; `error` is its last word. */
+  /** Kills it at once; `error` becomes its last word. */
   kill(error: string): void;
-  /** The same, and resolves when it is gone. */
+  /** Kills it too, and resolves when it is gone. */
   close(): Promise<void>;
 }
 
-/** A reply is at most some 7 KB: 1 KB of the handler's error, each byte escaped. */
+/** A reply has at most about 7 KB: 1 KB of the handler's error, each byte escaped. */
 const lineCharactersMax = 16_384;
-/** Of what is no reply. A handler has no business on this socket; one that floods it would keep us busy. */
+/** Limit on output that is not a reply. A handler must not use this socket; flooding it would keep us busy. */
 const strayCharactersMax = 1_048_576;
-/** Empty lines cost as well: each is looked at. */
+/** Empty lines count as well, since each is looked at. */
 const strayLineCharacters = 1_024;
 const pageBytes = 4_096;
 
@@ -39,9 +39,9 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
   const heap = `--max-old-space-size=${Math.floor(memoryBytesMax / 1_048_576)}`;
   const flags = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
   const child = spawn(process.execPath, [...flags, heap, script, '--handler-module', moduleUrl], {
-    // A group of its own: a Ctrl-C in the terminal must not end it before its callback is finished.
+    // Detached: a Ctrl-C in the terminal must not end it before its callback is finished.
     detached: true,
-    // What a handler prints goes through this process: a reader of the log that stalls must not hold up the handler.
+    // The handler's output goes through this process, so that a stalled reader of the log cannot hold up the handler.
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
   });
   child.unref();
@@ -102,7 +102,7 @@ function passOn(from: unknown, to: NodeJS.WritableStream): void {
   if (!(from instanceof Socket)) return;
   from.on('data', (chunk) => to.write(chunk));
   from.on('error', () => undefined);
-  from.unref(); // as the child itself: it keeps no process alive
+  from.unref(); // like the child itself, it must not keep the process alive
 }
 
 function readLines(channel: Duplex, take: (line: string) => void): void {
@@ -113,12 +113,12 @@ function readLines(channel: Duplex, take: (line: string) => void): void {
     rest = lines.pop() ?? '';
     for (const line of lines) take(line);
     if (rest.length <= lineCharactersMax) return;
-    take(rest); // no reply is as long
+    take(rest); // no reply is this long
     rest = '';
   });
 }
 
-/** 0 where the system does not tell. */
+/** 0 if the system does not tell. */
 export function memoryBytesOf(pid: number | undefined): number {
   try {
     const [, residentPages] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ');

@@ -1,8 +1,8 @@
-// Attempts at a merchant's HANDLER_MODULE, in processes of their own, so that nothing it does can harm the service or
-// another callback: one that hangs, exits, fills its memory or is killed costs the attempt in which it did so.
+// Attempts at a merchant's HANDLER_MODULE, in separate processes, so that nothing it does can harm the service or another
+// callback: a handler that hangs, exits, fills its memory or is killed costs only its own attempt.
 //
-// A process takes one callback at a time; processes are started when they are needed and kept. `check` imports the module
-// once and throws ConfigError where that cannot work, so that a broken module stops the start.
+// A process takes one callback at a time; processes are started on demand and kept. `check` imports the module once and
+// throws ConfigError if that fails, so that a broken module stops the start.
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,13 +21,13 @@ export interface HandlerPoolOptions {
   readonly importTimeoutMs?: number;
 }
 
-/** A process costs memory (some 25 MB); handlers mostly wait, and one that needs more can be a worker of its own. */
+/** A process costs memory (about 25 MB); handlers mostly wait, and one that needs more can be its own worker. */
 export const handlerProcessesMax = 8;
-/** From the abort signal to the end of the process: for handlers that clean up. */
+/** From the abort signal to the kill: time for handlers that clean up. */
 const abortGraceMs = 250;
-/** A process that does not even begin is busy with what an earlier callback left behind. */
+/** A process that does not even begin is busy with leftovers of an earlier callback. */
 const beginMsMax = 2_000;
-/** What one process may take, and at most half of what the container has. */
+/** Memory limit of one process, and at most half of the container's. */
 const memoryBytesMaxDefault = 1_073_741_824;
 const memoryLookMs = 250;
 /** The heap has that limit itself; Node and buffers come on top. */
@@ -52,7 +52,7 @@ export function createHandlerPool(options: HandlerPoolOptions) {
     throw unusable(module, reasonFrom(word));
   }
 
-  /** Between two callbacks nobody else would tell of its end. */
+  /** Watches an idle process, since nothing else would notice its end. */
   function release(child: HandlerChild): void {
     if (!child.isAlive()) return void all.delete(child);
     idle.push(child);
@@ -65,17 +65,17 @@ export function createHandlerPool(options: HandlerPoolOptions) {
     });
   }
 
-  /** What is outside of the JavaScript heap has no limit of its own. */
+  /** Memory outside the JavaScript heap has no limit of its own. */
   function endGreedy(): void {
     for (const child of all) {
-      if (memoryBytesOf(child.pid) > memoryBytesMax * heapShareMargin) child.kill('it takes too much memory');
+      if (memoryBytesOf(child.pid) > memoryBytesMax * heapShareMargin) child.kill('it uses too much memory');
     }
   }
 
   return {
     /**
-     * A process that ends in the middle of a callback may have been ended by what an earlier one left behind (a timer,
-     * a rejection). Whose fault it is shows in a process that had no earlier one.
+     * If a process ends in the middle of a callback, an earlier callback's leftovers (a timer, a rejection) may be the cause.
+     * A fresh process shows whose fault it is.
      */
     async attempt(delivery: Delivery, stop: AbortSignal): Promise<AttemptResult> {
       const used = idle.pop();
@@ -102,7 +102,7 @@ export function createHandlerPool(options: HandlerPoolOptions) {
     },
     async close(): Promise<void> {
       clearInterval(watch);
-      for (const child of idle.splice(0)) child.onWord(() => undefined); // its end is no news
+      for (const child of idle.splice(0)) child.onWord(() => undefined); // its end is expected
       await Promise.all([...all].map(async (child) => child.close()));
     },
   };
@@ -140,7 +140,7 @@ async function run({ child, delivery, stop, timeoutMs, beginWithinMs: beginMs }:
   return toResult(word, over);
 }
 
-/** The child's next word, which is its end where none comes in time. */
+/** The child's next word; kills it if none comes in time. */
 async function listen(child: HandlerChild, withinMs: number): Promise<Word> {
   const { promise, resolve } = Promise.withResolvers<Word>();
   const timer = setTimeout(() => child.kill(`took over ${withinMs} ms`), withinMs);
@@ -150,7 +150,7 @@ async function listen(child: HandlerChild, withinMs: number): Promise<Word> {
 
 type Outcome = Extract<Word, { kind: 'returned' | 'threw' }> | Ended;
 
-/** Only what carries the attempt's own id is its outcome. */
+/** Only a word that carries the attempt's own id is its outcome. */
 async function outcomeOf(child: HandlerChild, id: string, onBegun: () => void): Promise<Outcome> {
   const { promise, resolve } = Promise.withResolvers<Outcome>();
   child.onWord((word) => {
@@ -181,7 +181,7 @@ function unusable(module: string, reason: string): ConfigError {
   return new ConfigError('HANDLER_MODULE_UNUSABLE', message);
 }
 
-/** Where a module is; for what is neither a file nor an installed package, where a file was looked for. */
+/** The module's URL; if it is neither a file nor an installed package, the URL where a file was expected. */
 function moduleUrlOf(module: string): string {
   if (module.startsWith('file:')) return module;
   const file = path.resolve(module);

@@ -1,8 +1,8 @@
-// The process that a merchant's HANDLER_MODULE runs in: one callback at a time, so that whatever ends it ends nothing
-// else. Says `ready` or `unusable` once, then one outcome per callback. See handler-child.ts for the other side.
+// The process in which a merchant's HANDLER_MODULE runs, one callback at a time, so that whatever ends it ends nothing else.
+// Says `ready` or `unusable` once, then one outcome per callback. See handler-child.ts for the other side.
 //
-// The lines go over a socket that only this file knows (descriptor 3); there is no `process.send` that a handler could
-// take for its own. What is needed here is taken before the module is imported, since a module may overwrite globals.
+// The lines go over a socket that only this file knows (descriptor 3); there is no `process.send` that a handler could use.
+// Globals that are needed here are saved before the module is imported, since a module may overwrite them.
 import { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import * as z from 'zod';
@@ -10,7 +10,7 @@ import { answerBytesMax, type Delivery } from '../attempt.ts';
 import { toHandledCallback, type CallbackHandler } from './handled-callback.ts';
 import { isPermanent } from './permanent-error.ts';
 
-/** `id` names the attempt; only an outcome that carries it is believed. */
+/** `id` names the attempt; only an outcome with this id is accepted. */
 export type ChildRequest =
   { readonly kind: 'handle'; readonly id: string; readonly delivery: Delivery } | { readonly kind: 'abort' };
 
@@ -26,12 +26,12 @@ export const childReply = z.discriminatedUnion('kind', [
     error: z.string(),
     answer: z.string(),
   }),
-  /** An error outside of any promise that the handler returned: the process ends with it. */
+  /** An error outside any promise that the handler returned: the process ends with it. */
   z.object({ kind: z.literal('failed'), error: z.string() }),
 ]);
 export type ChildReply = z.infer<typeof childReply>;
 
-/** The socket to the parent, and a second one on which nothing is ever said: it ends with the parent. */
+/** The socket to the parent; and a second one that carries no data and closes when the parent ends. */
 export const channelDescriptor = 3;
 export const lifelineDescriptor = 4;
 
@@ -45,7 +45,7 @@ const exit = process.exit.bind(process);
 
 let running = new NewAbortController();
 
-// Absent where a test or a tool merely imports this file.
+// Undefined if a test or a tool merely imports this file.
 const [, , marker, moduleUrl] = process.argv;
 if (marker === '--handler-module' && moduleUrl !== undefined) await serve(moduleUrl);
 
@@ -71,8 +71,8 @@ async function serve(url: string): Promise<void> {
 }
 
 /**
- * A handler in an endless loop would outlive a parent that is killed: its own thread never comes round to notice. A
- * second thread does. Linux's out-of-memory killer should take this process rather than the one that takes callbacks.
+ * A handler in an endless loop would outlive a killed parent, because its own thread never gets to notice. A second thread
+ * does. Linux's out-of-memory killer should choose this process rather than the receiver.
  */
 function endWithParent(): void {
   const source = `
@@ -99,7 +99,7 @@ function forEachLine(channel: Socket, take: (line: string) => void): void {
 async function load(url: string): Promise<{ handler: CallbackHandler } | { reason: string }> {
   try {
     const loaded: unknown = await import(url);
-    // TypeScript compiled to CommonJS has its default export inside the one that Node makes of the module.
+    // TypeScript compiled to CommonJS has its default export inside the module's default export.
     const found = defaultOf(loaded);
     const handler = handlerSchema.safeParse(typeof found === 'function' ? found : defaultOf(found));
     if (!handler.success) return { reason: 'its default export is not a function' };
@@ -135,7 +135,7 @@ function nameOf(error: unknown): string {
   return name === '' ? 'Error' : name;
 }
 
-/** Of whatever was thrown: it may be anything, and even its text may throw. */
+/** Anything may have been thrown, and even reading its text may throw. */
 function textOf(error: unknown, property: 'name' | 'message' | 'stack'): string {
   try {
     return String(error instanceof NamedError ? error[property] : error).slice(0, answerBytesMax);

@@ -1,4 +1,4 @@
-// The error by which a merchant's handler says that trying again is useless: the callback is failed at once, and kept.
+// The error with which a merchant's handler declares further attempts useless: the callback fails at once, and is kept.
 
 const code = 'PERMANENT_FAILURE';
 
@@ -11,7 +11,7 @@ export class PermanentError extends Error {
   }
 }
 
-/** By its code, so that an error of another copy of this package, or of a handler without the package, counts too. */
+/** Checks the code, so that errors from another copy of this package, or without the package, count too. */
 export function isPermanent(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -1,7 +1,7 @@
 // The headers of a delivery, as the contract lists them, and the Standard Webhooks signature.
 //
-// Every value is made valid header text, so that no reference (Cyrillic, a line break, a lone surrogate) can fail an
-// attempt. Ours win over FORWARD_HEADERS; those that would break the request itself are never sent.
+// Every value is encoded as valid header text, so that no reference (Cyrillic, a line break, a lone surrogate) can fail an
+// attempt. Our headers win over FORWARD_HEADERS; those that would break the request itself are never sent.
 import { sign } from '../../http/webhook-signature.ts';
 import { amountCheckOf } from '../../callback/amount-check.ts';
 import type { Delivery } from '../attempt.ts';
@@ -27,14 +27,14 @@ export function deliveryHeaders(delivery: Delivery, secrets: readonly Buffer[], 
   };
 }
 
-/** Percent-encodes what is not visible ASCII, and `%` itself, so that decodeURIComponent gives the text back. */
+/** Percent-encodes everything but visible ASCII, and `%` itself, so that decodeURIComponent restores the text. */
 export function encodeHeaderText(text: string): string {
   return text.toWellFormed().replace(/[^\x21-\x24\x26-\x7e]/gu, (character) => encodeURIComponent(character));
 }
 
 /**
- * What the connection decides; a configured value would fail every request, or every one over HTTP/2 (RFC 9113, 8.2.2)
- * or through a proxy. Never sent, whatever the protocol, since the merchant's server chooses that.
+ * Headers that belong to the connection; a configured value would fail every request, or every one over HTTP/2 (RFC 9113,
+ * 8.2.2) or through a proxy. Never sent, since the merchant's server chooses the protocol.
  */
 const reserved = new Set([
   'connection',
@@ -51,14 +51,14 @@ const reserved = new Set([
   'upgrade',
 ]);
 
-/** The names among these headers that are left out of every delivery, as they are written. */
+/** The names of those that are never sent, as they are written. */
 export function reservedNames(headers: Readonly<Record<string, string>>): string[] {
   return Object.keys(headers).filter((name) => reserved.has(name.toLowerCase()));
 }
 
-/** The configured headers under lower-case names, plus the URL's user info as Basic credentials. */
+/** The configured headers with lower-case names, plus the URL's user info as Basic credentials. */
 export function configuredHeaders(url: URL, headers: Readonly<Record<string, string>>): Record<string, string> {
-  // Spaces around a value mean nothing in HTTP/1.1 and are an error in HTTP/2.
+  // Spaces around a value are ignored in HTTP/1.1 and an error in HTTP/2.
   const own = Object.entries(headers).map(([name, value]): [string, string] => [name.toLowerCase(), value.trim()]);
   return {
     ...basicCredentials(url),

@@ -1,8 +1,9 @@
 // One attempt over HTTP, on a pool of kept-alive connections to the merchant's endpoint.
 //
-// FORWARD_TIMEOUT covers the attempt until the answer's headers are there. Their status is the merchant's word: whatever
-// becomes of the body behind it (cut off, endless, longer or shorter than announced) changes nothing, since a 2xx that is
-// repeated would be booked twice by a merchant that heeds no webhook-id. A body is read for a moment only, and at most
+// FORWARD_TIMEOUT covers the attempt until the answer's headers arrive. Their status decides: whatever happens to the body
+// after it (cut off, endless, too short or too long) changes nothing, since a merchant that ignores webhook-id would book a
+// repeated 2xx twice. At most 64 KB of the body are read, and only briefly. Interim answers (1xx) do not count. Redirects are
+// not followed. Never throws.
 // 64 KB of it. Interim answers (1xx) are no answers. Redirects are not followed. Never throws.
 import type { Dispatcher } from 'undici';
 import type { Brand } from '../../config/brands.ts';
@@ -20,7 +21,7 @@ export interface HttpAttemptOptions extends Egress {
 }
 
 const bodyReadBytesMax = 65_536;
-/** From the answer's headers to the end of its body; then the connection is given up and the status counts. */
+/** From the answer's headers to the end of its body; afterwards the connection is dropped and the status counts. */
 const bodyReadMsMax = 1_000;
 
 export function createHttpAttempt(options: HttpAttemptOptions) {
@@ -60,8 +61,8 @@ export function createHttpAttempt(options: HttpAttemptOptions) {
 }
 
 /**
- * One request and its answer as one result. On undici's `dispatch`, whose `request` makes a stream and an AbortSignal's
- * listeners for each answer, which here cost more than the request.
+ * One request and its answer as one result. Uses undici's `dispatch`: its `request` creates a stream and abort listeners for
+ * each answer, which cost more than the request itself.
  */
 function createExchange() {
   const { promise: result, resolve } = Promise.withResolvers<AttemptResult>();
@@ -74,27 +75,27 @@ function createExchange() {
   let kept = 0;
   let bytes = 0;
 
-  /** Settles it with the answer, if there is one by now, else with the outcome given. */
+  /** Settles with the answer if there is one by now, else with the given outcome. */
   function settle(otherwise: AttemptResult): void {
     clearTimeout(patience);
     if (status === undefined) return resolve(otherwise);
     resolve({ kind: 'answered', status, retryAfter, answer: Buffer.concat(parts).toString() });
   }
 
-  /** Gives up the connection as well: nobody would read it to its end. */
+  /** Drops the connection as well: nobody would read it to its end. */
   function end(otherwise: AttemptResult): void {
     settle(otherwise);
     isBrokenOff = true;
-    control?.abort(new Error('broken off'));
+    control?.abort(new Error('aborted'));
   }
 
   const handler: Dispatcher.DispatchHandler = {
     onRequestStart(controller) {
       control = controller;
-      if (isBrokenOff) controller.abort(new Error('broken off'));
+      if (isBrokenOff) controller.abort(new Error('aborted'));
     },
     onResponseStart(_controller, statusCode, headers) {
-      if (statusCode < 200 && statusCode !== switchingProtocols) return; // interim; the answer is still to come
+      if (statusCode < 200 && statusCode !== switchingProtocols) return; // interim: the answer follows
       status = statusCode;
       const header = headers['retry-after'];
       retryAfter = Array.isArray(header) ? header[0] : header;
@@ -102,7 +103,7 @@ function createExchange() {
       patience = setTimeout(end, bodyReadMsMax, unusable);
     },
     onResponseData(_controller, chunk) {
-      // A copy: what undici hands over is part of what it reads into.
+      // A copy: undici reuses the buffer.
       if (kept < answerBytesMax) parts.push(Buffer.from(chunk.subarray(0, answerBytesMax - kept)));
       kept = Math.min(kept + chunk.length, answerBytesMax);
       bytes += chunk.length;
@@ -115,16 +116,16 @@ function createExchange() {
   return { result, handler, end };
 }
 
-/** Final, unlike the other 1xx: from then on the connection speaks another protocol. */
+/** Final, unlike the other 1xx: afterwards the connection speaks another protocol. */
 const switchingProtocols = 101;
-/** Cannot come up: the answer's status is known where this is given. */
+/** Never used: the answer's status is known where this is passed. */
 const unusable: AttemptResult = { kind: 'error', error: 'unknown' };
 
-/** A name for logs and records that says what went wrong and has few values. */
+/** A name with few values, for logs and records. */
 function errorClass(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   if ('code' in error && error.code === 'UND_ERR_CONNECT_TIMEOUT') return 'timeout';
-  // A host with several addresses fails with one error for all of them.
+  // If a host has several addresses, one error contains those of all of them.
   const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
   const coded = [error, first, error.cause].find((item) => item instanceof Error && 'code' in item && item.code);
   return coded instanceof Error && 'code' in coded ? String(coded.code) : error.name;
