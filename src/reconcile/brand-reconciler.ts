@@ -1,7 +1,7 @@
-// Reconciles one brand for as long as this process is its reconciler: sweeps and look-ups, side by side, none of which
-// waits for another or ends with it.
+// Reconciles one brand while this process is its reconciler: sweeps and look-ups run side by side, and none waits for another
+// or ends with it.
 //
-// Survives an outage of the gateway or of Redis: what failed is logged and tried again from where it stopped.
+// Survives an outage of the gateway or of Redis: whatever failed is logged and tried again from where it stopped.
 import type { BrandScope } from './brand-scope.ts';
 import { confirmationLookUps } from './lookup/confirmation-look-ups.ts';
 import { conflictLookUps } from './lookup/conflict-look-ups.ts';
@@ -11,9 +11,9 @@ import { createLookUpLane, type LookUpLane } from './lookup/look-up-lane.ts';
 import { LockLostError, sweepForEver, type ReconcilerSettings } from './sweep/sweep-loop.ts';
 import { watchLookUps } from './lookup/watch-look-ups.ts';
 
-/** How often the lock is tried for, and what failed is tried over. */
+/** How often to try for the lock, and to retry after a failure. */
 const standbyMs = 1_000;
-/** How often a connection that is not there is looked at. */
+/** How often to check a connection that is down. */
 const connectionMs = 100;
 const lookUpEveryMaxMs = 5_000;
 const lookUpEveryMinMs = 50;
@@ -28,7 +28,7 @@ export async function reconcileBrand(
   while (!signal.aborted) {
     if (redis.status !== 'ready') {
       await clock.sleep(connectionMs, signal).catch(() => undefined);
-      continue; // the connection itself says that it is down
+      continue; // the connection itself reports that it is down
     }
     try {
       await lead({ redis, queue, clock }, (token, leading) => act(scope, settings, token, leading), signal);
@@ -39,7 +39,7 @@ export async function reconcileBrand(
   }
 }
 
-/** The kinds of look-ups, each apart from the others. */
+/** The kinds of look-ups, each in a lane of its own. */
 export function createLookUps(scope: BrandScope): readonly LookUpLane[] {
   return [
     createLookUpLane(scope, expectationLookUps(scope)),
@@ -49,7 +49,7 @@ export function createLookUps(scope: BrandScope): readonly LookUpLane[] {
   ];
 }
 
-/** Until leadership is lost. */
+/** Runs until leadership is lost. */
 async function act(
   scope: BrandScope,
   settings: ReconcilerSettings,
@@ -66,7 +66,7 @@ async function act(
   await Promise.all([sweeps, ...createLookUps(scope).map((lane) => lane.run(lookUpEveryMs, signal))]);
 }
 
-/** What breaks the sweeps, other than another process that leads now, breaks them for a moment. */
+/** Restarts the sweeps after any error, unless another process leads now. */
 async function sweepAgainAndAgain(
   scope: BrandScope,
   settings: ReconcilerSettings,

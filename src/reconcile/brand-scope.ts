@@ -1,4 +1,4 @@
-// What everything that reconciles one brand needs: who it is, what it may ask, and through which door results go in.
+// The context for reconciling one brand: its settings, the gateway client, and the functions through which results go in.
 import type { Intake } from '../intake/intake.ts';
 import { brandQueue, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -22,7 +22,7 @@ export interface BrandScope {
   readonly intake: Pick<Intake, 'accept'>;
   readonly limits: ClassifyLimits;
   readonly confirm: ConfirmMode;
-  /** With `after`: how long after its receipt a callback is asked for that no sweep has listed. */
+  /** With `after`: how long after its receipt the gateway is asked about a callback that no sweep has listed. */
   readonly confirmAfterMs: number;
   readonly holdMismatched: boolean;
   readonly clock: Clock;
@@ -40,7 +40,7 @@ export interface ReconcileDependencies extends Pick<Egress, 'lookup'> {
   readonly random?: (() => number) | undefined;
 }
 
-/** Undefined where the brand has no gateway to ask, or no key to ask with. */
+/** Undefined if the brand has no gateway to ask, or no key for it. */
 export function createBrandScope(dependencies: ReconcileDependencies, brand: Brand): BrandScope | undefined {
   const { config, redis, intake, log, metrics, random, lookup } = dependencies;
   const { clock = systemClock } = dependencies;
@@ -76,7 +76,7 @@ export function createBrandScope(dependencies: ReconcileDependencies, brand: Bra
   };
 }
 
-/** The scopes of the brands that can be reconciled, of the one named or of all. */
+/** The scopes of all brands that can be reconciled, or of the named one. */
 export function createBrandScopes(dependencies: ReconcileDependencies, only?: string): BrandScope[] {
   return [...dependencies.config.brands.values()]
     .filter(({ name }) => only === undefined || name === only)

@@ -1,24 +1,24 @@
-// Injects a transaction that reconciliation found through intake, and logs it. Nothing else does that.
+// Hands a transaction that reconciliation found to intake, and logs it. The only code that does.
 import type { Callback } from '../callback/parse-callback.ts';
 import { replacedBy, type Claim } from '../store/accept/claims.ts';
 import type { BrandScope } from './brand-scope.ts';
 
 export type FoundBy =
   | { readonly source: 'records' | 'status' }
-  /** `replaces`: the claim that it was classified by. */
+  /** `replaces`: the claim that the classification was based on. */
   | {
       readonly source: 'correction';
       readonly replaces: Claim;
-      /** It says the same as the claim; the body that came was altered in something else. */
+      /** Status and amount agree with the claim; the received body differs in another field. */
       readonly isOfAltered?: boolean;
     };
 
 export type Injection =
   /** Durably stored: it will be delivered. */
   | 'stored'
-  /** It had come meanwhile, or is no longer news. */
+  /** It arrived meanwhile, or is no longer new. */
   | 'known'
-  /** A correction of what no longer stands: to be classified anew. */
+  /** A correction of a state that has changed since: classify it again. */
   | 'overtaken'
   /** Nothing could be stored now. */
   | 'unavailable';

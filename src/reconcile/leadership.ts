@@ -1,7 +1,7 @@
-// One reconciler of a brand at a time: waits for the lock, keeps it alive while it acts, gives it back.
+// Leader election: one reconciler per brand. Waits for the lock, renews it during the action, and releases it.
 //
-// Fails safe: where the lock cannot be renewed in time the action is aborted before another process can have the lock;
-// the next round competes for it anew. Counted on a clock that nobody sets.
+// Fails safe: if the lock cannot be renewed in time, the action is aborted before another process can get the lock; the next
+// round competes for it again. Uses a monotonic clock.
 import { randomUUID } from 'node:crypto';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -21,10 +21,10 @@ export interface LeadershipOptions {
 /** How long a dead process keeps others waiting. */
 const ttlMs = 5_000;
 const renewEveryMs = 1_500;
-/** The action ends this long before the lock does. */
+/** The action is aborted this long before the lock expires. */
 const marginMs = 1_000;
 
-/** Resolves with false where another process leads; else runs the action until it ends or leadership is lost. */
+/** Resolves to false if another process leads; otherwise runs the action until it ends or leadership is lost. */
 export async function lead(
   { redis, queue, clock }: LeadershipOptions,
   action: (token: string, signal: AbortSignal) => Promise<void>,

@@ -1,20 +1,20 @@
-// `reconcile --from --to`: one sweep by hand, over any time. Works beside a running service: it takes no lock and moves
-// no checkpoint, and intake delivers nothing twice.
+// `reconcile --from --to`: one sweep by hand, over any period. Works beside a running service: it takes no lock and moves no
+// checkpoint, and intake delivers nothing twice.
 import type { SweepCounts } from '../store/reconciliation/reconciliation-report.ts';
 import { createBrandScopes, type ReconcileDependencies } from './brand-scope.ts';
 import { narrowWindows, windowMsDefault } from './sweep/schedule.ts';
 import { sweepWindow } from './sweep/sweep-window.ts';
 import { pageSizeDefault, type Window } from './sweep/window-pages.ts';
 
-/** The gateway is out, then. */
+/** The gateway then counts as down. */
 const failuresInARowMax = 3;
 
 export interface HandSweepOptions extends Window {
-  /** Only count. */
+  /** Only counts. */
   readonly dryRun: boolean;
-  /** Also what RECONCILE_SINCE and DEDUP_TTL keep from being injected: it may be delivered a second time. */
+  /** Also injects what RECONCILE_SINCE and DEDUP_TTL exclude; it may be delivered a second time. */
   readonly force: boolean;
-  /** All brands without it. */
+  /** All brands if undefined. */
   readonly brand?: string | undefined;
 }
 
@@ -22,11 +22,11 @@ export interface SweptByHand {
   readonly brand: string;
   readonly window: Window;
   readonly counts: SweepCounts;
-  /** Why the window could not be swept to its end. After three in a row the brand's next windows are not tried. */
+  /** Why the window could not be swept completely. After three in a row the brand's remaining windows are skipped. */
   readonly failure?: string;
 }
 
-/** What each window held, as it is swept; nothing where no brand has a gateway. */
+/** Yields each window's counts as it is swept; nothing if no brand has a gateway. */
 export async function* reconcileByHand(
   dependencies: ReconcileDependencies,
   { fromMs, toMs, dryRun, force, brand }: HandSweepOptions,

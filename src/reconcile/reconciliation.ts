@@ -1,7 +1,7 @@
-// The stage `reconcile`: keeps every brand that has a gateway in step with it, while another process does not.
+// The role `reconcile`: keeps every brand that has a gateway in step with it, unless another process does.
 //
-// Promises: a terminal transaction whose callback never came reaches the merchant, once; a difference is corrected,
-// once. Fails softly: an outage of the gateway or of Redis delays it, and it goes on from its checkpoint.
+// Promises: a terminal transaction whose callback never came reaches the merchant, once; a difference is corrected, once. An
+// outage of the gateway or of Redis only delays it; it continues from its checkpoint.
 import { readReconciliationReport } from '../store/reconciliation/reconciliation-report.ts';
 import { createBrandScope, type BrandScope, type ReconcileDependencies } from './brand-scope.ts';
 import { reconcileBrand } from './brand-reconciler.ts';
@@ -39,7 +39,7 @@ export function createReconciliation(dependencies: ReconcileDependencies, overri
         log.warn({
           event: 'reconcile.off',
           brand: brand.name,
-          reason: 'GATEWAY_BASE_URL (or a key to ask it with) is not set: callbacks that never come are not looked for',
+          reason: 'GATEWAY_BASE_URL (or a key to ask it with) is not set: missing callbacks are not found',
         });
         return [];
       });
@@ -50,7 +50,7 @@ export function createReconciliation(dependencies: ReconcileDependencies, overri
       ]);
     },
 
-    /** Whatever is under way is given up and done again by the next reconciler. */
+    /** Aborts what is in progress; the next reconciler repeats it. */
     async stop(deadlineMs: number): Promise<void> {
       stopping.abort();
       const deadline = new AbortController();
@@ -61,16 +61,16 @@ export function createReconciliation(dependencies: ReconcileDependencies, overri
   };
 }
 
-/** A rejected key shows in the log (gateway-client.ts) and in `payalo_gateway_auth_ok`; the rest is said here. */
+/** A rejected key shows in the log (gateway-client.ts) and in `payalo_gateway_auth_ok`; other problems are logged here. */
 async function checkAtStart({ gateway, brand, clock, log }: BrandScope, signal: AbortSignal): Promise<void> {
   const check = await checkGateway(gateway, clock.now(), signal);
   if (check.kind === 'unavailable') log.warn({ event: 'gateway.unavailable', brand, reason: check.reason });
 }
 
-/** Read from Redis, so that every reconcile process shows the same, whoever sweeps. */
+/** Read from Redis, so that every reconcile process shows the same values, whichever sweeps. */
 async function showGauges(scopes: readonly BrandScope[], everyMs: number, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    // While Redis is out the gauges keep what they last showed; `payalo_redis_up` tells of it.
+    // While Redis is down the gauges keep their last values; `payalo_redis_up` shows the outage.
     await showOnce(scopes).catch(() => undefined);
     await scopes[0]?.clock.sleep(everyMs, signal);
     if (scopes.length === 0) return;
@@ -90,7 +90,7 @@ async function showOnce(scopes: readonly BrandScope[]): Promise<void> {
   metrics.reconciliationLastFull.set(oldestSeconds(reports.map(({ lastFull }) => lastFull)));
 }
 
-/** The brand that was swept the longest ago decides: one that is stuck must not hide behind another. 0 for never. */
+/** The brand that was swept the longest ago counts, so that a stuck one does not hide behind another. 0 if never. */
 function oldestSeconds(times: readonly (string | null)[]): number {
   return Math.min(...times.map((time) => (time === null ? 0 : Date.parse(time)))) / 1_000;
 }

@@ -1,5 +1,5 @@
-// The report of a period: the gateway's records are the truth, and what is known here stands beside them. Reads page by page, so
-// that memory does not grow with the period. Changes nothing.
+// The report of a period: the gateway's records, beside them what is stored here. Reads page by page, so that memory does not
+// grow with the period. Changes nothing.
 import type { ReadReport, ReportEvent } from '../store/report/read-report.ts';
 import { keysOf } from '../redis/brand-queue.ts';
 import { createJobReader, type JobReader } from '../store/callbacks/read-callbacks.ts';
@@ -52,7 +52,7 @@ async function* readWindow(
   window: Window,
   signal: AbortSignal,
 ): AsyncGenerator<ReportEvent> {
-  // A part that has to be read anew must not be counted twice: it is held until it was read to its end.
+  // Rows of a part are held until it was read completely: a part that is read again must not count twice.
   let part: ReportRow[] = [];
   for await (const step of windowPages(scope.gateway, window, pageSize, signal)) {
     switch (step.kind) {

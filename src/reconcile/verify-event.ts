@@ -1,15 +1,15 @@
-// What `verify` tells, of either way.
+// The events of `verify`, in both directions.
 import type { Window } from './sweep/window-pages.ts';
 
 export interface Difference {
   readonly brand: string;
   readonly gatewayReference: string;
   readonly merchantReference: string | null;
-  /** `unreadable`: the gateway's record is damaged, so nothing can be said of it; `unknown-at-gateway`: received here, and invented or gone. */
+  /** `unreadable`: the gateway's record is damaged; `unknown-at-gateway`: received here, and forged or gone at the gateway. */
   readonly kind: 'not-received' | 'contradicts' | 'not-delivered' | 'unreadable' | 'unknown-at-gateway';
-  /** `success 100KES`; why it cannot be read where it is unreadable */
+  /** `success 100KES`; if unreadable, the reason */
   readonly atGateway: string;
-  /** `failed`, or `success 100KES, retrying`; '' where nothing was received. */
+  /** `failed`, or `success 100KES, retrying`; '' if nothing was received. */
   readonly here: string;
 }
 

@@ -1,5 +1,5 @@
-// The other way of `verify`: what was received here in a period and the gateway does not know. Walks our own index; whatever the
-// gateway's lists did not name is asked for by its status.
+// The reverse direction of `verify`: callbacks of a period that the gateway does not know. Walks our own index, and asks for
+// the status of whatever the gateway's lists did not name.
 import { keysOf, indexParts } from '../redis/brand-queue.ts';
 import { stateOf } from '../store/callbacks/callback-view.ts';
 import type { JobReader, JobRecord } from '../store/callbacks/read-callbacks.ts';
@@ -11,7 +11,7 @@ import type { Window } from './sweep/window-pages.ts';
 
 const step = 500;
 
-/** `listed`: the gateway's references of this window and of the one before, since a callback comes after its transaction. */
+/** `listed`: the gateway's references of this window and the one before, since a callback comes after its transaction. */
 export async function* verifyReceived(
   scope: BrandScope,
   readJobs: JobReader,
@@ -22,7 +22,7 @@ export async function* verifyReceived(
   const asked = new Set<string>();
   for await (const record of receivedIn(scope, readJobs, window)) {
     const { data } = record;
-    // What reconciliation found is the gateway's own word.
+    // Results that reconciliation found come from the gateway itself.
     if (data === undefined || data.source !== 'callback') continue;
     const { gatewayReference } = data;
     if (asked.has(gatewayReference) || listed.some((references) => references.has(gatewayReference))) continue;

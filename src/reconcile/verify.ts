@@ -1,7 +1,7 @@
-// `verify --from --to`: proof for an auditor. Compares the transactions created in a period that are terminal at the
-// gateway now with what was received and delivered here. Changes nothing.
+// `verify --from --to`: proof for an auditor. Compares the transactions of a period that are terminal at the gateway with
+// what was received and delivered here. Changes nothing.
 //
-// The answer is exact for what is remembered here, DEDUP_TTL; an older period is refused rather than answered wrongly.
+// Exact for as long as claims are kept (DEDUP_TTL); an older period is refused rather than answered wrongly.
 import { isTerminal } from '../callback/identity.ts';
 import type { Claim } from '../store/accept/claims.ts';
 import { createJobReader, type JobReader, type JobRecord } from '../store/callbacks/read-callbacks.ts';
@@ -15,7 +15,7 @@ import { pageSizeDefault, windowPages, type Window } from './sweep/window-pages.
 import { said, type Difference, type VerifyEvent } from './verify-event.ts';
 import { verifyReceived } from './verify-received.ts';
 
-/** The earliest time from which on everything is remembered here. */
+/** The time from which on every claim still exists. */
 export function rememberedSinceMs({ config, clock }: ReconcileDependencies): number {
   return oldestInjectedMs(clock?.now() ?? Date.now(), config.DEDUP_TTL);
 }
@@ -33,7 +33,7 @@ export async function* verify(
   const readJobs = createJobReader(dependencies.redis);
   try {
     for (const scope of scopes) {
-      // The window before the first is read for its references only.
+      // The window before the first is read only for its references.
       let before = await referencesIn(scope, { fromMs: fromMs - windowMsDefault, toMs: fromMs }, signal);
       for (const window of narrowWindows({ fromMs, toMs }, windowMsDefault)) {
         const listed = new Set<string>();
@@ -52,7 +52,7 @@ async function referencesIn(scope: BrandScope, window: Window, signal: AbortSign
   for await (const step of windowPages(scope.gateway, window, pageSizeDefault, signal))
     if (step.kind === 'page')
       for (const { callback } of step.page.transactions) references.add(callback.gatewayReference);
-  return references; // those that could not be read are asked for singly
+  return references; // unreadable ones are asked about one by one
 }
 
 export async function* verifyWindow(
@@ -60,7 +60,7 @@ export async function* verifyWindow(
   readJobs: JobReader,
   window: Window,
   signal: AbortSignal,
-  /** Gets the reference of each transaction. */
+  /** Collects the references of the transactions. */
   listed = new Set<string>(),
 ): AsyncGenerator<VerifyEvent> {
   let terminal = 0;
@@ -112,7 +112,7 @@ function unreadable(brand: string, reason: string, gatewayReference: string): Ve
   return { kind: 'difference', difference: { ...difference, kind: 'unreadable' } };
 }
 
-/** What stands here for what the gateway says now; for a reversal of which nothing came, the success. */
+/** The claim for the gateway's present result; for an unreported reversal, the success. */
 function claimHere({ claim, reversal }: Classified): Claim | undefined {
   return reversal?.claim ?? claim;
 }

@@ -1,5 +1,5 @@
-// Confirms what the gateway's records list anyway: a page of them costs the gateway no call, and Redis one command where
-// nothing waits to be confirmed.
+// Confirms callbacks from the pages of records that sweeps read anyway: a page costs the gateway no call, and Redis one
+// command if nothing waits for confirmation.
 import { kindOf } from '../../callback/identity.ts';
 import { readJobData } from '../../store/callbacks/read-job-data.ts';
 import { askAgain } from '../../store/confirmation/unconfirmed.ts';
@@ -15,7 +15,7 @@ import type { Transaction } from '../gateway/transaction.ts';
 import { isAltered } from './judge-callback.ts';
 import { tellConfirmed } from './tell-confirmed.ts';
 
-/** Of each transaction that says what its callback says. What was altered is asked for by its status, and corrected. */
+/** Confirms the callbacks that agree with their transaction. An altered one is left to the status call, and corrected. */
 export async function confirmListed(scope: BrandScope, page: readonly Transaction[], requestId: string): Promise<void> {
   const { redis, queue, clock } = scope;
   if (!(await isAnythingOpen(redis, queue))) return;

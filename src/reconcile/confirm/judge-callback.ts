@@ -1,4 +1,4 @@
-// What the gateway's transaction says of a callback: the decision of every confirmation, pure.
+// Judges a callback by the gateway's transaction: the pure decision behind every confirmation.
 import { isTerminal, kindOf, terminalKind } from '../../callback/identity.ts';
 import type { Callback } from '../../callback/parse-callback.ts';
 import type { JobData } from '../../callback/job.ts';
@@ -7,23 +7,23 @@ import type { Transaction } from '../gateway/transaction.ts';
 
 export type Judgement =
   | 'confirmed'
-  /** It ended otherwise: what is delivered is the gateway's word, as a correction. */
+  /** The transaction ended otherwise: the gateway's result is delivered, as a correction. */
   | 'corrected'
-  /** It ended so, but the body says otherwise in what a merchant books by (isAltered): it is corrected, too. */
+  /** Status and amount agree, but the body differs in a field that merchants book by (isAltered): it is corrected, too. */
   | 'altered'
-  /** It stands otherwise, without having ended: perhaps it went on since. */
+  /** It is in another status and has not ended; it may have changed since the callback. */
   | 'otherwise'
-  /** It had ended otherwise before the callback came. */
+  /** It had already ended in another way when the callback came. */
   | 'contradicted'
-  /** It has not ended at the gateway yet: to be asked again. */
+  /** It has not ended at the gateway yet: ask again later. */
   | 'pending'
-  /** It went on since: whether the callback was true at its time cannot be told, and it is not true any more. */
+  /** It has changed since: whether the callback was true at its time cannot be decided, and it is no longer true. */
   | 'overtaken';
 
 export interface Judged {
   readonly kind: string;
   readonly claim: Claim;
-  /** Undefined where the job is gone: what it said beside its claim cannot be told any more. */
+  /** Undefined if the job is gone: then only the claim can be compared. */
   readonly job: JobData | undefined;
 }
 
@@ -36,15 +36,15 @@ export function judgeCallback({ kind, claim, job }: Judged, { callback, complete
     return isAltered({ claim, job }, callback) ? 'altered' : 'confirmed';
   }
   if (kindOf(status) === kind && claim.status === claimStatus(status)) return 'confirmed';
-  // A callback that came after the end and says that it did not end: the gateway says that it did.
+  // The callback came after the end and claims that it had not ended; the gateway contradicts it.
   const isEndedBefore = isTerminal(status) && completedAtMs !== undefined && completedAtMs <= claim.receivedAtMs;
   return isEndedBefore ? 'contradicted' : 'overtaken';
 }
 
 /**
- * Whether the body of a callback that agrees with the gateway in status and amount says otherwise in what a merchant books by:
- * whose order it is, whether money came or went, and how much, where an amount was ordered. What one of the two does not name
- * contradicts nothing else.
+ * Whether the body of a callback that agrees with the gateway in status and amount differs in a field that merchants book by:
+ * whose order it is, the direction of the money, and the amount, if one was ordered. Otherwise a field that only one of the
+ * two has counts as equal.
  */
 export function isAltered(
   { claim, job }: Pick<Judged, 'claim' | 'job'>,

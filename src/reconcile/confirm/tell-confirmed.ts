@@ -1,4 +1,4 @@
-// Says what the gateway answered about a callback: in the log and in `payalo_confirmations_total`.
+// Reports the gateway's answer about a callback: in the log and in `payalo_confirmations_total`.
 import type { ConfirmationOutcome } from '../../store/confirmation/settle-confirmation.ts';
 import type { BrandScope } from '../brand-scope.ts';
 
@@ -6,11 +6,11 @@ export interface ToldOf {
   readonly gatewayReference: string;
   readonly kind: string;
   readonly requestId: string;
-  /** The gateway's status; null where it does not know the transaction. */
+  /** The gateway's status; null if it does not know the transaction. */
   readonly atGateway?: string | null;
 }
 
-/** What was no news is not told. */
+/** An answer that is not new is not reported. */
 export function tellConfirmed({ brand, log, metrics }: BrandScope, told: ToldOf, outcome: ConfirmationOutcome): void {
   const line = { brand, ...told };
   switch (outcome) {

@@ -1,10 +1,10 @@
-// Keeps the calls to one gateway below its limit: each call takes the next free slot and waits for it. Counted on a
-// clock that nobody sets: else a step back by an hour would hold every call for an hour.
+// Keeps the calls to one gateway below its limit: each call takes the next free slot and waits for it. Uses a monotonic
+// clock; if a wall clock were set back by an hour, every call would wait that long.
 import type { Clock } from '../clock.ts';
 
 export interface CallPaceOptions {
   readonly callsPerSecond: number;
-  /** As many calls may leave at once after a quiet time. */
+  /** How many calls may go out at once after a quiet period. */
   readonly burst: number;
   readonly clock: Clock;
 }
@@ -15,7 +15,7 @@ export function createCallPace({ callsPerSecond, burst, clock }: CallPaceOptions
   const everyMs = 1_000 / callsPerSecond;
   let nextSlotMs = 0;
 
-  /** Resolves when the call may leave. */
+  /** Resolves when the call may go out. */
   return async function takeSlot(signal: AbortSignal): Promise<void> {
     const nowMs = clock.elapsed();
     const slotMs = Math.max(nextSlotMs, nowMs - (burst - 1) * everyMs);

@@ -1,4 +1,4 @@
-// Whether the gateway takes a brand's key, asked with the cheapest call there is. Used at start and by `doctor`.
+// Checks whether the gateway accepts a brand's key, with the cheapest possible call. Used at start and by `doctor`.
 import type { GatewayClient } from './gateway-client.ts';
 import { describeFailure } from './gateway-client.ts';
 

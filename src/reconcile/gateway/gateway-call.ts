@@ -1,8 +1,8 @@
-// One call to the gateway's HTTP API: keys in turn, pace, timeouts, size limits, retries.
+// One call to the gateway's HTTP API: key rotation, pace, timeouts, size limits, retries.
 //
-// Answers a tagged value for whatever the gateway does; throws only when the caller's signal aborts. Every try waits
-// for its slot in the pace, so that retries, too, stay below the gateway's limit. Each lane has connections of its own:
-// a gateway that hangs on the calls of one holds up no other.
+// Returns a tagged value for whatever the gateway does; throws only when the caller's signal aborts. Every try waits for its
+// slot in the pace, so retries also stay below the gateway's limit. Each lane has its own connections: calls that hang in one
+// lane do not hold up another.
 import { request, type Dispatcher } from 'undici';
 import * as z from 'zod';
 import { createHttpPool, type Egress } from '../../http/http-pool.ts';
@@ -15,19 +15,19 @@ import { isSuccess } from '../../http/http-answer.ts';
 
 export interface GatewayRequest {
   readonly method: 'GET' | 'POST';
-  /** Below the base URL, already percent-encoded. */
+  /** Relative to the base URL, already percent-encoded. */
   readonly path: string;
   readonly body?: string;
   readonly replyBytesMax: number;
   readonly lane: GatewayLane;
 }
 
-/** Who asks. */
+/** The kind of caller. */
 export type GatewayLane =
   | 'commands'
   | 'records'
   | 'sweeps'
-  /** A sweep again, once its calls in `sweeps` have no answer: one short try each. */
+  /** A sweep after calls in `sweeps` went unanswered: one short try each. */
   | 'sweeps-in-outage'
   | 'expectations'
   | 'watch'
@@ -37,14 +37,14 @@ export type GatewayLane =
 export type GatewayFailure =
   /** None of the brand's keys is accepted. */
   | { readonly kind: 'unauthorized' }
-  /** An answer that trying again would not change. */
+  /** An answer that a retry would not change. */
   | { readonly kind: 'refused'; readonly status: number; readonly code: string; readonly detail: string }
-  /** No usable answer, although it was tried several times. */
+  /** No usable answer after several tries. */
   | { readonly kind: 'unavailable'; readonly reason: string };
 
 export type GatewayReply =
   | { readonly kind: 'reply'; readonly bytes: Buffer }
-  /** A good answer of more than `replyBytesMax`; trying again would not make it smaller. */
+  /** A successful answer larger than `replyBytesMax`; a retry would not make it smaller. */
   | { readonly kind: 'too-large' }
   | GatewayFailure;
 
@@ -62,11 +62,11 @@ export interface GatewayCallOptions {
 
 const timeoutMsDefault = 20_000;
 const connectTimeoutMs = 5_000;
-/** A try whose turn comes late is made anyway. */
+/** The least time for a try whose turn comes late. */
 const leastMs = 1_000;
-/** For each lane. */
+/** Per lane. */
 const connectionsMax = 16;
-/** What is asked for again later anyway need not be waited for at length: its place is for another. */
+/** Calls that are repeated later anyway have little patience, so that they free their place for others. */
 const patienceOf: Readonly<Record<GatewayLane, { readonly deadlineMs: number; readonly triesMax: number }>> = {
   commands: { deadlineMs: Infinity, triesMax: 5 },
   records: { deadlineMs: 60_000, triesMax: 5 },
@@ -94,7 +94,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
 
   function call(asked: GatewayRequest, signal: AbortSignal): Promise<GatewayReply> {
     const { semaphore, dispatcher } = laneOf(asked.lane);
-    // Only from here on does its time count: waiting for a place is not the gateway's fault.
+    // Its time counts from here: waiting for a place is not the gateway's fault.
     return semaphore(() => callThrough(dispatcher, asked, signal));
   }
 
@@ -122,7 +122,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
     }
   }
 
-  /** Starts with the key that was accepted last; goes on to the next only on 401. */
+  /** Starts with the key that was accepted last; moves to the next only on 401. */
   async function tryKeys(
     dispatcher: Dispatcher,
     asked: GatewayRequest,
@@ -141,7 +141,7 @@ export function createGatewayCall(options: GatewayCallOptions) {
       answer = await tryOnce(dispatcher, asked, { key, leftMs }, signal);
       if (answer.kind !== 'answer') return answer;
       if (answer.status !== 401) {
-        // A server in trouble may not have looked at the key at all.
+        // A failing server may not have checked the key at all.
         if (answer.status >= 500) return answer;
         acceptedKey = key;
         onAuthorization(true);
@@ -232,7 +232,7 @@ const problemSchema = z.object({
   detail: z.string().catch(''),
 });
 
-/** The specific code stands at the end of the problem's `type`. */
+/** The specific code is at the end of the problem's `type`. */
 function readProblem(text: string): { code: string; detail: string } {
   const problem = problemSchema.safeParse(parseJson(text));
   if (!problem.success) return { code: '', detail: '' };
@@ -241,12 +241,12 @@ function readProblem(text: string): { code: string; detail: string } {
   return { code: last === '' ? errorCode : last, detail: detail.slice(0, 500) };
 }
 
-/** Undefined where the body is too long. */
+/** Undefined if the body is too long. */
 async function readBytes(body: AsyncIterable<unknown>, bytesMax: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body) {
-    if (!(chunk instanceof Uint8Array)) throw new TypeError('undici gave a chunk that is no bytes');
+    if (!(chunk instanceof Uint8Array)) throw new TypeError('undici passed a chunk that is not bytes');
     bytes += chunk.byteLength;
     if (bytes > bytesMax) return undefined; // leaving the loop destroys the body
     chunks.push(Buffer.from(chunk));

@@ -1,6 +1,6 @@
-// The gateway's API as reconciliation uses it: status, records, starting a pay-in. One client per brand.
+// The gateway's API for reconciliation: status, records, starting a pay-in. One client per brand.
 //
-// Each call answers a tagged value, whatever the gateway does (see gateway-call.ts); replies are read leniently.
+// Each call returns a tagged value, whatever the gateway does (see gateway-call.ts); replies are parsed leniently.
 import { isUtf8 } from 'node:buffer';
 import type { Brand } from '../../config/brands.ts';
 import type { Egress } from '../../http/http-pool.ts';
@@ -18,15 +18,15 @@ export type StatusAnswer =
 
 export type RecordsAnswer =
   | ({ readonly kind: 'page' } & RecordsPage)
-  /** Ask for smaller pages. */
+  /** Retry with smaller pages. */
   | { readonly kind: 'too-large' }
-  /** A page in which the records cannot be told apart: ask for less. */
+  /** The records in the page cannot be separated: retry with a smaller part. */
   | { readonly kind: 'damaged' }
   | GatewayFailure;
 
 export interface RecordsWindow {
   readonly fromMs: number;
-  /** Not part of the window. */
+  /** Exclusive. */
   readonly toMs: number;
   readonly pageSize: number;
 }
@@ -36,7 +36,7 @@ export interface GatewayClientOptions {
   readonly baseUrl: string;
   readonly log: Log;
   readonly metrics?: Metrics | undefined;
-  /** Where keys change while the service runs (gateway-keys.ts); the brand's configured ones without it. */
+  /** If keys change while the service runs (gateway-keys.ts); by default the brand's configured ones. */
   readonly apiKeys?: (() => readonly string[]) | undefined;
   readonly egress: Egress;
   readonly clock?: Clock | undefined;
@@ -71,7 +71,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
     ...(timeoutMs !== undefined && { timeoutMs }),
   });
 
-  /** A key that was rotated at the gateway but not here is the likeliest total outage: said loudly, once per change. */
+  /** A key that was rotated at the gateway but not here is the likeliest total outage: logged as an error, once per change. */
   function onAuthorization(accepted: boolean): void {
     metrics?.gatewayAuthOk.set({ brand: brand.name }, accepted ? 1 : 0);
     if (authorized === accepted) return;
@@ -93,7 +93,7 @@ export function createGatewayClient(options: GatewayClientOptions) {
     return proven(toFound(reply.bytes));
   }
 
-  /** An answer that only the gateway can have given. */
+  /** Notes an answer that only the gateway can have given. */
   function proven<T extends StatusAnswer | RecordsAnswer>(answer: T): T {
     if (answer.kind === 'found' || answer.kind === 'page') provenAtMs = clock.elapsed();
     return answer;
@@ -114,15 +114,15 @@ export function createGatewayClient(options: GatewayClientOptions) {
     async status(gatewayReference: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> {
       const answer = await getTransaction(`/status/${encodeReference(gatewayReference)}`, lane, signal);
       if (answer.kind !== 'unavailable' && answer.kind !== 'unauthorized') answered.note(gatewayReference);
-      // Another transaction's result under this reference must not reach the merchant.
+      // Another transaction's result must not reach the merchant under this reference.
       const strange = answer.kind === 'found' && answer.transaction.callback.gatewayReference !== gatewayReference;
       return strange ? { kind: 'unavailable', reason: 'another-reference' } : answer;
     },
 
-    /** Whether somebody in this process was told its status a moment ago. */
+    /** Whether this process asked for its status within this time. */
     answeredWithin: (gatewayReference: string, ms: number): boolean => answered.isWithin(gatewayReference, ms),
 
-    /** Whether it is the gateway that answers, as it told a transaction or a page of the records within this time. */
+    /** Whether a recent answer (a transaction or a page of records) proves that it is the gateway that answers. */
     isProvenWithin: (ms: number): boolean => clock.elapsed() - provenAtMs <= ms,
 
     statusByMerchantReference: (reference: string, lane: GatewayLane, signal: AbortSignal): Promise<StatusAnswer> =>
@@ -135,11 +135,11 @@ export function createGatewayClient(options: GatewayClientOptions) {
       return getPage(new URLSearchParams({ from, to, pageSize: String(pageSize) }), signal);
     },
 
-    /** A following page: the cursor is sent alone. */
+    /** A following page: sends only the cursor. */
     nextRecords: (page: string, signal: AbortSignal): Promise<RecordsAnswer> =>
       getPage(new URLSearchParams({ page }), signal),
 
-    /** Starts a pay-in. The body's `merchantReference` is the idempotency key, so trying again is safe. */
+    /** Starts a pay-in. The body's `merchantReference` is the idempotency key, so a retry is safe. */
     async startPayin(method: string, body: string, signal: AbortSignal): Promise<StatusAnswer> {
       const path = `/direct/payin/${encodeURIComponent(method)}`;
       const request = { method: 'POST', path, body, replyBytesMax: transactionBytesMax, lane: 'commands' } as const;
@@ -157,7 +157,7 @@ function toFound(bytes: Buffer): StatusAnswer {
   return transaction === undefined ? unreadable : { kind: 'found', transaction };
 }
 
-/** A lone surrogate cannot be encoded; the gateway will not know what is asked for instead. */
+/** A lone surrogate cannot be encoded; the gateway will not know the replacement. */
 function encodeReference(reference: string): string {
   return encodeURIComponent(reference.toWellFormed());
 }

@@ -1,5 +1,5 @@
-// When each transaction's status was last told: the gateway wants one transaction asked for at most every two minutes.
-// Bounded by the pace of the calls.
+// When each transaction's status was last read: the gateway wants at most one call per transaction every two minutes. Bounded
+// by the pace of the calls.
 import type { Clock } from '../clock.ts';
 
 const keptMs = 120_000;
@@ -10,7 +10,7 @@ export function createRecentCalls(clock: Clock) {
   return {
     note(reference: string): void {
       const nowMs = clock.elapsed();
-      at.delete(reference); // so that the map stays in the order of time
+      at.delete(reference); // keeps the map ordered by time
       at.set(reference, nowMs);
       for (const [oldest, atMs] of at) {
         if (nowMs - atMs <= keptMs) break;

@@ -1,8 +1,8 @@
-// A page of the gateway's records, read record by record: one that is damaged costs itself and nothing else.
+// Parses a page of the gateway's records one by one, so that a damaged record costs only itself.
 //
-// The page is cut up as bytes, by its strings and brackets alone, and each record is parsed by itself. So a byte that is
-// no UTF-8, a number that is none or a record that is no object leaves the others as they are, byte for byte. Where not
-// even the cuts can be found (a bracket or a quote is missing) the page counts as damaged as a whole.
+// The page is split as bytes, by its strings and brackets alone, and each record is parsed separately. So invalid UTF-8, an
+// invalid number or a record that is not an object leaves the others as they are, byte for byte. If not even the splits can
+// be found (a bracket or a quote is missing), the whole page counts as damaged.
 import { isUtf8 } from 'node:buffer';
 import * as z from 'zod';
 import { parseExact } from '../../callback/decimal.ts';
@@ -18,12 +18,12 @@ export interface RecordsPage {
 
 export interface UnreadableRecord {
   readonly reason: 'too-large' | 'not-utf8' | 'no-transaction';
-  /** Where they can be made out nevertheless. */
+  /** If they can be found nevertheless. */
   readonly gatewayReference: string | undefined;
   readonly createdAtMs: number | undefined;
 }
 
-/** Undefined where the bytes begin like no JSON object: then whatever answered is not the gateway. */
+/** Undefined if the bytes do not begin like a JSON object: then the answer is not the gateway's. */
 export function parseRecordsPage(bytes: Buffer): RecordsPage | 'damaged' | undefined {
   const start = skipBlanks(bytes, bytes.subarray(0, 3).equals(byteOrderMark) ? 3 : 0);
   if (bytes[start] !== openBrace) return undefined;
@@ -55,10 +55,10 @@ function unreadable(reason: UnreadableRecord['reason'], bytes: Buffer): Unreadab
   };
 }
 
-/** A cursor that cannot be read is not the end: what comes behind it would count as swept. */
+/** An unreadable cursor is not the end: the pages after it would count as swept. */
 const pagesSchema = z.object({ next: z.string().nullish() }).nullish();
 
-/** A number is taken by its own text. Undefined where it cannot be read. */
+/** A number is kept as its own text. Undefined if it cannot be read. */
 function readCursor(bytes: Buffer | undefined): { readonly next: string | undefined } | undefined {
   try {
     const pages = pagesSchema.safeParse(bytes === undefined ? undefined : parseExact(bytes.toString('utf8')));
@@ -74,7 +74,7 @@ const itemsMax = 100_000;
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 const [quote, backslash, colon, comma] = [0x22, 0x5c, 0x3a, 0x2c];
 
-/** The members of the object that begins at `start`; undefined where its end cannot be found. */
+/** The members of the object that begins at `start`; undefined if its end cannot be found. */
 function cutObject(bytes: Buffer, start: number): Map<string, Buffer> | undefined {
   const members = new Map<string, Buffer>();
   let at = skipBlanks(bytes, start + 1);
@@ -92,7 +92,7 @@ function cutObject(bytes: Buffer, start: number): Map<string, Buffer> | undefine
   return bytes[at] === closeBrace ? members : undefined;
 }
 
-/** The items of a list, whatever each of them is; undefined where its end cannot be found. */
+/** The items of a list, of any type; undefined if its end cannot be found. */
 function cutList(bytes: Buffer): Buffer[] | undefined {
   if (bytes[0] !== openBracket) return undefined;
   const items: Buffer[] = [];
@@ -107,7 +107,7 @@ function cutList(bytes: Buffer): Buffer[] | undefined {
   }
 }
 
-/** The place of the comma or bracket behind the value that begins at `start`. */
+/** The position of the comma or bracket after the value that begins at `start`. */
 function endOfValue(bytes: Buffer, start: number): number | undefined {
   let depth = 0;
   for (let at = start; at < bytes.length; at += 1) {
@@ -120,7 +120,7 @@ function endOfValue(bytes: Buffer, start: number): number | undefined {
   return undefined;
 }
 
-/** Behind the closing quote; behind the last byte where there is none. */
+/** The position after the closing quote; after the last byte if there is none. */
 function endOfString(bytes: Buffer, start: number): number {
   for (let at = start + 1; at < bytes.length; at += 1) {
     if (bytes[at] === backslash) at += 1;

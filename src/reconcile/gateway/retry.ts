@@ -1,7 +1,7 @@
-// When a call to the gateway is tried again, as the gateway's documentation says (pure).
+// When a call to the gateway is retried, as the gateway's documentation says (pure).
 import { retryAfterMs } from '../../http/http-answer.ts';
 
-/** What one try came to: an HTTP status, or no answer at all. */
+/** The outcome of one try: an HTTP status, or no answer. */
 export type TryResult =
   | { readonly kind: 'answer'; readonly status: number; readonly retryAfter: string | undefined }
   | { readonly kind: 'no-answer' };

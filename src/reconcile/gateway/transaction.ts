@@ -1,5 +1,5 @@
-// The gateway's transaction object, from a status reply or out of a page of records. Read as leniently as a callback;
-// its text is kept byte for byte.
+// The gateway's transaction object, from a status reply or from a page of records. Parsed as leniently as a callback; its
+// text is kept byte for byte.
 import * as z from 'zod';
 import { parseCallbackText, type Callback } from '../../callback/parse-callback.ts';
 import { parseTimeMs } from '../../time/parse-time.ts';
@@ -7,15 +7,15 @@ import { parseJson, withoutByteOrderMark } from '../../callback/json-text.ts';
 
 export interface Transaction {
   readonly callback: Callback;
-  /** Undefined where the gateway names no readable time. */
+  /** Undefined if the gateway names no valid time. */
   readonly createdAtMs: number | undefined;
   readonly completedAtMs: number | undefined;
 }
 
-/** A larger one is not read, neither from a status reply nor out of a page. */
+/** Larger ones are not read, neither from a status reply nor from a page. */
 export const transactionBytesMax = 1_048_576;
 
-/** Undefined where the text is no transaction. */
+/** Undefined if the text is not a transaction. */
 export function parseTransaction(text: string): Transaction | undefined {
   const parsed = parseCallbackText(text);
   if (parsed.kind !== 'callback') return undefined;

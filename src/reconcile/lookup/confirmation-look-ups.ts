@@ -1,7 +1,7 @@
-// Callbacks confirmed: each that no list of records has confirmed by its time is asked for at the gateway.
+// Asks the gateway about each callback that no list of records confirmed in time.
 //
-// The gateway wants few calls: so where many are due, or one was asked for a moment ago, the records of the last minutes are
-// read first, of which one page confirms thousands.
+// The gateway wants few calls: if many callbacks are due, or one was asked about a moment ago, the records of the last
+// minutes are read first, one page of which can confirm thousands.
 import type { Claim } from '../../store/accept/claims.ts';
 import { readJobData } from '../../store/callbacks/read-job-data.ts';
 import type { JobData } from '../../callback/job.ts';
@@ -27,7 +27,7 @@ import { askAgainMs } from '../sweep/watch-unfinished.ts';
 import { windowPages } from '../sweep/window-pages.ts';
 import type { LookedUp, LookUps } from './look-up-lane.ts';
 
-/** What came under one reference, of whatever kinds: one call tells of them all. */
+/** The callbacks under one reference, of all kinds: one call decides them all. */
 interface Due {
   readonly gatewayReference: string;
   readonly callbacks: readonly CalledBack[];
@@ -38,19 +38,19 @@ interface CalledBack extends Unconfirmed {
 }
 
 const lane = 'confirmations';
-/** So many at once are looked for in the records first: a second's worth of status calls. */
+/** From this many on, the records are read first: a second's worth of status calls. */
 const listedFromCount = 40;
-/** A transaction ends within minutes of its creation. */
+/** A transaction usually ends within minutes of its creation. */
 const listedMs = 900_000;
 const listedEveryMs = 1_000;
 const listedPageSize = 5_000;
-/** Refusals of the reference itself. Any other one (403: not from this address, say) tells nothing of the callback. */
+/** Refusals of the reference itself. Any other (403: not from this address, say) says nothing about the callback. */
 const aboutReference: ReadonlySet<number> = new Set([400, 410, 422]);
 const firstWaitMs = 2_000;
-/** A callback that waits for its confirmation waits for this as well. */
+/** With CONFIRM=before a callback waits for this look as well. */
 const promptMs = 100;
 const waitMaxMs = 3_600_000;
-/** A gateway that has told nothing for so long is looked at before its "unknown" counts: the base URL may be wrong. */
+/** If the gateway has told nothing for this long, it is checked before its "unknown" counts: the base URL may be wrong. */
 const provenMs = 600_000;
 
 export function confirmationLookUps(scope: BrandScope): LookUps<Due> {
@@ -98,7 +98,7 @@ async function byReference(scope: BrandScope, due: readonly Unconfirmed[]): Prom
   }));
 }
 
-/** Confirms what the gateway lists of the last minutes; what cannot be read now is asked for singly. */
+/** Confirms what the gateway lists for the last minutes; the rest is asked about one by one. */
 function createRecentListing(scope: BrandScope) {
   const { gateway, clock } = scope;
   let listedAtMs = -Infinity;
@@ -123,7 +123,7 @@ async function lookUp(
   requestId: string,
   signal: AbortSignal,
 ): Promise<LookedUp> {
-  // A correction is the gateway's own word.
+  // A correction comes from the gateway itself.
   const { true: corrections = [], false: asked = [] } = Object.groupBy(callbacks, ({ claim }) =>
     claim.sequence > 0 ? 'true' : 'false',
   );
@@ -153,7 +153,7 @@ async function lookUp(
   }
 }
 
-/** Anything at a wrong base URL says "unknown" to everything. */
+/** A server at a wrong base URL answers "unknown" to everything. */
 async function isGateway({ gateway, clock }: BrandScope, signal: AbortSignal): Promise<boolean> {
   return gateway.isProvenWithin(provenMs) || (await checkGateway(gateway, clock.now(), signal)).kind === 'ok';
 }
@@ -201,7 +201,7 @@ async function takeFound(
   }
 }
 
-/** The merchant gets the gateway's word instead, or after what it got. */
+/** Delivers the gateway's result, instead of the callback or after it. */
 async function correct(
   scope: BrandScope,
   one: CalledBack,
@@ -213,10 +213,10 @@ async function correct(
     const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId: told.requestId });
     if (settled === 'corrected') return settle(scope, one, { answer: 'open' }, told);
   }
-  await putOff(scope, one, waitFor(scope, one)); // what stands has changed meanwhile, or could not be changed
+  await putOff(scope, one, waitFor(scope, one)); // the claim has changed meanwhile, or nothing could be stored
 }
 
-/** As `correct` does, of a body that says the same as the gateway in status and amount alone. */
+/** Like `correct`, for a body that agrees with the gateway only in status and amount. */
 async function replaceAltered(
   scope: BrandScope,
   one: CalledBack,
@@ -229,7 +229,7 @@ async function replaceAltered(
   await putOff(scope, one, waitFor(scope, one));
 }
 
-/** As long again as it has been here. */
+/** Waits again for as long as the callback has been here. */
 function waitFor({ clock }: BrandScope, { claim }: CalledBack): number {
   return Math.min(Math.max(clock.now() - claim.receivedAtMs, firstWaitMs), waitMaxMs);
 }

@@ -1,4 +1,4 @@
-// Conflicts verified: what contradicted a callback is asked for at the gateway, and delivered where it is the truth.
+// Verifies conflicts: asks the gateway about a contradicting callback, and delivers it if it is true.
 import { kindOf } from '../../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../../callback/parse-callback.ts';
 import { agrees, claimAmount, type Claim } from '../../store/accept/claims.ts';
@@ -14,7 +14,7 @@ import type { BrandScope } from '../brand-scope.ts';
 import type { LookedUp, LookUps } from './look-up-lane.ts';
 import { inject } from '../inject.ts';
 
-/** The gateway's manners: one transaction at most every two minutes. */
+/** The gateway's rule: at most one call per transaction every two minutes. */
 const politeMs = 120_000;
 const dayMs = 86_400_000;
 
@@ -23,7 +23,7 @@ export function conflictLookUps(scope: BrandScope): LookUps<UnverifiedConflict> 
   return {
     name: 'conflicts',
     due: (limit) => dueConflicts(redis, queue, { nowMs: clock.now(), aheadMaxMs: politeMs, limit }),
-    // Two conflicts of one transaction must not be decided on one claim at once.
+    // Two conflicts of one transaction must not be decided at the same time.
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (conflict, requestId, signal) => verify(scope, conflict, requestId, signal),
     putOff: ({ id }, waitMs) => postponeConflict(redis, queue, id, clock.now() + waitMs),
@@ -60,15 +60,20 @@ async function act(
   const { id } = conflict;
   switch (decision) {
     case 'unverifiable':
-      return keepConflict(redis, queue, id, 'The gateway could not be asked whether this or the first callback holds.');
+      return keepConflict(redis, queue, id, 'The gateway could not be asked which of the two callbacks is true.');
     case 'refuted':
-      return keepConflict(redis, queue, id, 'The gateway says otherwise: what was delivered holds, this does not.');
+      return keepConflict(redis, queue, id, 'The gateway confirms what was delivered, not this callback.');
     case 'confirmed':
       if (await isCorrected(scope, found)) return removeConflict(redis, queue, id);
       return askLater(scope, conflict);
     case 'superseded':
       if (await isCorrected(scope, found))
-        return keepConflict(redis, queue, id, 'The gateway says a third thing: its word was delivered, not this.');
+        return keepConflict(
+          redis,
+          queue,
+          id,
+          'The gateway confirms neither this callback nor the earlier one; its own result was delivered.',
+        );
       return askLater(scope, conflict);
   }
 }
@@ -77,7 +82,7 @@ function askLater({ redis, queue, clock }: BrandScope, { id }: UnverifiedConflic
   return postponeConflict(redis, queue, id, clock.now() + politeMs);
 }
 
-/** Delivers the gateway's word; true where it is stored, now or before. */
+/** Delivers the gateway's result; true if it is stored, now or before. */
 async function isCorrected(
   scope: BrandScope,
   { truth, claim, requestId }: { truth: Callback | undefined; claim: Claim | undefined; requestId: string },
@@ -93,11 +98,11 @@ async function claimOf({ redis, queue }: BrandScope, { gatewayReference, status 
 }
 
 type Decision =
-  /** The gateway says what the conflict says. */
+  /** The gateway agrees with the conflict. */
   | 'confirmed'
-  /** The gateway says what was delivered. */
+  /** The gateway agrees with what was delivered. */
   | 'refuted'
-  /** The gateway says a third thing. */
+  /** The gateway agrees with neither. */
   | 'superseded'
   | 'unverifiable';
 
@@ -106,12 +111,12 @@ function decide({ body }: UnverifiedConflict, truth: Callback | undefined, claim
   if (truth === undefined || parsed.kind !== 'callback') return 'unverifiable';
   const kind = kindOf(truth.status);
   if (kind === undefined || kind !== kindOf(parsed.callback.status)) return 'unverifiable';
-  if (claim === undefined) return 'unverifiable'; // forgotten: a correction would have nothing to correct
+  if (claim === undefined) return 'unverifiable'; // expired: a correction would have nothing to correct
   if (saysTheSame(parsed.callback, truth)) return 'confirmed';
   return agrees(claim, truth.status, truth.finalAmount) ? 'refuted' : 'superseded';
 }
 
-/** As `agrees`: an amount that one of them does not name contradicts nothing. */
+/** As `agrees`: an amount that only one of them names contradicts nothing. */
 function saysTheSame(a: Callback, b: Callback): boolean {
   const [amountA, amountB] = [claimAmount(a.finalAmount), claimAmount(b.finalAmount)];
   return a.status === b.status && (amountA === amountB || amountA === '' || amountB === '');

@@ -1,4 +1,4 @@
-// Expectations looked up: transactions that the merchant said it started. What has come meanwhile costs no call.
+// Looks up expectations: transactions that the merchant announced. Those whose callback has come cost no call.
 import { isTerminal } from '../../callback/identity.ts';
 import {
   dueExpectations,
@@ -90,7 +90,7 @@ async function takeFound(
     const result = await inject(scope, { callback, source: 'status', requestId });
     if (result === 'unavailable') return putOff(scope, reference, askAgainMs(limits));
   } else if (!isTooOld(createdAtMs, nowMs, limits)) {
-    // From here on the sweeps see it, and the watch once it has been unfinished for long.
+    // From now on the sweeps see it, and the watch list once it has been unfinished for long.
     const dueMs = Math.max(createdAtMs + watchAfterMs(limits), nowMs + askAgainMs(limits));
     const isPending = callback.status === 'pending';
     const one = { gatewayReference: reference, createdAtMs, dueMs, isPending } as const;
@@ -99,7 +99,7 @@ async function takeFound(
   return settleExpectations(redis, queue, [reference]);
 }
 
-/** The gateway's own reference, where it knows the transaction only by the merchant's. */
+/** The gateway's own reference, if it knows the transaction only by the merchant's. */
 async function referenceByMerchant(
   { redis, queue, gateway }: BrandScope,
   reference: string,
@@ -113,7 +113,7 @@ async function referenceByMerchant(
   return gatewayReference === reference ? undefined : gatewayReference;
 }
 
-/** Asking again changes little where the gateway does not know it, or refuses to say: ever more rarely, for a day. */
+/** An unknown or refused reference is asked about ever more rarely, for a day: the answer seldom changes. */
 async function putOffUnknown(
   scope: BrandScope,
   reference: string,

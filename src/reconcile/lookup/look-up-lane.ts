@@ -1,20 +1,20 @@
-// Looks up single transactions, one kind of them: takes what is due, some at once, each apart from the others.
+// A lane of look-ups of one kind: takes due items, several at once, each independent of the others.
 //
-// One that hangs or fails costs itself a place for a while and holds up nothing else: it is put off, for longer each time,
-// and others take the places that are free. Those that failed before never get more than half of the places, so that
-// thousands of them leave room for what is new. Each kind has a lane of its own, with places and connections of its own.
+// An item that hangs or fails occupies a place for a while and holds up nothing else: it is postponed, longer each time, and
+// others use the free places. Items that failed before never get more than half of the places, so that thousands of them
+// leave room for new ones. Each kind has its own lane, with its own places and connections.
 import type { BrandScope } from '../brand-scope.ts';
 import { askAgainMs } from '../sweep/watch-unfinished.ts';
 
 export interface LookUps<T> {
   readonly name: 'expectations' | 'watch' | 'conflicts' | 'confirmations';
-  /** Looks for what is due at least this often. */
+  /** The longest time between two looks for due items. */
   readonly everyMaxMs?: number;
-  /** What is due now, about so many, the longest due first; what needs no call is settled and left out. */
+  /** About this many due items, longest overdue first; items that need no call are settled and left out. */
   readonly due: (limit: number) => Promise<readonly T[]>;
-  /** No two of one key are looked up at once. */
+  /** Items with the same key are never looked up at the same time. */
   readonly keyOf: (item: T) => string;
-  /** Looks one up and settles it or puts it off itself, unless no answer could be had. */
+  /** Looks one up, then settles or postpones it, unless there was no answer. */
   readonly lookUp: (item: T, requestId: string, signal: AbortSignal) => Promise<LookedUp>;
   readonly putOff: (item: T, waitMs: number) => Promise<void>;
 }
@@ -22,27 +22,27 @@ export interface LookUps<T> {
 export type LookedUp = 'done' | 'unanswered';
 
 export interface LookUpLane {
-  /** Starts what is due, as far as there are places. */
+  /** Starts due items, as far as there are places. */
   start(signal: AbortSignal): Promise<void>;
-  /** Resolves when nothing is under way. */
+  /** Resolves when nothing is in progress. */
   idle(): Promise<void>;
-  /** Goes on until the signal aborts; never rejects. */
+  /** Runs until the signal aborts; never rejects. */
   run(everyMs: number, signal: AbortSignal): Promise<void>;
 }
 
 const atOnceMax = 16;
 const failedAtOnceMax = atOnceMax / 2;
 const batchMax = 500;
-/** After an error that nobody foresaw: of Redis, most likely. */
+/** After an unexpected error, most likely of Redis. */
 const pauseMs = 1_000;
 const firstWaitMs = 5_000;
-/** How many of those that failed are remembered; the first of them are forgotten. */
+/** How many failed items are remembered; the oldest are forgotten. */
 const rememberedMax = 10_000;
 
 export function createLookUpLane<T>(scope: BrandScope, lookUps: LookUps<T>): LookUpLane {
   const { clock, log, brand, limits } = scope;
   const underWay = new Map<string, Promise<void>>();
-  /** How often in a row each had no answer. */
+  /** How often in a row each went unanswered. */
   const failures = new Map<string, number>();
 
   function hasPlace(key: string): boolean {
@@ -66,7 +66,7 @@ export function createLookUpLane<T>(scope: BrandScope, lookUps: LookUps<T>): Loo
     }
   }
 
-  /** Never rejects: whatever happens to one is no other's business. */
+  /** Never rejects: one item's error must not affect the others. */
   async function lookUpOne(item: T, key: string, requestId: string, signal: AbortSignal): Promise<void> {
     try {
       const ended = await lookUps.lookUp(item, requestId, signal);
@@ -82,7 +82,7 @@ export function createLookUpLane<T>(scope: BrandScope, lookUps: LookUps<T>): Loo
 
   function waitAfterFailure(key: string): number {
     const count = (failures.get(key) ?? 0) + 1;
-    failures.delete(key); // so that the map stays in the order of the last failure
+    failures.delete(key); // keeps the map ordered by last failure
     failures.set(key, count);
     const [oldest] = failures.keys();
     if (failures.size > rememberedMax && oldest !== undefined) failures.delete(oldest);
@@ -98,7 +98,7 @@ export function createLookUpLane<T>(scope: BrandScope, lookUps: LookUps<T>): Loo
     }
     const pausing = new AbortController();
     const pause = clock.sleep(everyMs, AbortSignal.any([signal, pausing.signal])).catch(() => undefined);
-    // A backlog goes on as soon as there is a place, and not before.
+    // A backlog continues as soon as a place is free, and not before.
     await (underWay.size >= failedAtOnceMax ? Promise.race([pause, ...underWay.values()]) : pause);
     pausing.abort();
   }
@@ -116,7 +116,7 @@ export function createLookUpLane<T>(scope: BrandScope, lookUps: LookUps<T>): Loo
   };
 }
 
-/** The latest, the longest due, the latest but one, ...: a backlog that grows lets through both. */
+/** Alternates: the latest, the longest overdue, the second latest, ...; a growing backlog lets both through. */
 function byTurns<T>(due: readonly T[]): T[] {
   return [...new Set(due.toReversed().flatMap((latest, at) => [latest, due[at] ?? latest]))];
 }

@@ -1,5 +1,5 @@
-// The watch looked up: transactions that were seen unfinished, until each ends or is too old. What ended is delivered,
-// and corrected where it differs from what was delivered before.
+// Looks up the watch list: transactions that were unfinished, until each ends or is too old. One that ended is delivered, and
+// corrected if it differs from what was delivered before.
 import { dueWatched, postponeWatched, unwatch, watch, type Watched } from '../../store/reconciliation/watched.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { agreedNowMs } from '../../redis/agreed-time.ts';
@@ -63,7 +63,7 @@ async function takeFound(
 ): Promise<void> {
   const { redis, queue, clock, limits } = scope;
   const [classified] = await classifyTwice(scope, [transaction], signal);
-  if (classified === undefined) throw new TypeError('One transaction has one classification.');
+  if (classified === undefined) throw new TypeError('One transaction must have one classification.');
   switch (classified.classification) {
     case 'pending':
     case 'other': {
@@ -77,7 +77,7 @@ async function takeFound(
     case 'reversed': {
       const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId });
       const isStored = settled !== 'unstored' && settled !== 'overtaken';
-      return putOff(scope, gatewayReference, isStored ? rarelyMs : askAgainMs(limits)); // it may end yet
+      return putOff(scope, gatewayReference, isStored ? rarelyMs : askAgainMs(limits)); // it may still end
     }
     case 'missing':
     case 'differs': {
@@ -94,7 +94,7 @@ async function takeFound(
   }
 }
 
-/** Cannot be taken back: so Redis's clock has to agree that it is too old. */
+/** Giving up cannot be undone, so Redis's clock must agree that it is too old. */
 async function isGivenUp({ redis, clock, limits }: BrandScope, createdAtMs: number): Promise<boolean> {
   if (!isTooOld(createdAtMs, clock.now(), limits)) return false;
   return isTooOld(createdAtMs, await agreedNowMs(redis, clock.now()), limits);

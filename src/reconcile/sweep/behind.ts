@@ -1,18 +1,18 @@
-// The windows that have to be swept again, apart from the others (pure). One that fails never holds up the rest; it waits
-// ever longer, at most an hour, and is given up once nothing created in it can be injected any more.
+// The windows that must be swept again (pure). A failing window never holds up the rest; it waits ever longer, at most an
+// hour, and is given up once nothing created in it can be injected any more.
 import type { BehindWindow } from '../../store/reconciliation/sweep-state.ts';
 import type { Window } from './window-pages.ts';
 
-/** More are joined: a longer window holds the shorter ones. */
+/** Beyond this, windows are merged: a longer window contains the shorter ones. */
 const behindMax = 64;
 const waitMaxMs = 3_600_000;
-/** A window that was swept, but for what cannot be read or settled in it, is tried again for so long. */
+/** How long a window that was swept except for unreadable or unsettled parts is retried. */
 export const openForMs = 86_400_000;
 
 export interface Swept {
-  /** False: it failed before its end. */
+  /** False if it failed before its end. */
   readonly isSwept: boolean;
-  /** Something in it could not be read or settled. */
+  /** Something in it could not be parsed or settled. */
   readonly isOpen: boolean;
 }
 
@@ -38,7 +38,7 @@ export function behindAfter(
   return joined([...rest, { ...window, sinceMs, dueMs: nowMs + waitMs, isSwept }]);
 }
 
-/** What is left of a window once a part of it is taken out. */
+/** What remains of a window after removing a part of it. */
 function without(one: BehindWindow, part: Window): BehindWindow[] {
   return [
     { ...one, toMs: Math.min(one.toMs, part.fromMs) },
@@ -46,7 +46,7 @@ function without(one: BehindWindow, part: Window): BehindWindow[] {
   ].filter(({ fromMs, toMs }) => fromMs < toMs);
 }
 
-/** In the order of time, and no more than there is room for: those are joined that lie next to each other. */
+/** Ordered by time and within the limit: neighbours are merged. */
 function joined(windows: readonly BehindWindow[]): BehindWindow[] {
   const list = windows.toSorted((a, b) => a.fromMs - b.fromMs);
   while (list.length > behindMax) {

@@ -1,4 +1,4 @@
-// Judges a page of the gateway's transactions against what is known here: one pipelined read for all of them.
+// Classifies a page of the gateway's transactions against the claims here, with one pipelined read.
 import { digestOf, isTerminal, kindOf, terminalKind } from '../../callback/identity.ts';
 import type { Claim } from '../../store/accept/claims.ts';
 import { recordedWithinMs } from '../../store/callbacks/delivery-records.ts';
@@ -15,7 +15,7 @@ const seenKeptMs = 86_400_000;
 export interface Classified {
   readonly transaction: Transaction;
   readonly claim: Claim | undefined;
-  /** The claim's job was taken out of the queue before it was delivered. */
+  /** The claim's job was removed from the queue before it was delivered. */
   readonly isRemoved: boolean;
   readonly reversal?: Reversal | undefined;
   readonly terminalSinceMs: number;
@@ -65,8 +65,8 @@ export async function classifyPage(scope: BrandScope, page: readonly Transaction
 }
 
 /**
- * As `classifyPage`, for whoever acts on it. A job that is gone may be in the hands of a worker, whose lease or record takes a
- * moment to show. So what seems removed is looked at again before anything is said or done about it.
+ * Like `classifyPage`, for callers that act on the result. A job that is gone may be held by a worker whose lease or record
+ * takes a moment to appear, so a job that looks removed is checked a second time.
  */
 export async function classifyTwice(
   scope: BrandScope,

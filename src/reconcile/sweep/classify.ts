@@ -1,24 +1,24 @@
-// What a transaction at the gateway means for us: the decision of every sweep, pure.
+// Classifies a transaction at the gateway: the pure decision behind every sweep.
 import { isTerminal } from '../../callback/identity.ts';
 import { agrees, type Claim } from '../../store/accept/claims.ts';
 import { isUntold, type Reversal } from './reversals.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
 export type Classification =
-  /** Here already, and saying the same. */
+  /** Received, and in agreement. */
   | 'known'
   | 'pending'
   /** Neither pending nor terminal; its callback, if any, is an identity of its own. */
   | 'other'
-  /** Was success here, stands otherwise now, and no callback has said so in time. */
+  /** Was success here; the gateway has another status now, and no callback reported it in time. */
   | 'reversed'
-  /** Terminal or reversed, and unknown here, but its callback may still come. */
+  /** Terminal or reversed, and not received, but its callback may still come. */
   | 'early'
-  /** Terminal, and unknown here for too long, or its job was removed before it was delivered. */
+  /** Terminal and not received for too long, or its job was removed before it was delivered. */
   | 'missing'
-  /** Here with another status or final amount. */
+  /** Received with another status or final amount. */
   | 'differs'
-  /** Unknown here, and never to be injected by itself. */
+  /** Not received, and too old to be injected automatically. */
   | 'tooOld';
 
 export interface ClassifyLimits {
@@ -28,27 +28,27 @@ export interface ClassifyLimits {
   readonly sinceMs: number | undefined;
   /** DEDUP_TTL */
   readonly rememberedMs: number;
-  /** RECONCILE_LOOKBACK; longer where sweeps are further apart. */
+  /** RECONCILE_LOOKBACK; longer if sweeps are further apart. */
   readonly lookbackMs: number;
 }
 
 export interface ClassifyInput {
   readonly transaction: Transaction;
-  /** Of the terminal identity. */
+  /** The claim of the terminal identity. */
   readonly claim: Claim | undefined;
-  /** The claim's job was taken out of the queue before it was delivered. */
+  /** The claim's job was removed from the queue before it was delivered. */
   readonly isRemoved: boolean;
-  /** Where it was success here, and is neither pending nor ended now. */
+  /** If it was success here, and is now neither pending nor terminal. */
   readonly reversal?: Reversal | undefined;
-  /** Its completion, or when it was first seen terminal where the gateway names no past one. */
+  /** Its completion; if the gateway names no past one, when it was first seen terminal. */
   readonly terminalSinceMs: number;
   readonly nowMs: number;
   readonly limits: ClassifyLimits;
 }
 
 /**
- * What was delivered DEDUP_TTL ago may be forgotten. A transaction is older than its callback, so its age decides,
- * less this much for a gateway whose clock is ahead of ours.
+ * Claims from DEDUP_TTL ago may have expired. A transaction is older than its callback, so its age decides, minus this margin
+ * for a gateway whose clock is ahead of ours.
  */
 const clockSkewMs = 600_000;
 
@@ -82,8 +82,8 @@ export function isTooOld(
   return createdAtMs < oldestInjectedMs(nowMs, rememberedMs) || (sinceMs !== undefined && createdAtMs < sinceMs);
 }
 
-/** Nothing created before this time may be injected: its callback may have been delivered and forgotten. */
+/** Nothing created before this time may be injected: its callback may have been delivered, and its claim expired. */
 export function oldestInjectedMs(nowMs: number, rememberedMs: number): number {
-  // A short memory (in a test, say) keeps most of itself.
+  // A short DEDUP_TTL (in a test, say) loses only a tenth.
   return nowMs - rememberedMs + Math.min(clockSkewMs, rememberedMs / 10);
 }

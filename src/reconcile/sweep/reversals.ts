@@ -1,5 +1,5 @@
-// Reversals: what was success here and stands otherwise at the gateway now, neither pending nor ended. Money may have been
-// taken back, so it is delivered as its own kind, as its callback would be, whether that comes or not.
+// Reversals: transactions that were success here and are now neither pending nor terminal at the gateway. Money may have been
+// taken back, so the new status is delivered as a kind of its own, whether its callback comes or not.
 import { isTerminal, kindOf } from '../../callback/identity.ts';
 import type { Claim } from '../../store/accept/claims.ts';
 import { findClaims } from '../../store/callbacks/find-claims.ts';
@@ -9,19 +9,19 @@ import type { RedisConnection } from '../../redis/connections.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
 export interface Reversal {
-  /** Of the status that it stands in now; undefined where nothing of that came. */
+  /** The claim of its current status; undefined if no callback of that status came. */
   readonly claim: Claim | undefined;
-  /** That claim's job was taken out of the queue before it was delivered. */
+  /** That claim's job was removed from the queue before it was delivered. */
   readonly isRemoved: boolean;
 }
 
-/** One that names no status takes nothing back. `claim`: of the terminal identity. */
+/** A transaction without a status reverses nothing. `claim`: of the terminal identity. */
 export function isReversed(status: string | null, claim: Claim | undefined): boolean {
   const isOther = status !== null && status !== '' && status !== 'pending' && !isTerminal(status);
   return isOther && claim?.status === 'success';
 }
 
-/** For each transaction of a page, in one more read where there is any. */
+/** For each transaction of a page, with one more read if there are any. */
 export async function findReversals(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -49,7 +49,7 @@ export async function findReversals(
   return page.map((_, at) => found.get(at));
 }
 
-/** It has not reached the merchant's queue, or was taken out of it. */
+/** It has not reached the merchant's queue, or was removed from it. */
 export function isUntold({ claim, isRemoved }: Reversal): boolean {
   return claim === undefined || isRemoved;
 }

@@ -1,5 +1,5 @@
-// What the reconciler of a brand does next, pure: the last hours every RECONCILE_EVERY, the whole RECONCILE_LOOKBACK
-// every hour, after an outage everything from the checkpoint on, window by window, and the windows that are behind.
+// What a brand's reconciler does next (pure): the last hours every RECONCILE_EVERY, the whole RECONCILE_LOOKBACK every hour,
+// after an outage everything from the checkpoint on, window by window, and the windows to retry.
 import type { BehindWindow, SweepPlan, SweepState } from '../../store/reconciliation/sweep-state.ts';
 import type { Window } from './window-pages.ts';
 
@@ -15,21 +15,21 @@ export interface ScheduleSettings {
 }
 
 export interface ScheduleInput {
-  /** As `soundState` leaves it. */
+  /** As returned by `soundState`. */
   readonly state: SweepState;
   readonly recentDueMs: number;
-  /** Windows of the plan, and those behind, are not tried before. */
+  /** Windows of the plan, and those to retry, wait until then. */
   readonly planDueMs: number;
-  /** The plan had the last turn: a window behind comes first now. */
+  /** The plan had the last turn: a window to retry comes first now. */
   readonly behindFirst?: boolean;
-  /** Nothing created before it can be injected: sweeping it would serve nobody. */
+  /** Nothing created before it can be injected, so sweeping it would be useless. */
   readonly oldestMs: number;
   readonly nowMs: number;
   readonly settings: ScheduleSettings;
 }
 
 export type Step =
-  /** Nothing was ever swept here: count before anything is delivered. */
+  /** Nothing was ever swept here: count before delivering anything. */
   | { readonly kind: 'first'; readonly window: Window }
   | { readonly kind: 'recent'; readonly window: Window }
   | { readonly kind: 'plan'; readonly plan: SweepPlan }
@@ -63,7 +63,7 @@ export function nextStep(input: ScheduleInput): Step {
   const isAway = plannedAtMs === undefined || checkpointMs < nowMs - Math.max(recentMs, 2 * everyMs);
   const fullDueMs = isAway ? nowMs : plannedAtMs + fullEveryMs;
   if (canSweep && nowMs >= fullDueMs) {
-    // From before the checkpoint, so that the service's own absence does not shorten how long a transaction is watched.
+    // Starts before the checkpoint, so that an outage of the service does not shorten how long a transaction is watched.
     const fromMs = Math.max(Math.min(checkpointMs, nowMs) - lookbackOf(settings), floorMs);
     return { kind: 'plan', plan: { fromMs, toMs: nowMs, atMs: fromMs } };
   }
@@ -75,7 +75,7 @@ function behindStep({ fromMs, toMs }: BehindWindow, windowMs: number): Step {
   return { kind: 'behind', window: { fromMs, toMs: Math.min(fromMs + windowMs, toMs) } };
 }
 
-/** A lookback that is shorter than the time between two sweeps would leave gaps. */
+/** A lookback shorter than the time between two sweeps would leave gaps. */
 export function lookbackOf({ lookbackMs, everyMs }: Pick<ScheduleSettings, 'lookbackMs' | 'everyMs'>): number {
   return Math.max(lookbackMs, 2 * everyMs);
 }
@@ -85,13 +85,13 @@ function recentOf(settings: ScheduleSettings): number {
   return Math.max(Math.min(recentMs, settings.lookbackMs), 2 * settings.everyMs);
 }
 
-/** The checkpoint after a window: it moves only where no time before the window is left out. */
+/** The checkpoint after a window: it moves only if no time before the window is left out. */
 export function checkpointAfter(checkpointMs: number | undefined, { fromMs, toMs }: Window): number | undefined {
   if (checkpointMs === undefined || checkpointMs < fromMs) return checkpointMs;
   return Math.max(checkpointMs, toMs);
 }
 
-/** A longer window in narrow ones. */
+/** Splits a window into narrow ones. */
 export function* narrowWindows({ fromMs, toMs }: Window, windowMs: number): Generator<Window> {
   for (let atMs = fromMs; atMs < toMs; atMs += windowMs) {
     yield { fromMs: atMs, toMs: Math.min(atMs + windowMs, toMs) };

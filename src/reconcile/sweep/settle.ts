@@ -1,7 +1,8 @@
-// One transaction that a list calls missing or different: the status call decides, and its reply is what is delivered.
+// Settles one transaction that a list calls missing or different: the status call decides, and its reply is delivered.
 //
-// A list is believed only where no status reply could be had, and an hour after the completion: until then the status
-// call is tried again, since a wrong success sends goods that nobody paid for. A correction or a reversal is never made on its word.
+// The list alone counts only if the status call had no answer, and not before an hour after the completion: until then the
+// status call is retried, since a wrong success sends goods that nobody paid for. A correction or reversal never relies on
+// the list alone.
 import { isTerminal } from '../../callback/identity.ts';
 import { agrees, claimStatus } from '../../store/accept/claims.ts';
 import { createSemaphore } from '../../async/semaphore.ts';
@@ -15,15 +16,15 @@ import type { Transaction } from '../gateway/transaction.ts';
 export type Settled =
   | 'injected'
   | 'corrected'
-  /** Here already, saying the same; or it came meanwhile. */
+  /** Received and in agreement; or it arrived meanwhile. */
   | 'known'
   /** It has not ended, whatever the list says. */
   | 'unfinished'
   /** The status call knows no such transaction, whatever the list says. */
   | 'denied'
-  /** No status reply could be had. */
+  /** The status call had no answer. */
   | 'unanswered'
-  /** A correction of what no longer stands here: to be classified anew. */
+  /** A correction of a state that has changed since: classify it again. */
   | 'overtaken'
   /** Nothing could be stored now. */
   | 'unstored';
@@ -35,7 +36,7 @@ export interface SettleOptions {
   readonly requestId: string;
 }
 
-/** Once it has been missing for this long, what the list says is delivered although no status reply could be had. */
+/** After this time as missing, the list's result is delivered even if the status call had no answer. */
 const listedWillDoAfterMs = 3_600_000;
 
 export async function settle(
@@ -67,7 +68,7 @@ export async function settle(
   }
 }
 
-/** Puts in what the gateway says, as a correction where something else stands here. */
+/** Injects the gateway's result, as a correction if another result is stored here. */
 export async function injectTruth(
   scope: BrandScope,
   { callback }: Transaction,
@@ -76,7 +77,7 @@ export async function injectTruth(
 ): Promise<Settled> {
   if (!isTerminal(callback.status)) {
     if (classification !== 'reversed' || !isReversed(callback.status, claim)) return 'unfinished';
-    // Of another status than was classified by, nothing is known to be removed.
+    // The removed job is known only for the status that was classified.
     const removed = reversal?.claim?.status === claimStatus(callback.status) ? reversal.claim : undefined;
     return settledBy(await inject(scope, { callback, requestId, source, removed }), 'injected');
   }
@@ -99,13 +100,13 @@ function settledBy(result: Injection, stored: Settled): Settled {
   }
 }
 
-/** After so many calls in a row without an answer each further one is short, until one is answered. */
+/** After this many unanswered calls in a row each further call is short, until one is answered. */
 const silentMax = 8;
 const atOnceMax = 16;
 
 /**
- * Asks for the status of what a sweep of one window calls for. Every transaction is asked for, in an outage too: that
- * others had no answer says nothing about this one, and the list is believed only where its own call had none.
+ * Creates the status calls for the sweep of one window. Every transaction is asked about, even during an outage: that others
+ * had no answer says nothing about this one, and the list counts only if its own call had none.
  */
 export function createSweepAsk({ gateway }: BrandScope, signal: AbortSignal): AskStatus {
   const semaphore = createSemaphore(atOnceMax);

@@ -1,25 +1,25 @@
-// What Redis remembers of the sweeps, made sound (pure). A process whose clock was wrong once has left times that lie in
-// the future; taken at their word they would stop every sweep until that future has come.
+// Repairs the stored state of the sweeps (pure). A process with a wrong clock may have left times in the future, which would
+// stop every sweep until then.
 import type { BehindWindow, SweepPlan, SweepState } from '../../store/reconciliation/sweep-state.ts';
 
-/** Clocks of different machines may differ by so much: less is only cut off. */
+/** Tolerated clock difference: smaller excesses are only cut. */
 const skewMs = 600_000;
-/** No window behind waits for longer. */
+/** The longest wait of a window to retry. */
 const waitMaxMs = 3_600_000;
 
 /** `oldestMs`: nothing created before it can be injected. */
 export function soundState(state: SweepState, nowMs: number, oldestMs: number): SweepState {
   const latestMs = nowMs + skewMs;
   const { beganMs, checkpointMs, plannedAtMs, plan, behind, endedWell } = state;
-  // All that was ever swept lies in the future: nothing was.
+  // Everything that was ever swept lies in the future: start over.
   if (beganMs !== undefined && beganMs > latestMs) return {};
   const past = (ms: number | undefined) => (ms === undefined || ms > latestMs ? undefined : Math.min(ms, nowMs));
   const soundPlan = plan === undefined ? undefined : planAsOf(plan, nowMs);
   return {
     beganMs,
-    // How far the sweeps had come before the clock was wrong is not known any more: back to the start.
+    // The progress from before the wrong clock is unknown: back to the start.
     checkpointMs: checkpointMs === undefined ? undefined : (past(checkpointMs) ?? Math.max(beganMs ?? 0, oldestMs, 0)),
-    // A plan that is dropped is planned anew.
+    // A dropped plan is planned again.
     plannedAtMs: plan !== undefined && soundPlan === undefined ? undefined : past(plannedAtMs),
     plan: soundPlan,
     behind: behind?.flatMap((window) => behindAsOf(window, nowMs, oldestMs)),
@@ -36,7 +36,7 @@ function planAsOf(plan: SweepPlan, nowMs: number): SweepPlan | undefined {
   return { ...plan, toMs: Math.min(plan.toMs, Math.max(nowMs, plan.atMs)) };
 }
 
-/** None where all of it lies in the future, or is too old. */
+/** Empty if the whole window lies in the future, or is too old. */
 function behindAsOf(window: BehindWindow, nowMs: number, oldestMs: number): BehindWindow[] {
   const fromMs = Math.max(window.fromMs, oldestMs);
   const toMs = Math.min(window.toMs, nowMs);

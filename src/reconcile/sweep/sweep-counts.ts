@@ -1,4 +1,4 @@
-// What the sweep of a window came to, in numbers.
+// The counts of a window's sweep.
 import { sweepCountsSchema, type SweepCounts } from '../../store/reconciliation/reconciliation-report.ts';
 
 export function noCounts(): SweepCounts {
@@ -25,7 +25,7 @@ export function addCounts(total: SweepCounts, more: SweepCounts): void {
   for (const name of names) total[name] += more[name];
 }
 
-/** What was injected before a part of the window began anew was known when it came again. */
+/** Adds what was injected before a part of the window started again; the repetition counted it as known. */
 export function withEarlier(counts: SweepCounts, { injected, corrections }: SweepCounts): SweepCounts {
   return {
     ...counts,

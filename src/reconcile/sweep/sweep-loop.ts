@@ -1,7 +1,7 @@
-// The sweeps of one brand, one after another: does what schedule.ts says is next, and keeps what was done in Redis.
+// The sweeps of one brand, one after another: runs the next step of schedule.ts, and stores the progress in Redis.
 //
-// A window that fails is set aside (behind.ts) and tried again apart from the others; it holds up neither the next window
-// nor the checkpoint. The checkpoint moves over a window only in the same write that says what became of it.
+// A failing window is set aside (behind.ts) and retried separately; it holds up neither the next window nor the checkpoint.
+// The checkpoint moves past a window only in the same write that records its outcome.
 import {
   storeSweepReport,
   type SweepCounts,
@@ -22,19 +22,19 @@ export interface ReconcilerSettings extends ScheduleSettings {
   readonly pageSize: number;
 }
 
-/** A sweep over several windows, of which a longer one is interrupted by the recent ones. */
+/** A sweep over several windows; recent sweeps may interrupt a longer one. */
 interface Sweep {
   readonly kind: 'recent' | 'full';
   readonly window: Window;
   readonly startedAtMs: number;
   readonly counts: SweepCounts;
   readonly mode: SweepMode;
-  /** Of the first window that failed. */
+  /** The failure of the first window that failed. */
   failure: string | undefined;
   failed: number;
 }
 
-/** So many failures in a row, and the gateway is taken for out: no further window is tried for a while. */
+/** After this many failures in a row the gateway counts as down: no further window is tried for a while. */
 const failuresInARowMax = 3;
 
 export class LockLostError extends Error {
@@ -45,7 +45,7 @@ export class LockLostError extends Error {
   }
 }
 
-/** Ends by rejection only: where the signal aborts, the lock is lost, or Redis cannot be read or written. */
+/** Ends only by rejection: when the signal aborts, the lock is lost, or Redis fails. */
 export async function sweepForEver(
   scope: BrandScope,
   settings: ReconcilerSettings,
@@ -74,7 +74,7 @@ export async function sweepForEver(
         break;
       case 'recent':
         await sweepRecent(step.window);
-        // Slow ones take half of the time at most: the rest is the catch-up's.
+        // Slow recent sweeps take at most half of the time; the catch-up gets the rest.
         recentDueMs = Math.max(nowMs + everyMs, 2 * clock.now() - nowMs);
         break;
       case 'plan':
@@ -90,13 +90,13 @@ export async function sweepForEver(
         await sweepBehind(step.window);
         break;
       case 'wait':
-        // Never longer than from one sweep to the next, whatever the clock says by then.
+        // Never longer than until the next sweep, even if the clock is set.
         await clock.sleep(Math.min(Math.max(step.untilMs - nowMs, 1), everyMs), signal);
         break;
     }
   }
 
-  /** What this loop and Redis remember, as far as the clock of now allows. */
+  /** The state in memory and in Redis, repaired for the present time. */
   function heed(nowMs: number, oldestMs: number): SweepState {
     recentDueMs = Math.min(recentDueMs, nowMs + everyMs);
     planDueMs = Math.min(planDueMs, nowMs + everyMs);
@@ -108,7 +108,7 @@ export async function sweepForEver(
     return sound;
   }
 
-  /** Whoever starts this for the first time learns what is about to reach the merchant before it does. */
+  /** The first sweep only counts, so that whoever starts the service sees what will be delivered before it is. */
   async function sweepFirst(window: Window): Promise<boolean> {
     const sweep = begin('full', window, false);
     let swept = 0;
@@ -163,7 +163,7 @@ export async function sweepForEver(
     const isLast = window.toMs >= plan.toMs;
     const next = {
       ...after(window, swept),
-      // From the plan's place: where the window begins later, what lies between has become too old to be injected.
+      // From the plan's position: if the window begins later, the time between has become too old to be injected.
       checkpointMs: checkpointAfter(state.checkpointMs, { fromMs: plan.atMs, toMs: window.toMs }),
       plan: isLast ? undefined : { ...plan, atMs: window.toMs },
     };
@@ -173,7 +173,7 @@ export async function sweepForEver(
     full = undefined;
   }
 
-  /** What is not listed was asked for already while it was new. */
+  /** Unlisted callbacks were already asked about while they were new. */
   async function heedUnlisted({ isSwept, isOpen }: Swept, listed: Listed | undefined): Promise<void> {
     const before = listedBefore;
     listedBefore = isSwept && !isOpen ? listed : undefined;
@@ -197,7 +197,7 @@ export async function sweepForEver(
     });
   }
 
-  /** Notes what became of a window, and waits where the gateway seems to be out. */
+  /** Records a window's outcome, and waits if the gateway seems to be down. */
   function after(window: Window, swept: Swept): SweepState {
     const nowMs = clock.now();
     failuresInARow = swept.isSwept ? 0 : failuresInARow + 1;
@@ -225,7 +225,7 @@ export async function sweepForEver(
     return { isSwept: failure === undefined, isOpen: counts.unreadable + counts.unconfirmed > 0 };
   }
 
-  /** Whatever goes wrong in a window is that window's. */
+  /** Any error in a window belongs to that window. */
   async function sweepOne(window: Window, mode: SweepOptions): Promise<{ counts: SweepCounts; failure?: string }> {
     try {
       const swept = await sweepWindow(scope, window, mode, signal);
@@ -255,7 +255,7 @@ export async function sweepForEver(
     state = next;
   }
 
-  /** What lies between the checkpoint and the plan is too old to be injected; somebody should know. */
+  /** The time between the checkpoint and the plan is too old to be injected; logs that. */
   function tellGap(fromMs: number): void {
     const { checkpointMs = 0 } = state;
     if (checkpointMs >= fromMs) return;

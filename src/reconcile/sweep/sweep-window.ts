@@ -1,9 +1,9 @@
-// One window of a sweep: the transactions created in it, page by page, compared with what is known here.
+// One window of a sweep: the transactions created in it, page by page, compared with the claims here.
 //
-// Holds one page in memory, whatever the window holds. Reads a page's claims in one go, asks the gateway for nothing
-// but what is missing or differs, and puts that in. A record that makes trouble costs itself: it is counted, and looked
-// at again later. Ends with `failed` where the gateway or the storage is out: then the window has to be swept again,
-// which is safe, since intake delivers nothing twice.
+// Holds one page in memory, whatever the window's size. Reads a page's claims at once, asks the gateway only about missing
+// and different transactions, and injects those. A record that causes an error costs only itself: it is counted, and looked
+// at again later. Ends with `failed` if the gateway or the storage is down: then the window must be swept again, which is
+// safe, since intake delivers nothing twice.
 import { isTerminal } from '../../callback/identity.ts';
 import type { SweepCounts } from '../../store/reconciliation/reconciliation-report.ts';
 import type { BrandScope } from '../brand-scope.ts';
@@ -18,17 +18,17 @@ import type { Listed } from './unlisted.ts';
 import { windowPages, type Window } from './window-pages.ts';
 
 export interface SweepMode {
-  /** False: only count. */
+  /** False: only counts. */
   readonly inject: boolean;
-  /** Also what is older than RECONCILE_SINCE and DEDUP_TTL allow; only by hand. */
+  /** Also injects what RECONCILE_SINCE and DEDUP_TTL exclude; only by hand. */
   readonly force: boolean;
   readonly pageSize: number;
-  /** Stands in the log lines and jobs of this sweep. */
+  /** Appears in the log lines and jobs of this sweep. */
   readonly requestId: string;
 }
 
 export interface SweepOptions extends SweepMode {
-  /** Gets what the gateway lists. */
+  /** Receives what the gateway lists. */
   readonly listed?: Listed | undefined;
 }
 
@@ -36,7 +36,7 @@ export type SweptWindow =
   | { readonly kind: 'swept'; readonly counts: SweepCounts }
   | { readonly kind: 'failed'; readonly counts: SweepCounts; readonly reason: string };
 
-/** Enough to fill the batches of intake; status calls keep their own pace. */
+/** Enough to fill intake's batches; status calls have their own pace. */
 const atOnceMax = 64;
 const linesMax = 20;
 
@@ -44,7 +44,7 @@ interface PageWork {
   readonly window: Window;
   readonly mode: SweepOptions;
   readonly ask: AskStatus;
-  /** Lines of the log that may still name a record that cannot be read; all are counted. */
+  /** How many log lines may still name an unreadable record; all are counted. */
   readonly lines: { left: number };
   readonly signal: AbortSignal;
 }
@@ -56,8 +56,8 @@ export async function sweepWindow(
   signal: AbortSignal,
 ): Promise<SweptWindow> {
   const work = { window, mode, signal, ask: createSweepAsk(scope, signal), lines: { left: linesMax } };
-  const taken = noCounts(); // of the parts that were read to their ends
-  const earlier = noCounts(); // of what comes again
+  const taken = noCounts(); // of parts that were read completely
+  const earlier = noCounts(); // of parts that are read again
   let counts = noCounts();
   const ended = () => {
     addCounts(taken, counts);
@@ -92,7 +92,7 @@ export async function sweepWindow(
   return { kind: 'swept', counts: withEarlier(taken, earlier) };
 }
 
-/** False where something could not be stored. */
+/** False if something could not be stored. */
 async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCounts, work: PageWork): Promise<boolean> {
   const { mode, window } = work;
   for (const { gatewayReference, reason } of page.unreadable) tellUnreadable(scope, work, { gatewayReference, reason });
@@ -103,7 +103,7 @@ async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCount
   mode.listed?.note(page.transactions);
   for (const { classification } of classified) {
     if (classification === 'tooOld' && mode.force) counts.missing += 1;
-    else if (classification !== 'differs') counts[classification] += 1; // counted as a correction once it is verified
+    else if (classification !== 'differs') counts[classification] += 1; // counted as a correction once verified
   }
   if (!mode.inject) return true;
   await confirmListed(scope, page.transactions, mode.requestId);
@@ -121,7 +121,7 @@ async function settleAll(scope: BrandScope, page: readonly Classified[], work: P
   await inParallel(called, atOnceMax, async (classified) => {
     signal.throwIfAborted();
     const { gatewayReference } = classified.transaction.callback;
-    // It is watched, then, and asked for again in its turn.
+    // It is on the watch list then, and asked about in its turn.
     if (scope.gateway.answeredWithin(gatewayReference, askAgainMs(scope.limits))) return;
     try {
       settledOf.set(classified, await settle(scope, classified, { ask, requestId: mode.requestId }));
@@ -176,7 +176,7 @@ function countSettled(counts: SweepCounts, settled: Settled | undefined): void {
   }
 }
 
-/** Said and counted at every sweep that meets it, so that an alert on the count lasts for as long as the trouble. */
+/** Logged and counted in every sweep that reads it, so that an alert on the count lasts as long as the problem. */
 function tellUnreadable(
   { log, brand, metrics }: BrandScope,
   { mode, lines }: PageWork,

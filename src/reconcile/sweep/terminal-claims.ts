@@ -1,4 +1,4 @@
-// What is known here of transactions' ends, by reference.
+// Reads the claims of transactions' terminal identities by reference.
 import { terminalKind } from '../../callback/identity.ts';
 import type { Claim } from '../../store/accept/claims.ts';
 import { findClaims } from '../../store/callbacks/find-claims.ts';

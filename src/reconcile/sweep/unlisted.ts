@@ -1,7 +1,8 @@
-// The other way of a sweep: what was received here in a window and the gateway's list does not name. It may be gone at the
-// gateway, although it was confirmed; so it is asked for again, as what was never confirmed is.
+// The reverse check of a sweep: callbacks that were received in a window and are missing in the gateway's list. The
+// transaction may be gone at the gateway although it was confirmed, so the gateway is asked about it again, as about a
+// callback never confirmed.
 //
-// Costs Redis the ids of the window's jobs; only jobs that are not listed are read.
+// Costs Redis the ids of the window's jobs; only unlisted jobs are read.
 import { digestOf, kindOf, terminalKind } from '../../callback/identity.ts';
 import { digestOfJob } from '../../callback/job.ts';
 import { keysOf, indexParts } from '../../redis/brand-queue.ts';
@@ -15,7 +16,7 @@ export type Listed = ReturnType<typeof createListed>;
 
 const step = 1_000;
 
-/** What the gateway's list of one window names. */
+/** Collects the references that the gateway lists for one window. */
 export function createListed(brand: string, { fromMs, toMs }: Window) {
   const references = new Set<string>();
   const digests = new Set<string>();
@@ -36,8 +37,8 @@ export function createListed(brand: string, { fromMs, toMs }: Window) {
 }
 
 /**
- * Has the gateway asked about what was received in the window of `listed` and is named neither there nor in the window
- * before, since a callback comes after its transaction. Returns of how many.
+ * Schedules a question to the gateway about each callback that was received in the window of `listed` and is listed neither
+ * there nor in the window before, since a callback comes after its transaction. Returns how many.
  */
 export async function askForUnlisted(scope: BrandScope, before: Listed, listed: Listed): Promise<number> {
   const { redis, queue, clock } = scope;
@@ -59,7 +60,7 @@ export async function askForUnlisted(scope: BrandScope, before: Listed, listed: 
   return asked;
 }
 
-/** Undefined for one that is listed after all (under a former name of the brand its digest is another one), or that needs no question. */
+/** Undefined if it is listed after all (a former brand name gives another digest), or needs no question. */
 function unlistedCallback({ data, claim, confirmed }: JobRecord, windows: readonly Listed[]): Unconfirmed | undefined {
   const kind = kindOf(data?.status ?? null);
   if (data === undefined || kind === undefined || claim === undefined) return undefined;

@@ -1,5 +1,5 @@
-// Whatever a sweep saw unfinished is watched from then on (look-up by look-up, watch-look-ups.ts), until it ends or is too
-// old: sweeps find a transaction by its creation, and it may end long after the last sweep that looks there.
+// Puts transactions that a sweep saw unfinished on the watch list (watch-look-ups.ts), until they end or are too old: sweeps
+// find a transaction by its creation, and it may end long after the last sweep of that time.
 import { unwatch, watch, type ToWatch } from '../../store/reconciliation/watched.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { isTooOld, type ClassifyLimits } from './classify.ts';
@@ -9,37 +9,37 @@ import type { UnreadableRecord } from '../gateway/records-page.ts';
 import type { Settled } from './settle.ts';
 import { terminalClaims } from './terminal-claims.ts';
 
-/** The gateway's manners: one transaction at most every two minutes. */
+/** The gateway's rule: at most one call per transaction every two minutes. */
 const politeMs = 120_000;
 const leastMs = 1_000;
 const unansweredMs = 5_000;
-/** Before this age sweeps look often enough. */
+/** Sweeps look often enough at younger transactions. */
 const watchAfterMaxMs = 1_800_000;
-/** Nothing that is watched is left alone for longer. */
+/** The longest time between two look-ups of a watched transaction. */
 export const watchIntervalMaxMs = 21_600_000;
 
-/** When one that did not answer as hoped may be asked for again; sooner where RECONCILE_GRACE is shorter. */
+/** When to ask again after an unsatisfactory answer; sooner if RECONCILE_GRACE is shorter. */
 export function askAgainMs({ graceMs }: ClassifyLimits): number {
   return Math.min(Math.max(graceMs, leastMs), politeMs);
 }
 
-/** The older it is, the rarer: about forty look-ups in its first day. */
+/** The older, the rarer: about forty look-ups on its first day. */
 export function watchIntervalMs(ageMs: number, leastMs = politeMs): number {
   return Math.min(Math.max(leastMs, ageMs / 10), watchIntervalMaxMs);
 }
 
-/** Half a lookback at most: at its edge a sweep has seen each one at an age at which it is watched. */
+/** Half a lookback at most: a sweep sees every transaction at an age at which it is watched. */
 export function watchAfterMs({ lookbackMs }: ClassifyLimits): number {
   return Math.min(watchAfterMaxMs, lookbackMs / 2);
 }
 
 export interface Outcome {
   readonly classified: Classified;
-  /** Undefined where nothing was asked, since it was asked for a moment ago. */
+  /** Undefined if it was not asked about, because that happened a moment ago. */
   readonly settled: Settled | undefined;
 }
 
-/** After a page was taken. `listedFromMs`: none of it was created before. */
+/** Call after a page was processed. `listedFromMs`: nothing in it was created before. */
 export async function watchUnfinished(scope: BrandScope, outcomes: readonly Outcome[], listedFromMs: number) {
   const decided = outcomes.map(({ classified, settled }) => decide(scope, classified, settled, listedFromMs));
   const ended = outcomes.filter((_, index) => decided[index] === 'ended');
@@ -77,7 +77,7 @@ function decide(
       return isYoung ? 'left' : { ...watched, dueMs: terminalSinceMs + limits.graceMs, over: 'no-later' };
     case 'reversed':
       if (isOpen(settled)) return { ...watched, ...nextAsk(settled, nowMs, limits) };
-      return isYoung ? 'left' : { ...watched, dueMs: nowMs + askAgainMs(limits), over: 'keep' }; // it may end yet
+      return isYoung ? 'left' : { ...watched, dueMs: nowMs + askAgainMs(limits), over: 'keep' }; // it may still end
     case 'missing':
     case 'differs':
       if (!isOpen(settled)) return 'ended';
@@ -85,12 +85,12 @@ function decide(
   }
 }
 
-/** A record that puts its creation into the future would count as young for ever, and no sweep would look there again. */
+/** A creation time in the future would count as young for ever, and no sweep would look there again. */
 function createdAt({ createdAtMs }: Pick<Transaction, 'createdAtMs'>, listedFromMs: number, nowMs: number): number {
   return createdAtMs === undefined || createdAtMs > nowMs ? listedFromMs : createdAtMs;
 }
 
-/** What had no answer was not asked too often. What was not asked now keeps its turn. */
+/** An unanswered call does not count against the pace. A transaction that was not asked about keeps its time. */
 function nextAsk(settled: Settled | undefined, nowMs: number, limits: ClassifyLimits): Pick<ToWatch, 'dueMs' | 'over'> {
   const waitMs = askAgainMs(limits);
   if (settled === undefined) return { dueMs: nowMs + waitMs, over: 'keep' };
@@ -113,7 +113,7 @@ function isOpen(settled: Settled | undefined): boolean {
   }
 }
 
-/** A record that cannot be read, but whose reference can, is asked for by that, unless its callback came. */
+/** A record that is unreadable except for its reference is asked about by that, unless its callback came. */
 export async function watchUnreadable(
   scope: BrandScope,
   records: readonly UnreadableRecord[],

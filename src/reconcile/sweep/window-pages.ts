@@ -1,10 +1,10 @@
-// The gateway's records of a window, page by page. Where a page is larger than a reply may be, its part of the window is
-// read anew with smaller pages; where it cannot be read at all, the part is halved until what spoils it is alone. The
-// longest part comes first, and the halvings of a window are limited: where more is spoilt than they can single out, its
-// neighbours of a few seconds stay unread, and nothing else.
+// The gateway's records of a window, page by page. If a page exceeds the reply limit, its part of the window is read again
+// with smaller pages; if it cannot be read at all, the part is halved until the damaged record is alone. The longest part
+// comes first, and a window is halved a limited number of times: with more damage than that, only neighbours within a few
+// seconds stay unread as well.
 //
-// A cursor keeps the size of its pages, and no order of the transactions is promised: so a part always begins anew, and
-// who reads is told. Ends after a failure.
+// A cursor keeps its page size, and the gateway promises no order, so a part is always read again from its start, and the
+// reader is told. Ends after a failure.
 import { describeFailure, type GatewayClient } from '../gateway/gateway-client.ts';
 import type { RecordsPage } from '../gateway/records-page.ts';
 
@@ -15,20 +15,20 @@ export interface Window {
 
 export type WindowPage =
   | { readonly kind: 'page'; readonly page: RecordsPage }
-  /** What came since the last `part` comes again. */
+  /** Everything since the last `part` is read again. */
   | { readonly kind: 'anew' }
-  /** A part of the window has been read to its end: what came of it stands. */
+  /** A part of the window was read completely: its results are final. */
   | { readonly kind: 'part' }
-  /** As `part`, but not to its end: what was created in it holds something that cannot be read. */
+  /** Like `part`, but incomplete: something created in it cannot be read. */
   | { readonly kind: 'unreadable'; readonly window: Window }
   | { readonly kind: 'failed'; readonly reason: string };
 
 export const pageSizeDefault = 500;
-/** At this size a page holds transactions as large as a single one may be. */
+/** With this page size a page fits even if all its transactions have the largest size. */
 const pageSizeMin = 16;
-/** A window with more pages than this would hold 50 million transactions at the usual size: the cursor runs wild. */
+/** At the usual page size this is 50 million transactions: the cursor must be faulty. */
 const pagesMax = 100_000;
-/** Halving an hour down to a millisecond takes 22 steps: enough for a dozen culprits, and for a hundred down to seconds. */
+/** Halving an hour down to a millisecond takes 22 steps: enough for a dozen damaged records, or a hundred down to seconds. */
 const halvingsMax = 300;
 const partMinMs = 1;
 
@@ -59,7 +59,7 @@ export async function* windowPages(
   }
 }
 
-/** With ever smaller pages where one is too large; one transaction a page is the last resort. */
+/** Reduces the page size if a page is too large; one transaction per page is the last resort. */
 async function* readPart(
   gateway: Gateway,
   part: Window,
