@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import { auditEntrySchema } from '../ops/audit.ts';
 import { csvLine } from '../ops/csv.ts';
 import { parseTime } from './arguments.ts';
-import { exitCodes } from './exit-codes.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { auditOf } from './operator-session.ts';
-import { runSession } from './session.ts';
+import { inSession, type Session } from './session.ts';
 
 const examples = `
 Redis holds the latest 20,000 entries, of at most 400 days. The service's log (event operator.action) has what was done in
@@ -33,21 +33,18 @@ export function addAudit(program: Command): void {
     .option('--to <time>', 'before', parseTime)
     .option('--csv', 'as CSV, for a spreadsheet')
     .addHelpText('after', examples)
-    .action(({ from = 0, to = Infinity, csv }: AuditOptions, command: Command) =>
-      runSession(command, async (session) => {
-        const { output } = session;
-        const entries = await (await auditOf(session)).between(from, to);
-        const rows = entries.map((entry) => columns.map((name) => entry[name] ?? ''));
-        output.result({ data: entries }, () => {
-          if (csv) process.stdout.write([columns, ...rows].map(csvLine).join(''));
-          else if (entries.length === 0) output.line('Nobody has changed anything in that time.');
-          else
-            output.table(
-              columns.map((name) => name.toUpperCase()),
-              rows,
-            );
-        });
-        return exitCodes.done;
-      }),
-    );
+    .action(inSession(printTrail));
+}
+
+async function printTrail(session: Session, { from = 0, to = Infinity, csv }: AuditOptions): Promise<ExitCode> {
+  const { output } = session;
+  const entries = await (await auditOf(session)).between(from, to);
+  const rows = entries.map((entry) => columns.map((name) => entry[name] ?? ''));
+  const head = columns.map((name) => name.toUpperCase());
+  output.result({ data: entries }, () => {
+    if (csv) process.stdout.write([columns, ...rows].map(csvLine).join(''));
+    else if (entries.length === 0) output.line('Nobody has changed anything in that time.');
+    else output.table(head, rows);
+  });
+  return exitCodes.done;
 }

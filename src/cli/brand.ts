@@ -17,9 +17,9 @@ import { isBrandName } from '../config/brand-values.ts';
 import type { Config } from '../config/config.ts';
 import { directIntake } from './direct-intake.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
-import { auditOf } from './operator-session.ts';
+import { noteAction } from './operator-session.ts';
 import { printable } from './output.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 
 const examples = `
 A start is refused while Redis holds callbacks of a brand that is not configured. \`move\` takes everything (queue, memory,
@@ -43,37 +43,30 @@ export function addBrand(program: Command): void {
   brand
     .command('list', { isDefault: true })
     .description('the brands that Redis holds anything of')
-    .action((_options: object, command: Command) => runSession(command, list));
+    .action(inSession(list));
 
   brand
     .command('move')
     .description("take a brand's queue, memory and quarantine to another name")
     .argument('<from>', 'the name until now')
     .argument('<to>', 'the name from now on')
-    .action((from: string, to: string, _options: object, command: Command) =>
-      runSession(command, (session) => move(session, named(from), named(to))),
-    );
+    .action(inSession(move));
 
   brand
     .command('retire')
     .description('let no start mind that nobody serves this brand any more')
     .argument('<brand>')
-    .action((name: string, _options: object, command: Command) =>
-      runSession(command, (session) => retire(session, named(name))),
-    );
+    .action(inSession(retire));
 
   brand
     .command('reopen')
     .description('use the name of a brand that was moved away for another merchant')
     .argument('<brand>')
-    .action((name: string, _options: object, command: Command) =>
-      runSession(command, (session) => reopen(session, named(name))),
-    );
+    .action(inSession(reopen));
 }
 
-function named(text: string): string {
+function requireBrandName(text: string): void {
   if (!isBrandName(text)) throw new CommandError('usage', `${printable(text)} can be no brand: a-z, 0-9 and - only`);
-  return text;
 }
 
 async function list({ config, redis: connect, output }: Session): Promise<ExitCode> {
@@ -99,11 +92,11 @@ async function list({ config, redis: connect, output }: Session): Promise<ExitCo
 }
 
 async function move(session: Session, from: string, to: string): Promise<ExitCode> {
+  for (const name of [from, to]) requireBrandName(name);
   if (from === to) throw new CommandError('usage', 'FROM and TO are the same.');
-  const { config, output, actor } = session;
+  const { config, output } = session;
   const { redis, intake } = await directIntake(session);
   const [fromQueue, toQueue] = [brandQueue(from, config), brandQueue(to, config)];
-  const audit = await auditOf(session);
   const isConfirmed = confirmation(redis, toQueue, config.REDIS_WAIT_REPLICAS);
   const retained = [config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL];
   const result = await moveBrand({
@@ -127,7 +120,7 @@ async function move(session: Session, from: string, to: string): Promise<ExitCod
     patienceMs: config.FORWARD_TIMEOUT + patienceMarginMs,
     onProgress: ({ jobs, claims }) => output.progress(jobs, jobs, `callbacks moved, ${claims} remembered`),
   });
-  await audit.record(actor, 'brand.move', `${from} ${to}`, result.kind);
+  await noteAction(session, 'brand.move', `${from} ${to}`, result.kind);
   output.result({ from, to, ...result }, () => output.line(tell(result, from, to)));
   if (!config.brands.has(to))
     output.complain(`The brand ${to} is not configured here: nothing delivers its callbacks yet.`);
@@ -165,14 +158,14 @@ function tell(result: MoveResult, from: string, to: string): string {
 }
 
 async function retire(session: Session, name: string): Promise<ExitCode> {
-  const { config, output, actor } = session;
+  requireBrandName(name);
+  const { config, output } = session;
   if (config.brands.has(name)) throw new CommandError('usage', `The brand ${name} is configured; take it out first.`);
   const redis = await session.redis();
   const holdings = await readHoldings(redis, brandQueue(name, config), config.DEDUP_TTL);
   const outcome = holdings.undelivered > 0 ? 'undelivered' : 'retired';
   if (outcome === 'retired') await retireBrand(redis, config, name);
-  const audit = await auditOf(session);
-  await audit.record(actor, 'brand.retire', name, outcome);
+  await noteAction(session, 'brand.retire', name, outcome);
   output.result({ brand: name, outcome, ...holdings }, () =>
     output.line(
       outcome === 'retired'
@@ -185,7 +178,8 @@ async function retire(session: Session, name: string): Promise<ExitCode> {
 
 /** What still comes for the name is that of another merchant from now on. */
 async function reopen(session: Session, name: string): Promise<ExitCode> {
-  const { config, output, actor } = session;
+  requireBrandName(name);
+  const { config, output } = session;
   const redis = await session.redis();
   const queue = brandQueue(name, config);
   const { movedTo } = await readLineage(redis, queue);
@@ -195,8 +189,7 @@ async function reopen(session: Session, name: string): Promise<ExitCode> {
     await noteBrand(redis, config, name);
   }
   const outcome = movedTo === undefined ? 'not-moved' : 'reopened';
-  const audit = await auditOf(session);
-  await audit.record(actor, 'brand.reopen', name, outcome);
+  await noteAction(session, 'brand.reopen', name, outcome);
   output.result({ brand: name, outcome }, () =>
     output.line(
       outcome === 'reopened'

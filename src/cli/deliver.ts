@@ -5,7 +5,7 @@ import { createJobReader } from '../store/callbacks/read-callbacks.ts';
 import { parseHttpUrl } from './arguments.ts';
 import { createCopier, describeCopy, isTaken } from './copier.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 import { unknownCallback } from './unanswered.ts';
 
 const examples = `
@@ -30,9 +30,7 @@ export function addDeliver(program: Command): void {
     .requiredOption('--to <url>', 'where the copy goes', parseHttpUrl)
     .option('--brand <brand>', 'where there are several brands')
     .addHelpText('after', examples)
-    .action((reference: string, options: DeliverOptions, command: Command) =>
-      runSession(command, (session) => deliver(session, reference, options)),
-    );
+    .action(inSession(deliver));
 }
 
 async function deliver(session: Session, reference: string, { to, brand }: DeliverOptions): Promise<ExitCode> {

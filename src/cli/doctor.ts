@@ -6,11 +6,10 @@ import { runDoctor } from '../ops/doctor/doctor.ts';
 import { createRedis } from '../redis/connections.ts';
 import { checkGateway } from '../reconcile/gateway/check-gateway.ts';
 import { createGatewayClient } from '../reconcile/gateway/gateway-client.ts';
-import type { Config } from '../config/config.ts';
 import { parseHttpUrl } from './arguments.ts';
-import { exitCodes } from './exit-codes.ts';
+import { exitCodes, type ExitCode } from './exit-codes.ts';
 import type { Output, Style } from './output.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 
 const examples = `
 Checks Redis and its settings, the spool's folder, the merchant's endpoint, the gateway's keys, and with --url the way
@@ -35,21 +34,21 @@ export function addDoctor(program: Command): void {
     .option('--url <url>', 'the registered resultUrl, tried from here', parseHttpUrl)
     .option('--notify', 'send a test notification to NOTIFY_URL')
     .addHelpText('after', examples)
-    .action(({ url, notify }: { url?: string; notify?: true }, command: Command) =>
-      runSession(command, async (session) => {
-        const { config, queues, output } = session;
-        const found = await runDoctor({
-          config,
-          queues: queues.values(),
-          redis: unconnectedRedis(session),
-          checkGatewayKey: (brand) => checkKey(config, session, brand),
-          publicUrl: url,
-        });
-        const checks = notify ? [...found, await checkNotify(config, Date.now())] : found;
-        output.result({ checks }, () => printChecks(output, checks));
-        return checks.some(({ status }) => status === 'problem') ? exitCodes.no : exitCodes.done;
-      }),
-    );
+    .action(inSession(examine));
+}
+
+async function examine(session: Session, { url, notify }: { url?: string; notify?: true }): Promise<ExitCode> {
+  const { config, queues, output } = session;
+  const found = await runDoctor({
+    config,
+    queues: queues.values(),
+    redis: unconnectedRedis(session),
+    checkGatewayKey: (brand) => checkKey(session, brand),
+    publicUrl: url,
+  });
+  const checks = notify ? [...found, await checkNotify(config, Date.now())] : found;
+  output.result({ checks }, () => printChecks(output, checks));
+  return checks.some(({ status }) => status === 'problem') ? exitCodes.no : exitCodes.done;
 }
 
 /** A Redis that is not there is a finding, not the end of the command. */
@@ -59,7 +58,7 @@ function unconnectedRedis({ config, log, onEnd }: Session) {
   return redis;
 }
 
-async function checkKey(config: Config, { log, onEnd }: Session, name: string) {
+async function checkKey({ config, log, onEnd }: Session, name: string) {
   const brand = config.brands.get(name);
   if (brand?.gatewayBaseUrl === undefined || brand.gatewayApiKeys.length === 0) return undefined;
   const gateway = createGatewayClient({ brand, baseUrl: brand.gatewayBaseUrl, egress: { proxies: config }, log });

@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import type { EraseOutcome } from '../store/lifecycle/erase.ts';
 import { exitCodes } from './exit-codes.ts';
-import { runOperator } from './operator-session.ts';
+import { operatorSession } from './operator-session.ts';
+import { runSession } from './session.ts';
 
 const examples = `
 Body, the merchant's answers and contradicting bodies in quarantine are deleted for good, and it cannot be replayed any
@@ -29,7 +30,9 @@ export function addErase(program: Command): void {
     .addHelpText('after', examples)
     .action((gatewayReference: string, { yes, brand }: { yes?: boolean; brand?: string }, command: Command) => {
       if (yes !== true) command.error('error: this cannot be undone; add --yes', { exitCode: exitCodes.usage });
-      return runOperator(command, async ({ actions }, { actor, output }) => {
+      return runSession(command, async (session) => {
+        const { actor, output } = session;
+        const { actions } = await operatorSession(session);
         const { kind } = await actions.erase(actor, { gatewayReference, brand });
         output.result({ gatewayReference, outcome: kind }, () => output.line(outcomeTexts[kind]));
         return kind === 'erased' ? exitCodes.done : exitCodes.no;

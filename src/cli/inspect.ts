@@ -2,13 +2,13 @@
 import { amountFilters } from '../callback/amount-check.ts';
 import { confirmations } from '../callback/confirmation.ts';
 import { Option, type Command } from 'commander';
-import { createCallbackIndex, type Finding } from '../store/callbacks/callback-index.ts';
+import { createCallbackIndex, type CallbackIndex, type Finding } from '../store/callbacks/callback-index.ts';
 import type { ListQuery } from '../store/callbacks/callback-pages.ts';
 import { callbackStates, type CallbackRow, type CallbackView } from '../store/callbacks/callback-view.ts';
 import { stateTones } from '../ops/state-tones.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable, type Output } from './output.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 import { unknownCallback } from './unanswered.ts';
 import { parseTime, parseCount } from './arguments.ts';
 import { isSuccess } from '../http/http-answer.ts';
@@ -45,26 +45,21 @@ export function addInspect(program: Command): void {
     .option('--cursor <cursor>', 'the next page')
     .option('--brand <brand>', 'where there are several brands')
     .addHelpText('after', examples)
-    .action((reference: string | undefined, options: InspectOptions, command: Command) =>
-      runSession(command, (session) =>
-        reference === undefined ? list(session, options) : inspect(session, reference, options.brand),
-      ),
-    );
+    .action(inSession(inspect));
 }
 
-async function inspect(session: Session, reference: string, brand: string | undefined): Promise<ExitCode> {
-  const { output } = session;
-  const callbackIndex = createCallbackIndex({ redis: await session.redis(), queues: session.queues });
-  const finding = await callbackIndex.find(reference, brand);
+async function inspect(session: Session, reference: string | undefined, options: InspectOptions): Promise<ExitCode> {
+  const { output, queues } = session;
+  const callbackIndex = createCallbackIndex({ redis: await session.redis(), queues });
+  if (reference === undefined) return list(output, callbackIndex, options);
+  const finding = await callbackIndex.find(reference, options.brand);
   if (finding === undefined) throw unknownCallback(reference);
   const { callback, corrected, others } = finding;
   output.result({ ...callback, corrected, others }, () => printFinding(output, finding));
   return exitCodes.done;
 }
 
-async function list(session: Session, options: InspectOptions): Promise<ExitCode> {
-  const { output } = session;
-  const callbackIndex = createCallbackIndex({ redis: await session.redis(), queues: session.queues });
+async function list(output: Output, callbackIndex: CallbackIndex, options: InspectOptions): Promise<ExitCode> {
   const page = await callbackIndex.list({ ...options, fromMs: options.from, toMs: options.to });
   output.result(page, () => {
     printRows(output, page.data);

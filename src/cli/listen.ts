@@ -9,7 +9,7 @@ import { parseHttpUrl, parseTime } from './arguments.ts';
 import { createCopier, describeCopy, isTaken } from './copier.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { followNew } from './new-callbacks.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 
 const examples = `
 For developing against real callbacks: copies are signed and headed as deliveries, with \`payalo-copy: yes\` besides. Nothing of the
@@ -46,7 +46,7 @@ export function addListen(program: Command): void {
     .option('--once', 'end after the earlier ones, or after the first new one')
     .option('--brand <brand>', 'where there are several brands')
     .addHelpText('after', examples)
-    .action((options: ListenOptions, command: Command) => runSession(command, (session) => listen(session, options)));
+    .action(inSession(listen));
 }
 
 async function listen(session: Session, options: ListenOptions): Promise<ExitCode> {

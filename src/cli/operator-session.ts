@@ -1,12 +1,10 @@
 // What commands need that act as an operator does: the same actions as the API and the console, on Redis directly.
-import type { Command } from 'commander';
 import { createQuarantine, type Quarantine } from '../intake/quarantine/quarantine.ts';
 import { createCallbackIndex, type CallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createActions, type Actions } from '../ops/actions.ts';
 import { createAudit, type Audit } from '../ops/audit.ts';
 import { directIntake } from './direct-intake.ts';
-import type { ExitCode } from './exit-codes.ts';
-import { runSession, type Session } from './session.ts';
+import type { Session } from './session.ts';
 
 export interface OperatorSession {
   readonly callbackIndex: CallbackIndex;
@@ -33,9 +31,7 @@ export async function operatorSession(session: Session): Promise<OperatorSession
   };
 }
 
-export async function runOperator(
-  command: Command,
-  act: (operator: OperatorSession, session: Session) => Promise<ExitCode>,
-): Promise<void> {
-  return runSession(command, async (session) => act(await operatorSession(session), session));
+/** Notes in the trail what a command did by itself. */
+export async function noteAction(session: Session, action: string, target: string, result: string): Promise<void> {
+  await (await auditOf(session)).record(session.actor, action, target, result);
 }

@@ -14,8 +14,8 @@ import { parseDurationMs } from '../time/duration.ts';
 import { directIntake } from './direct-intake.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
-import { auditOf } from './operator-session.ts';
-import { runSession, type Session } from './session.ts';
+import { noteAction } from './operator-session.ts';
+import { inSession, type Session } from './session.ts';
 import { noGateway } from './unanswered.ts';
 
 const examples = `
@@ -55,9 +55,7 @@ export function addPayin(program: Command): void {
     .option('--wait <duration>', 'how long to follow it', parseWait, 600_000)
     .option('--yes', 'do not ask before money moves on a real gateway')
     .addHelpText('after', examples)
-    .action((method: string, options: PayinOptions, command: Command) =>
-      runSession(command, (session) => startAndFollow(session, method, options)),
-    );
+    .action(inSession(startAndFollow));
 }
 
 async function startAndFollow(session: Session, method: string, options: PayinOptions): Promise<ExitCode> {
@@ -97,7 +95,7 @@ async function follow(session: Session, scope: BrandScope, { method, resultUrl, 
   say(`payin      ${merchantReference}: ${amount} ${currency} by ${method}`);
   const answer = await payin(scope, { ...request, payerId: payerId ?? merchantReference }, signal);
   const result = answer.kind === 'started' ? answer.gatewayReference : describeFailure(answer);
-  await (await auditOf(session)).record(session.actor, 'payin.start', merchantReference, result);
+  await noteAction(session, 'payin.start', merchantReference, result);
   if (answer.kind !== 'started') {
     const outcome = describeFailure(answer);
     const detail = answer.kind === 'refused' ? answer.detail : '';

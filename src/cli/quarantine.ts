@@ -2,9 +2,10 @@
 import type { Command } from 'commander';
 import type { QuarantineEntry, QuarantineSummary } from '../intake/quarantine/quarantine.ts';
 import { parseCount } from './arguments.ts';
-import { CommandError, exitCodes } from './exit-codes.ts';
-import { runOperator } from './operator-session.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
+import { operatorSession } from './operator-session.ts';
 import { printable, type Output } from './output.ts';
+import { inSession, type Session } from './session.ts';
 
 const examples = `
 Examples:
@@ -26,56 +27,52 @@ export function addQuarantine(program: Command): void {
     .description('the entries, newest first')
     .option('--limit <count>', 'how many', parseCount, 50)
     .option('--cursor <cursor>', 'the next page')
-    .action((options: { limit: number; cursor?: string }, command: Command) =>
-      runOperator(command, async ({ quarantine: kept }, { output }) => {
-        const page = await kept.list(options);
-        output.result({ data: page.entries, next: page.next }, () => printEntries(output, page.entries));
-        if (page.next !== null) output.complain(`More: --cursor ${page.next}`);
-        return exitCodes.done;
-      }),
-    );
+    .action(inSession(list));
 
-  quarantine
-    .command('show')
-    .description('one entry with its body')
-    .argument('<id>')
-    .action((id: string, _options: object, command: Command) =>
-      runOperator(command, async ({ quarantine: kept }, { output }) => {
-        const entry = await kept.get(id);
-        if (entry === undefined) throw unknownEntry(id);
-        output.result({ ...entry, body: entry.body.toString('utf8') }, () => printEntry(output, entry));
-        return exitCodes.done;
-      }),
-    );
+  quarantine.command('show').description('one entry with its body').argument('<id>').action(inSession(show));
 
   quarantine
     .command('release')
     .description('hand an entry to intake as if it had just come')
     .argument('<id>')
     .option('--reference <gatewayReference>', 'where the body names no usable one')
-    .action((id: string, { reference }: { reference?: string }, command: Command) =>
-      runOperator(command, async ({ actions }, { output, actor }) => {
-        const outcome = await actions.release(actor, id, reference);
-        if (outcome.kind === 'unknown') throw unknownEntry(id);
-        output.result({ id, ...outcome }, () =>
-          output.line('detail' in outcome ? `Not released: ${outcome.detail}` : `Released: ${outcome.outcome}.`),
-        );
-        return outcome.kind === 'released' ? exitCodes.done : exitCodes.no;
-      }),
-    );
+    .action(inSession(release));
 
-  quarantine
-    .command('delete')
-    .description('delete an entry for good')
-    .argument('<id>')
-    .action((id: string, _options: object, command: Command) =>
-      runOperator(command, async ({ actions }, { output, actor }) => {
-        const { kind } = await actions.discard(actor, id);
-        if (kind === 'unknown') throw unknownEntry(id);
-        output.result({ id, deleted: true }, () => output.line('Deleted.'));
-        return exitCodes.done;
-      }),
-    );
+  quarantine.command('delete').description('delete an entry for good').argument('<id>').action(inSession(discard));
+}
+
+async function list(session: Session, options: { limit: number; cursor?: string }): Promise<ExitCode> {
+  const { output } = session;
+  const { entries, next } = await (await operatorSession(session)).quarantine.list(options);
+  output.result({ data: entries, next }, () => printEntries(output, entries));
+  if (next !== null) output.complain(`More: --cursor ${next}`);
+  return exitCodes.done;
+}
+
+async function show(session: Session, id: string): Promise<ExitCode> {
+  const { output } = session;
+  const entry = await (await operatorSession(session)).quarantine.get(id);
+  if (entry === undefined) throw unknownEntry(id);
+  output.result({ ...entry, body: entry.body.toString('utf8') }, () => printEntry(output, entry));
+  return exitCodes.done;
+}
+
+async function release(session: Session, id: string, { reference }: { reference?: string }): Promise<ExitCode> {
+  const { output, actor } = session;
+  const outcome = await (await operatorSession(session)).actions.release(actor, id, reference);
+  if (outcome.kind === 'unknown') throw unknownEntry(id);
+  output.result({ id, ...outcome }, () =>
+    output.line('detail' in outcome ? `Not released: ${outcome.detail}` : `Released: ${outcome.outcome}.`),
+  );
+  return outcome.kind === 'released' ? exitCodes.done : exitCodes.no;
+}
+
+async function discard(session: Session, id: string): Promise<ExitCode> {
+  const { output, actor } = session;
+  const { kind } = await (await operatorSession(session)).actions.discard(actor, id);
+  if (kind === 'unknown') throw unknownEntry(id);
+  output.result({ id, deleted: true }, () => output.line('Deleted.'));
+  return exitCodes.done;
 }
 
 function unknownEntry(id: string): CommandError {

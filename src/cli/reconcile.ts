@@ -5,9 +5,9 @@ import { addCounts, noCounts } from '../reconcile/sweep/sweep-counts.ts';
 import type { SweepCounts } from '../store/reconciliation/reconciliation-report.ts';
 import { parseTime, periodOf } from './arguments.ts';
 import { directIntake } from './direct-intake.ts';
-import { auditOf } from './operator-session.ts';
+import { noteAction } from './operator-session.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 import { noGateway } from './unanswered.ts';
 
 const examples = `
@@ -36,9 +36,7 @@ export function addReconcile(program: Command): void {
     .option('--force', 'also what RECONCILE_SINCE and DEDUP_TTL keep out; it may be delivered a second time')
     .option('--brand <brand>', 'only this brand')
     .addHelpText('after', examples)
-    .action((options: ReconcileOptions, command: Command) =>
-      runSession(command, (session) => reconcile(session, options)),
-    );
+    .action(inSession(reconcile));
 }
 
 async function reconcile(session: Session, options: ReconcileOptions): Promise<ExitCode> {
@@ -86,7 +84,7 @@ async function note(
   const period = `${new Date(fromMs).toISOString()}..${new Date(toMs).toISOString()}`;
   const result = `injected ${injected}, corrections ${corrections}, errors ${errors}`;
   const target = brand === undefined ? period : `${period} of ${brand}`;
-  await (await auditOf(session)).record(session.actor, 'gateway.reconcile', target, result);
+  await noteAction(session, 'gateway.reconcile', target, result);
 }
 
 interface Row {

@@ -4,8 +4,8 @@ import { replayableStates, type Actions, type ReplayableState, type Target } fro
 import type { ReplayOutcome } from '../store/lifecycle/replay.ts';
 import { parseTime } from './arguments.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-import { runOperator } from './operator-session.ts';
-import type { Session } from './session.ts';
+import { operatorSession } from './operator-session.ts';
+import { runSession, type Session } from './session.ts';
 
 const examples = `
 The merchant gets it again under the same webhook-id, with the whole schedule of retries anew. A worker must run.
@@ -51,7 +51,8 @@ export function addReplay(program: Command): void {
           exitCode: exitCodes.usage,
         });
       }
-      return runOperator(command, async ({ actions }, session) => {
+      return runSession(command, async (session) => {
+        const { actions } = await operatorSession(session);
         if (reference !== undefined)
           return replayOne(actions, session, { gatewayReference: reference, brand: options.brand });
         return state === undefined ? exitCodes.usage : replayMany(actions, session, state, options);

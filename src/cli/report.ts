@@ -3,13 +3,12 @@ import { once } from 'node:events';
 import { InvalidArgumentError, type Command } from 'commander';
 import { byteOrderMark, csvDocument, csvLine } from '../ops/csv.ts';
 import { createReport } from '../reconcile/report.ts';
-import type { ReportPeriod } from '../store/report/read-report.ts';
 import { rowCells, rowHead, rowObject, totalCells, totalHead } from '../store/report/report-columns.ts';
 import type { ReportRow } from '../store/report/report-row.ts';
 import { createTotals, reportKeys, type ReportKey } from '../store/report/report-totals.ts';
 import { parseTime, periodOf } from './arguments.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 import { noGateway } from './unanswered.ts';
 
 const examples = `
@@ -42,9 +41,7 @@ export function addReport(program: Command): void {
     .option('--csv', 'as CSV, for a spreadsheet')
     .option('--brand <brand>', 'only this brand')
     .addHelpText('after', examples)
-    .action((options: ReportOptions, command: Command) =>
-      runSession(command, (session) => report(session, { ...periodOf(options), brand: options.brand }, options)),
-    );
+    .action(inSession(report));
 }
 
 function parseKeys(text: string): ReportKey[] {
@@ -55,7 +52,8 @@ function parseKeys(text: string): ReportKey[] {
   });
 }
 
-async function report(session: Session, period: ReportPeriod, options: ReportOptions): Promise<ExitCode> {
+async function report(session: Session, options: ReportOptions): Promise<ExitCode> {
+  const period = { ...periodOf(options), brand: options.brand };
   const { config, log, output } = session;
   const redis = await session.redis();
   const read = createReport({ config, log, redis });

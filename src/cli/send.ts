@@ -8,7 +8,7 @@ import { createHttpPool } from '../http/http-pool.ts';
 import { parseHttpUrl } from './arguments.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 import { isSuccess } from '../http/http-answer.ts';
 
 const examples = `
@@ -55,7 +55,7 @@ export function addSend(program: Command): void {
     .option('--reference <gatewayReference>', 'a new one without it')
     .option('--merchant-reference <reference>', 'a new one without it')
     .addHelpText('after', examples)
-    .action((options: SendOptions, command: Command) => runSession(command, (session) => send(session, options)));
+    .action(inSession(send));
 }
 
 async function send(session: Session, options: SendOptions): Promise<ExitCode> {

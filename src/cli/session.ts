@@ -43,6 +43,13 @@ export async function runSession(command: Command, act: (session: Session) => Pr
   }
 }
 
+/** The action of a command: `act` gets the session, then the command's arguments and options. */
+export function inSession<Args extends unknown[]>(act: (session: Session, ...args: Args) => Promise<ExitCode>) {
+  return function (this: Command, ...args: Args): Promise<void> {
+    return runSession(this, (session) => act(session, ...args));
+  };
+}
+
 async function actIn(
   command: Command,
   output: Output,

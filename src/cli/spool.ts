@@ -7,10 +7,10 @@ import type { RedisConnection } from '../redis/connections.ts';
 import { readDeploymentId } from '../redis/deployment-id.ts';
 import type { Config } from '../config/config.ts';
 import { directIntake } from './direct-intake.ts';
-import { CommandError, exitCodes } from './exit-codes.ts';
-import { auditOf, operatorSession } from './operator-session.ts';
+import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
+import { noteAction, operatorSession } from './operator-session.ts';
 import type { Output } from './output.ts';
-import { runSession } from './session.ts';
+import { inSession, type Session } from './session.ts';
 
 const examples = `
 A running process drains its own subfolder, and adopts those of its deployment whose process is gone. By hand is for when
@@ -42,44 +42,43 @@ export function addSpool(program: Command): void {
     .command('list', { isDefault: true })
     .description('what lies in it')
     .option('--dir <folder>', 'another folder than SPOOL_DIR')
-    .action(({ dir }: DirOption, command: Command) =>
-      runSession(command, async ({ config, output }) => {
-        requireFolder(dir);
-        const folders = listSpool(dir ?? config.SPOOL_DIR);
-        output.result({ folders }, () => printFolders(output, folders));
-        return exitCodes.done;
-      }),
-    );
+    .action(inSession(list));
 
   spool
     .command('drain')
     .description('hand what no running process holds to Redis')
     .option('--dir <folder>', 'another folder than SPOOL_DIR')
     .option('--any-owner', 'also what another deployment left, or one whose mark is missing, into this Redis')
-    .action(({ dir, anyOwner }: DrainOption, command: Command) =>
-      runSession(command, async (session) => {
-        const { config, output, log } = session;
-        requireFolder(dir);
-        const { redis, intake } = await directIntake(session);
-        const { quarantine } = await operatorSession(session);
-        const drained = await drainSpoolByHand({
-          dir: dir ?? config.SPOOL_DIR,
-          owner: anyOwner ? undefined : await identifiedOwner(config, redis),
-          log,
-          submit: (entries) => intake.resubmit(entries),
-          confirm: (entries) => intake.confirm(entries),
-          submitQuarantine: (entries) => quarantine.submit(entries),
-          setAside: (entry, reason) => quarantine.setAside(entry, reason),
-          taken: (brand) => intake.taken(brand),
-        });
-        const result: DrainedByHand = drained ?? { drained: 0, left: 0, untouched: 0 };
-        const audit = await auditOf(session);
-        const folder = dir ?? config.SPOOL_DIR;
-        await audit.record(session.actor, 'spool.drain', folder, `drained ${result.drained}, left ${result.left}`);
-        output.result({ ...result }, () => printDrained(output, result));
-        return result.left + (result.foreign ?? 0) === 0 ? exitCodes.done : exitCodes.no;
-      }),
-    );
+    .action(inSession(drain));
+}
+
+async function list({ config, output }: Session, { dir }: DirOption): Promise<ExitCode> {
+  requireFolder(dir);
+  const folders = listSpool(dir ?? config.SPOOL_DIR);
+  output.result({ folders }, () => printFolders(output, folders));
+  return exitCodes.done;
+}
+
+async function drain(session: Session, { dir: named, anyOwner }: DrainOption): Promise<ExitCode> {
+  const { config, output, log } = session;
+  requireFolder(named);
+  const dir = named ?? config.SPOOL_DIR;
+  const { redis, intake } = await directIntake(session);
+  const { quarantine } = await operatorSession(session);
+  const drained = await drainSpoolByHand({
+    dir,
+    owner: anyOwner ? undefined : await identifiedOwner(config, redis),
+    log,
+    submit: (entries) => intake.resubmit(entries),
+    confirm: (entries) => intake.confirm(entries),
+    submitQuarantine: (entries) => quarantine.submit(entries),
+    setAside: (entry, reason) => quarantine.setAside(entry, reason),
+    taken: (brand) => intake.taken(brand),
+  });
+  const result: DrainedByHand = drained ?? { drained: 0, left: 0, untouched: 0 };
+  await noteAction(session, 'spool.drain', dir, `drained ${result.drained}, left ${result.left}`);
+  output.result({ ...result }, () => printDrained(output, result));
+  return result.left + (result.foreign ?? 0) === 0 ? exitCodes.done : exitCodes.no;
 }
 
 async function identifiedOwner(config: Config, redis: RedisConnection): Promise<Owner> {

@@ -6,7 +6,7 @@ import { parseTime, periodOf } from './arguments.ts';
 import { directIntake } from './direct-intake.ts';
 import { CommandError, exitCodes, type ExitCode } from './exit-codes.ts';
 import { printable } from './output.ts';
-import { runSession, type Session } from './session.ts';
+import { inSession, type Session } from './session.ts';
 import { noGateway } from './unanswered.ts';
 
 const examples = `
@@ -31,9 +31,7 @@ export function addVerify(program: Command): void {
     .option('--to <time>', 'created before; now without it', parseTime)
     .option('--brand <brand>', 'only this brand')
     .addHelpText('after', examples)
-    .action((options: VerifyOptions, command: Command) =>
-      runSession(command, (session) => verifyPeriod(session, options)),
-    );
+    .action(inSession(verifyPeriod));
 }
 
 async function verifyPeriod(session: Session, options: VerifyOptions): Promise<ExitCode> {
