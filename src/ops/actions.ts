@@ -1,6 +1,6 @@
-// What an operator can do, each action written once: the API, the console and the command line call these.
+// The operator's actions, each written once: the API, the console and the command line call these.
 //
-// Outcomes are tagged values; every change is audited with its outcome. Throws only where Redis cannot be asked.
+// Outcomes are tagged values; every change is audited with its outcome. Throws only if Redis fails.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Quarantine, ReleaseOutcome } from '../intake/quarantine/quarantine.ts';
 import { amountCheckOf, isMismatch } from '../callback/amount-check.ts';
@@ -42,7 +42,7 @@ export interface Target {
 /** A transaction that was started. */
 export interface Expected extends Target {
   readonly merchantReference?: string | undefined;
-  /** What was ordered. */
+  /** The ordered amount. */
   readonly amount?: Amount | undefined;
 }
 
@@ -56,15 +56,15 @@ export interface ManyTargets {
 export const replayableStates = ['failed', 'retrying', 'delivered'] as const satisfies readonly CallbackState[];
 export type ReplayableState = (typeof replayableStates)[number];
 
-/** Of one bulk replay; more needs a narrower period. */
+/** Limit of one bulk replay; more needs a shorter period. */
 const replaysMax = 100_000;
-/** So that a bulk replay neither floods the merchant's queue at once nor holds up Redis. */
+/** In small steps, so that a bulk replay neither floods the merchant's queue nor blocks Redis. */
 const replaysAtOnce = 20;
 const replaysRestMs = 50;
 
 export interface Replaying {
   readonly count: number;
-  /** Resolves once all are back in the queue, or it was cut short: by the end of the process, or a lost Redis. */
+  /** Resolves when all are back in the queue, or when it stopped early: at the end of the process, or if Redis was lost. */
   readonly done: Promise<{ readonly replayed: number; readonly remaining: number }>;
 }
 
@@ -82,7 +82,7 @@ export function createActions(deps: ActionsDeps) {
   async function expectOne(queue: BrandQueue, expected: Omit<Expected, 'brand'>): Promise<void> {
     const { gatewayReference, merchantReference, amount } = expected;
     if (amount !== undefined) {
-      // One that no worker counts is counted here.
+      // If no worker counts the mismatch, it is counted here.
       const begun = await registerExpectedAmount(
         redis,
         queue,
@@ -102,11 +102,11 @@ export function createActions(deps: ActionsDeps) {
     const callback = (await callbackIndex.find(gatewayReference, brand))?.callback;
     if (callback === undefined) return { kind: 'not-found' };
     const queue = queues.get(callback.brand);
-    if (queue === undefined || callback.jobId === null) return { kind: 'in-progress' }; // in the spool, on its way
+    if (queue === undefined || callback.jobId === null) return { kind: 'in-progress' }; // in the spool, on its way to Redis
     return replay(redis, queue, callback.jobId);
   }
 
-  /** Which callbacks those are, at this moment. */
+  /** Selects the matching callbacks at this moment. */
   async function collect({ state, brand, fromMs, toMs }: ManyTargets) {
     const jobs: { queue: BrandQueue; jobId: string }[] = [];
     let cursor: string | undefined;
@@ -114,7 +114,7 @@ export function createActions(deps: ActionsDeps) {
       const page = await callbackIndex.list({ state, brand, fromMs, toMs, limit: callbackPageMax, cursor });
       for (const { brand: ofBrand, jobId, gatewayReference } of page.data) {
         const queue = queues.get(ofBrand);
-        // Without a reference it is no callback, and would only fail again.
+        // A job without a reference is not a callback, and would only fail again.
         if (queue !== undefined && jobId !== null && gatewayReference !== null) jobs.push({ queue, jobId });
       }
       cursor = page.next ?? undefined;
@@ -123,8 +123,8 @@ export function createActions(deps: ActionsDeps) {
   }
 
   /**
-   * Begins to replay all of them, oldest first, throttled; ends with the process. What it did not reach stays in its
-   * state, so that the same call again goes on; only of `delivered` it would take those once more that it had reached.
+   * Starts to replay them all, oldest first, throttled; stops with the process. Callbacks that it did not reach keep their
+   * state, so the same call continues; only with state `delivered` would it replay some of them again.
    */
   async function replayMany(
     actor: Actor,
@@ -171,7 +171,7 @@ export function createActions(deps: ActionsDeps) {
     const findings = await callbackIndex.findAll(gatewayReference, brand);
     if (findings.some(({ callback }) => callback.state === 'spooled')) return { kind: 'in-progress' };
     let kind: EraseOutcome['kind'] = 'not-found';
-    // Every brand that is meant, not only those that know the callback: quarantine may hold what never became one.
+    // Every selected brand, not only those that know the callback: the quarantine may hold bodies that never became one.
     for (const queue of queues.values()) {
       if (brand !== undefined && queue.brand !== brand) continue;
       const outcome = await erase(redis, queue, gatewayReference);
@@ -213,7 +213,7 @@ export function createActions(deps: ActionsDeps) {
         kind: (await quarantine.remove(id)) ? 'discarded' : 'unknown',
       })),
 
-    /** Not audited: the merchant's system registers one per transaction, and that would bury what people did. */
+    /** Not audited: the merchant's system registers one per transaction, which would bury what people did. */
     async expect({ brand, ...expected }: Expected): Promise<{ readonly kind: 'registered' | 'unknown-brand' }> {
       const queue = queueOf(brand);
       if (queue === undefined) return { kind: 'unknown-brand' };
@@ -223,7 +223,7 @@ export function createActions(deps: ActionsDeps) {
 
     isBrand: (brand: string | undefined): boolean => queueOf(brand) !== undefined,
 
-    /** Ends bulk replays after the batch at hand; what they did not reach stays as it was. */
+    /** Stops bulk replays after the current batch; callbacks that they did not reach stay as they are. */
     async stop(): Promise<void> {
       stopping.abort();
       await Promise.all(underWay);

@@ -1,6 +1,6 @@
-// The audit trail: who changed what, when, from where, and with which result. In the log whatever LOG_LEVEL says, and in
-// Redis for the console and for `audit`: the latest 20,000 entries, of at most 400 days. The log line is the record; the
-// copy in Redis may be lost, and says so. What the command line does stands in Redis only, since it writes no log.
+// The audit trail: who changed what, when, from where, and with which result. It goes to the log at any LOG_LEVEL, and to
+// Redis for the console and for `audit`: the latest 20,000 entries of at most 400 days. The log line is the record; if the
+// copy in Redis fails, the log says so. Commands write no log, so their entries are only in Redis.
 import * as z from 'zod';
 import { agreedNowMs } from '../redis/agreed-time.ts';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
@@ -10,11 +10,11 @@ import { parseJson } from '../callback/json-text.ts';
 
 export interface Actor {
   /**
-   * The token's name; `local` without tokens; `cli:` and the user's name from the command line; the user's name where a
-   * trusted proxy gives it (OPS_USER_HEADER).
+   * The token's name; `local` without tokens; `cli:` and the user's name for commands; the user's name if a trusted proxy
+   * sends it (OPS_USER_HEADER).
    */
   readonly name: string;
-  /** The token's name, where `name` is what a trusted proxy says. */
+  /** The token's name, if `name` comes from a trusted proxy. */
   readonly via?: string | undefined;
   readonly address: string;
 }
@@ -30,17 +30,17 @@ export const auditEntrySchema = z.object({
 });
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
 
-/** Some 4 MB. */
+/** About 4 MB. */
 const entriesMax = 20_000;
-/** A year, and time to look back on it. They hold names of people, so not for ever. */
+/** A year and a margin. Entries contain names of people, so they are not kept for ever. */
 const keptMs = 400 * 86_400_000;
-/** So that a trail that was left alone for long does not hold up an action. */
+/** Limits the work per action after a long pause. */
 const expiredPerEntry = 20;
 const pageEntries = 1_000;
 
 export interface AuditDeps {
   readonly redis: RedisConnection;
-  /** The first one's keys hold the new entries of all brands; the others may have old ones, from when they came first. */
+  /** New entries of all brands go to the first one's keys; the others may have older ones, from when they were first. */
   readonly queues: readonly BrandQueue[];
   readonly log: Log;
   readonly now?: () => number;
@@ -75,7 +75,7 @@ export function createAudit({ redis, queues, log, now = Date.now }: AuditDeps) {
     if (old > 0) await redis.rpop(key, old);
   }
 
-  /** Does the action and notes its result, a failure too. */
+  /** Runs the action and records its result, even a failure. */
   async function audited<T extends { kind: string }>(
     actor: Actor,
     action: string,
@@ -98,14 +98,14 @@ export function createAudit({ redis, queues, log, now = Date.now }: AuditDeps) {
     return lines.flat().flatMap(toEntries).toSorted(byTime).slice(0, count);
   }
 
-  /** The oldest first. */
+  /** Oldest first. */
   async function between(fromMs: number, toMs: number): Promise<AuditEntry[]> {
     const entries: AuditEntry[] = [];
     for (const one of keys) {
       for (let start = 0; start < entriesMax; start += pageEntries) {
         const page = (await redis.lrange(one, start, start + pageEntries - 1)).flatMap(toEntries);
         entries.push(...page.filter(({ at }) => Date.parse(at) >= fromMs && Date.parse(at) < toMs));
-        // The newest come first; clocks of several processes may differ a little, so a whole page must be older.
+        // Newest first; clocks of several processes may differ a little, so a whole page must be older.
         if (page.every(({ at }) => Date.parse(at) < fromMs)) break;
       }
     }
@@ -120,12 +120,12 @@ function toEntries(line: string): AuditEntry[] {
   return data === undefined ? [] : [data];
 }
 
-/** What cannot be read is old enough to go. */
+/** An unreadable entry counts as old. */
 function atOf(line: string): number {
   return Date.parse(toEntries(line)[0]?.at ?? new Date(0).toISOString());
 }
 
-/** The newest first, as they stand in Redis; those of one moment stay as they stand there. */
+/** Newest first, as in Redis; entries of the same moment keep their order. */
 function byTime(one: AuditEntry, other: AuditEntry): number {
   return Date.parse(other.at) - Date.parse(one.at);
 }

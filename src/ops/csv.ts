@@ -1,12 +1,12 @@
-// CSV as RFC 4180 has it: commas, CRLF, quotes where they are needed. For spreadsheets, which take a cell that begins like a
-// formula for one: such a cell gets an apostrophe in front, unless it is a plain number.
+// CSV as in RFC 4180: commas, CRLF, quotes if needed. Made for spreadsheets, which execute cells that look like formulas:
+// such a cell gets a leading apostrophe, unless it is a plain number.
 
 type Cells = readonly (string | number | null | undefined)[];
 
-/** Spreadsheets take a file without it for one of their own code page. */
+/** Without it spreadsheets assume a local code page. */
 export const byteOrderMark = '\u{FEFF}';
 
-/** For spreadsheets: with a byte order mark and a head. */
+/** For spreadsheets: with a byte order mark and a header row. */
 export function csvDocument(head: readonly string[], rows: readonly Cells[]): string {
   return byteOrderMark + [head, ...rows].map(csvLine).join('');
 }
@@ -15,7 +15,7 @@ export function csvLine(cells: Cells): string {
   return `${cells.map((cell) => csvCell(String(cell ?? ''))).join(',')}\r\n`;
 }
 
-/** What spreadsheets take for the beginning of a formula, full-width forms included. */
+/** What spreadsheets read as the beginning of a formula, including full-width characters. */
 const beginsLikeFormula = /^\s*[=+\-@＝＋－＠|%]|^[\t\r\n]/;
 const isNumber = /^-?\d+(?:\.\d+)?$/;
 

@@ -1,13 +1,13 @@
-// The callbacks that lie in the spools of this host, as a page of a list.
+// The callbacks in this host's spools, as a page of a list.
 import type { Spool } from '../intake/spool/spool.ts';
 import { parseData } from '../store/callbacks/read-callbacks.ts';
 import { callbackRowSchema, toSpooled, type CallbackRow } from '../store/callbacks/callback-view.ts';
 
 export type SpoolReader = Pick<Spool, 'find' | 'readBatch' | 'stats'>;
 
-/** The oldest of each brand, newest first; the spool is drained as soon as Redis is back, so one page will do. */
+/** The oldest of each brand, newest first; the spool is drained as soon as Redis is back, so one page is enough. */
 export function createListSpooled(spool: SpoolReader, brands: readonly string[]) {
-  /** Batch by batch, since a batch is bounded in bytes; a row is small, for it has no body. */
+  /** In batches, which are bounded in bytes; a row is small, since it has no body. */
   async function oldestOf(brand: string, limit: number): Promise<CallbackRow[]> {
     const rows: CallbackRow[] = [];
     const position = new Map<string, number>();

@@ -1,6 +1,6 @@
-// What a token for support does not get to see: bodies, and what merchants answered. They hold personal data.
+// Hides personal data from support tokens: bodies, and the merchant's answers.
 //
-// The API leaves the fields out of whatever a route answers; the console's pages get views without them.
+// The API omits these fields from every answer; the console's pages get views without them.
 import type { QuarantineEntry } from '../intake/quarantine/quarantine.ts';
 import type { Finding } from '../store/callbacks/callback-index.ts';
 import type { Attempt } from '../store/callbacks/job-attempts.ts';
@@ -9,7 +9,7 @@ import type { CallbackRow, CallbackView } from '../store/callbacks/callback-view
 const withheldFields: ReadonlySet<string> = new Set(['body', 'bodyBase64', 'answer']);
 const reasonFields: ReadonlySet<string> = new Set(['failedReason', 'error']);
 
-/** For JSON.stringify: leaves out what support may not see, wherever it stands. */
+/** A JSON.stringify replacer that omits these fields at any depth. */
 export function withoutPersonalData(key: string, value: unknown): unknown {
   if (withheldFields.has(key)) return undefined;
   return reasonFields.has(key) && typeof value === 'string' ? plainReason(value) : value;
@@ -40,7 +40,7 @@ export function maskEntry(entry: QuarantineEntry): QuarantineEntry {
   return { ...entry, body: Buffer.alloc(0) };
 }
 
-/** `HTTP 500`, `timeout`, `ECONNREFUSED`, `TypeError`: the words of our own worker. A merchant's worker may write anything. */
+/** Our own worker's words: `HTTP 500`, `timeout`, `ECONNREFUSED`, `TypeError`. A merchant's worker may write anything. */
 const ownWords = /^(?:HTTP \d{3}|timeout|[A-Z][A-Z0-9_]*|[A-Za-z]*Error)(?:, the last of \d+ attempts)?$/;
 const noCallback = "the job's data is no callback of version 1";
 

@@ -1,8 +1,8 @@
-// The operator's side of the service: the listener with /metrics, /livez, /readyz, the API below /v1 and the console at
-// /, and what runs beside it (retention, the console's rates).
+// The operator's side of the service: the listener with /metrics, /livez, /readyz, the API below /v1 and the console at /,
+// and background work (retention, the console's rates).
 //
-// Everything below /v1 and the console needs a token where OPS_TOKEN is set; probes and metrics never do. While Redis is
-// away the listener stays up, tells what it still knows, and says 503 for the rest.
+// If OPS_TOKEN is set, everything below /v1 and the console needs a token; probes and metrics never do. While Redis is down
+// the listener stays up, reports what it still knows, and answers 503 to the rest.
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { createFindSpooled } from '../intake/spool/find-spooled.ts';
@@ -43,13 +43,13 @@ export interface OperatorDeps {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Of the producer profile, with a command timeout of a few seconds. Its owner closes it. */
+  /** A producer connection with a command timeout of a few seconds. Its owner closes it. */
   readonly redis: RedisConnection;
   readonly quarantine: Quarantine;
   readonly spool: SpoolReader;
-  /** Whether this process can do its work now; what /readyz answers. */
+  /** Whether this process can work now; the answer of /readyz. */
   readonly isReady: () => boolean;
-  /** Whether Redis took the last callback that this process gave it. */
+  /** Whether Redis accepted the last callback of this process. */
   readonly isRedisUp: () => boolean;
   readonly readReport: ReadReport;
   readonly lookup?: Egress['lookup'];
@@ -59,7 +59,7 @@ export async function createOperator(deps: OperatorDeps) {
   const { config, log, metrics, redis, quarantine, spool, isReady, isRedisUp, readReport, lookup } = deps;
   const brands = [...config.brands.keys()];
   const queues = new Map(brands.map((brand) => [brand, brandQueue(brand, config)]));
-  // What belongs to no brand (the rates) lies beside the first one's keys.
+  // Data that belongs to no brand (the rates) is stored beside the first brand's keys.
   const shared = brandQueue(brands[0] ?? '', config);
   const listSpooled = createListSpooled(spool, brands);
   const callbackIndex = createCallbackIndex({
@@ -140,7 +140,7 @@ export async function createOperator(deps: OperatorDeps) {
   };
 }
 
-/** Nothing at all, loaded or run, without NOTIFY_URL. */
+/** Without NOTIFY_URL nothing is loaded or run. */
 async function prepareNotifications(deps: Omit<NotificationsDeps, 'url'>) {
   const url = deps.config.NOTIFY_URL;
   if (url === undefined) return undefined;
@@ -155,11 +155,11 @@ function serveProbes(app: FastifyInstance, isReady: () => boolean): void {
   app.get('/readyz', needsNothing, async (_request, reply) =>
     isReady()
       ? { status: 'ok' }
-      : sendProblem(reply, problem(503, 'not-ready', 'The service cannot take callbacks now.')),
+      : sendProblem(reply, problem(503, 'not-ready', 'The service cannot accept callbacks now.')),
   );
 }
 
-/** The port that the system chose where OPS_PORT is 0. */
+/** The port that the system chose if OPS_PORT is 0. */
 function portOf(address: string | AddressInfo | null): number {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }

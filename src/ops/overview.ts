@@ -1,6 +1,6 @@
-// How the service is doing, in one look: what the console's first page and `GET /v1/overview` show.
+// The state of the service at a glance: the console's first page and `GET /v1/overview`.
 //
-// What cannot be read (Redis is away) is null; the rest is still reported.
+// Values that cannot be read (Redis is down) are null; the rest is still reported.
 import * as z from 'zod';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -17,8 +17,8 @@ const forwardingSchema = z.object({
   breaker: z.enum(['closed', 'open', 'recovering']),
   openSince: time.nullable(),
   undelivered: z.int().describe('Callbacks that wait, are being delivered, retried or held.'),
-  oldestUndelivered: time.nullable().describe('When the oldest of them came, or was replayed.'),
-  lastDelivered: time.nullable().describe('When something was delivered last; null where that is not known.'),
+  oldestUndelivered: time.nullable().describe('When the oldest of them was received or replayed.'),
+  lastDelivered: time.nullable().describe('The time of the last delivery; null if unknown.'),
 });
 
 export const overviewSchema = z.object({
@@ -26,11 +26,11 @@ export const overviewSchema = z.object({
   jobs: jobCountsSchema.nullable(),
   oldestWaitingSeconds: z.number().nullable(),
   oldestUndeliveredSeconds: z.number().nullable(),
-  notices: z.array(z.string()).describe('What is most likely a mistake in the configuration.'),
+  notices: z.array(z.string()).describe('Likely mistakes in the configuration.'),
   quarantineEntries: z.int().nullable(),
   unconfirmed: z.int().nullable().describe('Callbacks that the gateway has not confirmed or denied yet.'),
-  mismatched: z.int().nullable().describe('Paid otherwise than ordered, within a day.'),
-  denied: z.int().nullable().describe('Denied by the gateway within a day, after they had been let out.'),
+  mismatched: z.int().nullable().describe('Callbacks of the last day whose amount is not the ordered one.'),
+  denied: z.int().nullable().describe('Callbacks that the gateway denied within a day, after they were delivered.'),
   spool: z.object({ entries: z.int(), bytes: z.int(), bytesMax: z.int() }),
   forwarding: z.array(forwardingSchema).nullable(),
   reconciliation: reconciliationSchema

@@ -1,5 +1,5 @@
-// The gauges that describe the queue: read from Redis when they are scraped, absent while Redis cannot be read (an old
-// value would look like a live one).
+// The gauges of the queue: read from Redis at each scrape, and absent while Redis cannot be read (an old value would look
+// current).
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { QueueState, ReadQueueState } from './queue-state.ts';
@@ -63,7 +63,7 @@ export function createQueueGauges({ queueState, isRedisUp, metrics, log, now = D
   };
 }
 
-/** At the rate since the oldest sample; Infinity while it does not grow, undefined where there is no limit. */
+/** Extrapolates the growth since the oldest sample; Infinity while it does not grow, undefined if there is no limit. */
 function secondsUntilFull(
   samples: readonly MemorySample[],
   current: MemorySample,
@@ -75,6 +75,6 @@ function secondsUntilFull(
   if (left <= 0) return 0;
   const grown = current.usedBytes - first.usedBytes;
   const seconds = (current.at - first.at) / 1_000;
-  // The first minute of a process says little: connections and buffers are still being made.
+  // A process's first minute is not representative: connections and buffers are still being created.
   return grown <= 0 || seconds < sampleEveryMs / 1_000 ? Infinity : (left * seconds) / grown;
 }

@@ -1,5 +1,5 @@
-// What the queues look like now: jobs by state, the oldest one that waits, quarantine, pauses. Read for the metrics and
-// the console, at most once in `freshMs` however many ask. Fails as Redis does (rejects).
+// The state of the queues: jobs by state, the oldest waiting one, quarantine, pauses. Read for the metrics and the console,
+// at most once per `freshMs` however many ask. Rejects if Redis fails.
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import { isNotPermitted, type RedisConnection } from '../redis/connections.ts';
@@ -11,30 +11,30 @@ export const jobCountsSchema = z.object({
   queued: z.int(),
   delivering: z.int(),
   retrying: z.int(),
-  /** Superseded ones among them. */
+  /** Includes superseded ones. */
   delivered: z.int(),
   failed: z.int(),
-  held: z.int().describe('Denied by the gateway, or paid otherwise than ordered: not delivered by themselves.'),
-  removed: z.int().describe('Taken out of the queue by somebody else before they were delivered.'),
+  held: z.int().describe('Denied by the gateway, or with another amount than ordered: delivered only by an operator.'),
+  removed: z.int().describe('Removed from the queue by another program before they were delivered.'),
 });
 type JobCounts = z.infer<typeof jobCountsSchema>;
 
 export interface QueueState {
   readonly jobs: JobCounts;
-  /** 0 where nothing waits. */
+  /** 0 if nothing waits. */
   readonly oldestWaitingSeconds: number;
-  /** Of what waits, is being delivered, retried or held; 0 where there is none. */
+  /** Age of the oldest one that waits, is being delivered, retried or held; 0 if there is none. */
   readonly oldestUndeliveredSeconds: number;
   readonly brands: readonly BrandState[];
   readonly quarantineEntries: number;
-  /** Callbacks of which the gateway has not said yet whether they are true. */
+  /** Callbacks that the gateway has neither confirmed nor denied yet. */
   readonly unconfirmed: number;
-  /** Denied within a day, and not held: the merchant may have them. */
+  /** Denied within a day and not held: the merchant may have received them. */
   readonly denied: number;
-  /** Paid otherwise than ordered, within a day. */
+  /** Callbacks of the last day whose amount is not the ordered one. */
   readonly mismatched: number;
   readonly pausedBrands: readonly string[];
-  /** Undefined where the Redis user may not ask for it. */
+  /** Undefined if the Redis user may not read it. */
   readonly memory: { readonly usedBytes: number; /** 0: no limit. */ readonly maxBytes: number } | undefined;
 }
 
@@ -43,7 +43,7 @@ export interface BrandState {
   /** Waiting, being delivered, retried or held. */
   readonly undelivered: number;
   readonly oldestUndeliveredMs: number | undefined;
-  /** As far as it is known. */
+  /** As far as known. */
   readonly lastDeliveredMs: number | undefined;
 }
 
@@ -99,7 +99,7 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
     try {
       return await state;
     } catch (error) {
-      cached = undefined; // the next one asks again
+      cached = undefined; // the next call reads again
       throw error;
     }
   };

@@ -1,8 +1,8 @@
-// The last hour in minutes: what came, was delivered, was retried, failed, and how many waited. For the console's
+// The last hour by minute: how many callbacks were received, delivered, retried, failed, and waiting. For the console's
 // charts, over all processes.
 //
-// Each process adds what its own counters gained, every few seconds, to one small hash in Redis; older minutes are taken
-// out. Costs one short pipeline per flush and nothing per callback. While Redis is away the gains wait here.
+// Every few seconds each process adds the growth of its counters to one small hash in Redis; older minutes are removed. Costs
+// one short pipeline per flush and nothing per callback. While Redis is down the growth is kept here.
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import { keysOf } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -14,10 +14,10 @@ const rateNames = ['received', 'delivered', 'retried', 'failed'] as const;
 export type RateName = (typeof rateNames)[number];
 
 export interface Rates {
-  /** Minutes since the epoch, the oldest first; the last one is still running. */
+  /** Minutes since the epoch, oldest first; the last one is not over yet. */
   readonly minutes: readonly number[];
   readonly counts: Readonly<Record<RateName, readonly number[]>>;
-  /** At the end of each minute; undefined where nobody looked. */
+  /** At the end of each minute; undefined if nobody looked. */
   readonly waiting: readonly (number | undefined)[];
 }
 
@@ -73,14 +73,14 @@ export function createRates({ redis, queue, queueState, metrics, log, now = Date
     trimmedAt = minute;
   }
 
-  /** Takes out what left the window. */
+  /** Removes minutes that left the window. */
   async function trim(minute: number): Promise<void> {
     const fields = await redis.hkeys(key);
     const old = fields.filter((field) => Number.parseInt(field, 10) <= minute - rateMinutes);
     if (old.length > 0) await redis.hdel(key, ...old);
   }
 
-  /** Adds what the counters gained since. Never throws. */
+  /** Adds the counters' growth since the last call. Never throws. */
   function tick(): Promise<void> {
     flushing ??= flush()
       .catch((error: unknown) => log.debug({ event: 'rates.not_flushed', err: error }))
@@ -103,7 +103,7 @@ export function createRates({ redis, queue, queueState, metrics, log, now = Date
 
     flush: tick,
 
-    /** What this process counted up to now is in it; what others did, up to their last flush. */
+    /** Includes this process's counts up to now; those of others up to their last flush. */
     async read(): Promise<Rates> {
       await tick();
       const fields = await redis.hgetall(key);
@@ -127,7 +127,7 @@ export function createRates({ redis, queue, queueState, metrics, log, now = Date
 
 export type RateKeeper = ReturnType<typeof createRates>;
 
-/** Of the callbacks' outcomes, those of genuine callbacks that were taken. */
+/** The outcomes of genuine callbacks that were accepted. */
 const kept: ReadonlySet<string> = new Set(['accepted', 'duplicate', 'conflict', 'spooled']);
 
 function sumOf(values: readonly { readonly value: number }[]): number {

@@ -1,4 +1,4 @@
-// What reconciliation found lately, over all brands: `GET /v1/reconciliation` and the console show this.
+// The recent results of reconciliation, over all brands, for `GET /v1/reconciliation` and the console.
 import * as z from 'zod';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -10,7 +10,7 @@ export const reconciliationSchema = z.object({
   lastSuccess: time
     .nullable()
     .describe(
-      'When a sweep last ended well while no window was behind, of the brand that is longest behind; null where one never had any.',
+      'When a sweep last succeeded with no window left to retry, for the brand where that was longest ago; null if a brand never had one.',
     ),
   pendingTooLong: z.int().describe('Transactions pending at the gateway for over an hour.'),
   openExpectations: z.int(),
@@ -20,9 +20,9 @@ export const reconciliationSchema = z.object({
       brand: z.string(),
       checkpoint: time.nullable(),
       lastSuccess: time.nullable(),
-      lastRecent: time.nullable().describe('Of the sweeps of the last hours.'),
-      lastFull: time.nullable().describe('Of the sweeps of the whole RECONCILE_LOOKBACK.'),
-      windowsBehind: z.int().describe('Windows that could not be swept and are tried again.'),
+      lastRecent: time.nullable().describe('When a sweep of the last hours last succeeded.'),
+      lastFull: time.nullable().describe('When a sweep of the whole RECONCILE_LOOKBACK last succeeded.'),
+      windowsBehind: z.int().describe('Windows that failed and will be swept again.'),
       pendingTooLong: z.int(),
       openExpectations: z.int(),
     }),

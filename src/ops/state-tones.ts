@@ -1,4 +1,4 @@
-// How grave each state of a callback is, as the console and the command line colour it.
+// The colour of each callback state in the console and on the command line.
 import type { CallbackState } from '../store/callbacks/callback-view.ts';
 
 /** '' for a state that is neither good nor a reason to look. */

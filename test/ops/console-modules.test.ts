@@ -99,8 +99,8 @@ describe('a superseded callback', () => {
     const finding = { callback: superseded, corrected: [], others: [] };
     const asker = { mayChange: true, mayReveal: true };
     const page = toText(html`${callbackPage({ finding, elsewhere: [], nowMs, asker })}`);
-    expect(page).toContain('so the correction goes to the shop in its place');
-    expect(page).toContain('A correction took its place; there is nothing to do here.');
+    expect(page).toContain('so the correction goes to the shop instead');
+    expect(page).toContain('A correction replaced it; there is nothing to do here.');
   });
 });
 
@@ -177,12 +177,12 @@ describe('the verdict on a callback', () => {
     [
       'forged, and held',
       { confirmed: 'denied', state: 'held', heldReason: 'differs: ...' },
-      'Not true: the gateway says otherwise',
+      'Not true: the gateway reports another result',
       'bad',
     ],
     ['reversed', { status: 'reversed' }, 'Taken back: the payment was reversed', 'bad'],
     ['in review', { status: 'in_review' }, 'Not finished: in_review', 'neutral'],
-    ['no JSON', { body: '{' }, 'Paid; how much is not said', 'good'],
+    ['no JSON', { body: '{' }, 'Paid; the amount is not stated', 'good'],
   ])('%s', (_, fields, title, tone) => {
     expect(verdictOf({ callback: view(fields), others: [] })).toMatchObject({ title, tone });
   });

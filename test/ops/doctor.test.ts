@@ -67,7 +67,7 @@ describe('finds', () => {
       {
         status: 'problem',
         detail: expect.stringContaining(
-          '1 undelivered of the brand default under QUEUE_PREFIX={payalo} QUEUE_NAME=before',
+          '1 undelivered callback of the brand default under QUEUE_PREFIX={payalo} QUEUE_NAME=before',
         ),
       },
     ]);

@@ -154,7 +154,7 @@ describe('callbacks', () => {
       headers: { authorization: `Bearer ${token}` },
     });
     expect((await page.text()).replaceAll(/\s+/g, ' ')).toContain(
-      `no callback: job</span> <span class="reference">${id}</span>`,
+      `not a callback: job</span> <span class="reference">${id}</span>`,
     );
     expect(await call('/v1/replays', { method: 'POST', body: { state: 'failed' } })).toMatchObject({
       json: { count: 0 },

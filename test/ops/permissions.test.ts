@@ -225,7 +225,7 @@ describe('the console', () => {
       const response = await ask('support', path);
       const text = (await response.text()).replaceAll(/\s+/g, ' ');
       expect({ path, status: response.status, leaks: text.includes(phone) }).toMatchObject({ leaks: false });
-      expect(text).toContain('sam may look at everything but bodies and answers, and change nothing');
+      expect(text).toContain('sam may view everything but bodies and answers, and change nothing');
     }
     for (const path of [`/callbacks/${reference}`, `/quarantine/${quarantineId}`]) {
       expect(await (await ask('support', path)).text()).toContain('is not shown to this token');

@@ -55,7 +55,7 @@ describe.skipIf(packages.missing)('the pages of the console', () => {
     const tab = await openTab({ viewport: { width: 375, height: 667 } });
     await show(tab, 'callback');
     const topOf = async (text: string) => (await tab.getByText(text, { exact: true }).first().boundingBox())?.y ?? NaN;
-    const body = await topOf('What it said');
+    const body = await topOf('Body');
     for (const fact of ['Amount', 'Status', 'Received', 'Delivered']) expect(await topOf(fact)).toBeLessThan(body);
     expect(await topOf('Received')).toBeLessThan(667);
   });

@@ -125,8 +125,10 @@ describe.skipIf(packages.missing)('the console', () => {
     await page.keyboard.press('Enter');
     await page.waitForURL(/\/callbacks\//);
     expect(await textOf('h1 .reference')).toBe(reference);
-    expect(await textOf('.timeline')).toMatch(/Received from the gateway[\s\S]*Came once more[\s\S]*delivered/);
-    const body = page.locator('section', { hasText: 'What it said' }).locator('.body');
+    expect(await textOf('.timeline')).toMatch(/Received from the gateway[\s\S]*Received once more[\s\S]*delivered/);
+    const body = page
+      .locator('section', { has: page.getByRole('heading', { name: 'Body', exact: true }) })
+      .locator('.body');
     expect(await body.innerText()).toContain('"value": 100.00');
     expect(await textOf('.card.warn')).toContain('7.5KES');
   });

@@ -7,20 +7,20 @@ import { refusal, route, type Answer, type Route } from './route.ts';
 const replaysBody = z.object({
   state: z.enum(replayableStates),
   from: time.describe('Of receipt, inclusive.'),
-  to: time.describe('Of receipt, exclusive.'),
+  to: time.describe('Time of receipt, exclusive.'),
   brand: z.string().optional(),
 });
 
 const notReplayed = {
   'not-found': unknownCallback,
-  gone: refusal(410, 'gone', 'Only the memory of it is left; its body was removed, so it cannot be delivered again.'),
+  gone: refusal(410, 'gone', 'Its body was removed, so it cannot be delivered again.'),
   removed: refusal(
     410,
     'removed',
     'Its job was removed from the queue before it was delivered, and its body with it. The next sweep fetches it from the gateway and delivers it under the same webhook-id; `payalo-receiver reconcile --from 24h` does so at once.',
   ),
-  'in-progress': refusal(409, 'in-progress', 'It waits or is being delivered already.'),
-  superseded: refusal(409, 'superseded', 'A correction took its place; replay that one.'),
+  'in-progress': refusal(409, 'in-progress', 'It is already waiting or being delivered.'),
+  superseded: refusal(409, 'superseded', 'A correction replaced it; replay that one.'),
 };
 const notErased = {
   'not-found': unknownCallback,
@@ -38,7 +38,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       method: 'POST',
       path: '/v1/callbacks/{gatewayReference}/replay',
       needs: 'change',
-      summary: 'Deliver a callback again, under the same webhook-id, with its whole schedule anew',
+      summary: 'Deliver a callback again, under the same webhook-id, with the whole schedule',
       input: z.object({ params: referenceParams, query: brandQuery }),
       answers: {
         202: {
@@ -47,9 +47,9 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
           links: linkToCallback,
         },
         404: { description: 'Unknown' },
-        409: { description: 'On its way already, or superseded' },
+        409: { description: 'Already waiting or being delivered, or superseded' },
         410: {
-          description: 'Only the memory of it is left, or its job was removed; the detail says what happens next',
+          description: 'Its body or its job was removed; the detail says what happens next',
         },
       },
       async handle({ params, query }, actor): Promise<Answer> {
@@ -61,7 +61,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       method: 'DELETE',
       path: '/v1/callbacks/{gatewayReference}',
       needs: 'change',
-      summary: 'Erase body and answers; reference, status, times and the deduplication memory stay',
+      summary: 'Erase body and answers; reference, status, times and the claim stay',
       input: z.object({ params: referenceParams, query: brandQuery }),
       answers: {
         200: { description: 'Erased', schema: z.object({ gatewayReference: z.string(), erased: z.literal(true) }) },
@@ -77,7 +77,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       method: 'POST',
       path: '/v1/replays',
       needs: 'change',
-      summary: 'Replay many, throttled, in the background of this process',
+      summary: 'Replay many, throttled, in the background',
       input: z.object({ body: replaysBody }),
       answers: { 202: { description: 'Begun', schema: z.object({ count: z.int() }) } },
       async handle({ body: { from, to, ...rest } }, actor) {
@@ -90,7 +90,8 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
         method: 'POST',
         path: `/v1/forwarding/${verb}`,
         needs: 'change',
-        summary: verb === 'pause' ? 'Stop deliveries; intake goes on' : 'Deliver again, also past an open breaker',
+        summary:
+          verb === 'pause' ? 'Stop deliveries; intake continues' : 'Resume deliveries, and close an open breaker',
         input: z.object({ query: brandQuery }),
         answers: { 200: { description: 'Done', schema: z.object({ paused: z.boolean() }) } },
         async handle({ query }, actor) {

@@ -1,15 +1,15 @@
-// Who is asking, and may they: OPS_TOKEN as Bearer token or Basic password, compared in constant time.
+// Authentication and authorization: OPS_TOKEN as Bearer token or Basic password, compared in constant time.
 //
-// Without a token (then the listener is on loopback, config.ts sees to that) everybody who reaches it may do
-// everything, but only under a loopback name: else a page of a stranger's could reach it by DNS rebinding. What changes
-// something must not come from another site's page: browsers send Basic credentials along by themselves.
+// Without a token (config.ts then requires a loopback listener) everyone who reaches it may do everything, but only under a
+// loopback name: otherwise a stranger's web page could reach it by DNS rebinding. Requests that change something must not
+// come from another site's page, since browsers send Basic credentials automatically.
 import { hash, timingSafeEqual } from 'node:crypto';
 import { isLoopback } from '../../config/config.ts';
 import type { OpsToken, Right } from '../../config/ops-tokens.ts';
 import { grants, type Need } from './permissions.ts';
 
 export interface Principal {
-  /** Stands in the audit log. */
+  /** Appears in the audit trail. */
   readonly name: string;
   readonly may: Right;
 }
@@ -27,7 +27,7 @@ export type Authorization =
   | { readonly kind: 'forbidden'; readonly reason: Right | 'host' | 'cross-site' };
 
 export interface Wanted {
-  /** It changes something. */
+  /** Whether the request changes something. */
   readonly changes: boolean;
   readonly need: Need;
 }
@@ -56,7 +56,7 @@ export function createAuthorize(tokens: readonly OpsToken[]) {
 
 const anybody: Principal = { name: 'local', may: 'everything' };
 
-/** The Bearer token, or the password of Basic; '' where there is neither, which no token equals. */
+/** The Bearer token or the Basic password; '' if there is neither, which matches no token. */
 function presentedToken(authorization: string | undefined): string {
   const match = /^(bearer|basic)\s+(\S+)\s*$/i.exec(authorization ?? '');
   if (match?.[2] === undefined) return '';
@@ -66,8 +66,8 @@ function presentedToken(authorization: string | undefined): string {
 }
 
 /**
- * A browser says where a request comes from: Sec-Fetch-Site where the page is trustworthy (https or localhost), Origin
- * on every POST. A program sends neither.
+ * Browsers tell where a request comes from: with Sec-Fetch-Site if the page is trustworthy (https or localhost), with Origin
+ * on every POST. Programs send neither.
  */
 function isCrossSite({ fetchSite, origin, host }: Asking): boolean {
   if (fetchSite !== undefined) return fetchSite !== 'same-origin';

@@ -14,12 +14,12 @@ export const brandQuery = z.object({
     .string()
     .regex(/^[a-z0-9-]{1,32}$/)
     .optional()
-    .describe('Where there are several brands.'),
+    .describe('Needed if there are several brands.'),
 });
 
 export const referenceParams = z.object({ gatewayReference: z.string().min(1).describe('Percent-encoded.') });
 
-/** Refused without an offset: whoever asks a machine for a period should say which hours are meant. */
+/** Without an offset it is refused: in a program's request the hours must be unambiguous. */
 export const time = z.iso
   .datetime({ offset: true, error: 'must be an ISO 8601 time with an offset, such as 2026-01-31T00:00:00Z' })
   .transform((text) => Date.parse(text))
@@ -27,30 +27,30 @@ export const time = z.iso
 
 const listQuerySchema = brandQuery.extend({
   state: z.enum(callbackStates).optional(),
-  status: z.string().optional().describe("The gateway's: success, failed, ..."),
+  status: z.string().optional().describe("The gateway's status: success, failed, ..."),
   confirmed: z.enum(confirmations).optional().describe('Whether the gateway has confirmed it.'),
   amountCheck: z
     .enum(amountFilters)
     .optional()
-    .describe('What was paid against what was ordered; `mismatch` is any of them but `match`.'),
+    .describe('Compares the paid amount with the ordered one; `mismatch` means all but `match`.'),
   merchantReference: z.string().optional(),
   from: time.describe('Of receipt, inclusive; ISO 8601 with an offset.'),
-  to: time.describe('Of receipt, exclusive.'),
+  to: time.describe('Time of receipt, exclusive.'),
   limit: z.coerce.number().int().min(1).max(callbackPageMax).default(limitDefault),
-  cursor: z.string().min(1).optional().describe('`next` of the page before.'),
+  cursor: z.string().min(1).optional().describe('`next` of the previous page.'),
 });
 
 const findingSchema = callbackSchema.extend({
-  corrected: z.array(callbackSchema).describe('What this correction replaced, the latest first.'),
+  corrected: z.array(callbackSchema).describe('What this correction replaced, latest first.'),
   others: z.array(callbackSchema).describe('Callbacks with the same reference and another status, such as reversed.'),
 });
 
 const pageSchema = z.object({
   data: z.array(callbackRowSchema),
-  next: z.string().nullable().describe('The cursor of the next page; a page may be short and still have one.'),
+  next: z.string().nullable().describe('The cursor of the next page; even a short page may have one.'),
 });
 
-/** For answers that name a callback. */
+/** OpenAPI links for answers that name a callback. */
 export const linkToCallback = {
   callback: {
     operationId: 'get-callbacks-one',
@@ -61,7 +61,7 @@ export const linkToCallback = {
 export const unknownCallback = refusal(
   404,
   'unknown-callback',
-  'No callback with this gatewayReference is known here.',
+  'No callback with this gatewayReference is stored here.',
 );
 
 export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex }): Route[] {
@@ -70,7 +70,7 @@ export function callbackRoutes({ callbackIndex }: { callbackIndex: CallbackIndex
       method: 'GET',
       path: '/v1/callbacks/{gatewayReference}',
       needs: 'read',
-      summary: 'Everything known of one callback',
+      summary: 'Everything stored about one callback',
       input: z.object({ params: referenceParams, query: brandQuery }),
       answers: { 200: { description: 'Found', schema: findingSchema }, 404: { description: 'Unknown' } },
       async handle({ params, query }) {

@@ -1,4 +1,4 @@
-// `POST /v1/expectations`: transactions that were started, one or a day's orders at once. Many are registered all or none.
+// `POST /v1/expectations`: announces transactions, one or many at once. Of many, all or none are registered.
 import * as z from 'zod';
 import { canonicalDecimal } from '../../callback/decimal.ts';
 import { inParallel } from '../../async/in-parallel.ts';
@@ -9,7 +9,7 @@ import { refusal, route, type Answer, type Route } from './route.ts';
 
 const expectationsMax = 1_000;
 const atOnceMax = 50;
-/** A double holds as many digits of a decimal for certain. */
+/** A double represents decimals of up to this many digits exactly enough. */
 const certainDigits = 15;
 
 const amountSchema = z.object({
@@ -17,7 +17,7 @@ const amountSchema = z.object({
     const text = canonicalDecimal(String(value));
     const isCertain = typeof value === 'string' || String(value).replaceAll(/\D/g, '').length <= certainDigits;
     if (text !== undefined && isCertain && !text.startsWith('-')) return text;
-    context.addIssue('must be a decimal that is not negative; as text where it has over 15 digits');
+    context.addIssue('must be a non-negative decimal; as text if it has over 15 digits');
     return z.NEVER;
   }),
   currency: z.string().min(1).max(16),
@@ -35,11 +35,11 @@ const expectationBody = z.object({
   amount: amountSchema
     .nullish()
     .transform((amount) => amount ?? undefined)
-    .describe('What was ordered: compared with what was paid.'),
+    .describe('The ordered amount, to compare with the paid one.'),
 });
 
 const { $schema: _dialect, ...oneExpectation } = z.toJSONSchema(expectationBody, { io: 'input' });
-/** Each is looked at by itself, so that the answer names all that are wrong; the document says what they are to be. */
+/** Each is validated separately, so that the answer names all invalid ones; the OpenAPI document describes the item. */
 const manyBody = z.array(z.unknown()).meta({ minItems: 1, maxItems: expectationsMax, items: oneExpectation });
 
 type Expectation = z.infer<typeof expectationBody>;
@@ -60,7 +60,7 @@ export function expectationRoutes({ actions }: { actions: Pick<Actions, 'expect'
           schema: z.union([z.object({ gatewayReference: z.string() }), z.object({ registered: z.int() })]),
           links: linkToCallback,
         },
-        422: { description: 'One of many is wrong; `errors` names each by its index, and none was registered' },
+        422: { description: 'At least one is invalid; `errors` names each by its index, and none was registered' },
       },
       async handle({ body }) {
         if (Array.isArray(body)) return registerMany(actions, body);
@@ -84,7 +84,7 @@ async function registerMany(actions: Pick<Actions, 'expect' | 'isBrand'>, items:
     else expectations.push(parsed.data);
   }
   const indexes = errors.map(({ index }) => index).join(', ');
-  if (errors.length > 0) return wrong(`Wrong at index ${indexes}. None was registered.`, errors);
+  if (errors.length > 0) return wrong(`Invalid at index ${indexes}. None was registered.`, errors);
   await inParallel(expectations, atOnceMax, async (expectation) => void (await actions.expect(expectation)));
   return { status: 202, body: { registered: expectations.length } };
 }

@@ -12,14 +12,14 @@ const problemSchema = z.object({
   errors: z
     .array(z.looseObject({ at: z.string().optional(), index: z.int().optional(), message: z.string().optional() }))
     .optional()
-    .describe('What is wrong, one by one, where several things can be.'),
+    .describe('The problems one by one, if there can be several.'),
 });
 
 const always: Readonly<Record<number, AnswerSpec>> = {
   400: { description: 'The request is not valid' },
   401: { description: 'No token, or an unknown one' },
   403: { description: 'This token may not do this (x-needs), or the request came from another site' },
-  503: { description: 'Redis cannot be reached' },
+  503: { description: 'Redis does not answer' },
 };
 
 export function openApi(routes: readonly RouteDescription[]): object {

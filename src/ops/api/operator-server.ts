@@ -1,8 +1,7 @@
-// The operator's HTTP server: security headers, authorization, routes, and errors as problem documents without a secret
-// or a stack. Knows nothing of callbacks.
+// The operator's HTTP server: security headers, authorization, routes, and errors as problem documents without secrets or
+// stacks. Knows nothing about callbacks.
 //
-// Every route names what it needs in its configuration; one hook asks for it before anything else is looked at, and a route
-// without it is refused when it is made.
+// Every route names what it needs; one hook checks that before anything else, and a route without it is refused at start.
 import { fastifyHelmet } from '@fastify/helmet';
 import { fastify, type FastifyReply, type FastifyRequest } from 'fastify';
 import * as z from 'zod';
@@ -20,15 +19,14 @@ import { route, type Route, type RouteDescription } from './route.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Without one the listener does not start. */
+    /** Required: without it the listener does not start. */
     readonly needs?: Need;
   }
 }
 
 /** A gatewayReference has up to 255 characters, each up to 12 when percent-encoded. */
 const paramLengthMax = 255 * 12;
-/** What an operator sends is small; a body it is not. */
-/** A thousand expectations fit, with references as long as there can be. */
+/** Fits a thousand expectations with the longest references. */
 const bodyBytesMax = 1_048_576;
 
 export interface OperatorServerDeps {
@@ -42,7 +40,7 @@ export interface OperatorServerDeps {
   readonly log: Log;
 }
 
-/** Who asked; known for every request that got as far as its handler. */
+/** Returns who asked; defined for every request that reached its handler. */
 export type AskerOf = (request: FastifyRequest) => Asker;
 
 export async function createOperatorServer(deps: OperatorServerDeps) {
@@ -74,7 +72,7 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: contentSecurityPolicy },
     referrerPolicy: { policy: 'same-origin' }, // with no-referrer, browsers would send `Origin: null` with forms
-    strictTransportSecurity: false, // for whoever terminates TLS to decide
+    strictTransportSecurity: false, // up to whoever terminates TLS
   });
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
@@ -112,10 +110,10 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
       method: app.supportedMethods.filter((method) => !taken.has(method)),
       url,
       config: { needs: 'token' },
-      // Before the body is read, which may be none of ours.
+      // Before the body is read, which may not be meant for us.
       async onRequest(_request, reply) {
         void reply.header('allow', allow);
-        return sendProblem(reply, problem(405, 'method-not-allowed', `This path takes ${allow} only.`));
+        return sendProblem(reply, problem(405, 'method-not-allowed', `This path accepts only ${allow}.`));
       },
       handler: () => undefined,
     });
@@ -126,8 +124,8 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
     askerOf: asker,
 
     /**
-     * Serves the routes and, at /v1/openapi.json, their description; 405 for other methods on their paths. `described`: what is
-     * served elsewhere.
+     * Serves the routes and their description at /v1/openapi.json; answers 405 to other methods on their paths. `described`:
+     * routes that are served elsewhere.
      */
     serve(served: readonly Route[], described: readonly RouteDescription[] = []): void {
       const routes = withDescription(served, described);
@@ -194,7 +192,7 @@ function createPermit({ tokens, trustProxy, userHeader, log }: OperatorServerDep
 
 const userCharactersMax = 128;
 
-/** As the proxy wrote it: UTF-8, which Node reads as Latin-1. */
+/** The proxy's text in UTF-8, which Node reads as Latin-1. */
 function userName(value: string | string[] | undefined): string | undefined {
   const text = Buffer.from([value ?? ''].flat().join(', '), 'latin1').toString('utf8');
   return text.replaceAll(/\p{C}/gu, '').trim().slice(0, userCharactersMax) || undefined;
@@ -205,7 +203,7 @@ export function sendProblem(reply: FastifyReply, body: Problem) {
   return reply.code(body.status).type(problemContentType).send(body);
 }
 
-/** As Fastify writes it. */
+/** In Fastify's notation. */
 function urlOf({ path }: RouteDescription): string {
   return path.replaceAll(/\{(\w+)\}/g, ':$1');
 }
@@ -243,22 +241,22 @@ const forbidden = {
   read: 'This token may read everything and change nothing.',
   support: 'This token may read, without bodies and answers, and change nothing.',
   expect: 'This token may only register expectations.',
-  host: 'Without OPS_TOKEN this listener answers under a loopback name only, such as http://127.0.0.1:3001/.',
+  host: 'Without OPS_TOKEN this listener answers only under a loopback name, such as http://127.0.0.1:3001/.',
   'cross-site': 'A request that changes something must not come from another site.',
 } as const;
 
-/** What went wrong, as a problem document; also for the console's pages. */
+/** An error as a problem document; also for the console's pages. */
 export function problemOf(error: unknown): Problem {
   const { code, statusCode } = errorFields(error);
   if (code === 'BAD_CURSOR') return problem(400, 'bad-cursor', 'The cursor does not come from a page.');
   if (statusCode !== undefined && statusCode < 500) {
     return problem(statusCode, 'bad-request', 'The request is not valid.');
   }
-  // Whatever is not a mistake of ours came from Redis, whose errors have no common type.
+  // Any other error comes from Redis, whose errors have no common type.
   if (error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError) {
-    return problem(500, 'internal', 'An unexpected error; the log line has more.');
+    return problem(500, 'internal', 'An unexpected error; see the log line.');
   }
-  return problem(503, 'redis-unavailable', 'Redis cannot be read now. Intake goes on through the spool.');
+  return problem(503, 'redis-unavailable', 'Redis cannot be read now. Intake continues through the spool.');
 }
 
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log) {

@@ -1,9 +1,9 @@
-// What a route needs, and which token has it. Each route of the operator's listener names its need, or the listener does not
-// start (operator-server.ts), so that none is open because somebody forgot.
+// What a route needs, and which tokens have it. Every route of the operator's listener must name its need, or the listener
+// does not start (operator-server.ts), so that no route is open by mistake.
 import type { Right } from '../../config/ops-tokens.ts';
 import type { Actor } from '../audit.ts';
 
-/** `nothing`: no token at all (probes, metrics, style sheets); `token`: whichever. */
+/** `nothing`: no token at all (probes, metrics, style sheets); `token`: any token. */
 export const needs = ['nothing', 'token', 'expect', 'read', 'change'] as const;
 export type Need = (typeof needs)[number];
 
@@ -18,10 +18,10 @@ export function grants(right: Right, need: Need): boolean {
   return granted[right].has(need);
 }
 
-/** Whoever asks: for the audit trail, and for what is shown. */
+/** Who asked: for the audit trail, and to decide what is shown. */
 export interface Asker extends Actor {
   readonly mayChange: boolean;
-  /** Bodies of callbacks and what merchants answered: personal data. */
+  /** Whether bodies of callbacks and the merchant's answers are shown: personal data. */
   readonly mayReveal: boolean;
 }
 

@@ -1,4 +1,4 @@
-// `/v1/quarantine`: what was refused though it carried a genuine key.
+// `/v1/quarantine`: refused requests that carried a genuine key.
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
 import { quarantineSummarySchema } from '../../intake/quarantine/quarantine-entry.ts';
@@ -9,14 +9,14 @@ const idParams = z.object({ id: z.string().min(1) });
 
 const listQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().min(1).optional().describe('`next` of the page before.'),
+  cursor: z.string().min(1).optional().describe('`next` of the previous page.'),
 });
 
 const releaseBody = z.object({
-  gatewayReference: z.string().min(1).max(255).optional().describe('Where the body names no usable one.'),
+  gatewayReference: z.string().min(1).max(255).optional().describe('Needed if the body names no usable one.'),
 });
 
-const unknown = refusal(404, 'unknown-quarantine', 'There is no such entry in quarantine.');
+const unknown = refusal(404, 'unknown-quarantine', 'The quarantine has no such entry.');
 
 export interface QuarantineRoutesDeps {
   readonly quarantine: Pick<Quarantine, 'list' | 'get'>;
@@ -29,7 +29,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
       method: 'GET',
       path: '/v1/quarantine',
       needs: 'read',
-      summary: 'What is in quarantine, newest first, without the bodies',
+      summary: 'The quarantined requests, newest first, without bodies',
       input: z.object({ query: listQuery }),
       answers: {
         200: {
@@ -76,7 +76,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
         200: { description: 'Released', schema: z.object({ id: z.string(), outcome: z.string() }) },
         404: { description: 'Unknown' },
         409: { description: 'Intake took nothing from it' },
-        422: { description: 'The body cannot become a callback' },
+        422: { description: 'The body is not a usable callback' },
       },
       async handle({ params: { id }, body }, actor): Promise<Answer> {
         const outcome = await actions.release(actor, id, body.gatewayReference);

@@ -49,7 +49,7 @@ export type Report = z.infer<typeof reportSchema>;
 
 type Period = { readonly period: ReportPeriod } | Refusal;
 
-/** 422 for one without end, or too long. */
+/** 422 for a period that does not end, or is too long. */
 export function periodOf({
   from,
   to,
@@ -63,7 +63,7 @@ export function periodOf({
     return badPeriod('A report needs a beginning (`from`) and an end (`to`).');
   if (to <= from) return badPeriod('`to` must be after `from`.');
   if (to - from > periodMaxMs)
-    return badPeriod('A report is of at most 92 days; the command `report` takes longer periods.');
+    return badPeriod('A report covers at most 92 days; the command `report` accepts longer periods.');
   return { period: { fromMs: from, toMs: to, brand } };
 }
 
@@ -71,7 +71,7 @@ function badPeriod(detail: string): Refusal {
   return refusal(422, 'bad-period', detail);
 }
 
-/** The whole report; a problem where the gateway cannot be asked. */
+/** The whole report; a problem if the gateway does not answer. */
 export async function readTotals(
   readReport: ReadReport,
   period: ReportPeriod,
@@ -107,7 +107,7 @@ export function reportRoutes(readReport: ReadReport): Route[] {
       method: 'GET',
       path: '/v1/report',
       needs: 'read',
-      summary: 'What the gateway holds for a period, and what was received and delivered here',
+      summary: "The gateway's records of a period, and what was received and delivered here",
       input: z.object({ query: querySchema }),
       answers: {
         200: { description: 'The totals', schema: reportSchema },
@@ -124,7 +124,7 @@ export function reportRoutes(readReport: ReadReport): Route[] {
   ];
 }
 
-/** For the OpenAPI document: it is served by `serveReportCsv`, since it streams. */
+/** Only for the OpenAPI document; `serveReportCsv` serves it, since it streams. */
 export const reportCsvDescription: RouteDescription = {
   method: 'GET',
   path: '/v1/report.csv',
@@ -166,7 +166,7 @@ export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): vo
   });
 }
 
-/** Where the gateway fails later on, the connection is cut, so that nobody takes a part for the whole. */
+/** If the gateway fails in the middle, the connection is cut, so that a part does not look complete. */
 async function* transactionLines(
   first: IteratorResult<ReportEvent, unknown>,
   events: AsyncGenerator<ReportEvent>,
@@ -179,7 +179,7 @@ async function* transactionLines(
       if (isUnanswered(event)) throw new Error('The gateway did not answer.');
     }
   } finally {
-    // A client that leaves ends the stream, and with it this generator and what it reads.
+    // A client that disconnects ends the stream, and with it this generator and its reads.
     await events.return(undefined);
   }
 }

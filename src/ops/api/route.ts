@@ -1,4 +1,4 @@
-// A route of the operator API: one definition from which come the validation, the handler and the OpenAPI document.
+// A route of the operator API: one definition for validation, handler and OpenAPI document.
 import * as z from 'zod';
 import { problem, type Problem } from '../../http/problem.ts';
 import type { Asker, Need } from './permissions.ts';
@@ -16,11 +16,11 @@ export function refusal(...of: Parameters<typeof problem>): Refusal {
 
 export interface AnswerSpec {
   readonly description: string;
-  /** Without one the answer is a problem document. */
+  /** Without a schema the answer is a problem document. */
   readonly schema?: z.ZodType;
-  /** `application/json` unless it says otherwise. */
+  /** `application/json` by default. */
   readonly mediaType?: string;
-  /** Calls that go on from here; a parameter's value as OpenAPI's runtime expressions say where it stands. */
+  /** Follow-up calls; the value of a parameter is an OpenAPI runtime expression. */
   readonly links?: Readonly<Record<string, LinkSpec>>;
 }
 
@@ -29,19 +29,19 @@ export interface LinkSpec {
   readonly parameters: Readonly<Record<string, `$${string}`>>;
 }
 
-/** What a request is made of; each part is optional. */
+/** The parts of a request; each is optional. */
 export type InputShape = Partial<Record<'params' | 'query' | 'body', z.ZodType>>;
 
 interface RouteHead {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** As OpenAPI writes it: `/v1/callbacks/{gatewayReference}`. */
+  /** In OpenAPI's notation: `/v1/callbacks/{gatewayReference}`. */
   readonly path: `/v1/${string}`;
   readonly summary: string;
   readonly answers: Readonly<Record<number, AnswerSpec>>;
   readonly needs: Exclude<Need, 'nothing'>;
 }
 
-/** What the OpenAPI document says of a route; of one that is served elsewhere it is all there is. */
+/** What the OpenAPI document says about a route; for a route served elsewhere nothing else is needed. */
 export interface RouteDescription extends RouteHead {
   readonly shape: InputShape;
 }

@@ -1,4 +1,4 @@
-// The routes that tell how the service is doing: overview, forwarding, reconciliation, audit.
+// The routes about the state of the service: overview, forwarding, reconciliation, audit.
 import * as z from 'zod';
 import { auditEntrySchema, type Audit } from '../audit.ts';
 import { brandQuery } from './callback-routes.ts';
@@ -20,7 +20,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
       method: 'GET',
       path: '/v1/overview',
       needs: 'read',
-      summary: 'How the service is doing; what cannot be read is null',
+      summary: 'The state of the service; values that cannot be read are null',
       input: z.object({}),
       answers: { 200: { description: 'Now', schema: overviewSchema } },
       handle: async () => ({ status: 200, body: await overview() }),
@@ -38,7 +38,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
       method: 'GET',
       path: '/v1/audit',
       needs: 'read',
-      summary: 'What operators did, the latest first',
+      summary: 'The audit trail, latest first',
       input: z.object({ query: auditQuery }),
       answers: { 200: { description: 'Lately', schema: z.object({ data: z.array(auditEntrySchema) }) } },
       handle: async ({ query }) => ({ status: 200, body: { data: await audit.latest(query.limit) } }),

@@ -1,4 +1,4 @@
-// Activity: what operators did, the audit trail's latest entries.
+// The page Activity: the latest entries of the audit trail.
 import type { AuditEntry } from '../audit.ts';
 import { timeOf } from './format.ts';
 import { html, type Content } from './html.ts';
@@ -16,7 +16,7 @@ const columns: readonly Column<AuditEntry>[] = [
 export function activityPage(entries: readonly AuditEntry[]): Content {
   return html`<header>
       <h1>Activity</h1>
-      <p class="muted">What was changed by hand, by whom. The log has the same, for as long as you keep it.</p>
+      <p class="muted">Changes by operators. The log has the same entries, for as long as you keep it.</p>
     </header>
     ${entries.length === 0 ? html`<p class="card muted">Nobody has changed anything yet.</p>` : table(columns, entries)}`;
 }

@@ -1,5 +1,5 @@
-// The console's own files: a style sheet, a script, an icon. Not secret, so served without a token; a browser asks
-// anew each time and is told that nothing changed.
+// The console's own files: a style sheet, a script, an icon. Not secret, so served without a token. Browsers revalidate them
+// each time and usually get 304.
 import type { FastifyInstance } from 'fastify';
 import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// One callback: what came, what became of it, what it said. Made to answer a dispute in ten seconds.
+// One callback: what came, what happened to it, and its body. Made to settle a dispute in ten seconds.
 import type { Finding } from '../../store/callbacks/callback-index.ts';
 import type { Attempt } from '../../store/callbacks/job-attempts.ts';
 import type { CallbackView, Conflict } from '../../store/callbacks/callback-view.ts';
@@ -13,12 +13,12 @@ import { isSuccess } from '../../http/http-answer.ts';
 
 export interface CallbackPageView {
   readonly finding: Finding;
-  /** Whether it is not what stands, but was asked for by name: then there is nothing to do to it. */
+  /** Whether it was replaced, and is shown only because it was asked for by name: then there are no actions. */
   readonly isEarlier?: boolean;
-  /** Other brands that know the same reference. */
+  /** The same reference in other brands. */
   readonly elsewhere: readonly CallbackView[];
   readonly nowMs: number;
-  /** Where it may not see bodies and answers, they are not in the finding. */
+  /** If bodies and answers are hidden from it, the finding does not contain them. */
   readonly asker: Pick<Asker, 'mayChange' | 'mayReveal'>;
 }
 
@@ -43,7 +43,7 @@ export function callbackPage({ finding, isEarlier = false, elsewhere, nowMs, ask
       <div class="stack">
         ${card('What happened', timeline(callback, nowMs))}
         ${callback.conflicts.length > 0 && conflictCard(callback.conflicts, asker.mayReveal)}
-        ${card('What it said', asker.mayReveal ? bodyOf(callback) : withheld('The body, and what the merchant answered,'))}
+        ${card('Body', asker.mayReveal ? bodyOf(callback) : withheld('The body, and the merchant’s answers,'))}
         ${related('What this correction replaced', corrected, nowMs)}
         ${related(isEarlier ? 'Others of this reference' : 'Other statuses of this reference', others, nowMs)}
         ${related('In other brands', elsewhere, nowMs)}
@@ -53,9 +53,7 @@ export function callbackPage({ finding, isEarlier = false, elsewhere, nowMs, ask
 
 function bodyOf({ body, erased }: CallbackView): Html {
   if (body !== null) return prettyJson(body);
-  return html`<p class="card muted">
-    ${erased ? 'The body was erased.' : 'The body is no longer kept; only the memory is left.'}
-  </p>`;
+  return html`<p class="card muted">${erased ? 'The body was erased.' : 'The body is no longer kept.'}</p>`;
 }
 
 function sentence(callback: CallbackView, nowMs: number): string {
@@ -63,7 +61,7 @@ function sentence(callback: CallbackView, nowMs: number): string {
   const tries = attempts.length === 1 ? 'one attempt' : `${attempts.length} attempts`;
   switch (state) {
     case 'spooled':
-      return 'Stored in the spool, because Redis could not take it. It follows by itself.';
+      return 'Stored in the spool, because Redis could not take it. It follows automatically.';
     case 'queued':
       if (nextAttemptAt !== null)
         return `Stored, and waiting until the gateway has confirmed it; delivered without that ${relativeTo(nextAttemptAt, nowMs)}.`;
@@ -73,7 +71,7 @@ function sentence(callback: CallbackView, nowMs: number): string {
     case 'held':
       return `Held, and not delivered: ${heldReason ?? 'its reason is no longer known'}. Deliver it only if you know that it is true.`;
     case 'delivering':
-      return 'Being delivered right now.';
+      return 'Being delivered.';
     case 'retrying':
       return `Not delivered yet, after ${tries}. The next one is ${nextAttemptAt === null ? 'due' : relativeTo(nextAttemptAt, nowMs)}.`;
     case 'delivered':
@@ -81,9 +79,9 @@ function sentence(callback: CallbackView, nowMs: number): string {
         ? 'Delivered to the shop.'
         : `Delivered to the shop ${relativeTo(deliveredAt, nowMs)}${attempts.length > 0 ? `, after ${tries}` : ''}.`;
     case 'failed':
-      return `Could not be delivered, after ${tries}${failedReason === null ? '' : `: ${failedReason}`}. It is kept; replay it once the cause is mended.`;
+      return `Could not be delivered, after ${tries}${failedReason === null ? '' : `: ${failedReason}`}. It is kept; replay it once the cause is fixed.`;
     case 'superseded':
-      return 'Superseded: the gateway corrected this result before it was delivered, so the correction goes to the shop in its place.';
+      return 'Superseded: the gateway corrected this result before it was delivered, so the correction goes to the shop instead.';
     case 'removed':
       return 'Not delivered: its job was removed from the queue by somebody else. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
   }
@@ -99,7 +97,10 @@ function timeline(callback: CallbackView, nowMs: number): Html {
     ${
       duplicates > 0 &&
       html`<li>
-        <div>${duplicates === 1 ? 'Came once more' : `Came ${duplicates} times more`}, and was recognised.</div>
+        <div>
+          ${duplicates === 1 ? 'Received once more' : `Received ${duplicates} times more`}, and recognised as a
+          duplicate.
+        </div>
       </li>`
     }
     ${attempts.map((attempt, at) => attemptItem(attempt, at + 1))}
@@ -115,8 +116,8 @@ function timeline(callback: CallbackView, nowMs: number): Html {
 
 const sourceTexts = {
   callback: 'Received from the gateway',
-  status: 'Never came: looked up at the gateway',
-  records: 'Never came: found in the gateway’s records',
+  status: 'The callback never came: looked up at the gateway',
+  records: 'The callback never came: found in the gateway’s records',
   correction: 'Correction: the gateway’s truth differs from what was delivered before',
   unknown: 'Received',
 } as const;
@@ -196,13 +197,13 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     `/callbacks/${encodeURIComponent(gatewayReference)}/${verb}?brand=${encodeURIComponent(brand)}`;
   const settled = state === 'delivered' || state === 'failed';
   if (state === 'removed') return html`<p>Reconciliation fetches it from the gateway; there is nothing to do here.</p>`;
-  if (state === 'superseded') return html`<p>A correction took its place; there is nothing to do here.</p>`;
-  if (body === null) return html`<p>Nothing can be done any more: its body is gone.</p>`;
+  if (state === 'superseded') return html`<p>A correction replaced it; there is nothing to do here.</p>`;
+  if (body === null) return html`<p>Its body is gone, so there is nothing left to do.</p>`;
   return html`${
     state === 'held' &&
     confirm(
       'Deliver it',
-      'The merchant gets it although it is held, on your word. That stands in the audit trail under your name.',
+      'The merchant gets it although it is held. The audit trail records that under your name.',
       postForm(action('replay'), 'Deliver it', 'bad primary'),
       'bad',
     )
@@ -211,7 +212,7 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     (settled || state === 'retrying') &&
     confirm(
       state === 'retrying' ? 'Try again now' : 'Replay',
-      'The merchant gets it again, under the same webhook-id, with the whole schedule of retries anew.',
+      'The merchant gets it again, under the same webhook-id, with the whole schedule of retries.',
       postForm(action('replay'), 'Deliver again', 'primary'),
     )
   }
@@ -219,7 +220,7 @@ function actions({ gatewayReference, brand, state, body }: CallbackView): Html {
     (settled || state === 'held') &&
     confirm(
       'Erase personal data',
-      'Body and answers are deleted for good, and it cannot be replayed any more. Reference, status and times stay.',
+      'Body and answers are deleted for good, and it can no longer be replayed. Reference, status and times stay.',
       postForm(action('erase'), 'Erase for good', 'bad primary'),
       'bad',
     )

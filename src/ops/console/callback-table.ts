@@ -1,4 +1,4 @@
-// Callbacks as a table.
+// A table of callbacks.
 import type { CallbackRow } from '../../store/callbacks/callback-view.ts';
 import { amountOf, nothing, relativeTo, timeAndAge } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
@@ -10,9 +10,9 @@ export function callbackHref({ gatewayReference, brand }: { gatewayReference: st
 }
 
 interface TableOptions {
-  /** Each row has a checkbox that names it. */
+  /** Each row has a checkbox that selects it. */
   readonly selectable?: boolean;
-  /** The rows are of one reference: each leads to its own job. */
+  /** The rows share one reference: each links to its own job. */
   readonly byJob?: boolean;
 }
 
@@ -46,7 +46,7 @@ function stateCell({ state, confirmed, nextAttemptAt, failedReason }: CallbackRo
 
 function referenceCell({ gatewayReference, brand, jobId }: CallbackRow, byJob = false): Html {
   if (gatewayReference === null)
-    return html`<span class="muted">no callback: job</span> <span class="reference">${jobId}</span>`;
+    return html`<span class="muted">not a callback: job</span> <span class="reference">${jobId}</span>`;
   const job = byJob && jobId !== null ? `&job=${encodeURIComponent(jobId)}` : '';
   return html`<a class="reference" href="${callbackHref({ gatewayReference, brand }) + job}">${gatewayReference}</a>`;
 }

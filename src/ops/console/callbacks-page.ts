@@ -1,4 +1,4 @@
-// The list of callbacks: filters, pages, and on the page Failed what can be done with many at once.
+// The list of callbacks: filters, pages, and on the page Failed the actions for many at once.
 import * as z from 'zod';
 import { confirmations } from '../../callback/confirmation.ts';
 import { amountFilters } from '../../callback/amount-check.ts';
@@ -8,7 +8,7 @@ import { html, type Content, type Html } from './html.ts';
 import { bulkForm, confirm, pageLinks } from './parts.ts';
 
 export interface CallbacksView {
-  /** As they stand in the address. */
+  /** As in the address. */
   readonly filters: Filters;
   readonly rows: readonly CallbackRow[];
   readonly next: string | null;
@@ -16,7 +16,7 @@ export interface CallbacksView {
   readonly mayChange: boolean;
 }
 
-/** Forms send every field, also the empty ones. */
+/** Forms send every field, even empty ones. */
 const filled = z
   .string()
   .optional()
@@ -41,8 +41,8 @@ export function callbacksPage({ filters, rows, next, nowMs, mayChange }: Callbac
       ${
         isFailed &&
         html`<p class="muted">
-          These used up their retries. They are kept, with their bodies, until you replay them or retention ends. Mend
-          what failed first, then replay.
+          These used up their retries. They are kept, with their bodies, until you replay them or retention ends. Fix
+          the cause first, then replay.
         </p>`
       }
     </header>
@@ -85,7 +85,7 @@ function filterForm({ state, status, confirmed, amountCheck, merchantReference, 
 
 function nothing(filters: Filters, next: string | null): Html {
   if (next !== null) return html`<p class="card muted">Nothing on this page; older ones may match.</p>`;
-  if (filters.state === 'held') return html`<p class="card muted">None is held. Nothing to do here.</p>`;
+  if (filters.state === 'held') return html`<p class="card muted">No callback is held. Nothing to do here.</p>`;
   if (filters.state === 'failed')
     return html`<p class="card muted">
       No delivery to the shop has failed. Nothing to do here. Payments that failed are found by their status.
@@ -98,7 +98,7 @@ function replayForm(rows: readonly CallbackRow[], nowMs: number): Html {
     '/failed/replay',
     html`<button name="which" value="selected" class="primary">Replay selected</button> ${confirm(
         'Replay all failed',
-        'Every failed callback of every page is delivered again, throttled, under its old webhook-id.',
+        'Every failed callback on every page is delivered again, throttled, under the same webhook-id.',
         html`<button name="which" value="all">Replay all</button>`,
       )}`,
     callbackTable(rows, nowMs, { selectable: true }),

@@ -1,18 +1,18 @@
-// Small SVG charts, drawn here: they stand in the page before any script ran and weigh next to nothing.
+// Small SVG charts, drawn on the server: they show before any script runs and weigh next to nothing.
 import { html, type Html } from './html.ts';
 
 const width = 600;
 const height = 96;
 
 export interface Series {
-  /** A class of the style sheet gives the colour. */
+  /** A class of the style sheet, for the colour. */
   readonly className: 'received' | 'delivered' | 'failed' | 'waiting';
   readonly name: string;
-  /** One per minute or day, the latest last; undefined where nobody looked. */
+  /** One per minute or day, latest last; undefined if nobody looked. */
   readonly values: readonly (number | undefined)[];
 }
 
-/** What the two ends of the time are called, and what a value is per. */
+/** The labels of both ends of the time axis, and the unit of a bar. */
 export interface Axis {
   readonly first: string;
   readonly last: string;
@@ -20,10 +20,10 @@ export interface Axis {
 }
 
 const lastHour: Axis = { first: '1 h ago', last: 'now', per: 'min' };
-/** A single day is no wall. */
+/** Keeps a single day from becoming a wall. */
 const barWidthMax = 24;
 
-/** One bar per minute (or what the axis says) and series, side by side. */
+/** One bar per minute (or the axis's unit) and series, side by side. */
 export function barChart(title: string, series: readonly Series[], axis = lastHour): Html {
   const top = Math.max(1, ...series.flatMap(({ values }) => values.map((value) => value ?? 0)));
   const slot = width / Math.max(1, series[0]?.values.length ?? 1);

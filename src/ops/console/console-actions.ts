@@ -1,4 +1,4 @@
-// The console's forms: each calls one action and goes back to a page that says what came of it.
+// The console's forms: each runs one action and redirects to a page that shows the outcome.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import * as z from 'zod';
 import type { Actor } from '../audit.ts';
@@ -12,7 +12,7 @@ export interface ConsoleActionsDeps {
   readonly actions: Actions;
 }
 
-/** As many as a page shows. */
+/** The size of a page. */
 const selectedMax = 200;
 
 const referenceParams = z.object({ gatewayReference: z.string() });
@@ -37,7 +37,7 @@ export function serveConsoleActions(scope: FastifyInstance, { askerOf, actions }
     readonly actor: Actor;
   }
 
-  /** `act` says where to go and which notice to show there. */
+  /** `act` returns where to redirect and which notice to show there. */
   function form(url: string, act: (form: Form) => Promise<readonly [to: string, notice: NoticeName]>): void {
     scope.post(url, { config: { needs: 'change' } }, async (request, reply) => {
       const actor = askerOf(request);

@@ -1,5 +1,5 @@
-// The console at /: pages made on the server from the same reads and actions as the API. Nothing is loaded from anywhere
-// else. Without Redis the first page still tells how things stand; the others say that they cannot be shown.
+// The console at /: pages rendered on the server with the API's own reads and actions. Nothing is loaded from elsewhere.
+// Without Redis the first page still shows the state; the others say that they are not available.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import * as z from 'zod';
 import type { Quarantine } from '../../intake/quarantine/quarantine.ts';
@@ -47,7 +47,7 @@ export interface ConsoleDeps {
   readonly now?: () => number;
 }
 
-/** A page, or where to go instead. */
+/** A page, or a redirect. */
 type Answer = (Page & { readonly status?: number }) | { readonly redirect: string };
 
 const rowsPerPage = 50;
@@ -141,7 +141,7 @@ export async function serveConsole(app: FastifyInstance, deps: ConsoleDeps): Pro
       const { id } = z.object({ id: z.string() }).parse(request.params);
       const entry = await quarantine.get(id);
       if (entry === undefined) {
-        const content = messagePage('Not in quarantine', 'It was released, deleted, or grew too old.');
+        const content = messagePage('Not in quarantine', 'It was released, deleted, or dropped because of its age.');
         return { title: 'Quarantine', tab: 'Quarantine', content, status: 404 };
       }
       const content = quarantineEntryPage(asker.mayReveal ? entry : maskEntry(entry), asker);
@@ -183,7 +183,7 @@ function unknown(reference: string): Answer {
   return { title: 'Not found', search: reference, content: unknownPage(reference), status: 404 };
 }
 
-/** The one of that job, with the others beside it. */
+/** The finding with the focus on that job. */
 function focusedOn(finding: Finding, jobId: string): Finding {
   const all = [finding.callback, ...finding.corrected, ...finding.others];
   const callback = all.find((one) => one.jobId === jobId);
@@ -195,7 +195,7 @@ function rowFor({ mayReveal }: Asker) {
   return <Row extends CallbackRow>(row: Row): Row => (mayReveal ? row : maskRow(row));
 }
 
-/** `2026-01-31T12:00`, as a browser's field for date and time gives it, taken as UTC. */
+/** `2026-01-31T12:00`, the value of a browser's date and time field, read as UTC. */
 function utcMs(local: string | undefined): number | undefined {
   return local === undefined ? undefined : parseTimeMs(local);
 }

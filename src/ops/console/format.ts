@@ -1,8 +1,8 @@
-// How the console writes times, durations, counts and sizes. Times are UTC: it is the one clock that the gateway, the
-// merchant and the log share.
+// Formats times, durations, counts and sizes for the console. Times are UTC, the clock that the gateway, the merchant and the
+// log share.
 import { html, type Html } from './html.ts';
 
-/** In the place of a value that there is not. */
+/** Shown for a missing value. */
 export const nothing = html`<span class="muted">–</span>`;
 
 export function timeOf(iso: string): Html {
@@ -14,7 +14,7 @@ export function timeAndAge(iso: string, nowMs: number): Html {
   return html`${timeOf(iso)}<br /><small>${relativeTo(iso, nowMs)}</small>`;
 }
 
-/** With the milliseconds, for timelines. */
+/** With milliseconds, for timelines. */
 export function exactTimeOf(iso: string): Html {
   return html`<time datetime="${iso}">${iso.slice(0, 10)} <b>${iso.slice(11, 23)}</b> UTC</time>`;
 }

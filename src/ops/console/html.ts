@@ -1,6 +1,6 @@
-// HTML that is escaped by construction: whatever is put into the template is text, unless it is HTML made here.
+// HTML that is escaped by construction: every value in a template is text, unless `html` made it.
 
-/** Made only by `html`, so that no string can pass for it. */
+/** Only `html` makes it, so that no string can pass as HTML. */
 export interface Html {
   readonly [made]: string;
 }

@@ -1,5 +1,5 @@
-// The frame of every page: navigation, search, notices. Pages are complete without a script; browser.js adds refreshing,
-// the `/` key and copying.
+// The frame of every page: navigation, search, notices. Pages work without a script; browser.js adds refreshing, the `/` key
+// and copying.
 import type { Asker } from '../api/permissions.ts';
 import { packageHomepage, packageVersion } from '../../telemetry/package-version.ts';
 import { html, toText, type Content, type Html } from './html.ts';
@@ -28,7 +28,7 @@ export interface Page {
   readonly content: Content;
   readonly notice?: Notice | undefined;
   readonly search?: string | undefined;
-  /** Seconds after which the script reads the page anew; 0 never. */
+  /** How often the script reloads the page, in seconds; 0 never. */
   readonly refreshSeconds?: number;
   readonly badges?: Partial<Record<Tab, number>>;
   readonly asker?: Asker;
@@ -90,7 +90,7 @@ export function layout(page: Page): string {
 }
 
 function viewerLine({ name, mayReveal }: Asker): Html {
-  return html`${name} may look at everything${mayReveal ? '' : ' but bodies and answers'}, and change nothing. ·`;
+  return html`${name} may view everything${mayReveal ? '' : ' but bodies and answers'}, and change nothing. ·`;
 }
 
 function badge(count: number | undefined): Html | undefined {

@@ -1,4 +1,4 @@
-// Pages that only say something: that a reference is unknown, or that a page cannot be shown.
+// Pages with just a message: an unknown reference, or a page that is not available.
 import { html, type Content } from './html.ts';
 
 export function messagePage(title: string, detail: string): Content {
@@ -19,9 +19,9 @@ export function unknownPage(reference: string): Content {
     </section>
     <section class="card">
       <p>
-        No callback with it came, as the gateway’s or as the merchant’s reference, or it was forgotten after
-        <code>DEDUP_TTL</code>. Is it whole? Ask the gateway, too: <code>npm run cli -- reconcile</code> hands in what
-        never came.
+        No callback came with it as the gateway’s or the merchant’s reference, or its claim expired after
+        <code>DEDUP_TTL</code>. Is the reference complete? Then ask the gateway: <code>npm run cli -- reconcile</code>
+        fetches missing callbacks.
       </p>
       <p>
         Personal data is not indexed: a phone number or a name finds nothing. Ask the payer for the order number (the

@@ -1,10 +1,10 @@
-// What the console says after an action. The address carries only a name, so that no link can put words into it.
+// The messages after an action. The address carries only a name, so that no link can inject text.
 import type { Notice } from './layout.ts';
 
 const notices = {
   'replay-replayed': { tone: 'good', text: 'Back in the queue: it is delivered again, under the same webhook-id.' },
-  'replay-in-progress': { tone: 'bad', text: 'Not replayed: it waits or is being delivered already.' },
-  'replay-superseded': { tone: 'bad', text: 'Not replayed: a correction took its place.' },
+  'replay-in-progress': { tone: 'bad', text: 'Not replayed: it is already waiting or being delivered.' },
+  'replay-superseded': { tone: 'bad', text: 'Not replayed: a correction replaced it.' },
   'replay-gone': { tone: 'bad', text: 'Not replayed: its body is gone.' },
   'replay-removed': {
     tone: 'bad',
@@ -12,20 +12,20 @@ const notices = {
   },
   'replay-not-found': { tone: 'bad', text: 'Not replayed: it is not known here.' },
   'erase-erased': { tone: 'good', text: 'Body and answers are erased.' },
-  'erase-in-progress': { tone: 'bad', text: 'Not erased: something of this reference is still to be delivered.' },
+  'erase-in-progress': { tone: 'bad', text: 'Not erased: a callback of this reference is still to be delivered.' },
   'erase-not-found': { tone: 'bad', text: 'Not erased: it is not known here.' },
-  replaying: { tone: 'good', text: 'All failed callbacks go back into the queue, one after the other.' },
+  replaying: { tone: 'good', text: 'All failed callbacks are going back into the queue, one after the other.' },
   'replayed-selected': { tone: 'good', text: 'The selected callbacks are back in the queue.' },
   'none-selected': { tone: 'bad', text: 'Nothing was selected.' },
   'release-released': { tone: 'good', text: 'Released: handed to intake as if it had just come.' },
-  'released-some': { tone: 'bad', text: 'Not all could be released. Those that are left need a look each.' },
+  'released-some': { tone: 'bad', text: 'Not all could be released. Look at the remaining ones individually.' },
   'release-unknown': { tone: 'bad', text: 'It is no longer in quarantine.' },
-  'release-bad-reference': { tone: 'bad', text: 'Not released: it needs a usable reference of the gateway.' },
-  'release-unreadable': { tone: 'bad', text: 'Not released: its bytes are no text.' },
+  'release-bad-reference': { tone: 'bad', text: 'Not released: it needs a usable gateway reference.' },
+  'release-unreadable': { tone: 'bad', text: 'Not released: its bytes are not text.' },
   'release-refused': { tone: 'bad', text: 'Not released: intake took nothing from it. It stays here.' },
   discarded: { tone: 'good', text: 'Deleted from quarantine.' },
-  paused: { tone: 'good', text: 'Deliveries are paused. Callbacks are still taken.' },
-  resumed: { tone: 'good', text: 'Deliveries go on.' },
+  paused: { tone: 'good', text: 'Deliveries are paused. Callbacks are still accepted.' },
+  resumed: { tone: 'good', text: 'Deliveries are resumed.' },
 } as const satisfies Record<string, Notice>;
 
 export type NoticeName = keyof typeof notices;

@@ -1,5 +1,5 @@
-// The lines below the first page's headline: everything that nothing else shows. Each names what does not arrive, since when,
-// and what to look at.
+// The lines below the first page's headline: problems that nothing else shows. Each names what does not arrive, since when,
+// and what to check.
 import type { Overview } from '../overview.ts';
 import { countOf, relativeTo, spanOf } from './format.ts';
 
@@ -13,9 +13,9 @@ export interface OverviewLinesView {
 
 type BrandForwarding = NonNullable<Overview['forwarding']>[number];
 
-/** A merchant that restarts is back by then. */
+/** By then a restarting merchant is back. */
 const quietMs = 60_000;
-/** Of a single callback, while others are delivered. */
+/** The age of a single callback while others are delivered. */
 const lateMs = 3_600_000;
 
 export function overviewLines(view: OverviewLinesView): string[] {
@@ -59,7 +59,7 @@ function unreachedLine({ overview, received, callbackUrl }: OverviewLinesView): 
   const found = overview.reconciliation?.foundLastHour ?? 0;
   if (found === 0 || received !== 0) return [];
   return [
-    `No callback has come for an hour, but the gateway’s records had ${countOf(found)}: can the gateway reach ${callbackUrl}?`,
+    `No callback has come for an hour, but the gateway’s records contained ${countOf(found)}: can the gateway reach ${callbackUrl}?`,
   ];
 }
 

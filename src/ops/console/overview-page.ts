@@ -1,4 +1,4 @@
-// The first page: is all well, and if not, what is wrong and what to do. Then the numbers, and the last hour.
+// The first page: whether all is well, and if not, what is wrong and what to do. Then the numbers, and the last hour.
 import type { CallbackRow, CallbackState } from '../../store/callbacks/callback-view.ts';
 import type { Overview } from '../overview.ts';
 import { rateMinutes, type Rates } from '../rates.ts';
@@ -17,7 +17,7 @@ export interface OverviewView {
   /** Undefined while Redis cannot be read. */
   readonly rates: Rates | undefined;
   readonly latest: readonly CallbackRow[];
-  /** Where callbacks are received, as far as this process knows. */
+  /** The URL for callbacks, as far as this process knows. */
   readonly callbackUrl: string;
   readonly nowMs: number;
   readonly mayChange: boolean;
@@ -70,14 +70,14 @@ export function overviewPage(view: OverviewView): Content {
     }`;
 }
 
-/** The worst that is the case. */
+/** The worst condition that holds. */
 export function headlineOf(overview: Overview, nowMs: number): Headline {
   const { redis, jobs, forwarding, oldestWaitingSeconds, spool } = overview;
   if (!redis.up || jobs === null) {
     return {
       tone: 'bad',
       title: 'Redis cannot be reached',
-      detail: `Callbacks are still taken: they go to the spool (${countOf(spool.entries)} there now) and follow when Redis is back.`,
+      detail: `Callbacks are still accepted: they go to the spool (${countOf(spool.entries)} there now) and follow when Redis is back.`,
     };
   }
   const doubtful = doubtfulOf(overview);
@@ -96,7 +96,7 @@ export function headlineOf(overview: Overview, nowMs: number): Headline {
     return {
       tone: 'warn',
       title: `Deliveries${ofBrand(overview, paused.brand)} are paused`,
-      detail: 'An operator paused them. Callbacks are still taken and wait in the queue.',
+      detail: 'An operator paused them. Callbacks are still accepted, and wait in the queue.',
     };
   }
   if (spool.entries > 0) {
@@ -122,13 +122,13 @@ export function headlineOf(overview: Overview, nowMs: number): Headline {
         jobs.failed === 1
           ? 'One callback could not be delivered'
           : `${countOf(jobs.failed)} callbacks could not be delivered`,
-      detail: 'They used up their retries and are kept. Look why, mend it, then replay them from the page Failed.',
+      detail: 'They used up their retries and are kept. Fix the cause, then replay them from the page Failed.',
     };
   }
-  return { tone: 'good', title: 'All is well', detail: 'Callbacks are taken and delivered.' };
+  return { tone: 'good', title: 'All is well', detail: 'Callbacks are accepted and delivered.' };
 }
 
-/** What is not true, or may not be: somebody has to look at it. */
+/** Callbacks that are false, or may be: a person has to look at them. */
 function doubtfulOf({ denied: deniedOrNull, jobs }: Overview): Headline | undefined {
   const denied = deniedOrNull ?? 0;
   if (denied > 0) {
@@ -136,7 +136,7 @@ function doubtfulOf({ denied: deniedOrNull, jobs }: Overview): Headline | undefi
       tone: 'bad',
       title: denied === 1 ? 'The gateway denies a callback' : `The gateway denies ${countOf(denied)} callbacks`,
       detail:
-        'They carried your API key and were let out before the gateway was asked, which does not know them. Take back what they bought, and change the key.',
+        'They carried your API key, and were delivered before the gateway said that it does not know them. Take back what they bought, and change the key.',
     };
   }
   if (jobs !== null && jobs.held > 0) {
@@ -144,13 +144,13 @@ function doubtfulOf({ denied: deniedOrNull, jobs }: Overview): Headline | undefi
       tone: 'bad',
       title: jobs.held === 1 ? 'One callback is held' : `${countOf(jobs.held)} callbacks are held`,
       detail:
-        'The gateway does not know them, or they were paid otherwise than ordered. Look at each, then deliver or erase it.',
+        'The gateway does not know them, or the paid amount is not the ordered one. Look at each, then deliver or erase it.',
     };
   }
   return undefined;
 }
 
-/** Callbacks wait or are retried, and none was delivered since before the oldest of them came. */
+/** Callbacks wait or are retried, and none was delivered since the oldest of them came. */
 function silentSince({ forwarding }: Overview, nowMs: number): Headline | undefined {
   const silent = forwarding?.find(
     ({ oldestUndelivered, lastDelivered }) =>
@@ -163,7 +163,7 @@ function silentSince({ forwarding }: Overview, nowMs: number): Headline | undefi
   return {
     tone: 'bad',
     title: `Nothing arrives at ${name}`,
-    detail: 'Callbacks are taken and kept, and none of them is delivered. Look at what the endpoint answers.',
+    detail: 'Callbacks are accepted and kept, but none is delivered. Check what the endpoint answers.',
   };
 }
 
@@ -178,7 +178,7 @@ function forwardingForm({ forwarding }: Overview): Html | undefined {
     ? postForm('/forwarding/resume', 'Resume deliveries', 'primary')
     : confirm(
         'Pause deliveries',
-        'Callbacks are still taken, and wait in the queue until somebody resumes.',
+        'Callbacks are still accepted, and wait in the queue until somebody resumes deliveries.',
         postForm('/forwarding/pause', 'Pause deliveries'),
       );
 }
@@ -193,15 +193,15 @@ function tilesOf({ overview, rates, nowMs }: OverviewView): Tile[] {
     { name: 'Waiting', value: jobs && countOf(jobs.queued + jobs.delivering), note: oldest, href: inState('queued') },
     { name: 'To be retried', ...counted(jobs?.retrying, 'warn'), note: 'by schedule', href: inState('retrying') },
   ];
-  /** Shown only where there are any. */
+  /** Shown only if there are any. */
   const rare: Tile[] = [
     { name: 'Removed', ...counted(jobs?.removed, 'bad'), note: 'not delivered', href: inState('removed') },
-    { name: 'Held', ...counted(jobs?.held, 'bad'), note: 'delivered on your word', href: inState('held') },
+    { name: 'Held', ...counted(jobs?.held, 'bad'), note: 'delivered only by you', href: inState('held') },
     { name: 'Denied', ...counted(denied, 'bad'), note: 'within a day', href: '/callbacks?confirmed=denied' },
     {
-      name: 'Paid otherwise',
+      name: 'Amount differs',
       ...counted(mismatched, 'warn'),
-      note: 'than ordered, within a day',
+      note: 'from the order, within a day',
       href: '/callbacks?amountCheck=mismatch',
     },
   ];
@@ -240,12 +240,12 @@ function inLastHour(counts: readonly number[] | undefined) {
   return { value: counts && countOf(sumOf(counts)), note: `in ${rateMinutes} min` };
 }
 
-/** A count that is a reason to look once it is not 0. */
+/** A count that deserves a look once it is not 0. */
 function counted(count: number | null | undefined, tone: 'warn' | 'bad'): Pick<Tile, 'value' | 'tone'> {
   return { value: typeof count === 'number' ? countOf(count) : null, tone: count ? tone : '' };
 }
 
-/** @param bytesMax 0 or null where there is no limit */
+/** @param bytesMax 0 or null if there is no limit */
 function shareOf(bytes: number, bytesMax: number | null): string {
   return bytesMax ? `${bytesOf(bytes)} of ${bytesOf(bytesMax)}` : bytesOf(bytes);
 }

@@ -1,12 +1,12 @@
-// A body laid out for reading, token by token: what stands in it is shown as it stands, numbers to the last digit and
-// strings with their escapes. Text that is no JSON is shown as it came.
+// Formats a body for reading, token by token: everything appears as written, numbers to the last digit and strings with their
+// escapes. Text that is not JSON is shown unchanged.
 import { html, type Html } from './html.ts';
 import { parseJson, withoutByteOrderMark } from '../../callback/json-text.ts';
 
 const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
-/** Deeper levels are not indented any further; a hostile body could be all brackets. */
+/** Deeper levels are not indented further; a hostile body could be all brackets. */
 const indentsMax = 20;
-/** Longer bodies are shown as they came: markup of every token would be many times their size. */
+/** Longer bodies are shown unchanged: markup for every token would be many times their size. */
 const charactersMax = 100_000;
 
 export function prettyJson(body: string): Html {

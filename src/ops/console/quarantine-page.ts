@@ -1,4 +1,4 @@
-// Quarantine: what was refused though it carried a genuine key, and what contradicts a callback.
+// The page Quarantine: refused requests that carried a genuine key, and callbacks that contradict an earlier one.
 import type { QuarantineEntry, QuarantineSummary } from '../../intake/quarantine/quarantine.ts';
 import { bytesOf, exactTimeOf, timeAndAge } from './format.ts';
 import type { Asker } from '../api/permissions.ts';
@@ -70,7 +70,7 @@ export function quarantineEntryPage(entry: QuarantineEntry, { mayReveal, mayChan
     <div class="columns">
       <aside class="stack">${card('Facts', facts(entry))} ${mayChange && card('Actions', actions(entry))}</aside>
       <div class="stack">
-        ${card('What it said', mayReveal ? prettyJson(entry.body.toString('utf8')) : withheld('The body'))}
+        ${card('Body', mayReveal ? prettyJson(entry.body.toString('utf8')) : withheld('The body'))}
         ${card('Headers', factList(Object.entries(entry.headers).map(([name, value]) => [name, value])))}
       </div>
     </div>`;

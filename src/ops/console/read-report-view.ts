@@ -1,4 +1,4 @@
-// What the page Report shows: its period comes from the address, and a report is only read once there is one.
+// The data of the page Report: its period comes from the address, and a report is read only if there is one.
 import * as z from 'zod';
 import { reportKeys, type ReportKey } from '../../store/report/report-totals.ts';
 import type { ReadReport } from '../../store/report/read-report.ts';

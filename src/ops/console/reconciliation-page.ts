@@ -1,4 +1,4 @@
-// Reconciliation: what the last sweeps found at the gateway.
+// The page Reconciliation: the results of the last sweeps.
 import type { ReconciliationOverview } from '../reconciliation-overview.ts';
 import { countOf, relativeTo, spanOf, timeOf } from './format.ts';
 import { html, type Content, type Html } from './html.ts';
@@ -43,7 +43,7 @@ export function reconciliationPage(report: ReconciliationOverview, nowMs: number
       </p>
     </header>
     ${tiles([
-      { name: 'Last sweep', value: ago(lastSuccess), note: 'that ended well' },
+      { name: 'Last sweep', value: ago(lastSuccess), note: 'that succeeded' },
       {
         name: 'Pending too long',
         value: countOf(pendingTooLong),
@@ -54,7 +54,7 @@ export function reconciliationPage(report: ReconciliationOverview, nowMs: number
       ...(brands.length > 1 ? brands : []).map(({ brand, checkpoint }) => ({
         name: brand,
         value: ago(checkpoint),
-        note: 'looked at up to',
+        note: 'checked up to',
       })),
     ])}
     ${

@@ -9,13 +9,13 @@ import { table } from './table.ts';
 export interface ReportView {
   /** `2026-01-31`, UTC. */
   readonly from: string;
-  /** Of the last day, inclusive. */
+  /** The last day, inclusive. */
   readonly to: string;
   readonly by: readonly ReportKey[];
-  /** By day, for the chart; undefined where there is none. */
+  /** By day, for the chart; undefined without one. */
   readonly days?: readonly ReportTotal[] | undefined;
   readonly report?: Report | undefined;
-  /** Why there is none. */
+  /** Why there is no report. */
   readonly refused?: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-// A table from its columns; on small screens each row becomes a card, with the columns' names beside its cells.
+// Renders a table from its columns; on small screens each row becomes a card, with the column names beside its cells.
 import { html, type Content, type Html } from './html.ts';
 
 export interface Column<Row> {
@@ -7,7 +7,7 @@ export interface Column<Row> {
   readonly cell: (row: Row) => Content;
 }
 
-/** A checkbox before each row; undefined where a row cannot be chosen. */
+/** A checkbox before each row; undefined if a row cannot be selected. */
 export type Checkbox<Row> = (
   row: Row,
 ) => { readonly name: string; readonly value: string; readonly label: string } | undefined;

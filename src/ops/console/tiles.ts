@@ -1,12 +1,12 @@
-// Tiles: a number each, and what it says.
+// Tiles: one number each, with a name and a note.
 import { html, type Content, type Html } from './html.ts';
 
 export interface Tile {
   readonly name: string;
-  /** A dash where it is not known. */
+  /** A dash if it is unknown. */
   readonly value: Content;
   readonly note: string;
-  /** Where more of it is. */
+  /** A link to the details. */
   readonly href?: string;
   readonly tone?: 'warn' | 'bad' | '';
 }

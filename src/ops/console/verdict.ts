@@ -1,5 +1,5 @@
-// The first line of a callback's page, for whoever has a customer on the phone: was it paid, how much, and is it real? Whether the
-// shop has been told stands below it.
+// The first line of a callback's page, for support on the phone: was it paid, how much, and is it real? Below it the page
+// says whether the shop was notified.
 import * as z from 'zod';
 import { canonicalDecimal, parseExact } from '../../callback/decimal.ts';
 import { withoutByteOrderMark } from '../../callback/json-text.ts';
@@ -29,7 +29,7 @@ export function verdictOf({ callback, others }: Pick<Finding, 'callback' | 'othe
   const detail = confirmationOf(callback);
   if (status === 'failed') {
     const why = errorMessage ?? errorCode;
-    const sum = asked === undefined ? '' : ` ${asked} were asked for.`;
+    const sum = asked === undefined ? '' : ` ${asked} were requested.`;
     return { tone: 'bad', title: why ? `Not paid: ${why}` : 'Not paid', detail: `${sum} ${detail}`.trim() };
   }
   if (status !== 'success') return otherStatus(status, detail);
@@ -41,7 +41,7 @@ export function verdictOf({ callback, others }: Pick<Finding, 'callback' | 'othe
       title: `Was paid, and is ${since.join(', ')} since`,
       detail: 'Money may have been taken back.',
     };
-  if (paid === undefined) return { tone: 'good', title: 'Paid; how much is not said', detail };
+  if (paid === undefined) return { tone: 'good', title: 'Paid; the amount is not stated', detail };
   if (callback.amountCheck !== null && callback.amountCheck !== 'match')
     return {
       tone: 'bad',
@@ -59,21 +59,21 @@ const checks = {
   currency: 'It is another currency than the order’s.',
 } as const;
 
-/** The gateway does not know it, or knows it otherwise. */
+/** The gateway does not know the transaction, or reports another result. */
 function denied({ state, heldReason }: CallbackView): Verdict {
   const title = heldReason?.startsWith('differs')
-    ? 'Not true: the gateway says otherwise'
+    ? 'Not true: the gateway reports another result'
     : 'Not real: the gateway does not know this payment';
   const reached = state === 'delivered' || state === 'delivering' || state === 'retrying';
   const detail = reached
-    ? 'The shop was told of it before the gateway was asked: send nothing, and take back what was given for it.'
+    ? 'The shop was notified before the gateway was asked: send nothing, and take back what was given for it.'
     : 'Send nothing for it.';
   return { tone: 'bad', title, detail };
 }
 
 function otherStatus(status: string | null, detail: string): Verdict {
   if (status === 'reversed') return { tone: 'bad', title: 'Taken back: the payment was reversed', detail };
-  return { tone: 'neutral', title: status === null ? 'Its status is not said' : `Not finished: ${status}`, detail };
+  return { tone: 'neutral', title: status === null ? 'Status unknown' : `Not finished: ${status}`, detail };
 }
 
 function confirmationOf({ confirmed }: CallbackView): string {
@@ -81,7 +81,7 @@ function confirmationOf({ confirmed }: CallbackView): string {
   return confirmed === 'yes' ? 'The gateway has confirmed it.' : 'The gateway has not confirmed it yet.';
 }
 
-/** Nothing, where the body is gone, may not be seen, or is no JSON. */
+/** Empty if the body is gone, hidden, or not JSON. */
 function saidIn(body: string | null): Said {
   if (body === null) return {};
   try {
@@ -91,7 +91,7 @@ function saidIn(body: string | null): Said {
   }
 }
 
-/** 100 and 100.0 are the same. */
+/** 100 and 100.0 are equal. */
 function isSame(one: Said['finalAmount'], other: Said['finalAmount']): boolean {
   if (!one || !other) return false;
   return canonicalDecimal(one.value) === canonicalDecimal(other.value) && one.currency === other.currency;

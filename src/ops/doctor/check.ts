@@ -1,11 +1,11 @@
-// One line of the doctor: what was looked at, what was found, and what to do about it.
+// One line of the doctor: what was checked, the finding, and the fix.
 
 export interface Check {
   readonly name: string;
   readonly status: 'ok' | 'warning' | 'problem';
-  /** What was found. */
+  /** The finding. */
   readonly detail: string;
-  /** What to do; '' where all is well. */
+  /** What to do; '' if all is well. */
   readonly fix: string;
 }
 

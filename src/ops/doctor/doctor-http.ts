@@ -1,4 +1,4 @@
-// The doctor's calls over HTTP: is the merchant there, and does the public way in lead to this receiver.
+// The doctor's HTTP checks: does the merchant answer, and does the public URL lead to this receiver.
 import * as z from 'zod';
 import { request } from 'undici';
 import type { ClientTls } from '../../config/client-tls.ts';
@@ -12,7 +12,7 @@ import { parseJson } from '../../callback/json-text.ts';
 const timeoutMs = 5_000;
 const bodyCharactersMax = 2_000;
 
-/** HEAD, which a merchant's endpoint does not take for a delivery; whatever it answers, it is there. */
+/** Uses HEAD, which no endpoint takes for a delivery; any answer shows that it is up. */
 export async function checkMerchant(
   { name: brand, forwardUrl, forwardTls }: Brand,
   config: ProxySettings & Pick<Config, 'HANDLER_MODULE'>,
@@ -30,14 +30,14 @@ export async function checkMerchant(
   const answer = await ask(forwardUrl, { method: 'HEAD', proxies: config, tls: forwardTls });
   if (answer.kind === 'failed') {
     const fix = 'Start it, and check FORWARD_URL, DNS, certificate and firewall. Callbacks wait meanwhile.';
-    return problem(name, `${shown} cannot be reached: ${answer.reason}.`, fix);
+    return problem(name, `${shown} does not answer: ${answer.reason}.`, fix);
   }
   const detail = `${shown} answers (${answer.status} to a HEAD).`;
   if (answer.status < 500) return ok(name, detail);
-  return warning(name, detail, 'Look at its log: it answers with a server error.');
+  return warning(name, detail, 'Check its log: it answers with a server error.');
 }
 
-/** As the gateway comes: one request without a key, and one `pending`, which claims and forwards nothing. */
+/** Calls as the gateway does: once without a key, and once with a `pending` callback, which is not forwarded. */
 export async function checkPublicWay(
   url: string,
   apiKey: string | undefined,
@@ -53,7 +53,7 @@ async function checkWithoutKey(url: string, proxies: ProxySettings): Promise<Che
   if (answer.status === 401) return ok(name, '401, as it should be.');
   const fix =
     answer.status === 200
-      ? 'This is not the receiver, or it lets strangers in: look at what answers there.'
+      ? 'This is not the receiver, or it accepts requests without a key: check what answers there.'
       : 'Something else answers there: check the path (CALLBACK_PATH), the balancer and its rules.';
   return problem(name, `${answer.status} instead of 401.`, fix);
 }
@@ -81,7 +81,7 @@ async function checkPending(url: string, apiKey: string | undefined, proxies: Pr
 
 function unreachable(name: string, url: string, reason: string): Check {
   const fix = 'Check DNS, the certificate, the balancer and the firewall on the way from the internet.';
-  return problem(name, `${withoutUserInfo(url)} cannot be reached: ${reason}.`, fix);
+  return problem(name, `${withoutUserInfo(url)} does not answer: ${reason}.`, fix);
 }
 
 interface Ask {
@@ -128,7 +128,7 @@ function reasonOf(error: unknown): string {
   return 'code' in error ? `${String(error.code)}, ${error.message}` : error.message;
 }
 
-/** A URL's password must not stand in what an operator pastes into a ticket. */
+/** A URL's password must not end up in a ticket. */
 function withoutUserInfo(url: string): string {
   const target = URL.parse(url);
   return target === null ? url : `${target.origin}${target.pathname}`;

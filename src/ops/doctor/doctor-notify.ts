@@ -1,4 +1,4 @@
-// `doctor --notify`: sends one notification for a test, and says whether it was taken.
+// `doctor --notify`: sends a test notification and reports whether it was accepted.
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../../config/config.ts';
 import { createPoster } from '../notify/post-notification.ts';
@@ -10,7 +10,7 @@ export async function checkNotify(config: Config, nowMs: number): Promise<Check>
   const { NOTIFY_URL: url, NOTIFY_SECRET: secrets } = config;
   if (url === undefined) {
     const fix = 'Set NOTIFY_URL, such as an incoming webhook of Slack or Mattermost.';
-    return problem(name, 'NOTIFY_URL is not set: nobody is told of anything.', fix);
+    return problem(name, 'NOTIFY_URL is not set: nobody is notified.', fix);
   }
   const poster = createPoster({ url, secrets, proxies: config });
   const text = 'This is a test of payalo-receiver: notifications arrive here.';
@@ -19,8 +19,8 @@ export async function checkNotify(config: Config, nowMs: number): Promise<Check>
   await poster.close();
   if (posted.kind === 'sent') {
     const signed = secrets.length > 0 ? 'signed' : 'unsigned, since NOTIFY_SECRET is not set';
-    return ok(name, `A test was sent and taken (${signed}).`);
+    return ok(name, `A test notification was accepted (${signed}).`);
   }
   const fix = 'Check NOTIFY_URL, DNS, the firewall, and whether the webhook still exists there.';
-  return problem(name, `NOTIFY_URL did not take a test: ${posted.reason}.`, fix);
+  return problem(name, `NOTIFY_URL did not accept a test notification: ${posted.reason}.`, fix);
 }

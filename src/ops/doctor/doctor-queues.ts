@@ -1,4 +1,4 @@
-// The doctor's look at queues that nobody serves any more.
+// The doctor's check for queues that no process serves any more.
 import type { Config } from '../../config/config.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { within } from '../../async/deadline.ts';
@@ -7,7 +7,7 @@ import { problem, type Check } from './check.ts';
 
 const answerWithinMs = 6_000;
 
-/** No line where there is none, and none where Redis does not answer: that has a line of its own. */
+/** No line if there is none, or if Redis does not answer: that has its own line. */
 export async function checkLeftQueues(config: Config, redis: RedisConnection): Promise<Check[]> {
   const left = await within(answerWithinMs, findLeftQueues({ redis, config })).catch(() => []);
   return left.map(toCheck);
@@ -15,9 +15,10 @@ export async function checkLeftQueues(config: Config, redis: RedisConnection): P
 
 function toCheck({ naming: { QUEUE_PREFIX, QUEUE_NAME }, brand, undelivered }: LeftQueue): Check {
   const names = `QUEUE_PREFIX=${QUEUE_PREFIX} QUEUE_NAME=${QUEUE_NAME}`;
+  const callbacks = undelivered === 1 ? 'callback' : 'callbacks';
   return problem(
     'queues left behind',
-    `Redis holds ${undelivered} undelivered of the brand ${brand} under ${names}, and no process serves them.`,
+    `Redis holds ${undelivered} undelivered ${callbacks} of the brand ${brand} under ${names}, and no process serves them.`,
     `Start a service with ${names} until they are delivered, or set them here again.`,
   );
 }

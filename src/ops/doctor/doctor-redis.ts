@@ -1,7 +1,7 @@
-// The doctor's look at Redis: its version, what makes its writes durable, its memory, its clock.
+// The doctor's checks of Redis: version, durability settings, memory, clock.
 //
-// Every primary of a Cluster is asked. Settings are read by CONFIG, else (managed servers refuse it) by INFO as far as
-// that goes; what cannot be read is a warning that says so, and which permission is missing.
+// Checks every primary of a Cluster. Reads settings with CONFIG or, if it is refused (by managed servers), with INFO as far
+// as that goes; a value that cannot be read is a warning that names the missing permission.
 import { Cluster } from 'ioredis';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import { isNotPermitted, type RedisConnection } from '../../redis/connections.ts';
@@ -17,7 +17,7 @@ export interface RedisCheckOptions {
 
 const answerWithinMs = 4_000;
 const skewWarningMs = 2_000;
-/** Merchants refuse signatures that are older or younger than this (Standard Webhooks). */
+/** Merchants refuse signatures that are further from their own time (Standard Webhooks). */
 const skewProblemMs = 240_000;
 const memoryWarningSeconds = 7 * 86_400;
 const memoryProblemSeconds = 86_400;
@@ -66,7 +66,7 @@ const infoRefused: Check = warning(
   'Allow it with `+info` where you can (docs/deployment.md); nothing else needs it.',
 );
 
-/** What is not permitted is undefined; every other error stays one. */
+/** Undefined for a missing permission; other errors are thrown. */
 function passRefusal(error: unknown): undefined {
   if (!isNotPermitted(error)) throw error;
 }
@@ -87,13 +87,13 @@ async function readSettings(server: Server, info: ReadonlyMap<string, string>): 
       const value = pairOf(reply, name);
       if (value !== undefined) settings.set(name, value);
     } catch {
-      // Refused: what INFO said stands, or nothing does.
+      // Refused: the value from INFO stays, if there is one.
     }
   }
   return settings;
 }
 
-/** CONFIG GET answers a list in RESP2 and an object in RESP3. */
+/** CONFIG GET returns a list in RESP2 and an object in RESP3. */
 function pairOf(reply: unknown, name: string): string | undefined {
   if (Array.isArray(reply)) return reply[0] === name ? String(reply[1]) : undefined;
   const value: unknown = typeof reply === 'object' && reply !== null ? Reflect.get(reply, name) : undefined;
@@ -115,15 +115,15 @@ function checkRole(info: ReadonlyMap<string, string>): Check {
   const role = info.get('role') ?? 'unknown';
   const detail = `${role}, ${info.get('connected_slaves') ?? '0'} replicas`;
   if (role === 'master') return ok(name, detail);
-  const fix = 'REDIS_URL names a replica, which takes no writes: name the primary, or use redis+sentinel://.';
+  const fix = 'REDIS_URL names a replica, which accepts no writes: name the primary, or use redis+sentinel://.';
   return problem(name, detail, fix);
 }
 
 interface DurableSetting {
   readonly wanted: string;
-  /** What another value means. */
+  /** The consequence of another value. */
   readonly risk: (value: string) => string;
-  /** Values that are less than wanted, but no problem. */
+  /** A value that is weaker than wanted, but acceptable. */
   readonly tolerated?: string;
 }
 
@@ -135,12 +135,12 @@ const durable: Readonly<Record<SettingName, DurableSetting>> = {
   appendfsync: {
     wanted: 'always',
     risk: (value) =>
-      `power loss takes ${value === 'everysec' ? 'about a second of' : 'many'} acknowledged callbacks with it`,
+      `a power failure loses ${value === 'everysec' ? 'about a second of' : 'many'} acknowledged callbacks`,
     tolerated: 'everysec',
   },
   'maxmemory-policy': {
     wanted: 'noeviction',
-    risk: () => 'a full Redis deletes jobs and the memory of duplicates without a word',
+    risk: () => 'a full Redis silently deletes jobs and claims',
   },
 };
 
@@ -152,7 +152,7 @@ function checkSetting(setting: SettingName, value: string | undefined): Check {
     return warning(
       name,
       'It cannot be read: the server refuses CONFIG GET.',
-      `Make sure at your provider that it is \`${line}\`.`,
+      `Make sure with your provider that it is \`${line}\`.`,
     );
   if (value === wanted) return ok(name, value);
   const fix = `Set \`${line}\` (redis-cli CONFIG SET ${line}, then CONFIG REWRITE).`;
@@ -165,18 +165,18 @@ async function checkClock(server: Server, now: () => number): Promise<Check> {
   const time = await within(answerWithinMs, server.time().catch(passRefusal));
   if (time === undefined) {
     const detail = 'It cannot be compared: this Redis user may not run TIME.';
-    return warning(name, detail, 'Allow it with `+time`, and let both machines keep their time by NTP.');
+    return warning(name, detail, 'Allow it with `+time`, and synchronize both clocks with NTP.');
   }
   const [seconds, microseconds] = time;
   const here = (before + now()) / 2;
   const skewMs = Math.round(here - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
   const detail = `This machine is ${Math.abs(skewMs)} ms ${skewMs < 0 ? 'behind' : 'ahead of'} Redis.`;
   if (Math.abs(skewMs) < skewWarningMs) return ok(name, detail);
-  const fix = 'Let both machines keep their time by NTP: retries, sweeps and signatures depend on it.';
+  const fix = 'Synchronize both clocks with NTP: retries, sweeps and signatures depend on it.';
   return { name, status: Math.abs(skewMs) < skewProblemMs ? 'warning' : 'problem', detail, fix };
 }
 
-/** At the rate of the last hour, as the index counts it, each callback at what one costs on the average now. */
+/** Extrapolates last hour's rate from the index, at the present average size of a callback. */
 async function checkMemory(
   redis: RedisConnection,
   nodes: readonly Server[],
@@ -189,7 +189,7 @@ async function checkMemory(
   let isLimited = true;
   for (const node of nodes) {
     const text = await node.info('memory').catch(passRefusal);
-    if (text === undefined) return []; // told already
+    if (text === undefined) return []; // reported already
     const info = parseInfo(text);
     usedBytes += Number(info.get('used_memory') ?? 0);
     maxBytes += Number(info.get('maxmemory') ?? 0);
@@ -197,7 +197,8 @@ async function checkMemory(
   }
   const used = `${toMegabytes(usedBytes)} MB in use`;
   if (!isLimited) {
-    const fix = 'Set maxmemory below the memory of the machine, so that a full Redis refuses instead of being killed.';
+    const fix =
+      'Set maxmemory below the memory of the machine, so that a full Redis refuses writes instead of being killed.';
     return [warning(name, `${used}, maxmemory is not set.`, fix)];
   }
   const { lastHour, total } = await countCallbacks(redis, queues, now());

@@ -1,5 +1,5 @@
-// The doctor's look at the spool's folder: can it be written, does what is written there survive, is there room, and does
-// something lie in it that nobody drains.
+// The doctor's checks of the spool folder: whether it is writable, whether writes survive, whether there is room, and whether
+// something lies in it that nobody drains.
 import { randomBytes } from 'node:crypto';
 import { open, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
@@ -20,20 +20,20 @@ export interface SpoolCheckOptions {
 
 export interface SpoolContentsOptions {
   readonly config: Config;
-  /** Connected or not: without it a moved Redis is not recognized. */
+  /** May be down; without it a Redis that moved is not recognized. */
   readonly redis: RedisConnection;
 }
 
 const namedMax = 5;
 const freeBytesMin = 64 * 1_048_576;
 
-/** What statfs(2) calls them on Linux; elsewhere the numbers mean nothing, and other ones come. */
+/** The types from statfs(2) on Linux; other systems have other numbers. */
 const fileSystems = new Map([
   [0x01021994, { name: 'tmpfs', why: 'it is memory: a restart of the machine or the container empties it' }],
   [0x858458f6, { name: 'ramfs', why: 'it is memory: a restart of the machine empties it' }],
   [0x794c7630, { name: 'overlay', why: 'it belongs to the container and is gone with it' }],
-  [0x6969, { name: 'nfs', why: 'its locks may outlive their owner or not hold at all' }],
-  [0x65735546, { name: 'fuse', why: 'whether it keeps what was synced, and locks, depends on what is behind it' }],
+  [0x6969, { name: 'nfs', why: 'its locks may outlive their owner or not work at all' }],
+  [0x65735546, { name: 'fuse', why: 'whether it keeps synced data and supports locks depends on what is behind it' }],
 ]);
 
 export async function checkSpoolFolder({ dir, maxBytes, production }: SpoolCheckOptions): Promise<Check[]> {
@@ -57,7 +57,7 @@ export async function checkSpoolFolder({ dir, maxBytes, production }: SpoolCheck
   ];
 }
 
-/** What lies below SPOOL_DIR and stays there. */
+/** Checks for entries in SPOOL_DIR that will stay there. */
 export async function checkSpoolContents({ config, redis }: SpoolContentsOptions): Promise<Check[]> {
   const id = await readDeploymentId(redis, config);
   const owner = { ...ownerOf(config.redis, config), ...(id !== undefined && { id }) };
@@ -74,8 +74,8 @@ export function checkDamage(damaged: readonly string[]): Check {
   const some = damaged.slice(0, namedMax).map((folder) => path.basename(folder));
   return warning(
     name,
-    `${damaged.length} damaged subfolders were set aside after what was readable was saved: ${some.join(', ')}.`,
-    'Check the disk, run `verify` for the time that they cover, then delete them.',
+    `${damaged.length} damaged subfolders were set aside after their readable part was saved: ${some.join(', ')}.`,
+    'Check the disk, run `verify` for the period that they cover, then delete them.',
   );
 }
 
@@ -92,7 +92,7 @@ function checkOwners(foreign: ReadonlyMap<string, FolderOwner>): Check {
   );
 }
 
-/** As the spool does it: a file in there, down on the disk. */
+/** Like the spool: creates a file and syncs it to disk. */
 async function writeAndSync(dir: string): Promise<void> {
   makeFolder(dir);
   const file = path.join(dir, `.doctor-${randomBytes(6).toString('hex')}`);
@@ -121,7 +121,7 @@ function checkFileSystem(dir: string, type: number, production: boolean): Check 
 function checkFreeSpace(freeBytes: number, maxBytes: number): Check {
   const name = 'spool free space';
   const detail = `${Math.round(freeBytes / 1_048_576)} MB free, SPOOL_MAX_BYTES is ${Math.round(maxBytes / 1_048_576)} MB`;
-  const fix = 'Free some space, or lower SPOOL_MAX_BYTES to what the disk really has.';
+  const fix = 'Free some space, or lower SPOOL_MAX_BYTES to the room on the disk.';
   if (freeBytes < freeBytesMin) return problem(name, detail, fix);
   if (freeBytes < maxBytes) return warning(name, detail, fix);
   return ok(name, detail);

@@ -1,7 +1,7 @@
-// The doctor: whether this deployment can keep the product's promises, as lines of what is, and what to do about it.
+// The doctor: checks whether this deployment can keep the product's promises. Each line has a finding and a fix.
 //
-// `runDoctor` asks everything, for the CLI; what concerns durability is asked at start, too (start-checks.ts). Every check has a
-// deadline and none throws: what cannot be found out is a warning that says so.
+// `runDoctor` runs all checks, for the CLI; the durability checks also run at start (start-checks.ts). Every check has a
+// deadline and none throws: what cannot be determined is a warning that says so.
 import type { RedisConnection } from '../../redis/connections.ts';
 import type { BrandQueue } from '../../redis/brand-queue.ts';
 import type { Config } from '../../config/config.ts';
@@ -19,11 +19,11 @@ export type GatewayKeyCheck =
 export interface DoctorOptions {
   readonly config: Config;
   readonly queues: Iterable<BrandQueue>;
-  /** Connected or not: one that does not answer in time is a problem of its own. */
+  /** May be down: no answer in time is a problem of its own. */
   readonly redis: RedisConnection;
-  /** Whether the gateway takes a brand's key; undefined where there is nothing to ask. The client is the caller's. */
+  /** Whether the gateway accepts a brand's key; undefined if there is no gateway. The caller owns the client. */
   readonly checkGatewayKey: (brand: string) => Promise<GatewayKeyCheck | undefined>;
-  /** `--url`: the registered resultUrl, tried through DNS, TLS and balancer. */
+  /** `--url`: the registered resultUrl, tested through DNS, TLS and load balancer. */
   readonly publicUrl?: string | undefined;
   readonly now?: () => number;
 }
@@ -35,7 +35,7 @@ export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
   const checks = await Promise.all([
     redisChecks,
     checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production }),
-    redisChecks.then(() => checkSpoolContents({ config, redis })), // it is connected by then, if it can be
+    redisChecks.then(() => checkSpoolContents({ config, redis })), // connected by then, if possible
     redisChecks.then(() => checkLeftQueues(config, redis)),
     ...brands.map(async (brand) => [await checkMerchant(brand, config)]),
     ...brands.map(async ({ name }) => [await checkGatewayKey(name, options.checkGatewayKey)]),
@@ -45,7 +45,7 @@ export async function runDoctor(options: DoctorOptions): Promise<Check[]> {
 }
 
 function toCheck(notice: string): Check {
-  const fix = 'Most likely it is a typo. Where it is meant, nothing needs to be done.';
+  const fix = 'Most likely a typo. If it is intended, nothing needs to be done.';
   return warning('configuration', `${notice}.`, fix);
 }
 
@@ -53,12 +53,12 @@ async function checkGatewayKey(brand: string, ask: DoctorOptions['checkGatewayKe
   const name = `gateway key of ${brand}`;
   const answer = await ask(brand).catch((error: unknown) => ({ kind: 'unavailable' as const, reason: String(error) }));
   if (answer === undefined) {
-    const fix = 'Set GATEWAY_BASE_URL (and GATEWAY_API_KEY where it differs) so that lost callbacks are found.';
+    const fix = 'Set GATEWAY_BASE_URL (and GATEWAY_API_KEY if it differs) so that lost callbacks are found.';
     return warning(name, 'No gateway is configured: nothing is reconciled.', fix);
   }
   switch (answer.kind) {
     case 'ok':
-      return ok(name, 'The gateway accepts it.');
+      return ok(name, 'The gateway accepts the key.');
     case 'unauthorized':
       return problem(
         name,
@@ -68,7 +68,7 @@ async function checkGatewayKey(brand: string, ask: DoctorOptions['checkGatewayKe
     case 'unavailable':
       return warning(
         name,
-        `The gateway could not be asked: ${answer.reason}.`,
+        `The gateway did not answer: ${answer.reason}.`,
         'Check GATEWAY_BASE_URL and that this machine may connect to it.',
       );
   }

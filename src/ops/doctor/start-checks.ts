@@ -1,5 +1,5 @@
-// What of the doctor every process asks itself at start: whether callbacks are durable here. A file of its own, so that a process
-// does not load what only the CLI's doctor needs.
+// The doctor's checks that every process runs at start: whether callbacks are durable here. Separate, so that a process does
+// not load what only the CLI's doctor needs.
 import type { Log } from '../../telemetry/log.ts';
 import { checkLeftQueues } from './doctor-queues.ts';
 import { checkRedis } from './doctor-redis.ts';
@@ -10,12 +10,12 @@ export interface StartCheckOptions extends Pick<DoctorOptions, 'config' | 'queue
   readonly log: Pick<Log, 'warn' | 'info'>;
 }
 
-/** What is not well is logged as a warning each; the start goes on, since a callback refused is a callback lost. */
+/** Logs each finding as a warning; the start continues, since a receiver that is down loses callbacks. */
 export async function runStartChecks({ config, queues, redis, log, now = Date.now }: StartCheckOptions): Promise<void> {
   const checks = await Promise.all([
     checkRedis({ redis, queues: [...queues], now }),
     config.roles.has('work') ? checkLeftQueues(config, redis) : [],
-    // Who takes no callbacks needs no spool, and has said once already where there is none.
+    // A process that receives nothing needs no spool.
     config.roles.has('receive')
       ? checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production })
       : [],

@@ -1,4 +1,4 @@
-// Puts notifications together for one process.
+// Builds the notifications of one process.
 import type { Config } from '../../config/config.ts';
 import type { Egress } from '../../http/http-pool.ts';
 import type { BrandQueue } from '../../redis/brand-queue.ts';
@@ -19,7 +19,7 @@ export interface NotificationsDeps extends Pick<Egress, 'lookup'> {
   /** NOTIFY_URL. */
   readonly url: NonNullable<Config['NOTIFY_URL']>;
   readonly redis: RedisConnection;
-  /** Holds what all processes share. */
+  /** Holds the state that all processes share. */
   readonly queue: BrandQueue;
   readonly overview: ReadOverview;
   readonly reconciliation: ReadReconciliation;
@@ -58,7 +58,7 @@ const queryOf = {
 function createReadFacts({ config, overview, reconciliation, callbackIndex, isRedisUp }: NotificationsDeps) {
   const known = new Map<Selection, { readonly count: number; readonly references: readonly string[] }>();
 
-  /** Read again only where their number changed. */
+  /** Read again only if their number changed. */
   async function referencesOf(selection: Selection, count = 0): Promise<readonly string[]> {
     const before = known.get(selection) ?? { count: 0, references: [] };
     if (count === before.count) return before.references;
@@ -68,7 +68,7 @@ function createReadFacts({ config, overview, reconciliation, callbackIndex, isRe
       known.set(selection, { count, references });
       return references;
     } catch {
-      return []; // without them it is told all the same
+      return []; // the notification is sent without them
     }
   }
 

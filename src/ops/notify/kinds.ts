@@ -1,7 +1,7 @@
-// The kinds of notifications, one table: how each is read, when it begins and ends, how grave it is, and its sentences.
+// The table of notification kinds: how each is read, when it begins and ends, its severity, and its texts.
 //
-// What is read is what the console's first page and the gauges show (overview.ts, reconciliation-overview.ts), so that
-// nobody is told anything else here. Pure.
+// Reads only what the console's first page and the gauges show (overview.ts, reconciliation-overview.ts), so that
+// notifications never disagree with them. Pure.
 import { hostname } from 'node:os';
 import type { Overview } from '../overview.ts';
 import type { ReconciliationOverview } from '../reconciliation-overview.ts';
@@ -12,7 +12,7 @@ export interface Facts {
   readonly overview: Overview;
   /** Undefined while Redis cannot be read. */
   readonly reconciliation: ReconciliationOverview | undefined;
-  /** Whether Redis took the last callback of this process. */
+  /** Whether Redis accepted the last callback of this process. */
   readonly isRedisUp: boolean;
   readonly reconcileEveryMs: number;
   /** The latest of each, at most ten. */
@@ -20,14 +20,14 @@ export interface Facts {
 }
 
 export interface Reading {
-  /** Where each brand has a state of its own. */
+  /** If each brand has its own state. */
   readonly brand?: string;
-  /** Undefined: cannot be known now, so nothing begins and nothing ends. */
+  /** Undefined: unknown now, so nothing begins and nothing ends. */
   readonly holds: boolean | undefined;
   readonly sinceMs?: number | undefined;
   readonly count?: number;
   readonly references?: readonly string[];
-  /** While it holds; without personal data. */
+  /** While the condition holds; without personal data. */
   readonly text: string;
   readonly overText: string;
 }
@@ -35,12 +35,12 @@ export interface Reading {
 export interface Kind {
   readonly type: string;
   readonly severity: NotificationBody['severity'];
-  /** Known to this process only (its own spool, its own way to Redis): it tells by itself, whatever others do. */
+  /** Known only to this process (its own spool, its own connection to Redis): it notifies independently of others. */
   readonly isOwn?: true;
-  /** How long it must hold, and be over, before that is told. What ended a short while ago must be over for longer. */
+  /** How long the condition must hold, or be over, before the notification. After a recent end it must be over for longer. */
   readonly beginAfterMs: number;
   readonly endAfterMs: number;
-  /** More of it is told again, once an hour. */
+  /** A growing count is notified again, once an hour. */
   readonly grows?: true;
   read(facts: Facts): readonly Reading[];
 }
@@ -48,7 +48,7 @@ export interface Kind {
 const hourMs = 3_600_000;
 const filling = 0.5;
 const failuresInARow = 2;
-/** Sweeps that fall out altogether are noticed after so many intervals, and a while. */
+/** Missing sweeps are noticed after this many intervals and a margin. */
 const intervalsMissed = 3;
 const missedMarginMs = 600_000;
 
@@ -57,13 +57,13 @@ export const kinds: readonly Kind[] = [
     type: 'redis.down',
     severity: 'critical',
     isOwn: true,
-    beginAfterMs: 10_000, // one burst that Redis was too slow for is over by then
+    beginAfterMs: 10_000, // a single burst that was too fast for Redis is over by then
     endAfterMs: 5_000,
     read: ({ overview, isRedisUp }) => [
       {
         holds: !overview.redis.up || !isRedisUp,
-        text: 'Redis cannot be used: callbacks are taken into the spool on the disk, and nothing is delivered.',
-        overText: 'Redis can be used again: what lies in the spool follows by itself.',
+        text: 'Redis is down: callbacks go to the spool on the disk, and nothing is delivered.',
+        overText: 'Redis is back: spooled callbacks follow automatically.',
       },
     ],
   },
@@ -111,7 +111,7 @@ export const kinds: readonly Kind[] = [
     countIn: ({ overview: { jobs } }) => jobs?.held,
     referencesIn: ({ references }) => references.held,
     text: (number) =>
-      `${count(number, 'callback is', 'callbacks are')} held, since the gateway does not know it or another amount was ordered: look at each, then deliver or erase it.`,
+      `${count(number, 'callback is', 'callbacks are')} held, because the gateway does not know the transaction or another amount was ordered: look at each, then deliver or erase it.`,
     overText: 'No callback is held any more.',
   }),
   counted({
@@ -120,7 +120,7 @@ export const kinds: readonly Kind[] = [
     countIn: ({ overview: { denied } }) => denied,
     referencesIn: ({ references }) => references.denied,
     text: (number) =>
-      `${count(number, 'callback was', 'callbacks were')} let out that the gateway does not know: take back what was given for them, and change the API key.`,
+      `${count(number, 'callback was', 'callbacks were')} delivered that the gateway does not know: take back what was given for them, and change the API key.`,
     overText: 'No callback of the last day is denied any more.',
   }),
   counted({
@@ -175,7 +175,7 @@ export const kinds: readonly Kind[] = [
         const [latest] = sweeps;
         return {
           brand,
-          // A refused key is told of under its own name.
+          // A refused key has its own notification.
           holds: latest === undefined ? undefined : (failed || isLate) && !isKeyRefused(latest),
           sinceMs: lastSuccess === null ? undefined : Date.parse(lastSuccess),
           text: `Sweeps of ${brand} fail or do not run: callbacks that do not come are not found meanwhile.`,
@@ -205,21 +205,21 @@ export const kinds: readonly Kind[] = [
     severity: 'warning',
     countIn: ({ overview: { quarantineEntries } }) => quarantineEntries,
     text: (number) =>
-      `${count(number, 'request lies', 'requests lie')} in quarantine: look at each, then release or delete it.`,
-    overText: 'Nothing is in quarantine any more.',
+      `${count(number, 'request is', 'requests are')} in quarantine: look at each, then release or delete it.`,
+    overText: 'The quarantine is empty again.',
   }),
 ];
 
 interface Counted extends Pick<Kind, 'type' | 'severity'> {
   readonly endAfterMs?: number;
-  /** Nothing where it cannot be known now. */
+  /** Undefined or null if unknown now. */
   readonly countIn: (facts: Facts) => number | null | undefined;
   readonly referencesIn?: (facts: Facts) => readonly string[];
   readonly text: (number: number) => string;
   readonly overText: string;
 }
 
-/** Holds as long as there is any of it, and is told again when there is more. */
+/** Holds while there are any, and is notified again when there are more. */
 function counted({ type, severity, endAfterMs = 10_000, countIn, referencesIn, text, overText }: Counted): Kind {
   return {
     type,

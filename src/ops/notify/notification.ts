@@ -1,12 +1,12 @@
-// What a notification looks like: one change worth a person's attention.
+// The shape of a notification: one change that deserves a person's attention.
 import * as z from 'zod';
 
 const severities = ['info', 'warning', 'critical'] as const;
 
 export const notificationSchema = z.object({
-  /** Its identity over all attempts, in the header `webhook-id`. */
+  /** The same for all attempts; sent as `webhook-id`. */
   id: z.string(),
-  /** When it was put down, in ms. */
+  /** When it was created, in ms. */
   atMs: z.number(),
   body: z.object({
     type: z.string(),

@@ -1,6 +1,6 @@
-// Looks every few seconds at what the console shows, and tells people of changes (NOTIFY_URL).
+// Checks every few seconds what the console shows, and notifies people of changes (NOTIFY_URL).
 //
-// Two loops that wait for nothing else, and for which nothing waits: one looks, one sends. Without NOTIFY_URL neither runs.
+// Two independent loops: one checks, one sends; nothing waits for them. Without NOTIFY_URL neither runs.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../../telemetry/log.ts';
@@ -20,7 +20,7 @@ export interface NotifierDeps {
 
 const lookEveryMs = 3_000;
 const sendEveryMs = 1_000;
-/** Processes notice the return of Redis at slightly different times. */
+/** Processes notice Redis's return at slightly different times. */
 const sameReturnMs = 60_000;
 
 export function createNotifier({ readFacts, notes, outbox, log, now = Date.now }: NotifierDeps) {
@@ -31,7 +31,7 @@ export function createNotifier({ readFacts, notes, outbox, log, now = Date.now }
 
   function see(field: string, holds: boolean): Seen {
     const before = seen.get(field);
-    // What is seen since a time to come was seen before the clock was set back.
+    // A start time in the future was recorded before the clock was set back.
     if (before?.holds === holds && before.sinceMs <= now()) return before;
     const fresh = { holds, sinceMs: now() };
     seen.set(field, fresh);
@@ -67,7 +67,7 @@ export function createNotifier({ readFacts, notes, outbox, log, now = Date.now }
     own.set(field, passed.state);
     if (passed.kind === 'shrunk') return;
     const notification = notificationOf(kind, reading, passed);
-    // With Redis back, its return is the same for all; what each spool does is not.
+    // Redis's return is the same event for all processes; the state of each spool is not.
     const isSame = kind.type === 'redis.down' && passed.kind === 'over';
     if (isSame && !(await notes.claim(notification.body.type, sameReturnMs).catch(() => true))) return;
     outbox.keep(notification);
@@ -99,7 +99,7 @@ export function createNotifier({ readFacts, notes, outbox, log, now = Date.now }
   }
 
   return {
-    /** Once; for tests, and the loop. */
+    /** One check; for tests, and for the loop. */
     look,
 
     start(): void {

@@ -1,7 +1,7 @@
-// Sends what waits, one at a time and in order, from one process; tries again for a day, with growing waits.
+// Sends waiting notifications, one at a time and in order, from one process; retries for a day, with growing waits.
 //
-// What could not be put into Redis waits in this process. A wait is measured by the age of what is to be sent, so that
-// nothing has to be counted, and whichever process goes on, goes on in the same rhythm.
+// Notifications that cannot be stored in Redis wait in this process. The wait depends on the notification's age, so no
+// counter is needed, and another process continues at the same pace.
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
@@ -49,7 +49,7 @@ export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMi
       return { isDone: true };
     }
     const waitMs = Math.min(Math.max(ageMs * waitShare, waitMinMs), waitMaxMs);
-    if (stop.aborted) return { isDone: false, waitMs: 0 }; // the next process goes on at once
+    if (stop.aborted) return { isDone: false, waitMs: 0 }; // the next process continues at once
     metrics.notifications.inc({ outcome: 'retried' });
     log.warn({ event: 'notification.not_sent', type, reason: posted.reason, waitMs });
     return { isDone: false, waitMs };
@@ -72,7 +72,7 @@ export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMi
       if ((await notes.head()) === undefined || (await notes.heldUntilMs()) > now()) return;
       if (!(await notes.lock(token, lockMs))) return;
       try {
-        const head = await notes.head(); // as it is now that nobody else sends
+        const head = await notes.head(); // read again, since no other process sends now
         if (head === undefined) return;
         const dealt = await deal(head.notification, stop);
         if (!dealt.isDone) return await notes.hold(now() + dealt.waitMs, dealt.waitMs);
@@ -84,13 +84,13 @@ export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMi
   }
 
   return {
-    /** Where Redis is out: this process alone. The oldest give way. */
+    /** Kept in this process while Redis is down. The oldest ones are dropped first. */
     keep(notification: Notification): void {
       local.push(notification);
       if (local.length > localMax) local.shift();
     },
 
-    /** Rejects as Redis does. */
+    /** Rejects if Redis fails. */
     async send(stop: AbortSignal): Promise<void> {
       if (now() < notBeforeMs) return;
       if (await sendLocal(stop)) await sendShared(stop);

@@ -1,7 +1,7 @@
-// One attempt to hand a notification to NOTIFY_URL: a POST, signed as deliveries are where NOTIFY_SECRET is set.
+// One attempt to POST a notification to NOTIFY_URL, signed like deliveries if NOTIFY_SECRET is set.
 //
-// Incoming webhooks of Slack show `text` and pass over the rest. Mattermost refuses with 400, because it takes `type` for
-// something of its own: such a receiver gets the text alone. Never throws.
+// Slack's incoming webhooks show `text` and ignore the rest. Mattermost answers 400, because it uses `type` itself: such a
+// receiver gets only the text. Never throws.
 import { request } from 'undici';
 import { isSuccess } from '../../http/http-answer.ts';
 import { createHttpPool, type Egress } from '../../http/http-pool.ts';
@@ -46,7 +46,7 @@ export function createPoster({ url: text, secrets, proxies, lookup, now = Date.n
       },
       body,
     });
-    response.body.on('error', () => undefined).destroy(); // nobody reads what it says
+    response.body.on('error', () => undefined).destroy(); // nobody reads the answer
     return response.statusCode;
   }
 
@@ -68,7 +68,7 @@ export function createPoster({ url: text, secrets, proxies, lookup, now = Date.n
   return { post, close: () => pool.dispatcher.destroy() };
 }
 
-/** A word; the URL may be a secret, so no message. */
+/** A short code; no message, since the URL may be a secret. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;

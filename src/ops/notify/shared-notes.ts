@@ -1,7 +1,7 @@
-// What all processes know of notifications, in Redis: the state of each kind, and those that are still to be sent.
+// The shared state of notifications in Redis: the state of each kind, and the notifications still to be sent.
 //
-// A transition and its notification are written in one step, and only by the process that saw the state as it still is:
-// so one of them tells, and what it tells survives its death.
+// A transition and its notification are written in one step, and only if the stored state is still the one that was read: so
+// exactly one process notifies, and the notification survives that process.
 import * as z from 'zod';
 import { parseJson } from '../../callback/json-text.ts';
 import type { BrandQueue } from '../../redis/brand-queue.ts';
@@ -11,7 +11,7 @@ import { releaseLock } from '../../redis/lock.ts';
 import { defineScript } from '../../redis/script.ts';
 import { notificationSchema, type Notification } from './notification.ts';
 
-/** A receiver that is away for a day must not fill Redis. */
+/** A receiver that is down for a day must not fill Redis. */
 const waitingMax = 1_000;
 
 const pass = defineScript({
@@ -27,7 +27,7 @@ return 1`,
 
 export type SharedNotes = ReturnType<typeof createSharedNotes>;
 
-/** Rejects as Redis does. */
+/** Rejects if Redis fails. */
 export function createSharedNotes(redis: RedisConnection, queue: BrandQueue) {
   const states = keysOf.notified(queue);
   const waiting = keysOf.notifications(queue);
@@ -36,7 +36,7 @@ export function createSharedNotes(redis: RedisConnection, queue: BrandQueue) {
   return {
     readStates: (): Promise<Record<string, string>> => redis.hgetall(states),
 
-    /** False where another process was faster. Without a notification the state alone is noted. */
+    /** False if another process was first. Without a notification only the state is stored. */
     async pass(
       field: string,
       before: string | undefined,
@@ -52,7 +52,7 @@ export function createSharedNotes(redis: RedisConnection, queue: BrandQueue) {
       return (await pass(redis, [states, waiting], args)) === 1;
     },
 
-    /** For what each process sees by itself: whether this one is the first to say so. */
+    /** For conditions that each process sees itself: whether this one is the first to report it. */
     async claim(name: string, ttlMs: number): Promise<boolean> {
       return (await redis.set(`${sender}:${name}`, '1', 'PX', ttlMs, 'NX')) !== null;
     },
@@ -60,19 +60,19 @@ export function createSharedNotes(redis: RedisConnection, queue: BrandQueue) {
     push: async (notification: Notification): Promise<void> =>
       void (await redis.rpush(waiting, JSON.stringify(notification))),
 
-    /** One process sends at a time. */
+    /** Only one process sends at a time. */
     lock: async (token: string, ttlMs: number): Promise<boolean> =>
       (await redis.set(sender, token, 'PX', ttlMs, 'NX')) !== null,
 
     unlock: (token: string): Promise<void> => releaseLock(redis, sender, token),
 
-    /** Nobody sends before then: the receiver is away for all processes alike. */
+    /** Nobody sends before then: the receiver is down for all processes alike. */
     hold: async (untilMs: number, ttlMs: number): Promise<void> =>
       void (await redis.set(`${sender}:hold`, untilMs, 'PX', Math.max(Math.ceil(ttlMs), 1))),
 
     heldUntilMs: async (): Promise<number> => Number((await redis.get(`${sender}:hold`)) ?? 0),
 
-    /** The oldest; `text` is what takes it away. What cannot be read is taken away at once. */
+    /** The oldest one; `text` identifies it for removal. An unreadable one is removed at once. */
     async head(): Promise<{ readonly text: string; readonly notification: Notification } | undefined> {
       for (;;) {
         const text = await redis.lindex(waiting, 0);

@@ -1,7 +1,7 @@
-// When a state of affairs has begun, grown or ended so that people are told. Pure.
+// Decides when a condition has begun, grown or ended enough to notify people. Pure.
 //
-// Hysteresis: it must hold for a while, and be over for a while. What begins again and again must be over for longer each
-// time, so that one that flaps is told of a few times an hour.
+// Hysteresis: it must hold for a while, and be over for a while. A condition that keeps returning must be over for longer
+// each time, so that flapping causes only a few notifications an hour.
 import * as z from 'zod';
 import { parseJson } from '../../callback/json-text.ts';
 import type { Kind, Reading } from './kinds.ts';
@@ -9,22 +9,22 @@ import type { Kind, Reading } from './kinds.ts';
 export const stateSchema = z.object({
   isOn: z.boolean(),
   sinceMs: z.number(),
-  /** When it was last told of. */
+  /** When it was last notified. */
   toldMs: z.number(),
   count: z.number(),
-  /** Of the last hour. */
+  /** Its beginnings within the last hour. */
   begunMs: z.array(z.number()),
 });
 export type State = z.infer<typeof stateSchema>;
 
-/** How long it has held, or not, as this process saw it. */
+/** How long this process has seen it hold, or not hold. */
 export interface Seen {
   readonly holds: boolean;
   readonly sinceMs: number;
 }
 
 export interface Transition {
-  /** `shrunk` is noted and not told: what grows from there is more again. */
+  /** `shrunk` is recorded without notifying: growth from there counts as more again. */
   readonly kind: 'begun' | 'grown' | 'shrunk' | 'over';
   readonly state: State;
 }
@@ -52,7 +52,7 @@ export function transitionOf(
   if (state === undefined || !isOn) return undefined;
   if (seen.holds) {
     if (kind.grows === true && count < state.count) return { kind: 'shrunk', state: { ...state, count } };
-    // Told in the future: by a clock that was wrong.
+    // A time in the future comes from a wrong clock.
     const isDue = nowMs - state.toldMs >= hourMs || state.toldMs > nowMs;
     const isMore = kind.grows === true && count > state.count && isDue;
     return isMore ? { kind: 'grown', state: { ...state, toldMs: nowMs, count } } : undefined;
