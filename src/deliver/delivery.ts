@@ -29,8 +29,6 @@ export interface DeliveryDependencies extends Pick<Egress, 'lookup'> {
   readonly breakerSettings?: BreakerSettings;
 }
 
-export type DeliveryStage = ReturnType<typeof createDelivery>;
-
 /** Reserved from the deadline for giving jobs back once attempts are aborted. */
 const giveBackMs = 1_000;
 

@@ -26,8 +26,6 @@ export function listenerTimes(idleMs: number) {
   };
 }
 
-export type HttpConnections = ReturnType<typeof createHttpConnections>;
-
 interface ConnectionState {
   /** When the headers of the current request arrived; 0 while no body is awaited. */
   headersAtMs: number;

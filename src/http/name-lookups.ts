@@ -20,8 +20,6 @@ export interface NameLookupsOptions {
   readonly log: Log;
 }
 
-export type NameLookups = ReturnType<typeof createNameLookups>;
-
 /** Room for separate IPv4 and IPv6 lookups, and for names that change. */
 const threadsPerName = 2;
 const threadsMin = 8;

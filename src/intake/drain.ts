@@ -31,8 +31,6 @@ export interface DrainDependencies {
 
 const noneBefore: Looked = { outcome: 'stored', gone: new Set() };
 
-export type Drain = ReturnType<typeof createDrain>;
-
 /** Callbacks wait for at most one batch of refused requests, which go to Redis one by one. */
 const batchMax = { callback: 256, quarantine: 20 };
 const idleMs = 200;

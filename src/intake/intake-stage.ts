@@ -24,8 +24,6 @@ export interface IntakeStageDependencies {
   readonly connect: (name: string, commandTimeoutMs?: number) => RedisConnection;
 }
 
-export type IntakeStage = ReturnType<typeof createIntakeStage>;
-
 export function createIntakeStage({ config, log, metrics, gate, redis, connect }: IntakeStageDependencies) {
   const spool = createSpool({
     dir: config.SPOOL_DIR,

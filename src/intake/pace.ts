@@ -16,8 +16,6 @@ const callVariance = 0.25;
 /** After this time without a callback sent to the spool Redis counts as keeping up again. */
 const calmMs = 5_000;
 
-export type Pace = ReturnType<typeof createPace>;
-
 export function createPace(log: Pick<Log, 'info' | 'warn'>, now: () => number) {
   let lastCallMs = 0;
   let turnedAway = 0;

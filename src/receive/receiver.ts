@@ -31,8 +31,6 @@ export interface ReceiverDependencies extends ReceiveDependencies {
   readonly canStore: () => boolean;
 }
 
-export type Receiver = Awaited<ReturnType<typeof createReceiver>>;
-
 export async function createReceiver(dependencies: ReceiverDependencies) {
   const { config, log, metrics, canStore } = dependencies;
   const { CALLBACK_PATH } = config;

@@ -24,14 +24,14 @@ export async function reconcileBrand(
   settings: ReconcilerSettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const { redis, queue, clock, log, brand } = scope;
+  const { redis, clock, log, brand } = scope;
   while (!signal.aborted) {
     if (redis.status !== 'ready') {
       await clock.sleep(connectionMs, signal).catch(() => undefined);
       continue; // the connection itself reports that it is down
     }
     try {
-      await lead({ redis, queue, clock }, (token, leading) => act(scope, settings, token, leading), signal);
+      await lead(scope, (token, leading) => act(scope, settings, token, leading), signal);
     } catch (error) {
       if (!signal.aborted && !isAbort(error)) log.warn({ event: 'reconcile.interrupted', brand, ...reasonOf(error) });
     }

@@ -3,20 +3,10 @@
 // Fails safe: if the lock cannot be renewed in time, the action is aborted before another process can get the lock; the next
 // round competes for it again. Uses a monotonic clock.
 import { randomUUID } from 'node:crypto';
-import type { BrandQueue } from '../redis/brand-queue.ts';
-import type { RedisConnection } from '../redis/connections.ts';
-import {
-  releaseReconcilerLock,
-  renewReconcilerLock,
-  takeReconcilerLock,
-} from '../store/reconciliation/reconciler-lock.ts';
-import type { Clock } from './clock.ts';
-
-export interface LeadershipOptions {
-  readonly redis: RedisConnection;
-  readonly queue: BrandQueue;
-  readonly clock: Clock;
-}
+import { keysOf } from '../redis/brand-queue.ts';
+import { releaseLock, renewLock } from '../redis/lock.ts';
+import { takeReconcilerLock } from '../store/reconciliation/reconciler-lock.ts';
+import type { BrandScope } from './brand-scope.ts';
 
 /** How long a dead process keeps others waiting. */
 const ttlMs = 5_000;
@@ -26,10 +16,11 @@ const marginMs = 1_000;
 
 /** Resolves to false if another process leads; otherwise runs the action until it ends or leadership is lost. */
 export async function lead(
-  { redis, queue, clock }: LeadershipOptions,
+  { redis, queue, clock }: Pick<BrandScope, 'redis' | 'queue' | 'clock'>,
   action: (token: string, signal: AbortSignal) => Promise<void>,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const key = keysOf.reconciler(queue);
   const token = randomUUID();
   const takenAtMs = clock.elapsed();
   if (!(await takeReconcilerLock(redis, queue, token, ttlMs))) return false;
@@ -41,7 +32,7 @@ export async function lead(
   } finally {
     ending.abort();
     await renewal;
-    await releaseReconcilerLock(redis, queue, token).catch(() => undefined); // it expires by itself
+    await releaseLock(redis, key, token).catch(() => undefined); // it expires by itself
   }
   return true;
 
@@ -52,7 +43,7 @@ export async function lead(
       if (both.aborted) return;
       const askedAtMs = clock.elapsed();
       const renewal = await Promise.race([
-        renewReconcilerLock(redis, queue, token, ttlMs).catch(() => undefined),
+        renewLock(redis, key, token, ttlMs).catch(() => undefined),
         clock.sleep(expiresAtMs - marginMs - askedAtMs, both).catch(() => undefined),
       ]);
       if (renewal === false) break;

@@ -25,3 +25,8 @@ export async function dueMembers(
   const strays = await redis.zrangebyscore(key, `(${latestMs}`, '+inf', 'LIMIT', 0, half);
   return [...new Set([...strays, ...longest, ...latest.toReversed()])];
 }
+
+/** Moves the due time of a member that is still there. */
+export async function postpone(redis: RedisConnection, key: string, member: string, dueMs: number): Promise<void> {
+  await redis.zadd(key, 'XX', dueMs, member);
+}

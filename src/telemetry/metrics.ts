@@ -23,8 +23,6 @@ export const callbackOutcomes = [
 export type CallbackOutcome = (typeof callbackOutcomes)[number];
 
 export const deliveryOutcomes = ['delivered', 'retried', 'failed'] as const;
-export type DeliveryOutcome = (typeof deliveryOutcomes)[number];
-
 export const notificationOutcomes = ['sent', 'retried', 'given_up'] as const;
 
 export const confirmationOutcomes = ['confirmed', 'denied', 'differs', 'unavailable'] as const;

@@ -16,10 +16,3 @@ export function parseDurationMs(text: string): number | undefined {
   const unitMs = unitsMs.get(match?.[2] ?? '');
   return unitMs === undefined ? undefined : Number(match?.[1]) * unitMs;
 }
-
-/** The shortest exact way to write a duration, for messages: 90000 -> `90s`, 86400000 -> `1d`. */
-export function formatDuration(durationMs: number): string {
-  const rounded = Math.round(durationMs);
-  const unit = [...unitsMs].toReversed().find(([, unitMs]) => rounded >= unitMs && rounded % unitMs === 0);
-  return unit === undefined ? `${rounded}ms` : `${rounded / unit[1]}${unit[0]}`;
-}

@@ -53,7 +53,7 @@ test('a start a year ahead removes no failed, held, delivered or quarantined cal
   await until(() => service.logs.some(({ event }) => event === 'retention.swept'));
   // What is refused now makes room by age, too.
   await fetch(`${service.url}/webhooks/payalo`, { method: 'POST', headers: { 'x-api-key': testKey }, body: '{' });
-  await until(async () => (await quarantine.count()) === 2);
+  await until(async () => (await stored.redis.zcard(keysOf.quarantine(stored.queue))) === 2);
   const places = [`${base}:failed`, keysOf.held(stored.queue), `${base}:completed`];
   expect(await Promise.all(places.map(async (place) => stored.redis.zcard(place)))).toEqual([1, 1, 1]);
   expect(await quarantine.get('q')).toBeDefined();

@@ -179,9 +179,6 @@ export function createQuarantine({
       return outcome;
     },
 
-    count: async (): Promise<number> =>
-      (await Promise.all([...stores.values()].map((target) => target.count()))).reduce((sum, count) => sum + count, 0),
-
     trim,
 
     /** Drops entries that grew too old, even while no new ones come. */

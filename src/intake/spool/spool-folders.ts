@@ -10,8 +10,6 @@ import { foreignFolders, readOwner, writeOwner, type FolderOwner, type Owner } f
 import { isSpool, listUnfinishedSalvages, salvageSpool, type SalvageReport } from './spool-salvage.ts';
 import { createSpoolStore, openSpoolStore, type SpoolStore } from './spool-store.ts';
 
-export type SpoolFolders = ReturnType<typeof createSpoolFolders>;
-
 const openTries = 3;
 const probeBytesMin = 32_768;
 /** An emptied file larger than this is replaced, since SQLite's files do not shrink. */

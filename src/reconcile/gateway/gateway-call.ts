@@ -78,8 +78,6 @@ const patienceOf: Readonly<Record<GatewayLane, { readonly deadlineMs: number; re
   conflicts: { deadlineMs: 10_000, triesMax: 2 },
 };
 
-export type GatewayCall = ReturnType<typeof createGatewayCall>;
-
 export function createGatewayCall(options: GatewayCallOptions) {
   const { apiKeys, takeSlot, clock, random, onAuthorization, timeoutMs = timeoutMsDefault } = options;
   const baseUrl = options.baseUrl.replace(/\/+$/, '');

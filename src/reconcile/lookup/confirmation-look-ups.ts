@@ -10,9 +10,11 @@ import { settleConfirmation, type GatewayWord } from '../../store/confirmation/s
 import {
   dueUnconfirmed,
   forgetUnconfirmed,
-  postponeUnconfirmed,
+  unconfirmedMember,
   type Unconfirmed,
 } from '../../store/confirmation/unconfirmed.ts';
+import { keysOf } from '../../redis/brand-queue.ts';
+import { postpone } from '../../redis/due.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { confirmListed } from '../confirm/confirm-listed.ts';
 import { judgeCallback } from '../confirm/judge-callback.ts';
@@ -235,5 +237,5 @@ function waitFor({ clock }: BrandScope, { claim }: CalledBack): number {
 }
 
 function putOff({ redis, queue, clock }: BrandScope, one: CalledBack, waitMs: number): Promise<void> {
-  return postponeUnconfirmed(redis, queue, one, clock.now() + waitMs);
+  return postpone(redis, keysOf.unconfirmed(queue), unconfirmedMember(one), clock.now() + waitMs);
 }

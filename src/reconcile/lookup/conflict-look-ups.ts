@@ -3,11 +3,12 @@ import { kindOf } from '../../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../../callback/parse-callback.ts';
 import { agrees, claimAmount, type Claim } from '../../store/accept/claims.ts';
 import { findClaims } from '../../store/callbacks/find-claims.ts';
+import { keysOf } from '../../redis/brand-queue.ts';
+import { postpone } from '../../redis/due.ts';
+import { createQuarantineStore } from '../../store/quarantine/quarantine-store.ts';
 import {
   dueConflicts,
   keepConflict,
-  postponeConflict,
-  removeConflict,
   type UnverifiedConflict,
 } from '../../store/reconciliation/unverified-conflicts.ts';
 import type { BrandScope } from '../brand-scope.ts';
@@ -26,7 +27,7 @@ export function conflictLookUps(scope: BrandScope): LookUps<UnverifiedConflict> 
     // Two conflicts of one transaction must not be decided at the same time.
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (conflict, requestId, signal) => verify(scope, conflict, requestId, signal),
-    putOff: ({ id }, waitMs) => postponeConflict(redis, queue, id, clock.now() + waitMs),
+    putOff: (conflict, waitMs) => putOff(scope, conflict, waitMs),
   };
 }
 
@@ -45,7 +46,7 @@ async function verify(
   log.info({ event: 'reconcile.conflict_verified', brand, gatewayReference, requestId, decision });
   const isFresh = clock.now() - conflict.receivedAtMs < dayMs;
   if (isFresh && (answer.kind === 'unavailable' || answer.kind === 'unauthorized')) return 'unanswered';
-  if (decision === 'unverifiable' && isFresh) await askLater(scope, conflict);
+  if (decision === 'unverifiable' && isFresh) await putOff(scope, conflict);
   else await act(scope, conflict, decision, { truth, claim, requestId });
   return 'done';
 }
@@ -64,8 +65,8 @@ async function act(
     case 'refuted':
       return keepConflict(redis, queue, id, 'The gateway confirms what was delivered, not this callback.');
     case 'confirmed':
-      if (await isCorrected(scope, found)) return removeConflict(redis, queue, id);
-      return askLater(scope, conflict);
+      if (await isCorrected(scope, found)) return void (await createQuarantineStore(redis, queue).remove(id));
+      return putOff(scope, conflict);
     case 'superseded':
       if (await isCorrected(scope, found))
         return keepConflict(
@@ -74,12 +75,12 @@ async function act(
           id,
           'The gateway confirms neither this callback nor the earlier one; its own result was delivered.',
         );
-      return askLater(scope, conflict);
+      return putOff(scope, conflict);
   }
 }
 
-function askLater({ redis, queue, clock }: BrandScope, { id }: UnverifiedConflict): Promise<void> {
-  return postponeConflict(redis, queue, id, clock.now() + politeMs);
+function putOff({ redis, queue, clock }: BrandScope, { id }: UnverifiedConflict, waitMs = politeMs): Promise<void> {
+  return postpone(redis, keysOf.unverified(queue), id, clock.now() + waitMs);
 }
 
 /** Delivers the gateway's result; true if it is stored, now or before. */

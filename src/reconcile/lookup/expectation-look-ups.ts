@@ -1,13 +1,12 @@
 // Looks up expectations: transactions that the merchant announced. Those whose callback has come cost no call.
 import { isTerminal } from '../../callback/identity.ts';
 import {
-  dueExpectations,
-  expectedMerchantReference,
   noteUnknownExpectation,
-  postponeExpectation,
   registerExpectation,
   settleExpectations,
 } from '../../store/reconciliation/expectations.ts';
+import { keysOf } from '../../redis/brand-queue.ts';
+import { dueMembers, postpone } from '../../redis/due.ts';
 import { watch } from '../../store/reconciliation/watched.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { describeFailure, type StatusAnswer } from '../gateway/gateway-client.ts';
@@ -28,7 +27,7 @@ export function expectationLookUps(scope: BrandScope): LookUps<string> {
   return {
     name: lane,
     async due(limit) {
-      const due = await dueExpectations(redis, queue, { nowMs: clock.now(), aheadMaxMs, limit });
+      const due = await dueMembers(redis, keysOf.expectations(queue), { nowMs: clock.now(), aheadMaxMs, limit });
       const claims = await terminalClaims(scope, due);
       await settleExpectations(
         redis,
@@ -105,7 +104,7 @@ async function referenceByMerchant(
   reference: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const merchantReference = await expectedMerchantReference(redis, queue, reference);
+  const merchantReference = await redis.hget(keysOf.expectedMerchantReferences(queue), reference);
   if (merchantReference === null) return undefined;
   const answer = await gateway.statusByMerchantReference(merchantReference, lane, signal);
   if (answer.kind !== 'found') return undefined;
@@ -131,7 +130,7 @@ async function putOffUnknown(
 }
 
 function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
-  return postponeExpectation(redis, queue, reference, clock.now() + waitMs);
+  return postpone(redis, keysOf.expectations(queue), reference, clock.now() + waitMs);
 }
 
 function failedLine({ brand }: BrandScope, gatewayReference: string, requestId: string) {

@@ -1,8 +1,10 @@
 // Looks up the watch list: transactions that were unfinished, until each ends or is too old. One that ended is delivered, and
 // corrected if it differs from what was delivered before.
-import { dueWatched, postponeWatched, unwatch, watch, type Watched } from '../../store/reconciliation/watched.ts';
+import { dueWatched, unwatch, watch, type Watched } from '../../store/reconciliation/watched.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { agreedNowMs } from '../../redis/agreed-time.ts';
+import { keysOf } from '../../redis/brand-queue.ts';
+import { postpone } from '../../redis/due.ts';
 import { describeFailure } from '../gateway/gateway-client.ts';
 import { isTooOld } from '../sweep/classify.ts';
 import { classifyTwice } from '../sweep/classify-page.ts';
@@ -70,10 +72,10 @@ async function takeFound(
       const dueMs = clock.now() + rarelyMs;
       const isPending = classified.classification === 'pending';
       await watch(redis, queue, [{ gatewayReference, createdAtMs, dueMs, over: 'keep', isPending }]);
-      return postponeWatched(redis, queue, gatewayReference, dueMs);
+      return putOff(scope, gatewayReference, rarelyMs);
     }
     case 'early':
-      return postponeWatched(redis, queue, gatewayReference, classified.terminalSinceMs + limits.graceMs);
+      return putOff(scope, gatewayReference, classified.terminalSinceMs + limits.graceMs - clock.now());
     case 'reversed': {
       const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId });
       const isStored = settled !== 'unstored' && settled !== 'overtaken';
@@ -101,5 +103,5 @@ async function isGivenUp({ redis, clock, limits }: BrandScope, createdAtMs: numb
 }
 
 function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
-  return postponeWatched(redis, queue, reference, clock.now() + waitMs);
+  return postpone(redis, keysOf.watchedDue(queue), reference, clock.now() + waitMs);
 }

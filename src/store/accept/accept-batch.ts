@@ -95,8 +95,6 @@ export const acceptScript = [
 const accepting = { lua: acceptScript, keyCount: acceptKeyCount };
 const runAccept = defineScript({ ...accepting, reply: z.unknown() });
 
-export type AcceptBatch = ReturnType<typeof createAcceptBatch>;
-
 /** While `brand move` copies a brand's claims, duplicates cannot be recognized. */
 export class BrandHeldError extends Error {
   readonly code = 'BRAND_IS_MOVED';

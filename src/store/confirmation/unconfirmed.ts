@@ -34,16 +34,6 @@ export async function dueUnconfirmed(redis: RedisConnection, queue: BrandQueue, 
   return parsed.filter((one) => one !== undefined);
 }
 
-/** Postpones the question; one that was answered meanwhile stays answered. */
-export async function postponeUnconfirmed(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  unconfirmed: Unconfirmed,
-  dueMs: number,
-): Promise<void> {
-  await redis.zadd(keysOf.unconfirmed(queue), 'XX', dueMs, unconfirmedMember(unconfirmed));
-}
-
 /** Asks the gateway again even about confirmed callbacks; those that are still due keep their time. */
 export async function askAgain(
   redis: RedisConnection,
@@ -62,8 +52,4 @@ export async function forgetUnconfirmed(
   forgotten: readonly Unconfirmed[],
 ): Promise<void> {
   if (forgotten.length > 0) await redis.zrem(keysOf.unconfirmed(queue), ...forgotten.map(unconfirmedMember));
-}
-
-export function countUnconfirmed(redis: RedisConnection, queue: BrandQueue): Promise<number> {
-  return redis.zcard(keysOf.unconfirmed(queue));
 }

@@ -145,10 +145,6 @@ export function createQuarantineStore(redis: RedisConnection, queue: BrandQueue)
       }
       return fields.size === 0 ? undefined : fields;
     },
-
-    async count(): Promise<number> {
-      return redis.zcard(keysOf.quarantine(queue));
-    },
   };
 }
 

@@ -2,7 +2,6 @@
 // know, or refuses, costs a hash field in addition. The operator API registers them, reconciliation looks them up.
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
-import { dueMembers, type DueBy } from '../../redis/due.ts';
 
 export interface Expectation {
   readonly gatewayReference: string;
@@ -22,11 +21,6 @@ export async function registerExpectation(
   await redis.zadd(keysOf.expectations(queue), 'NX', dueMs, gatewayReference);
 }
 
-/** References that are due. */
-export function dueExpectations(redis: RedisConnection, queue: BrandQueue, by: DueBy): Promise<string[]> {
-  return dueMembers(redis, keysOf.expectations(queue), by);
-}
-
 export async function settleExpectations(
   redis: RedisConnection,
   queue: BrandQueue,
@@ -36,24 +30,6 @@ export async function settleExpectations(
   await redis.zrem(keysOf.expectations(queue), ...references);
   await redis.hdel(keysOf.unknownExpectations(queue), ...references);
   await redis.hdel(keysOf.expectedMerchantReferences(queue), ...references);
-}
-
-export function expectedMerchantReference(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  reference: string,
-): Promise<string | null> {
-  return redis.hget(keysOf.expectedMerchantReferences(queue), reference);
-}
-
-/** Postpones a look-up; one that was settled meanwhile stays settled. */
-export async function postponeExpectation(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  reference: string,
-  dueMs: number,
-): Promise<void> {
-  await redis.zadd(keysOf.expectations(queue), 'XX', dueMs, reference);
 }
 
 /** The longest time that counts between two answers, in case a clock was wrong at one of them. */
@@ -76,17 +52,4 @@ export async function noteUnknownExpectation(
 
 export function countExpectations(redis: RedisConnection, queue: BrandQueue): Promise<number> {
   return redis.zcard(keysOf.expectations(queue));
-}
-
-/** A page of them, in order of the next look-up. */
-export async function listExpectations(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  { offset, limit }: { offset: number; limit: number },
-): Promise<{ gatewayReference: string; dueMs: number }[]> {
-  const flat = await redis.zrange(keysOf.expectations(queue), String(offset), String(offset + limit - 1), 'WITHSCORES');
-  return Array.from({ length: flat.length / 2 }, (_, at) => ({
-    gatewayReference: flat[at * 2] ?? '',
-    dueMs: Number(flat[at * 2 + 1]),
-  }));
 }

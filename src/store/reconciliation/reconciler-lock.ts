@@ -6,7 +6,6 @@ import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
-import { releaseLock, renewLock } from '../../redis/lock.ts';
 
 // Redis stores the expiry time, not the remaining time: if its clock was set back by an hour, a dead holder's key would live an
 // hour longer. So a key with more time to live than any holder sets is taken over; a holder that is alive notices at its next
@@ -28,18 +27,4 @@ export async function takeReconcilerLock(
   ttlMs: number,
 ): Promise<boolean> {
   return (await take(redis, [keysOf.reconciler(queue)], [token, ttlMs])) === 1;
-}
-
-/** False if another process holds it, or none. */
-export async function renewReconcilerLock(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  token: string,
-  ttlMs: number,
-): Promise<boolean> {
-  return renewLock(redis, keysOf.reconciler(queue), token, ttlMs);
-}
-
-export async function releaseReconcilerLock(redis: RedisConnection, queue: BrandQueue, token: string): Promise<void> {
-  await releaseLock(redis, keysOf.reconciler(queue), token);
 }

@@ -23,8 +23,6 @@ export type BehindWindow = Readonly<z.infer<typeof behindSchema>>;
 
 /** When a sweep of each kind last succeeded; `all`: any, with no unswept window left to retry. */
 const endedWellSchema = z.object({ recentMs: time.optional(), fullMs: time.optional(), allMs: time.optional() });
-export type EndedWell = Readonly<z.infer<typeof endedWellSchema>>;
-
 const json = <T>(schema: z.ZodType<T>) =>
   z
     .string()

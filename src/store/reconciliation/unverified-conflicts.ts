@@ -5,7 +5,6 @@ import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { dueMembers, type DueBy } from '../../redis/due.ts';
 import { jobSchema } from '../../callback/job.ts';
-import { createQuarantineStore } from '../quarantine/quarantine-store.ts';
 import { parseJson } from '../../callback/json-text.ts';
 import { defineScript } from '../../redis/script.ts';
 
@@ -38,15 +37,6 @@ function toConflict(id: string, [job, receivedAt]: readonly (string | null)[]): 
   return { id, gatewayReference: data.gatewayReference, receivedAtMs: Number(receivedAt), body: data.body };
 }
 
-export async function postponeConflict(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  id: string,
-  dueMs: number,
-): Promise<void> {
-  await redis.zadd(keysOf.unverified(queue), 'XX', dueMs, id);
-}
-
 // An entry that an operator removed meanwhile must not be recreated as a hash with only a detail.
 const keep = defineScript({
   keyCount: 2,
@@ -65,9 +55,4 @@ export async function keepConflict(
   detail: string,
 ): Promise<void> {
   await keep(redis, [keysOf.unverified(queue), keysOf.quarantineEntry(queue, id)], [id, detail]);
-}
-
-/** The gateway confirmed it and the merchant gets the correction, so it leaves the quarantine. */
-export async function removeConflict(redis: RedisConnection, queue: BrandQueue, id: string): Promise<void> {
-  await createQuarantineStore(redis, queue).remove(id);
 }

@@ -59,15 +59,6 @@ export async function dueWatched(redis: RedisConnection, queue: BrandQueue, by: 
   }));
 }
 
-export async function postponeWatched(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  reference: string,
-  dueMs: number,
-): Promise<void> {
-  await redis.zadd(keysOf.watchedDue(queue), 'XX', dueMs, reference);
-}
-
 /** How many have been pending since before a time. */
 export function countPendingSince(redis: RedisConnection, queue: BrandQueue, beforeMs: number): Promise<number> {
   return redis.zcount(keysOf.watchedPending(queue), '-inf', beforeMs);
