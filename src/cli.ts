@@ -46,7 +46,7 @@ export async function createProgram(names: readonly string[] = Object.keys(comma
 }
 
 const programHelp = `
-Configured as the service is: by the environment, and by .env in the working folder.
+Configured like the service: by the environment, and by .env in the working folder.
 
 Examples:
   payalo-receiver inspect b2p01j3abcdef0000000000000000a1b2

@@ -1,10 +1,10 @@
-// Parsers of option values; what is wrong is said by commander with the option's name.
+// Parsers of option values; commander adds the option's name to each error.
 import { InvalidArgumentError } from 'commander';
 import { parseDurationMs } from '../time/duration.ts';
 import { CommandError } from './exit-codes.ts';
 import { parseTimeMs } from '../time/parse-time.ts';
 
-/** An ISO 8601 time (UTC where it names no offset), or a duration before now (`2h`), in ms. */
+/** An ISO 8601 time (UTC without an offset), or a duration before now (`2h`), in ms. */
 export function parseTime(text: string): number {
   const agoMs = parseDurationMs(text);
   if (agoMs !== undefined) return Date.now() - agoMs;
@@ -16,7 +16,7 @@ export function parseTime(text: string): number {
   return ms;
 }
 
-/** Of `--from` and `--to`; up to now without the latter. */
+/** From `--from` and `--to`; without `--to`, up to now. */
 export function periodOf({ from: fromMs, to: toMs = Date.now() }: { readonly from: number; readonly to?: number }) {
   if (toMs <= fromMs) throw new CommandError('usage', '--to must be after --from.');
   return { fromMs, toMs };

@@ -1,4 +1,4 @@
-// `brand`: a brand's callbacks under another name, and names that nobody serves any more.
+// `brand`: moves a brand's callbacks to another name, and retires names that nobody serves any more.
 import type { Command } from 'commander';
 import { readLineage } from '../redis/brand-lineage.ts';
 import { moveBrand, type MoveResult } from '../store/brands/brand-move.ts';
@@ -22,9 +22,9 @@ import { printable } from './output.ts';
 import { inSession, type Session } from './session.ts';
 
 const examples = `
-A start is refused while Redis holds callbacks of a brand that is not configured. \`move\` takes everything (queue, memory,
-quarantine, expectations) to another name; webhook-ids stay, and sweeps deliver nothing again. It may be killed and run
-again at any time, and processes may go on receiving meanwhile.
+A start is refused while Redis holds callbacks of a brand that is not configured. \`move\` moves everything (queue, claims,
+quarantine, expectations) to another name; webhook-ids stay the same, and sweeps deliver nothing again. It may be killed and
+run again at any time, and processes can keep receiving meanwhile.
 
 Examples:
   payalo-receiver brand list
@@ -32,41 +32,36 @@ Examples:
   payalo-receiver brand retire acme
   payalo-receiver brand reopen default
 
-Exit codes: 0 done, 1 something is left (run it again) or there is nothing of that brand, 2 wrong usage.`;
+Exit codes: 0 done, 1 something is left (run it again) or the brand has nothing here, 2 wrong usage.`;
 
 export function addBrand(program: Command): void {
-  const brand = program
-    .command('brand')
-    .description("a brand's callbacks under another name")
-    .addHelpText('after', examples);
+  const brand = program.command('brand').description('list, rename or retire brands').addHelpText('after', examples);
 
-  brand
-    .command('list', { isDefault: true })
-    .description('the brands that Redis holds anything of')
-    .action(inSession(list));
+  brand.command('list', { isDefault: true }).description('list the brands with data in Redis').action(inSession(list));
 
   brand
     .command('move')
-    .description("take a brand's queue, memory and quarantine to another name")
+    .description("move a brand's queue, claims and quarantine to another name")
     .argument('<from>', 'the name until now')
     .argument('<to>', 'the name from now on')
     .action(inSession(move));
 
   brand
     .command('retire')
-    .description('let no start mind that nobody serves this brand any more')
+    .description('let starts ignore that nobody serves this brand')
     .argument('<brand>')
     .action(inSession(retire));
 
   brand
     .command('reopen')
-    .description('use the name of a brand that was moved away for another merchant')
+    .description("use a moved brand's old name for another merchant")
     .argument('<brand>')
     .action(inSession(reopen));
 }
 
 function requireBrandName(text: string): void {
-  if (!isBrandName(text)) throw new CommandError('usage', `${printable(text)} can be no brand: a-z, 0-9 and - only`);
+  if (!isBrandName(text))
+    throw new CommandError('usage', `${printable(text)} is not a brand name: use only a-z, 0-9 and -`);
 }
 
 async function list({ config, redis: connect, output }: Session): Promise<ExitCode> {
@@ -107,7 +102,7 @@ async function move(session: Session, from: string, to: string): Promise<ExitCod
       if (await isConfirmed()) return;
       throw new CommandError(
         'unavailable',
-        'Fewer replicas than REDIS_WAIT_REPLICAS have what was copied, so it was not removed. Run this again.',
+        'Fewer replicas than REDIS_WAIT_REPLICAS have the copy, so nothing was removed. Run this again.',
       );
     },
     handIn: async (entry) => {
@@ -118,7 +113,7 @@ async function move(session: Session, from: string, to: string): Promise<ExitCod
     rememberedMs: rememberedMs(config),
     claimTtlMs: config.DEDUP_TTL,
     patienceMs: config.FORWARD_TIMEOUT + patienceMarginMs,
-    onProgress: ({ jobs, claims }) => output.progress(jobs, jobs, `callbacks moved, ${claims} remembered`),
+    onProgress: ({ jobs, claims }) => output.progress(jobs, jobs, `callbacks moved, ${claims} claims`),
   });
   await noteAction(session, 'brand.move', `${from} ${to}`, result.kind);
   output.result({ from, to, ...result }, () => output.line(tell(result, from, to)));
@@ -130,7 +125,7 @@ async function move(session: Session, from: string, to: string): Promise<ExitCod
 const patienceMarginMs = 5_000;
 const dayMs = 86_400_000;
 
-/** Nothing of the old name can be asked for any longer. */
+/** Longer than anything of the old name can still be looked up. */
 function rememberedMs({ RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, QUARANTINE_RETAIN }: Config): number {
   return Math.max(RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, QUARANTINE_RETAIN) + dayMs;
 }
@@ -141,7 +136,7 @@ function tell(result: MoveResult, from: string, to: string): string {
     case 'left': {
       const { jobs, claims, quarantined } = result.moved;
       const paused = result.paused ? ` Deliveries of ${to} are paused, as those of ${from} were.` : '';
-      const done = `Moved from ${from} to ${to}: ${jobs} callbacks, ${claims} remembered, ${quarantined} in quarantine.${paused}`;
+      const done = `Moved from ${from} to ${to}: ${jobs} callbacks, ${claims} claims, ${quarantined} in quarantine.${paused}`;
       if (result.kind === 'moved') return `${done} Nothing is left of ${from}.`;
       return (
         `${done} Left: ${describeHoldings(result.left)}. They are being delivered, or a process still serves ${from}: ` +
@@ -149,9 +144,9 @@ function tell(result: MoveResult, from: string, to: string): string {
       );
     }
     case 'nothing':
-      return `There is nothing of a brand ${from} here.`;
+      return `There is nothing of the brand ${from} here.`;
     case 'busy':
-      return `Another \`brand move\` of ${from} runs. Wait for its end.`;
+      return `Another \`brand move\` of ${from} is running. Wait until it ends.`;
     case 'target-moved':
       return `Not moved: ${to} was itself moved to ${result.to}. Move ${from} to ${result.to}, or reopen ${to} first.`;
   }
@@ -160,7 +155,8 @@ function tell(result: MoveResult, from: string, to: string): string {
 async function retire(session: Session, name: string): Promise<ExitCode> {
   requireBrandName(name);
   const { config, output } = session;
-  if (config.brands.has(name)) throw new CommandError('usage', `The brand ${name} is configured; take it out first.`);
+  if (config.brands.has(name))
+    throw new CommandError('usage', `The brand ${name} is configured; remove it from the configuration first.`);
   const redis = await session.redis();
   const holdings = await readHoldings(redis, brandQueue(name, config), config.DEDUP_TTL);
   const outcome = holdings.undelivered > 0 ? 'undelivered' : 'retired';
@@ -169,14 +165,14 @@ async function retire(session: Session, name: string): Promise<ExitCode> {
   output.result({ brand: name, outcome, ...holdings }, () =>
     output.line(
       outcome === 'retired'
-        ? `Retired: no start minds ${name} any more. What it holds (${describeHoldings(holdings)}) stays.`
+        ? `Retired: starts ignore ${name} from now on. What it holds (${describeHoldings(holdings)}) stays.`
         : `Not retired: ${holdings.undelivered} callbacks of ${name} are not delivered. Deliver or move them first.`,
     ),
   );
   return outcome === 'retired' ? exitCodes.done : exitCodes.no;
 }
 
-/** What still comes for the name is that of another merchant from now on. */
+/** From now on callbacks for the old name belong to another merchant. */
 async function reopen(session: Session, name: string): Promise<ExitCode> {
   requireBrandName(name);
   const { config, output } = session;

@@ -1,4 +1,4 @@
-// `config`: the effective configuration, and whether the service would start with it.
+// `config`: prints the effective configuration, and checks whether the service would start with it.
 import type { Command } from 'commander';
 import { ConfigError } from '../config/config-error.ts';
 import { loadConfig, readEnvironment, readSources, type Config } from '../config/config.ts';
@@ -12,24 +12,24 @@ import { exitCodes, type ExitCode } from './exit-codes.ts';
 import { createOutput, type Cell } from './output.ts';
 
 const examples = `
-Where a value comes from: the default, the environment, the file .env of the working folder, or the file that NAME_FILE
-names. Secrets are masked.
+A value comes from the default, the environment, the file .env in the working folder, or the file that NAME_FILE names.
+Secrets are masked.
 
 Examples:
   payalo-receiver config
   payalo-receiver config --check
   payalo-receiver config --check receive work
 
-Exit codes: 0 done; with --check, 78 where the start would end with 78, with the same lines.`;
+Exit codes: 0 done; with --check, 78 if the start would end with 78, with the same error lines.`;
 
 const redisWithinMs = 4_000;
 
 export function addConfig(program: Command): void {
   program
     .command('config')
-    .description('the effective configuration, each value with its origin')
-    .argument('[roles...]', 'the roles that the start names; all without one')
-    .option('--check', 'whether the service would start')
+    .description('show the effective configuration, each value with its origin')
+    .argument('[roles...]', 'the roles to start; default: all')
+    .option('--check', 'check whether the service would start')
     .addHelpText('after', examples)
     .action(async (roles: string[], { check }: { check?: true }, command: Command) => {
       const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
@@ -56,7 +56,7 @@ function toRow({ name, value, origin }: EffectiveValue): (Cell | string)[] {
   ];
 }
 
-/** The lines with which a start would end. */
+/** The error lines of a start. */
 async function problemsOf(loaded: ReturnType<typeof loadConfig>, check: boolean): Promise<string[]> {
   if ('problems' in loaded) return loaded.problems;
   if (!check) return [];
@@ -64,7 +64,7 @@ async function problemsOf(loaded: ReturnType<typeof loadConfig>, check: boolean)
   return [...(await brandProblems(loaded.config, log)), ...(await handlerProblems(loaded.config, log))];
 }
 
-/** While Redis is out the start is not refused either. */
+/** A Redis that is down does not prevent a start either. */
 async function brandProblems(config: Config, log: Log): Promise<string[]> {
   const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs: redisWithinMs }, 'config', log);
   try {

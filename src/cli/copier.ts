@@ -1,5 +1,6 @@
-// Sends copies of stored callbacks to another address: signed and headed as a delivery, with `payalo-copy: yes`. Changes nothing of
-// the callbacks. FORWARD_HEADERS_FILE and client certificates are for the merchant's own endpoint, and do not go along.
+// Sends copies of stored callbacks to another address, with a delivery's headers and signature plus `payalo-copy: yes`. Does
+// not change the callbacks. FORWARD_HEADERS_FILE and client certificates are for the merchant's own endpoint and are not
+// used.
 import { toDelivery } from '../deliver/delivery-identity.ts';
 import { createHttpAttempt } from '../deliver/http/http-attempt.ts';
 import { isSuccess } from '../http/http-answer.ts';
@@ -12,7 +13,7 @@ export interface Copied {
   readonly brand: string;
   readonly gatewayReference: string;
   readonly webhookId: string;
-  /** Of the answer; absent where there was none. */
+  /** The answer's status; absent if there was none. */
   readonly status?: number;
   readonly error?: string;
 }

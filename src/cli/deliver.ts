@@ -9,13 +9,13 @@ import { inSession, type Session } from './session.ts';
 import { unknownCallback } from './unanswered.ts';
 
 const examples = `
-For developing against real callbacks: the copy is signed and headed as a delivery, with \`payalo-copy: yes\` besides. Nothing of
-the callback's state changes.
+For development with real callbacks: the copy has a delivery's headers and signature, plus \`payalo-copy: yes\`. It does not change
+the callback's state.
 
 Examples:
   payalo-receiver deliver b2p01j3abcdef0000000000000000a1b2 --to http://127.0.0.1:8080/payments
 
-Exit codes: 0 answered 2xx, 1 not (or the callback is unknown, or its body is gone).`;
+Exit codes: 0 answered 2xx, 1 any other answer (or the callback is unknown, or its body is gone).`;
 
 interface DeliverOptions {
   readonly to: string;
@@ -28,7 +28,7 @@ export function addDeliver(program: Command): void {
     .description('send a copy of one callback to another address')
     .argument('<gatewayReference>', "the gateway's reference")
     .requiredOption('--to <url>', 'where the copy goes', parseHttpUrl)
-    .option('--brand <brand>', 'where there are several brands')
+    .option('--brand <brand>', 'needed if there are several brands')
     .addHelpText('after', examples)
     .action(inSession(deliver));
 }
@@ -42,7 +42,7 @@ async function deliver(session: Session, reference: string, { to, brand }: Deliv
   const ids = callback.jobId === null ? [] : [callback.jobId];
   const [record] = queue === undefined ? [] : await createJobReader(redis)(queue, ids, { withLogs: false });
   if (record?.data === undefined || record.erased)
-    throw new CommandError('no', 'Its body is gone: it was erased, or only the memory of it is left.');
+    throw new CommandError('no', 'Its body is gone: it was erased, or retention removed it.');
   const copied = await createCopier(session, to)(record, record.data);
   output.result(copied, () => output.line(describeCopy(copied)));
   return isTaken(copied) ? exitCodes.done : exitCodes.no;

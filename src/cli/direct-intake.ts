@@ -1,5 +1,5 @@
-// Intake for commands: straight into Redis. There is no spool behind it, since a command can simply be run
-// again, and the service's spool belongs to the service.
+// Intake for commands: directly into Redis. It has no spool, since a command can simply be run again, and the service's spool
+// belongs to the service.
 import { createIntake } from '../intake/intake.ts';
 import { createStore } from '../intake/redis-store.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
@@ -7,7 +7,7 @@ import type { Session } from './session.ts';
 
 const budgetMs = 10_000;
 
-/** With what else it takes to work on the gateway's records. */
+/** Everything needed to work with the gateway's records. */
 export async function directIntake(session: Pick<Session, 'config' | 'log' | 'redis'>) {
   const { config, log } = session;
   const redis = await session.redis();

@@ -1,4 +1,4 @@
-// `doctor`: whether this deployment can keep the product's promises.
+// `doctor`: checks whether this deployment can keep the product's promises.
 import type { Command } from 'commander';
 import type { Check } from '../ops/doctor/check.ts';
 import { checkNotify } from '../ops/doctor/doctor-notify.ts';
@@ -12,8 +12,8 @@ import type { Output, Style } from './output.ts';
 import { inSession, type Session } from './session.ts';
 
 const examples = `
-Checks Redis and its settings, the spool's folder, the merchant's endpoint, the gateway's keys, and with --url the way
-that callbacks take, through DNS, TLS and load balancer.
+Checks Redis and its settings, the spool's folder, the merchant's endpoint, the gateway's keys, and with --url the path
+of callbacks through DNS, TLS and load balancer.
 
 Examples:
   payalo-receiver doctor
@@ -30,8 +30,8 @@ const styles: Readonly<Record<Check['status'], Style>> = { ok: 'good', warning: 
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('check this deployment, and say what to do')
-    .option('--url <url>', 'the registered resultUrl, tried from here', parseHttpUrl)
+    .description('check this deployment, and suggest fixes')
+    .option('--url <url>', 'the registered resultUrl, tested from here', parseHttpUrl)
     .option('--notify', 'send a test notification to NOTIFY_URL')
     .addHelpText('after', examples)
     .action(inSession(examine));
@@ -51,7 +51,7 @@ async function examine(session: Session, { url, notify }: { url?: string; notify
   return checks.some(({ status }) => status === 'problem') ? exitCodes.no : exitCodes.done;
 }
 
-/** A Redis that is not there is a finding, not the end of the command. */
+/** A Redis that is down is a finding, and does not end the command. */
 function unconnectedRedis({ config, log, onEnd }: Session) {
   const redis = createRedis(config.redis, { kind: 'producer', commandTimeoutMs }, 'doctor', log);
   onEnd(() => redis.disconnect());

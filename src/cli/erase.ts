@@ -6,8 +6,8 @@ import { operatorSession } from './operator-session.ts';
 import { runSession } from './session.ts';
 
 const examples = `
-Body, the merchant's answers and contradicting bodies in quarantine are deleted for good, and it cannot be replayed any
-more. Reference, status, times and the deduplication memory stay. The logs never held any of it.
+The body, the merchant's answers and contradicting bodies in quarantine are deleted for good, and the callback can no
+longer be replayed. Reference, status, times and the claim stay. The logs never contained any of it.
 
 Examples:
   payalo-receiver erase b2p01j3abcdef0000000000000000a1b2 --yes
@@ -16,8 +16,8 @@ Exit codes: 0 erased, 1 not erased (unknown, or still to be delivered), 2 withou
 
 const outcomeTexts: Readonly<Record<EraseOutcome['kind'], string>> = {
   erased: 'Erased.',
-  'in-progress': 'Not erased: something of this reference is still to be delivered.',
-  'not-found': 'Not erased: no callback with this gatewayReference is known here.',
+  'in-progress': 'Not erased: a callback of this reference is still to be delivered.',
+  'not-found': 'Not erased: no callback with this gatewayReference is stored here.',
 };
 
 export function addErase(program: Command): void {
@@ -25,8 +25,8 @@ export function addErase(program: Command): void {
     .command('erase')
     .description('delete the personal data of a callback for good')
     .argument('<gatewayReference>', "the gateway's reference")
-    .option('--yes', 'really do it')
-    .option('--brand <brand>', 'where there are several brands')
+    .option('--yes', 'confirm the erasure')
+    .option('--brand <brand>', 'needed if there are several brands')
     .addHelpText('after', examples)
     .action((gatewayReference: string, { yes, brand }: { yes?: boolean; brand?: string }, command: Command) => {
       if (yes !== true) command.error('error: this cannot be undone; add --yes', { exitCode: exitCodes.usage });

@@ -3,7 +3,7 @@ export const exitCodes = { done: 0, no: 1, usage: 2, unavailable: 69, config: 78
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
-/** What was asked for cannot be done: ends the command with this sentence and exit code. */
+/** The command cannot do its work: ends it with this sentence and exit code. */
 export class CommandError extends Error {
   readonly code: Exclude<keyof typeof exitCodes, 'done'>;
 

@@ -1,4 +1,4 @@
-// Follows one callback from nothing to the merchant's answer: an event for each change, as it is noticed.
+// Follows one callback from the start of its transaction to the merchant's answer: one event per change.
 import type { CallbackView } from '../store/callbacks/callback-view.ts';
 import type { Clock } from '../reconcile/clock.ts';
 
@@ -20,7 +20,7 @@ export interface FollowDependencies {
 
 const lookEveryMs = 150;
 
-/** Ends with `ended`, or by rejection when the signal aborts. */
+/** Ends with `ended`, or rejects when the signal aborts. */
 export async function* followCallback(
   { find, clock }: FollowDependencies,
   gatewayReference: string,

@@ -1,4 +1,4 @@
-// `inspect`: everything known of a callback, or a list of callbacks.
+// `inspect`: shows everything stored about a callback, or a list of callbacks.
 import { amountFilters } from '../callback/amount-check.ts';
 import { confirmations } from '../callback/confirmation.ts';
 import { Option, type Command } from 'commander';
@@ -30,20 +30,20 @@ interface InspectOptions extends Omit<ListQuery, 'fromMs' | 'toMs'> {
 export function addInspect(program: Command): void {
   program
     .command('inspect')
-    .description('everything known of a callback; without a reference, the latest callbacks')
+    .description('show a callback; without a reference, the latest callbacks')
     .argument('[gatewayReference]', "the gateway's reference")
     .option('--merchant-reference <reference>', "find by the merchant's reference instead")
     .addOption(new Option('--state <state>', 'list by state').choices(callbackStates))
     .option('--status <status>', "list by the gateway's status")
-    .addOption(new Option('--confirmed <word>', 'list by what the gateway said').choices(confirmations))
+    .addOption(new Option('--confirmed <word>', "list by the gateway's confirmation").choices(confirmations))
     .addOption(
-      new Option('--amount-check <check>', 'list by what was paid against what was ordered').choices(amountFilters),
+      new Option('--amount-check <check>', 'list by paid amount compared with the ordered one').choices(amountFilters),
     )
     .option('--from <time>', 'received at or after, ISO 8601', parseTime)
     .option('--to <time>', 'received before, ISO 8601', parseTime)
     .option('--limit <count>', 'how many', parseCount, 20)
     .option('--cursor <cursor>', 'the next page')
-    .option('--brand <brand>', 'where there are several brands')
+    .option('--brand <brand>', 'needed if there are several brands')
     .addHelpText('after', examples)
     .action(inSession(inspect));
 }

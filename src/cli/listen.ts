@@ -1,4 +1,5 @@
-// `listen --to URL`: sends a copy of each new callback to another address until Ctrl-C; with `--from` of the earlier ones, too.
+// `listen --to URL`: sends a copy of each new callback to another address until Ctrl-C; with `--from`, of earlier ones as
+// well.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
 import { keysOf, indexParts, type BrandQueue } from '../redis/brand-queue.ts';
@@ -12,14 +13,14 @@ import { followNew } from './new-callbacks.ts';
 import { inSession, type Session } from './session.ts';
 
 const examples = `
-For developing against real callbacks: copies are signed and headed as deliveries, with \`payalo-copy: yes\` besides. Nothing of the
-callbacks' state changes. A copy that is not taken is not sent again.
+For development with real callbacks: copies have a delivery's headers and signature, plus \`payalo-copy: yes\`. They do not change the
+callbacks' state. A copy that is not accepted is not sent again.
 
 Examples:
   payalo-receiver listen --to http://127.0.0.1:8080/payments
   payalo-receiver listen --to http://127.0.0.1:8080/payments --from 2h --state failed --once
 
-With --once it ends after the earlier ones (--from), else after the first new one. Exit codes: 0 all were answered 2xx, 1 not all.`;
+With --once it ends after the earlier ones (--from), or after the first new one. Exit codes: 0 all were answered 2xx, 1 not all.`;
 
 interface ListenOptions {
   readonly to: string;
@@ -30,10 +31,10 @@ interface ListenOptions {
 }
 
 const lookEveryMs = 200;
-/** Redis is out, most likely. */
+/** Most likely Redis is down. */
 const pauseMs = 1_000;
 const step = 200;
-/** Of those that are not in the state asked for yet; the oldest are forgotten. */
+/** Callbacks that are not in the requested state yet; the oldest are forgotten. */
 const waitingMax = 5_000;
 
 export function addListen(program: Command): void {
@@ -41,10 +42,10 @@ export function addListen(program: Command): void {
     .command('listen')
     .description('send a copy of each new callback to another address')
     .requiredOption('--to <url>', 'where the copies go', parseHttpUrl)
-    .option('--from <time>', 'the earlier ones, too, received since: ISO 8601 or 2h for two hours ago', parseTime)
-    .addOption(new Option('--state <state>', 'only when they are in this state').choices(callbackStates))
+    .option('--from <time>', 'also copy earlier ones, received since: ISO 8601, or 2h for two hours ago', parseTime)
+    .addOption(new Option('--state <state>', 'copy a callback once it is in this state').choices(callbackStates))
     .option('--once', 'end after the earlier ones, or after the first new one')
-    .option('--brand <brand>', 'where there are several brands')
+    .option('--brand <brand>', 'needed if there are several brands')
     .addHelpText('after', examples)
     .action(inSession(listen));
 }
@@ -54,7 +55,7 @@ async function listen(session: Session, options: ListenOptions): Promise<ExitCod
   const redis = await session.redis();
   const queues = [...session.queues.values()].filter(({ brand }) => brand === (options.brand ?? brand));
   const sender = createSender(session, redis, options);
-  // Whoever follows new ones has their events written, so nobody does for the earlier ones alone.
+  // Following makes the service write its events; do not cause that for earlier callbacks alone.
   const isForEarlier = options.once === true && options.from !== undefined;
   const toFollow = isForEarlier ? [] : queues;
   const followed = await Promise.all(toFollow.map(async (queue) => ({ queue, added: await followNew(redis, queue) })));
@@ -83,7 +84,7 @@ async function listen(session: Session, options: ListenOptions): Promise<ExitCod
   return counts.taken === counts.sent ? exitCodes.done : exitCodes.no;
 }
 
-/** Sends each callback once, as soon as it is in the state asked for. */
+/** Sends each callback once, as soon as it is in the requested state. */
 function createSender(session: Session, redis: RedisConnection, { to, state }: ListenOptions) {
   const copy = createCopier(session, to);
   const readJobs = createJobReader(redis);
@@ -91,7 +92,7 @@ function createSender(session: Session, redis: RedisConnection, { to, state }: L
   const sent = new Set<string>();
   const waiting = new Map<string, Set<string>>();
 
-  /** Of the ids that are new, and of those that were in another state. */
+  /** Checks new ids, and those that were in another state. */
   async function send(queue: BrandQueue, ids: readonly string[]): Promise<void> {
     const mine = waiting.get(queue.brand) ?? new Set<string>();
     waiting.set(queue.brand, mine);
@@ -116,7 +117,7 @@ function createSender(session: Session, redis: RedisConnection, { to, state }: L
   return { counts, send };
 }
 
-/** The oldest first, in each part of the index. */
+/** Oldest first, in each part of the index. */
 async function* receivedSince(
   redis: RedisConnection,
   queue: BrandQueue,

@@ -1,24 +1,24 @@
-// Which callbacks there are from now on, as BullMQ's events tell: each id once, in the order in which they were added.
+// The new callbacks, from BullMQ's events: each id once, in the order in which they were added.
 //
-// The accept script writes those events only while a key says that somebody listens. It outlives an outage of Redis, which
-// is waited through: the events go on where they were. Redis keeps about ten thousand of them.
+// The accept script writes these events only while a key says that somebody listens. Survives an outage of Redis: the events
+// continue where they stopped. Redis keeps about ten thousand of them.
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 
 const eventsMax = 1_000;
-/** Once nobody listens any more, events are written for as long. */
+/** How long events are still written after nobody listens any more. */
 const listeningMs = 3_600_000;
 const renewEveryMs = 60_000;
 const entries = z.array(z.tuple([z.string(), z.array(z.string())]));
 const streams = z.array(z.tuple([z.string(), entries])).nullable();
 
 export interface NewCallbacks {
-  /** Ids of jobs that were added since the last call. Fails as Redis does (rejects), and loses none for it. */
+  /** Ids of jobs that were added since the last call. Rejects if Redis fails, without losing any. */
   next(): Promise<string[]>;
 }
 
-/** From this moment on. */
+/** Starts at this moment. */
 export async function followNew(redis: RedisConnection, queue: BrandQueue): Promise<NewCallbacks> {
   const key = `${queue.base}:events`;
   let renewedAtMs = -Infinity;

@@ -1,4 +1,4 @@
-// What commands need that act as an operator does: the same actions as the API and the console, on Redis directly.
+// The session of commands that act as an operator: the API's and console's actions, directly on Redis.
 import { createQuarantine, type Quarantine } from '../intake/quarantine/quarantine.ts';
 import { createCallbackIndex, type CallbackIndex } from '../store/callbacks/callback-index.ts';
 import { createActions, type Actions } from '../ops/actions.ts';
@@ -12,7 +12,7 @@ export interface OperatorSession {
   readonly actions: Actions;
 }
 
-/** What commands do stands in the same trail as what is done in the console. */
+/** Commands write to the same audit trail as the console. */
 export async function auditOf({ queues, log, redis: connect }: Session): Promise<Audit> {
   return createAudit({ redis: await connect(), queues: [...queues.values()], log });
 }

@@ -1,7 +1,7 @@
 // How commands print: tables and colours in a terminal, plain text in a pipe, one JSON document with --json.
 //
-// Results go to standard output, everything said about the work (progress, complaints) to standard error, so that a
-// pipe gets results alone. What came from outside is printed without control characters: it could rewrite the screen.
+// Results go to standard output, messages about the work (progress, errors) to standard error, so that a pipe gets only
+// results. Text from outside is printed without control characters, which could rewrite the screen.
 import { stripVTControlCharacters, styleText } from 'node:util';
 
 export type Output = ReturnType<typeof createOutput>;
@@ -24,19 +24,19 @@ export function createOutput({ json }: { json: boolean }) {
     paint,
     line,
 
-    /** The result: as JSON with --json, else as `asText` prints it. */
+    /** The result: as JSON with --json, otherwise printed by `asText`. */
     result(value: unknown, asText: () => void): void {
       hasResult = true;
       if (json) line(JSON.stringify(value, null, 2));
       else asText();
     },
 
-    /** At the end: with --json, what was complained about stands for a result that there is not. */
+    /** Call at the end: with --json, prints the errors if there is no result. */
     end(): void {
       if (json && !hasResult) line(errorDocument(complaints.join('\n')));
     },
 
-    /** What happens on the way to the result, for people. */
+    /** Progress messages for people. */
     say(text: string): void {
       if (json) process.stderr.write(`${text}\n`);
       else line(text);
@@ -59,7 +59,7 @@ export function createOutput({ json }: { json: boolean }) {
       for (const row of cells) print(row);
     },
 
-    /** Name and value under one another. */
+    /** Names and values, one pair per line. */
     facts(facts: readonly (readonly [string, Cell | string | null | undefined])[]): void {
       const known = facts.filter(([, value]) => value !== null && value !== undefined && value !== '');
       const width = Math.max(...known.map(([name]) => name.length));
@@ -76,7 +76,7 @@ export function createOutput({ json }: { json: boolean }) {
       process.stderr.write(`${text}\n`);
     },
 
-    /** One line that is written over in a terminal; nothing elsewhere. */
+    /** One line that overwrites itself in a terminal; nothing elsewhere. */
     progress(done: number, total: number, what: string): void {
       if (!process.stderr.isTTY) return;
       const width = 24;

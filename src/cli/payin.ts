@@ -1,4 +1,5 @@
-// `payin`: starts a transaction and follows it, line by line, to the merchant's answer; with --json the whole at the end.
+// `payin`: starts a transaction and follows it, line by line, to the merchant's answer; with --json prints all of it at the
+// end.
 import { randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { Argument, InvalidArgumentError, type Command } from 'commander';
@@ -42,16 +43,16 @@ interface PayinOptions {
 export function addPayin(program: Command): void {
   program
     .command('payin')
-    .description("starts a transaction at the gateway, and follows it to the merchant's answer")
+    .description("start a transaction at the gateway, and follow it to the merchant's answer")
     .addArgument(new Argument('<method>', "the gateway's payment method, such as mpesa-ke"))
     .requiredOption('--amount <decimal>', 'such as 100.00', parseAmount)
     .requiredOption('--currency <code>', 'such as KES')
     .requiredOption('--msisdn <number>', "the payer's phone number, such as +254700000000")
     .requiredOption('--country <code>', 'such as KE')
     .option('--result-url <url>', "this service's public callback URL; with a gateway on this machine, the local one")
-    .option('--reference <reference>', "the merchant's reference; a new one without it")
-    .option('--payer-id <id>', "the merchant's name for the payer; the reference without it")
-    .option('--brand <brand>', 'where there are several brands')
+    .option('--reference <reference>', "the merchant's reference; default: a new one")
+    .option('--payer-id <id>', "the merchant's name for the payer; default: the reference")
+    .option('--brand <brand>', 'needed if there are several brands')
     .option('--wait <duration>', 'how long to follow it', parseWait, 600_000)
     .option('--yes', 'do not ask before money moves on a real gateway')
     .addHelpText('after', examples)
@@ -65,7 +66,7 @@ async function startAndFollow(session: Session, method: string, options: PayinOp
   const [scope, ...others] = scopes;
   if (scope === undefined) throw noGateway();
   if (others.length > 0)
-    throw new CommandError('usage', `Say which brand: --brand ${scopes.map(({ brand }) => brand).join(' | ')}`);
+    throw new CommandError('usage', `Choose the brand: --brand ${scopes.map(({ brand }) => brand).join(' | ')}`);
   const local = isLocal(config.brands.get(scope.brand));
   const resultUrl = options.resultUrl ?? (local ? `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}` : undefined);
   if (resultUrl === undefined)
@@ -146,14 +147,14 @@ function isLocal(brand: Brand | undefined): boolean {
 
 async function isAgreed({ config, output }: Session, { brand }: BrandScope, options: PayinOptions): Promise<boolean> {
   const host = URL.parse(config.brands.get(brand)?.gatewayBaseUrl ?? '')?.host ?? '';
-  const question = `This asks ${options.msisdn} for ${options.amount} ${options.currency} at the real gateway ${host}.`;
+  const question = `This charges ${options.msisdn} ${options.amount} ${options.currency} at the real gateway ${host}.`;
   if (!process.stdin.isTTY) {
     output.complain(`${question} Confirm it with --yes.`);
     return false;
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const isYes = /^y(es)?$/i.test((await terminal.question(`${question} Go on? [y/N] `)).trim());
+    const isYes = /^y(es)?$/i.test((await terminal.question(`${question} Continue? [y/N] `)).trim());
     if (!isYes) output.complain('Nothing was started.');
     return isYes;
   } finally {

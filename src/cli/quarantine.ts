@@ -1,4 +1,4 @@
-// `quarantine`: what was refused though it carried a genuine key: listed, shown, released, deleted.
+// `quarantine`: lists, shows, releases and deletes refused requests that carried a genuine key.
 import type { Command } from 'commander';
 import type { QuarantineEntry, QuarantineSummary } from '../intake/quarantine/quarantine.ts';
 import { parseCount } from './arguments.ts';
@@ -14,28 +14,28 @@ Examples:
   payalo-receiver quarantine release q1a2b3c4 --reference b2p01j3abcdef0000000000000000a1b2
   payalo-receiver quarantine delete q1a2b3c4
 
-Exit codes: 0 done (also with an empty list), 1 no such entry, or intake took nothing from it.`;
+Exit codes: 0 done (also with an empty list), 1 no such entry, or intake did not accept it.`;
 
 export function addQuarantine(program: Command): void {
   const quarantine = program
     .command('quarantine')
-    .description('what was refused though it carried a genuine key')
+    .description('refused requests that carried a genuine key')
     .addHelpText('after', examples);
 
   quarantine
     .command('list', { isDefault: true })
-    .description('the entries, newest first')
+    .description('list the entries, newest first')
     .option('--limit <count>', 'how many', parseCount, 50)
     .option('--cursor <cursor>', 'the next page')
     .action(inSession(list));
 
-  quarantine.command('show').description('one entry with its body').argument('<id>').action(inSession(show));
+  quarantine.command('show').description('show one entry with its body').argument('<id>').action(inSession(show));
 
   quarantine
     .command('release')
     .description('hand an entry to intake as if it had just come')
     .argument('<id>')
-    .option('--reference <gatewayReference>', 'where the body names no usable one')
+    .option('--reference <gatewayReference>', 'if the body names no usable one')
     .action(inSession(release));
 
   quarantine.command('delete').description('delete an entry for good').argument('<id>').action(inSession(discard));
@@ -76,7 +76,7 @@ async function discard(session: Session, id: string): Promise<ExitCode> {
 }
 
 function unknownEntry(id: string): CommandError {
-  return new CommandError('no', `There is no entry ${printable(id)} in quarantine.`);
+  return new CommandError('no', `The quarantine has no entry ${printable(id)}.`);
 }
 
 function printEntries(output: Output, entries: readonly QuarantineSummary[]): void {

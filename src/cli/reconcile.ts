@@ -29,11 +29,11 @@ interface ReconcileOptions {
 export function addReconcile(program: Command): void {
   program
     .command('reconcile')
-    .description("compares a period with the gateway's records, and injects what never came")
+    .description("compare a period with the gateway's records, and inject missing callbacks")
     .requiredOption('--from <time>', 'created at or after: ISO 8601, or 2h for two hours ago', parseTime)
-    .option('--to <time>', 'created before; now without it', parseTime)
+    .option('--to <time>', 'created before; default: now', parseTime)
     .option('--dry-run', 'only count')
-    .option('--force', 'also what RECONCILE_SINCE and DEDUP_TTL keep out; it may be delivered a second time')
+    .option('--force', 'also inject what RECONCILE_SINCE and DEDUP_TTL exclude; it may be delivered twice')
     .option('--brand <brand>', 'only this brand')
     .addHelpText('after', examples)
     .action(inSession(reconcile));
@@ -75,7 +75,7 @@ async function reconcile(session: Session, options: ReconcileOptions): Promise<E
   return total.errors > 0 ? exitCodes.no : exitCodes.done;
 }
 
-/** It may have delivered something, so it stands in the audit trail. */
+/** The sweep may have delivered something, so it is recorded in the audit trail. */
 async function note(
   session: Session,
   { fromMs, toMs, brand }: { fromMs: number; toMs: number; brand: string | undefined },

@@ -8,14 +8,14 @@ import { operatorSession } from './operator-session.ts';
 import { runSession, type Session } from './session.ts';
 
 const examples = `
-The merchant gets it again under the same webhook-id, with the whole schedule of retries anew. A worker must run.
+The merchant gets it again under the same webhook-id, with the whole schedule of retries. A worker must be running.
 
 Examples:
   payalo-receiver replay b2p01j3abcdef0000000000000000a1b2
   payalo-receiver replay --state failed
   payalo-receiver replay --state failed --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --json
 
-Exit codes: 0 back in the queue, 1 not replayed (unknown, on its way already, or its body is gone).`;
+Exit codes: 0 back in the queue, 1 not replayed (unknown, already waiting or being delivered, or its body is gone).`;
 
 interface ReplayOptions {
   readonly state?: ReplayableState;
@@ -26,28 +26,28 @@ interface ReplayOptions {
 
 const outcomeTexts: Readonly<Record<ReplayOutcome['kind'], string>> = {
   replayed: 'Back in the queue: it is delivered again, under the same webhook-id.',
-  'in-progress': 'Not replayed: it waits or is being delivered already.',
-  superseded: 'Not replayed: a correction took its place.',
-  gone: 'Not replayed: its body is gone; only the memory of it is left.',
+  'in-progress': 'Not replayed: it is already waiting or being delivered.',
+  superseded: 'Not replayed: a correction replaced it.',
+  gone: 'Not replayed: its body is gone.',
   removed:
-    'Not replayed: its job was removed from the queue, and its body with it. `reconcile --from 24h` fetches it from the gateway and delivers it under the same webhook-id; the next sweep does so by itself.',
-  'not-found': 'Not replayed: no callback with this gatewayReference is known here.',
+    'Not replayed: its job was removed from the queue, and its body with it. `reconcile --from 24h` fetches it from the gateway and delivers it under the same webhook-id; so does the next sweep.',
+  'not-found': 'Not replayed: no callback with this gatewayReference is stored here.',
 };
 
 export function addReplay(program: Command): void {
   program
     .command('replay')
-    .description('deliver a callback again, or with --state all of them')
+    .description('deliver a callback again, or all in a state')
     .argument('[gatewayReference]', "the gateway's reference")
     .addOption(new Option('--state <state>', 'replay all in this state').choices(replayableStates))
     .option('--from <time>', 'received at or after, ISO 8601 or 2h for two hours ago', parseTime)
     .option('--to <time>', 'received before', parseTime)
-    .option('--brand <brand>', 'where there are several brands')
+    .option('--brand <brand>', 'needed if there are several brands')
     .addHelpText('after', examples)
     .action((reference: string | undefined, options: ReplayOptions, command: Command) => {
       const { state } = options;
       if ((reference === undefined) === (state === undefined)) {
-        command.error('error: name a gatewayReference, or a --state to replay all of it', {
+        command.error('error: name a gatewayReference, or a --state to replay all in it', {
           exitCode: exitCodes.usage,
         });
       }

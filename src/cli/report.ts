@@ -1,4 +1,4 @@
-// `report`: what the gateway's records hold for a period, and beside it what was received and delivered here.
+// `report`: the gateway's records of a period, and beside them what was received and delivered here.
 import { once } from 'node:events';
 import { InvalidArgumentError, type Command } from 'commander';
 import { byteOrderMark, csvDocument, csvLine } from '../ops/csv.ts';
@@ -12,8 +12,8 @@ import { inSession, type Session } from './session.ts';
 import { noGateway } from './unanswered.ts';
 
 const examples = `
-Gross, fees and net are those of transactions that succeeded, exact, and never added over currencies. Net is gross less the fee for
-pay-ins, and with it for payouts. Columns about this service are empty where the period is older than its memory (DEDUP_TTL).
+Gross, fees and net are exact, cover successful transactions only, and are never added across currencies. Net is gross minus the fee
+for pay-ins, and plus the fee for payouts. Columns about this service are empty if the period is older than its claims (DEDUP_TTL).
 
 Examples:
   payalo-receiver report --from 2026-01-01 --to 2026-02-01 --by day,method
@@ -33,12 +33,12 @@ interface ReportOptions {
 export function addReport(program: Command): void {
   program
     .command('report')
-    .description('what the gateway holds for a period, and what was received and delivered here')
+    .description("show the gateway's records of a period, and what was received and delivered here")
     .requiredOption('--from <time>', 'created at or after: ISO 8601, or 30d for thirty days ago', parseTime)
     .requiredOption('--to <time>', 'created before', parseTime)
     .option('--by <keys>', `totals by these: ${reportKeys.join(',')}`, parseKeys, ['currency'])
-    .option('--transactions', 'each transaction instead of totals')
-    .option('--csv', 'as CSV, for a spreadsheet')
+    .option('--transactions', 'list each transaction instead of totals')
+    .option('--csv', 'print CSV for a spreadsheet')
     .option('--brand <brand>', 'only this brand')
     .addHelpText('after', examples)
     .action(inSession(report));
@@ -134,7 +134,7 @@ function write(text: string): void {
   process.stdout.write(text);
 }
 
-/** Until whoever reads the output has room for more: what waits for a slow reader lies in memory. */
+/** Waits until the reader of the output has room: unread output is kept in memory. */
 async function taken(): Promise<void> {
   if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
 }

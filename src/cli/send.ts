@@ -1,4 +1,4 @@
-// `send`: sends a callback as the gateway would, to any URL.
+// `send`: sends a callback to any URL, as the gateway would.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, type Command } from 'commander';
@@ -12,8 +12,8 @@ import { inSession, type Session } from './session.ts';
 import { isSuccess } from '../http/http-answer.ts';
 
 const examples = `
-Without --file, a callback like the gateway's own example, with what the options say. The key is the first one of
-PAYALO_API_KEYS (of --brand), unless --key gives another.
+Without --file it sends the gateway's own example, changed by the options. The key is the first one of
+PAYALO_API_KEYS (of --brand), unless --key names another.
 
 Examples:
   payalo-receiver send
@@ -36,7 +36,7 @@ interface SendOptions {
   readonly merchantReference?: string;
 }
 
-/** The gateway's own patience. */
+/** The gateway's own timeout. */
 const answerWithinMs = 15_000;
 const answerShownMax = 2_000;
 
@@ -44,7 +44,7 @@ export function addSend(program: Command): void {
   program
     .command('send')
     .description('send a test callback, as the gateway would')
-    .option('--url <url>', 'where to; the service on this machine without it', parseHttpUrl)
+    .option('--url <url>', 'where to send it; default: the service on this machine', parseHttpUrl)
     .option('--file <file>', 'the body, byte for byte; - for standard input')
     .option('--key <key>', 'X-API-KEY')
     .option('--brand <brand>', 'whose key')
@@ -52,8 +52,8 @@ export function addSend(program: Command): void {
     .option('--type <type>', 'payin, payout or tax', 'payin')
     .option('--amount <decimal>', 'such as 100.00', parseAmount, '100.00')
     .option('--currency <code>', 'such as KES', 'KES')
-    .option('--reference <gatewayReference>', 'a new one without it')
-    .option('--merchant-reference <reference>', 'a new one without it')
+    .option('--reference <gatewayReference>', 'default: a new one')
+    .option('--merchant-reference <reference>', 'default: a new one')
     .addHelpText('after', examples)
     .action(inSession(send));
 }
@@ -63,7 +63,7 @@ async function send(session: Session, options: SendOptions): Promise<ExitCode> {
   const brand = config.brands.get(options.brand ?? 'default') ?? [...config.brands.values()][0];
   const key = options.key ?? brand?.apiKeys[0];
   if (key === undefined)
-    throw new CommandError('config', 'There is no key to send: set PAYALO_API_KEYS, or give --key.');
+    throw new CommandError('config', 'There is no key to send: set PAYALO_API_KEYS, or use --key.');
   const url = options.url ?? `http://127.0.0.1:${config.PORT}${config.CALLBACK_PATH}`;
   const body = options.file === undefined ? exampleBody(options) : readBody(options.file);
   const startedAt = performance.now();
@@ -116,13 +116,13 @@ async function post({ config, onEnd }: Session, { url, key, body }: Sent) {
     });
   } catch (cause) {
     const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    throw new CommandError('unavailable', `${url} gave no answer (${reason}). Is the service running there?`, {
+    throw new CommandError('unavailable', `${url} did not answer (${reason}). Is the service running there?`, {
       cause,
     });
   }
 }
 
-/** Written by hand, so that the amount stands in it as it was given. */
+/** Written as text, to keep the amount exactly as given. */
 function exampleBody(options: SendOptions): string {
   const { status, type, amount, currency } = options;
   const reference = options.reference ?? `test${randomBytes(12).toString('hex')}`;

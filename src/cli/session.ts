@@ -1,7 +1,7 @@
-// What a command works with: the configuration, Redis, a log that speaks only of trouble, and the way to print.
+// The session of a command: the configuration, Redis, a log of warnings and errors, and the output.
 //
-// A command gets a session, does its work and returns an exit code; connections are closed whatever happens. Where the
-// configuration is wrong or Redis is not there, the session ends with a sentence and a code, not with a stack.
+// A command gets a session, does its work and returns an exit code; connections are always closed. If the configuration is
+// invalid or Redis is down, the session ends with a sentence and a code, without a stack.
 import { userInfo } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
@@ -20,11 +20,11 @@ export interface Session {
   readonly queues: ReadonlyMap<string, BrandQueue>;
   readonly log: Log;
   readonly output: Output;
-  /** Stands in the audit trail. */
+  /** Appears in the audit trail. */
   readonly actor: { readonly name: string; readonly address: string };
-  /** Connected. Throws `CommandError` where Redis does not answer in time. */
+  /** A ready connection. Throws `CommandError` if Redis does not answer in time. */
   readonly redis: () => Promise<RedisConnection>;
-  /** Called at the end, the latest first. */
+  /** Called at the end, latest first. */
   readonly onEnd: (close: () => unknown) => void;
 }
 
@@ -36,7 +36,7 @@ export async function runSession(command: Command, act: (session: Session) => Pr
   try {
     process.exitCode = await actIn(command, output, act);
   } catch (error) {
-    output.complain(String(error)); // a mistake of ours, whose stack follows
+    output.complain(String(error)); // a bug, whose stack follows
     throw error;
   } finally {
     output.end();
@@ -55,7 +55,7 @@ async function actIn(
   output: Output,
   act: (session: Session) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  // The role `reconcile` asks least of the configuration; a command that needs more says so itself.
+  // The role `reconcile` needs the fewest variables; a command that needs more checks them itself.
   const loaded = loadConfig(readEnvironment(), ['reconcile']);
   if ('problems' in loaded) {
     output.complain(loaded.problems.join('\n'));
@@ -91,17 +91,17 @@ async function actIn(
   }
 }
 
-/** What is no mistake of ours has an ending of its own. */
+/** Errors that are not bugs get their own message and exit code. */
 function endingOf(error: unknown): { says: string; code: ExitCode } | undefined {
   if (!(error instanceof Error)) return undefined;
   if (error instanceof CommandError) return { says: error.message, code: exitCodes[error.code] };
   if ('code' in error && error.code === 'BAD_CURSOR') return { says: error.message, code: exitCodes.usage };
-  // What Redis itself answers: NOAUTH, NOPERM, OOM, LOADING, ...
+  // Redis's own errors: NOAUTH, NOPERM, OOM, LOADING, ...
   if (error.name === 'ReplyError') return { says: `Redis refuses: ${error.message}`, code: exitCodes.unavailable };
   return undefined;
 }
 
-/** Its errors have no common type, so it is asked again. */
+/** Connection errors have no common type, so Redis is asked again. */
 async function lostRedis(config: Config, connection: Promise<RedisConnection> | undefined) {
   if (connection === undefined) return undefined;
   const redis = await connection;
@@ -110,7 +110,7 @@ async function lostRedis(config: Config, connection: Promise<RedisConnection> | 
     () => false,
   );
   if (await Promise.race([asked, delay(connectWithinMs, false, { ref: false })])) return undefined;
-  const says = `Redis was lost in the middle of the work (${redisName(config)}). What was done until then stays done.`;
+  const says = `The connection to Redis was lost during the work (${redisName(config)}). What was done before remains done.`;
   return { says, code: exitCodes.unavailable };
 }
 
@@ -122,7 +122,7 @@ async function connect(config: Config, log: Log, closers: (() => unknown)[]): Pr
     return redis;
   } catch (cause) {
     const where = `${redisName(config)}: ${reasonOf(cause)}`;
-    const message = `Redis cannot be used (${where}). Is it running, and is REDIS_URL right?`;
+    const message = `Redis does not answer (${where}). Is it running, and is REDIS_URL right?`;
     throw new CommandError('unavailable', message, { cause });
   }
 }

@@ -1,4 +1,4 @@
-// `simulate`: a gateway and a sample merchant to develop against.
+// `simulate`: a simulated gateway and a sample merchant for development.
 import type { Command } from 'commander';
 import { gatewayPortDefault, merchantPortDefault, runSimulator, simulatorHelp } from '../../simulator/run-simulator.ts';
 import { parseNumber, parsePort } from './arguments.ts';
@@ -31,18 +31,22 @@ interface SimulateOptions {
 export function addSimulate(program: Command): void {
   program
     .command('simulate')
-    .description('run a gateway and a sample merchant to develop against, until Ctrl-C')
+    .description('run a simulated gateway and a sample merchant, until Ctrl-C')
     .option('--host <host>', 'where they listen', '127.0.0.1')
-    .option('--gateway-port <port>', 'of the gateway', parsePort, gatewayPortDefault)
-    .option('--merchant-port <port>', 'of the sample merchant', parsePort, merchantPortDefault)
+    .option('--gateway-port <port>', "the gateway's port", parsePort, gatewayPortDefault)
+    .option('--merchant-port <port>', "the sample merchant's port", parsePort, merchantPortDefault)
     .option('--key <keys...>', "API keys of the gateway's merchants")
     .option('--secret <secrets...>', 'FORWARD_SECRET: the merchant checks signatures')
-    .option('--delay <ms>', 'from start to callback', parseNumber(0, 86_400_000))
-    .option('--loss <share>', 'of callbacks that never come, 0 to 1', parseNumber(0, 1))
-    .option('--duplicates <share>', 'of callbacks that come twice, 0 to 1', parseNumber(0, 1))
-    .option('--answer-delay <ms>', "by which the gateway's answers leave late", parseNumber(0, 600_000))
-    .option('--status-calls <number>', 'that the gateway takes a second; beyond it 429', parseNumber(1, 1_000_000))
-    .option('--seed <number>', 'makes chance repeatable', parseNumber(0, 4_294_967_295))
+    .option('--delay <ms>', 'time from start to callback', parseNumber(0, 86_400_000))
+    .option('--loss <share>', 'share of callbacks that never come, 0 to 1', parseNumber(0, 1))
+    .option('--duplicates <share>', 'share of callbacks that come twice, 0 to 1', parseNumber(0, 1))
+    .option('--answer-delay <ms>', "delay of the gateway's answers", parseNumber(0, 600_000))
+    .option(
+      '--status-calls <number>',
+      'status calls per second before the gateway answers 429',
+      parseNumber(1, 1_000_000),
+    )
+    .option('--seed <number>', 'makes random choices repeatable', parseNumber(0, 4_294_967_295))
     .addHelpText('after', examples)
     .action(async (options: SimulateOptions, command: Command) => {
       const output = createOutput({ json: command.optsWithGlobals()['json'] === true });
@@ -62,7 +66,7 @@ export function addSimulate(program: Command): void {
             answerDelayMs: options.answerDelay,
             statusCallsPerSecondMax: options.statusCalls,
             seed: options.seed,
-            onListening: (addresses) => output.result(addresses, () => undefined), // the lines below say it to people
+            onListening: (addresses) => output.result(addresses, () => undefined), // people see the lines below
           },
           (line) => output.say(line),
           stop.signal,

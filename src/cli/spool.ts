@@ -1,4 +1,4 @@
-// `spool`: what lies in SPOOL_DIR, and emptying what no running process holds.
+// `spool`: lists SPOOL_DIR, and drains subfolders that no running process holds.
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { drainSpoolByHand, listSpool, type DrainedByHand, type SpoolListing } from '../intake/spool/spool-by-hand.ts';
@@ -13,8 +13,8 @@ import type { Output } from './output.ts';
 import { inSession, type Session } from './session.ts';
 
 const examples = `
-A running process drains its own subfolder, and adopts those of its deployment whose process is gone. By hand is for when
-none runs. A deployment is known by REDIS_URL, QUEUE_PREFIX and QUEUE_NAME, and by an id that it keeps in Redis.
+A running process drains its own subfolder, and adopts those of its deployment whose process is gone. Use this
+when none is running. A deployment is recognized by REDIS_URL, QUEUE_PREFIX and QUEUE_NAME, and by an id that it keeps in Redis.
 
 Examples:
   payalo-receiver spool
@@ -22,7 +22,7 @@ Examples:
   payalo-receiver spool drain --dir /mnt/rescued/spool
   payalo-receiver spool drain --dir /mnt/rescued/spool --any-owner
 
-Exit codes: 0 done, 1 something is left in it, 2 there is no such folder.`;
+Exit codes: 0 done, 1 something is left in the spool, 2 the folder does not exist.`;
 
 interface DirOption {
   readonly dir?: string;
@@ -40,15 +40,15 @@ export function addSpool(program: Command): void {
 
   spool
     .command('list', { isDefault: true })
-    .description('what lies in it')
-    .option('--dir <folder>', 'another folder than SPOOL_DIR')
+    .description('list its contents')
+    .option('--dir <folder>', 'a folder other than SPOOL_DIR')
     .action(inSession(list));
 
   spool
     .command('drain')
-    .description('hand what no running process holds to Redis')
-    .option('--dir <folder>', 'another folder than SPOOL_DIR')
-    .option('--any-owner', 'also what another deployment left, or one whose mark is missing, into this Redis')
+    .description('move callbacks that no running process holds to Redis')
+    .option('--dir <folder>', 'a folder other than SPOOL_DIR')
+    .option('--any-owner', 'also drain subfolders of other deployments, or without a mark, into this Redis')
     .action(inSession(drain));
 }
 
@@ -92,11 +92,11 @@ function printDrained(output: Output, { drained, left, untouched, foreign = 0 }:
   );
   if (foreign === 0) return;
   output.line(
-    `${foreign} subfolders belong to another deployment; \`spool list\` names it, --any-owner takes them too.`,
+    `${foreign} subfolders belong to another deployment; \`spool list\` names it, and --any-owner drains them too.`,
   );
 }
 
-/** SPOOL_DIR itself may not be there yet; a folder named by hand that is not there is mistyped. */
+/** SPOOL_DIR itself may not exist yet; a missing folder in --dir is a typo. */
 function requireFolder(dir: string | undefined): void {
   if (dir !== undefined && !existsSync(dir)) throw new CommandError('usage', `--dir: there is no folder ${dir}.`);
 }

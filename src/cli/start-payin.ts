@@ -1,7 +1,7 @@
-// `payin`: starts a transaction as the gateway's quickstart does, and tells this service to expect its callback.
+// `payin`: starts a transaction as in the gateway's quickstart, and registers an expectation for its callback.
 //
-// The merchant's reference is the idempotency key: a second try after a lost answer cannot start a second transaction;
-// the gateway refuses it, and the first one is found by that reference.
+// The merchant's reference is the idempotency key: if an answer is lost, a second try cannot start a second transaction; the
+// gateway refuses it, and the first one is found by that reference.
 import { canonicalDecimal } from '../callback/decimal.ts';
 import { registerExpectedAmount } from '../store/reconciliation/expected-amounts.ts';
 import { registerExpectation } from '../store/reconciliation/expectations.ts';
@@ -11,7 +11,7 @@ import type { GatewayFailure } from '../reconcile/gateway/gateway-call.ts';
 export interface PayinRequest {
   /** `mpesa-ke` */
   readonly method: string;
-  /** Decimal text; sent as it is written. */
+  /** Decimal text; sent as written. */
   readonly amount: string;
   readonly currency: string;
   readonly msisdn: string;
@@ -44,7 +44,7 @@ function findStarted({ gateway }: BrandScope, { merchantReference }: PayinReques
   return gateway.statusByMerchantReference(merchantReference, 'commands', signal);
 }
 
-/** Put together as text, so that the amount keeps its decimals. */
+/** Built as text, so that the amount keeps its decimals. */
 function bodyOf({ amount, currency, msisdn, country, resultUrl, merchantReference, payerId }: PayinRequest): string {
   if (!/^\d+(\.\d+)?$/.test(amount)) throw new TypeError('An amount is a decimal such as 100.00.');
   const rest = JSON.stringify({ payer: { id: payerId, msisdn }, country, resultUrl, merchantReference });

@@ -1,4 +1,4 @@
-// What commands say where what they were asked for is not there.
+// The errors of commands that find nothing to work on.
 import { CommandError } from './exit-codes.ts';
 import { printable } from './output.ts';
 
@@ -7,5 +7,5 @@ export function noGateway(): CommandError {
 }
 
 export function unknownCallback(gatewayReference: string): CommandError {
-  return new CommandError('no', `No callback with the gatewayReference ${printable(gatewayReference)} is known here.`);
+  return new CommandError('no', `No callback with the gatewayReference ${printable(gatewayReference)} is stored here.`);
 }

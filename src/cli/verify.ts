@@ -1,4 +1,4 @@
-// `verify`: proof for an auditor that what ended at the gateway was received and delivered here.
+// `verify`: proof for an auditor that transactions that ended at the gateway were received and delivered here.
 import type { Command } from 'commander';
 import { rememberedSinceMs, verify } from '../reconcile/verify.ts';
 import type { Difference } from '../reconcile/verify-event.ts';
@@ -14,7 +14,7 @@ Examples:
   payalo-receiver verify --from 2026-01-30 --to 2026-01-31
   payalo-receiver verify --from 24h --json
 
-Exit codes: 0 no difference, 1 differences, 2 the period is older than what is remembered here (DEDUP_TTL),
+Exit codes: 0 no difference, 1 differences, 2 the period is older than the claims here (DEDUP_TTL),
 69 the gateway did not answer.`;
 
 interface VerifyOptions {
@@ -26,9 +26,9 @@ interface VerifyOptions {
 export function addVerify(program: Command): void {
   program
     .command('verify')
-    .description('compares what ended at the gateway with what was received and delivered here, both ways')
+    .description('compare what ended at the gateway with what was received and delivered here, in both directions')
     .requiredOption('--from <time>', 'created at or after: ISO 8601, or 2h for two hours ago', parseTime)
-    .option('--to <time>', 'created before; now without it', parseTime)
+    .option('--to <time>', 'created before; default: now', parseTime)
     .option('--brand <brand>', 'only this brand')
     .addHelpText('after', examples)
     .action(inSession(verifyPeriod));

@@ -65,7 +65,7 @@ test('exports what was done by hand and by commands, the oldest first, in each f
   const asTable = await runCli(['audit', '--from', '1h'], env);
   expect(asTable.out).toMatch(/^AT +BY +VIA/);
   expect(asTable.out).toContain('callback.replay');
-  expect((await runCli(['audit', '--from', '1h', '--to', '30m'], env)).out).toContain('Nobody has changed anything');
+  expect((await runCli(['audit', '--from', '1h', '--to', '30m'], env)).out).toContain('No operator changed anything');
 });
 
 test('keeps entries for 400 days', async () => {

@@ -165,7 +165,7 @@ describe('send', () => {
     expect((await run(args)).code).toBe(1);
     server.close();
     await once(server, 'close');
-    expect(await run(args)).toMatchObject({ code: 69, err: expect.stringContaining('no answer') });
+    expect(await run(args)).toMatchObject({ code: 69, err: expect.stringContaining('did not answer') });
   });
 
   test('reaches the real service, which stores it', async () => {

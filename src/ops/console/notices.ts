@@ -22,7 +22,7 @@ const notices = {
   'release-unknown': { tone: 'bad', text: 'It is no longer in quarantine.' },
   'release-bad-reference': { tone: 'bad', text: 'Not released: it needs a usable gateway reference.' },
   'release-unreadable': { tone: 'bad', text: 'Not released: its bytes are not text.' },
-  'release-refused': { tone: 'bad', text: 'Not released: intake took nothing from it. It stays here.' },
+  'release-refused': { tone: 'bad', text: 'Not released: intake did not accept it. It stays here.' },
   discarded: { tone: 'good', text: 'Deleted from quarantine.' },
   paused: { tone: 'good', text: 'Deliveries are paused. Callbacks are still accepted.' },
   resumed: { tone: 'good', text: 'Deliveries are resumed.' },
