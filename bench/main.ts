@@ -25,6 +25,7 @@ import { latency } from './sections/latency.ts';
 import { memory } from './sections/memory.ts';
 import { scale } from './sections/scale.ts';
 import { spool } from './sections/spool.ts';
+import { workers } from './sections/workers.ts';
 
 const sections: readonly Section[] = [
   accept,
@@ -36,6 +37,7 @@ const sections: readonly Section[] = [
   growth,
   spool,
   scale,
+  workers,
   confirm,
   footprint,
 ];

@@ -1,4 +1,5 @@
-// A merchant that answers 200 at once, on raw sockets so that it takes little of the machine.
+// A merchant that answers 200 at once, or after so many milliseconds as the second argument says, on raw sockets so that it
+// takes little of the machine.
 //
 // `GET` anything gives what it counted since the last `GET`: deliveries, when the first and the last one came, and how
 // long after their `sentAt` they came.
@@ -18,7 +19,7 @@ export const merchantCountsSchema = z.object({
 
 const answer = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"status":"ok"}';
 
-function listen(port: number): void {
+function listen(port: number, answerMs: number): void {
   let deliveries = 0;
   let firstAtMs = 0;
   let lastAtMs = 0;
@@ -39,7 +40,8 @@ function listen(port: number): void {
       if (received.length < head + 4 + length) return;
       count(received.slice(head + 4));
       received = '';
-      socket.write(answer);
+      if (answerMs === 0) socket.write(answer);
+      else setTimeout(() => socket.write(answer), answerMs);
     });
     socket.on('error', () => socket.destroy());
   }).listen(port, '127.0.0.1');
@@ -60,4 +62,4 @@ function listen(port: number): void {
   }
 }
 
-if (import.meta.main) listen(Number(process.argv[2]));
+if (import.meta.main) listen(Number(process.argv[2]), Number(process.argv[3] ?? 0));

@@ -55,7 +55,6 @@ async function postAll(rig: Rig, merchant: Running, callbacks: number): Promise<
   return { perSecond: await pace(merchant), nodeUs: ceilingSchema.parse(used).cpuMicroseconds / callbacks, redisUs: 0 };
 }
 
-/** The queue is paused until the worker is there, so that its start is not measured. */
 async function drainAll(
   rig: Rig,
   redis: BenchRedis,
@@ -63,23 +62,44 @@ async function drainAll(
   callbacks: number,
   checkout?: string,
 ): Promise<Sample> {
+  const env = { FORWARD_URL: merchant.url };
+  const startWorkers = async () => [await rig.startService({ roles: ['work'], redis, env, checkout })];
+  const { cpu } = await drainBacklog(redis, callbacks, { startWorkers });
+  const [redisUs = Number.NaN, nodeUs = Number.NaN] = cpu.map((used) => used / callbacks);
+  return { perSecond: await pace(merchant), nodeUs, redisUs };
+}
+
+export interface Drained {
+  /** Microseconds of Redis, of each of `beside`, then of each worker. */
+  readonly cpu: readonly number[];
+  readonly seconds: number;
+}
+
+/** The queue is paused until the workers are there, so that their start is not measured. */
+export async function drainBacklog(
+  redis: BenchRedis,
+  callbacks: number,
+  { startWorkers, beside = [] }: { startWorkers: () => Promise<readonly Running[]>; beside?: readonly Running[] },
+): Promise<Drained> {
   await redis.client.flushall();
   await fillBacklog(redis, 'drain', callbacks);
   const queue = new Queue(defaultQueue.name, { prefix: defaultQueue.prefix, connection: redis.client });
   await queue.pause();
-  const worker = await rig.startService({ roles: ['work'], redis, env: { FORWARD_URL: merchant.url }, checkout });
-  const { cpu } = await withCpu([worker.pid, redis.pid], async () => {
+  const workers = await startWorkers();
+  const pids = [redis, ...beside, ...workers].map(({ pid }) => pid);
+  const { cpu, result: seconds } = await withCpu(pids, async () => {
+    const startMs = performance.now();
     await queue.resume();
     await untilDelivered(redis, callbacks);
+    return (performance.now() - startMs) / 1_000;
   });
-  await worker.stop();
+  for (const worker of workers) await worker.stop();
   await queue.close();
-  const [nodeUs = Number.NaN, redisUs = Number.NaN] = cpu.map((used) => used / callbacks);
-  return { perSecond: await pace(merchant), nodeUs, redisUs };
+  return { cpu, seconds };
 }
 
 /** Deliveries a second between the first and the last one. */
-async function pace(merchant: Running): Promise<number> {
+export async function pace(merchant: Running): Promise<number> {
   const { deliveries, firstAtMs, lastAtMs } = await merchantCounts(merchant);
   return ((deliveries - 1) * 1_000) / (lastAtMs - firstAtMs);
 }

@@ -38,6 +38,6 @@ test('refuses a section that does not exist, naming those that do', async () => 
   const { code, output } = await bench('throughput');
   expect(code).toBe(64);
   expect(output).toContain(
-    'accept, latency, end-to-end, drain, memory, disk, growth, spool, scale, confirm, footprint',
+    'accept, latency, end-to-end, drain, memory, disk, growth, spool, scale, workers, confirm, footprint',
   );
 });

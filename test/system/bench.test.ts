@@ -33,6 +33,7 @@ test('measures every section and writes each as a table and as JSON', { timeout:
     'growth',
     'spool',
     'scale',
+    'workers',
     'confirm',
     'footprint',
   ];
