@@ -325,6 +325,23 @@ describe('before', () => {
     expect(rig.gateway.calls().status).toBeLessThan(5);
   });
 
+  test(
+    'a flood of forged callbacks is denied by single calls, however long the records take',
+    { timeout: 60_000 },
+    async () => {
+      await using rig = await rigOf(before);
+      rig.gateway.setDelay({ ms: 1_500, on: 'records' });
+      const count = 300;
+      for (let sent = 0; sent < count; sent += 1) await rig.receive(forged(rig).body);
+      const stage = rig.reconciliation();
+      await stage.start();
+      await until(async () => (await counted(rig))['denied'] === count, { timeoutMs: 50_000 });
+      await stage.stop(5_000);
+      // At most 16 per listing would be 19 listings.
+      expect(rig.gateway.calls().records).toBeLessThan(14);
+    },
+  );
+
   test('switched off, what waited is still confirmed', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);
