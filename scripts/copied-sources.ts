@@ -7,6 +7,8 @@ import path from 'node:path';
 
 export interface TestRun {
   readonly passed: boolean;
+  /** Nothing failed but by its time running out: the code hangs, or the machine is busy. */
+  readonly hasTimedOut: boolean;
   /** The names of the first tests that failed. */
   readonly failures: string;
   readonly output: string;
@@ -43,7 +45,18 @@ export async function runTests(dir: string, args: readonly string[], timeoutMs?:
     stream.setEncoding('utf8');
     stream.on('data', (text: string) => (output += text));
   }
-  const passed = await new Promise<boolean>((resolve) => child.once('close', (code) => resolve(code === 0)));
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
+    child.once('close', (...ended) => resolve(ended)),
+  );
+  const passed = code === 0;
   const failures = new Set([...output.matchAll(/^ *[×x] (.*?)(?: \d+ms)?$/gm)].map(([, test = '']) => test));
-  return { passed, failures: [...failures].slice(0, 3).join('; '), output };
+  const hasTimedOut = !passed && (signal === 'SIGKILL' || sayTimeoutsOnly(output));
+  return { passed, hasTimedOut, failures: [...failures].slice(0, 3).join('; '), output };
+}
+
+/** Whether each failure that vitest prints, and there is one, is a time that ran out (test/support/until.ts, and vitest's own). */
+export function sayTimeoutsOnly(output: string): boolean {
+  const failures = [...output.matchAll(/^ *FAIL .*\n(?! *FAIL )(.*)$/gm)].map(([, error = '']) => error);
+  const timeout = /^(?:TestTimeoutError|HookTimeoutError|Error: Waited \d+ ms in vain for ).*/;
+  return failures.length > 0 && failures.every((error) => timeout.test(error)) && !output.includes('Unhandled Errors');
 }

@@ -1,11 +1,13 @@
 // `npm run test:mutation`: makes one small mistake after the other in a copy of the sources (scripts/mutations.ts), and runs
 // the tests that hold that file. Each mistake must be noticed, or test/promises/mutated-files.ts says why it is harmless.
-// `-- TEXT` tries only those whose place, `src/callback/decimal.ts:41`, contains the text.
+// `-- TEXT` tries only those whose place, `src/callback/decimal.ts:41`, contains the text; `-- --at-once 4` tries so many beside
+// each other.
 //
-// First the same tests must pass without a mistake. What makes a test hang is noticed, too.
+// First the same tests must pass without a mistake. A test whose time merely ran out says nothing: the machine may be busy. So
+// such a mistake is tried again with nothing beside it, and if the time runs out again, it is noticed, and named as such.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { mutatedFiles, type MutatedFile } from '../test/promises/mutated-files.ts';
 import { copySources, runTests } from './copied-sources.ts';
 import { mutantsOf, type Mutant } from './mutations.ts';
@@ -17,12 +19,20 @@ interface Trial extends MutatedFile {
 const hangingMs = 300_000;
 /** The first test that fails ends a stage. */
 const quickly = ['--bail=1', '--no-isolate'];
-const only = process.argv[2] ?? '';
+const { values, positionals } = parseArgs({
+  options: { 'at-once': { type: 'string', default: '2' } },
+  allowPositionals: true,
+});
+const [only = ''] = positionals;
+const atOnce = Number(values['at-once']);
+if (!(atOnce >= 1)) fail('--at-once must be a number from 1');
 const trials = mutatedFiles.flatMap(trialsOf).filter(({ file, mutant }) => `${file}:${mutant.line}`.includes(only));
 const chosen = mutatedFiles.filter(({ file }) => trials.some((trial) => trial.file === file));
 const survivors: Trial[] = [];
-/** More at a time than there are processors: some tests wait most of the time. */
-const dirs = Array.from({ length: 2 * availableParallelism() }, copySources);
+/** Of these nothing failed but by its time running out. */
+const timedOut: Trial[] = [];
+const hanging: Trial[] = [];
+const dirs = Array.from({ length: atOnce }, copySources);
 
 const tests = [...new Set(chosen.flatMap((each) => each.tests.flat()))];
 const clean = await runTests(dirs[0] ?? '', tests);
@@ -30,15 +40,17 @@ if (!clean.passed) fail(`the tests fail without a mistake:\n${clean.output}`);
 const waiting = trials.values();
 let begun = 0;
 await Promise.all(dirs.map(tryAll));
+if (timedOut.length > 0) say(`${timedOut.length} once more, alone: a test's time ran out`);
+for (const trial of timedOut) await tryAgain(trial);
 
 for (const { file, harmless } of chosen) {
   const made = trials.filter((trial) => trial.file === file);
   const survived = survivors.filter((trial) => trial.file === file);
   const changes = new Set(survived.map(({ mutant }) => mutant.change));
   const unexplained = survived.filter(({ mutant }) => harmless[mutant.change] === undefined).length;
-  say(
-    `${file}: ${made.length} made, ${made.length - survived.length} noticed, ${survived.length - unexplained} harmless, ${unexplained} missed`,
-  );
+  const hung = hanging.filter((trial) => trial.file === file).length;
+  const noticed = `${made.length - survived.length} noticed${hung > 0 ? ` (${hung} by hanging)` : ''}`;
+  say(`${file}: ${made.length} made, ${noticed}, ${survived.length - unexplained} harmless, ${unexplained} missed`);
   const tried = new Set(made.map(({ mutant }) => mutant.change));
   for (const change of Object.keys(harmless))
     if (tried.has(change) && !changes.has(change)) say(`  not harmless: ${change}`);
@@ -56,23 +68,39 @@ async function tryAll(dir: string): Promise<void> {
   for (const trial of waiting) {
     begun += 1;
     if (begun % 50 === 0) say(`${begun} of ${trials.length}`);
-    if (await isNoticed(dir, trial)) continue;
-    survivors.push(trial);
-    const { file, mutant, harmless } = trial;
-    if (harmless[mutant.change] === undefined) say(`MISSED  ${file}:${mutant.line}  ${mutant.change}`);
+    const outcome = await outcomeOf(dir, trial);
+    if (outcome === 'timed-out') timedOut.push(trial);
+    if (outcome === 'missed') addSurvivor(trial);
   }
 }
 
-async function isNoticed(dir: string, { file, tests: stages, mutant }: Trial): Promise<boolean> {
+async function tryAgain(trial: Trial): Promise<void> {
+  const outcome = await outcomeOf(dirs[0] ?? '', trial);
+  if (outcome === 'missed') addSurvivor(trial);
+  if (outcome !== 'timed-out') return;
+  hanging.push(trial);
+  say(`HANGS   ${trial.file}:${trial.mutant.line}  ${trial.mutant.change}`);
+}
+
+function addSurvivor(trial: Trial): void {
+  survivors.push(trial);
+  const { file, mutant, harmless } = trial;
+  if (harmless[mutant.change] === undefined) say(`MISSED  ${file}:${mutant.line}  ${mutant.change}`);
+}
+
+async function outcomeOf(dir: string, { file, tests: stages, mutant }: Trial) {
   const target = path.join(dir, file);
   const original = readFileSync(target, 'utf8');
   writeFileSync(target, mutant.text);
-  let isPassed = true;
+  let outcome: 'noticed' | 'timed-out' | 'missed' = 'missed';
   for (const stage of stages) {
-    isPassed &&= (await runTests(dir, [...quickly, ...stage], hangingMs)).passed;
+    const { passed, hasTimedOut } = await runTests(dir, [...quickly, ...stage], hangingMs);
+    if (passed) continue;
+    outcome = hasTimedOut ? 'timed-out' : 'noticed';
+    break;
   }
   writeFileSync(target, original);
-  return !isPassed;
+  return outcome;
 }
 
 function say(text: string): void {
