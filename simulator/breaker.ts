@@ -1,5 +1,5 @@
-// The gateway's circuit breaker for one merchant: after so many failures in a row callbacks are not attempted; after a
-// while one is let through as a probe, and its fate closes or opens the breaker again.
+// The gateway's circuit breaker for one merchant: after several failures in a row callbacks are not attempted; after a while
+// one is let through as a probe, whose outcome closes or reopens the breaker.
 
 export interface BreakerOptions {
   readonly failuresToOpen: number;
@@ -21,7 +21,7 @@ export function createBreaker({ failuresToOpen, openMs, now }: BreakerOptions) {
 
   return {
     state,
-    /** Whether a callback may be attempted now. Whoever gets true must report its fate with `record`. */
+    /** Whether a callback may be attempted now. A caller that gets true must report the outcome with `record`. */
     pass(): boolean {
       if (state() === 'closed') return true;
       if (state() === 'open' || probing) return false;

@@ -1,6 +1,6 @@
-// Sends the gateway's callbacks as the gateway does: one attempt, 15 seconds, any 2xx is a delivery, anything else is
-// recorded as failed and never comes again. While the merchant's breaker is open nothing is attempted. Every fate is
-// recorded at its transaction. Nothing here throws: a callback that cannot be sent is a record, too.
+// Sends callbacks as the gateway does: one attempt, 15 seconds, any 2xx is a delivery; anything else is recorded as failed
+// and never repeated. While the merchant's breaker is open nothing is attempted. Every outcome is recorded at its
+// transaction. Nothing here throws: a callback that cannot be sent is recorded, too.
 import { Agent, request } from 'undici';
 import type { Breaker } from './breaker.ts';
 import { transactionText } from './transaction-text.ts';
@@ -8,7 +8,7 @@ import type { CallbackRecord, Transaction, TransactionState } from './transactio
 
 const connectionsPerMerchantMax = 64;
 
-/** Misfortunes by chance, changeable while callbacks are being sent. */
+/** Probabilities of loss and duplication; may change while callbacks are being sent. */
 export interface Chances {
   lossProbability: number;
   duplicateProbability: number;
@@ -26,7 +26,7 @@ export interface CallbackSenderOptions {
 export interface Sending {
   readonly copies: 1 | 2;
   readonly lost: boolean;
-  /** What the callback says; the transaction's own state where it does not lie. */
+  /** What the callback says, if it differs from the transaction's own state. */
   readonly state: TransactionState;
 }
 
@@ -37,7 +37,7 @@ export function createCallbackSender(options: CallbackSenderOptions) {
   const agent = new Agent({ connections: connectionsPerMerchantMax });
   const closing = new AbortController();
 
-  /** Sends what a step of a script says, with the chances of loss and duplication on top. */
+  /** Sends a script step's callback, subject to the chances of loss and duplication. */
   async function send(transaction: Transaction, { copies, lost, state }: Sending): Promise<void> {
     if (transaction.resultUrl === null) return;
     const { loss, duplicate } = transaction.luck;
@@ -50,7 +50,7 @@ export function createCallbackSender(options: CallbackSenderOptions) {
     await Promise.all(Array.from({ length: arrivals }, () => attempt(transaction, { body, said: state.status })));
   }
 
-  /** One attempt, unless the breaker is open. Tests send bodies and keys of their own with it. */
+  /** One attempt, unless the breaker is open. Tests can set another body and key. */
   async function attempt(
     transaction: Transaction,
     { body, said, key = keyOf(transaction.merchant) }: { body: string; said: string; key?: string | undefined },
@@ -76,7 +76,7 @@ export function createCallbackSender(options: CallbackSenderOptions) {
     };
     try {
       const answer = await request(url, { method: 'POST', headers, body, dispatcher: agent, signal });
-      answer.body.dump({ limit: 65_536 }).catch(() => undefined); // ignored, as the gateway does
+      answer.body.dump({ limit: 65_536 }).catch(() => undefined); // ignored, as by the gateway
       return { httpStatus: answer.statusCode, error: null };
     } catch (error) {
       return { httpStatus: null, error: nameOf(error) };
@@ -99,7 +99,7 @@ export function createCallbackSender(options: CallbackSenderOptions) {
   };
 }
 
-/** `ECONNREFUSED`, `UND_ERR_SOCKET`, `TimeoutError`, ...: short, and stable enough for a test. */
+/** `ECONNREFUSED`, `UND_ERR_SOCKET`, `TimeoutError`, ...: short and stable enough for a test. */
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;

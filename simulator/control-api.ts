@@ -1,5 +1,5 @@
-// The gateway's controls over HTTP, for a simulator that runs as a process of its own. Nobody is asked for a key: the
-// simulator listens on the loopback address unless it is told otherwise, and holds nothing worth stealing.
+// The gateway's controls over HTTP, for a simulator in a separate process. They need no key: by default the simulator listens
+// on loopback only, and holds nothing worth stealing.
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { bulkSchema, forgerySchema, type GatewayControls } from './gateway-controls.ts';
@@ -26,20 +26,20 @@ const correctionSchema = z.strictObject({
 });
 
 export const controlApiHelp = `Controls (HTTP, JSON), below /_simulator:
-  GET    /transactions[?status=&limit=]     the newest ones, with what became of their callbacks
+  GET    /transactions[?status=&limit=]     the newest ones, with the outcomes of their callbacks
   POST   /transactions                      {"count", "createdAt", "everyMs", "status", "resultUrl", "callbacks", ...} adds many
-  POST   /transactions/{ref}/correction     {"status", "errorCode", "percentPaid", "callback"} changes the truth
+  POST   /transactions/{ref}/correction     {"status", "errorCode", "percentPaid", "callback"} changes the gateway's record
   POST   /transactions/{ref}/callback       {"body", "key"} sends its callback once more
-  POST   /transactions/{ref}/reversal       {"callback"} takes the money back; its callback is lost unless it is asked for
-  POST   /transactions/{ref}/denial         {"denied"} the gateway does not know it: status 404, in no list; false ends it
+  POST   /transactions/{ref}/reversal       {"callback"} reverses the payment; its callback is lost unless requested
+  POST   /transactions/{ref}/denial         {"denied"} makes it unknown: status 404, in no list; false ends that
   PUT    /transactions/{ref}/misbehaviour   {"denied", "record": {"kind": "bytes", "base64"} | outage, "status": {"kind": "says", "status"} | outage}
   POST   /forgeries                         {"resultUrl", "status", "amount", ...} a callback with the genuine key for a transaction that does not exist
-  PUT    /delay                             {"ms", "on": "status" | "records" | "start"} answers leave so much later
-  PUT    /limit                             {"statusCallsPerSecond"} beyond it 429, or null for the usual limit
-  PUT    /keys                              {"merchant", "keys"} exactly these are valid; callbacks carry the first
+  PUT    /delay                             {"ms", "on": "status" | "records" | "start"} delays answers
+  PUT    /limit                             {"statusCallsPerSecond"} the limit before 429; null for the usual one
+  PUT    /keys                              {"merchant", "keys"} sets the valid keys; callbacks carry the first
   PUT    /outage                            {"kind": "answer", "status": 503} | {"kind": "hang" | "reset" | "garbage"}, with "on": "status" | "records" | "start", or null
   PUT    /chances                           {"lossProbability", "duplicateProbability"}
-  GET    /calls, DELETE /calls              how often each call was made; starts counting anew
+  GET    /calls, DELETE /calls              how often each call was made; DELETE resets the counts
   GET    /breaker[?merchant=]               closed, open or half-open`;
 
 export function registerControlApi(app: FastifyInstance, controls: GatewayControls): void {
@@ -108,7 +108,7 @@ export function registerControlApi(app: FastifyInstance, controls: GatewayContro
   );
 }
 
-/** What is not true any more, and what never was. */
+/** Controls that make a delivered callback untrue, and forgeries. */
 function registerLies(app: FastifyInstance, controls: GatewayControls): void {
   app.post<{ Params: { reference: string } }>('/transactions/:reference/reversal', async ({ params, body }) =>
     summary(await controls.reverse(params.reference, reversalSchema.parse(json(body)))),

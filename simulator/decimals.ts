@@ -1,20 +1,20 @@
-// Money as the text it is written in. JavaScript's numbers would turn 100.00 into 100 and round large amounts, so the
-// simulator never makes a number of an amount: what the merchant wrote is what the callback says.
+// Money as text. JavaScript's numbers would turn 100.00 into 100 and round large amounts, so the simulator never converts an
+// amount to a number: callbacks repeat the merchant's own text.
 
 const plainDecimal = /^(?:0|[1-9]\d*)(?:\.\d+)?$/;
 
-/** Whether the text is a decimal without sign and exponent, as an amount is. */
+/** Whether the text is an amount: a decimal without sign and exponent. */
 export function isPlainDecimal(text: string): boolean {
   return plainDecimal.test(text);
 }
 
-/** At least two decimals: `100` becomes `100.00`; more digits than two stay as they are. */
+/** With at least two decimals: `100` becomes `100.00`; further digits stay. */
 export function withTwoDecimals(text: string): string {
   const [whole = '0', fraction = ''] = text.split('.');
   return `${whole}.${fraction.padEnd(2, '0')}`;
 }
 
-/** A hundredth part times `percent`, rounded down to the decimals that the text has (two at least). */
+/** `percent` per cent, rounded down to the text's own decimals (at least two). */
 export function percentOf(text: string, percent: bigint): string {
   const [whole = '0', fraction = ''] = withTwoDecimals(text).split('.');
   const digits = ((BigInt(whole + fraction) * percent) / 100n).toString().padStart(fraction.length + 1, '0');

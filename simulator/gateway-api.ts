@@ -1,6 +1,5 @@
-// The gateway's public API as its documentation describes it: starting transactions, status, records. Every call meets
-// the outage, the key check and (status calls) the rate limit, in that order, before anything else; every error is a
-// problem document.
+// The gateway's public API as documented: starting transactions, status, records. Every call first passes the outage, the key
+// check and (for status calls) the rate limit, in that order; every error is a problem document.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { DelayedCall } from './load.ts';
@@ -13,7 +12,7 @@ import { parseStartRequest, type StartRequest } from './start-request.ts';
 import { timestamp, transactionText } from './transaction-text.ts';
 import { stateAfter, type Transaction, type TransactionDraft, type Transactions } from './transactions.ts';
 
-/** How often each call was made, refused ones included; and how many calls ended in a refusal of each kind. */
+/** How often each call was made, including refused ones; and how many calls were refused, by kind. */
 export interface CallCounts {
   start: number;
   status: number;
@@ -46,11 +45,11 @@ export interface GatewayApiOptions {
   readonly now: () => number;
   readonly requireHttps: boolean;
   readonly merchantOf: (key: string) => string | null;
-  /** How long each answer of this kind is held back. */
+  /** How long an answer of this kind is delayed. */
   readonly delayOf: (call: DelayedCall) => number;
   readonly statusCallAllowed: (merchant: string) => boolean;
   readonly onStarted: (transaction: Transaction) => void;
-  /** Where a payer of a web flow is sent. */
+  /** Where the payer of a web flow is sent. */
   readonly checkoutUrl: (gatewayReference: string) => string;
 }
 
@@ -68,10 +67,10 @@ export function registerGatewayApi(app: FastifyInstance, options: GatewayApiOpti
   app.addHook('preHandler', async ({ method, url }) => {
     const call = method === 'POST' ? 'start' : /\/records(?:\?|$)/.test(url) ? 'records' : 'status';
     const waitMs = options.delayOf(call);
-    if (waitMs > 0) await delay(waitMs, undefined, { ref: false }); // it holds up no end of the process
+    if (waitMs > 0) await delay(waitMs, undefined, { ref: false }); // it must not keep the process alive
   });
 
-  /** Lets a call in and says whose it is; null when it has been refused, or struck by the outage. */
+  /** Admits a call and returns its merchant; null if it was refused or hit by the outage. */
   function admit(request: FastifyRequest, reply: FastifyReply, call: Call): string | null {
     calls[call] += 1;
     if (outage.strikes(reply, call === 'statusByMerchantReference' ? 'status' : call)) {

@@ -1,5 +1,5 @@
-// What tests and the control API may do to the gateway: rotate keys, put it out of order, set chances, add transactions
-// in bulk, correct one, send a callback again, and look at everything.
+// What tests and the control API can do to the gateway: rotate keys, cause an outage, set chances, add transactions in bulk,
+// correct one, send a callback again, and inspect everything.
 import { z } from 'zod';
 import type { Breaker } from './breaker.ts';
 import type { CallbackSender, Chances } from './callbacks.ts';
@@ -17,9 +17,9 @@ const transactionsAtOnceMax = 1_000_000;
 
 export const bulkSchema = z.strictObject({
   count: z.int().min(1).max(transactionsAtOnceMax).default(1),
-  /** Of the first one; the default is now. */
+  /** Of the first transaction; the default is now. */
   createdAt: z.iso.datetime({ offset: true }).optional(),
-  /** How much later each further one was created. */
+  /** The time between two transactions. */
   everyMs: z.number().min(0).default(0),
   status: z.string().default('success'),
   errorCode: z.string().optional(),
@@ -31,9 +31,9 @@ export const bulkSchema = z.strictObject({
   merchant: z.string().default('default'),
   merchantReferencePrefix: z.string().default('bulk'),
   resultUrl: z.url().optional(),
-  /** Completed this long after its creation. */
+  /** The time from creation to completion. */
   completedAfterMs: z.number().min(0).default(1000),
-  /** Whether the callbacks are sent now; otherwise they never come. */
+  /** Whether their callbacks are sent now; otherwise they never come. */
   callbacks: z.boolean().default(false),
 });
 
@@ -46,7 +46,7 @@ export const forgerySchema = z.strictObject({
   currency: z.string().default('KES'),
   merchant: z.string().default('default'),
   merchantReference: z.string().default('forged'),
-  /** Made up where none is given. */
+  /** Generated if undefined. */
   gatewayReference: z.string().min(1).optional(),
 });
 
@@ -85,7 +85,7 @@ export function createGatewayControls(options: GatewayControlsOptions) {
     return sender.attempt(transaction, { body: body ?? genuine, said: transaction.state.status, key });
   }
 
-  /** Changes what the gateway holds to be true; with `callback`, also says so to the merchant. */
+  /** Changes the gateway's record; with `callback`, also notifies the merchant. */
   async function correct(gatewayReference: string, change: Change, { callback = false } = {}): Promise<Transaction> {
     const transaction = mustFind(gatewayReference);
     transaction.state = { ...stateAfter(transaction, change, now()), completionSource: 'manual' };
@@ -94,11 +94,11 @@ export function createGatewayControls(options: GatewayControlsOptions) {
   }
 
   return {
-    /** From now on exactly these keys are valid; callbacks carry the first. Two at once are a rotation window. */
+    /** From now on only these keys are valid; callbacks carry the first. Two keys make a rotation window. */
     setKeys(accepted: readonly string[], merchant = 'default'): void {
       keys.set(merchant, [...accepted]);
     },
-    /** Puts the API out of order, or in order again with null. */
+    /** Starts an outage of the API; null ends it. */
     setOutage(next: Outage | null): void {
       outage.set(next);
     },
@@ -106,7 +106,7 @@ export function createGatewayControls(options: GatewayControlsOptions) {
       chances.lossProbability = next.lossProbability ?? chances.lossProbability;
       chances.duplicateProbability = next.duplicateProbability ?? chances.duplicateProbability;
     },
-    /** Transactions that nobody started here, in any state and with any age. */
+    /** Adds transactions that nobody started here, in any state and of any age. */
     addTransactions(bulk: Bulk = {}): Transaction[] {
       const { count, createdAt, everyMs, completedAfterMs, callbacks, ...template } = bulkSchema.parse(bulk);
       const firstAtMs = createdAt === undefined ? now() : Date.parse(createdAt);
@@ -134,15 +134,15 @@ export function createGatewayControls(options: GatewayControlsOptions) {
       });
     },
     correct,
-    /** Takes the money back; its callback is lost unless it is asked for. */
+    /** Reverses the payment; its callback is lost unless requested. */
     reverse: (gatewayReference: string, options: { callback?: boolean } = {}) =>
       correct(gatewayReference, { status: 'reversed' }, options),
-    /** From now on the gateway does not know it: 404 to its status call, and no list names it. */
+    /** From now on the gateway does not know it: its status call answers 404, and no list contains it. */
     deny(gatewayReference: string, denied = true): void {
       const transaction = mustFind(gatewayReference);
       transaction.misbehaviour = { ...transaction.misbehaviour, denied };
     },
-    /** What a thief of the key sends: a callback with the genuine key for a transaction that does not exist. */
+    /** A callback by a thief of the key: genuine key, nonexistent transaction. */
     async forge(forgery: Forgery) {
       const transaction = inventedBy(forgerySchema.parse(forgery), now());
       const { gatewayReference } = transaction;
@@ -150,27 +150,27 @@ export function createGatewayControls(options: GatewayControlsOptions) {
       const record = await sender.attempt(transaction, { body, said: transaction.state.status });
       return { gatewayReference, body, ...record };
     },
-    /** Every answer, or every one of a kind, leaves so much later. */
+    /** Delays every answer, or every one of a kind. */
     setDelay: load.setDelay,
-    /** So many status calls a second and merchant; null is what it was at first. */
+    /** The limit of status calls per second and merchant; null restores the initial one. */
     setStatusLimit: load.setStatusLimit,
-    /** From now on the gateway misbehaves so about one transaction; `{}` ends it. */
+    /** From now on the gateway misbehaves for one transaction; `{}` ends it. */
     misbehave(gatewayReference: string, misbehaviour: Misbehaviour): void {
       mustFind(gatewayReference).misbehaviour = misbehaviour;
     },
-    /** Sends a callback now and says what became of it. By default the genuine one once more. */
+    /** Sends a callback now and returns the outcome. By default repeats the genuine one. */
     sendCallback,
     /** In the order of creation. */
     transactions: (): readonly Transaction[] => transactions.all(),
     transaction: (gatewayReference: string): Transaction | null => transactions.byGatewayReference(gatewayReference),
-    /** The text that callback, status and records show now. */
+    /** The text that callback, status and records show at the moment. */
     bodyOf: (gatewayReference: string): string => transactionText(mustFind(gatewayReference)),
     calls: (): Readonly<CallCounts> => ({ ...calls }),
     resetCalls(): void {
       Object.assign(calls, noCalls());
     },
     breakerState: (merchant = 'default') => breakerOf(merchant).state(),
-    /** Resolves when every callback that is to be sent has met its fate. */
+    /** Resolves when the outcome of every scheduled callback is known. */
     idle: () => scripts.idle(),
   };
 }

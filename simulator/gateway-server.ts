@@ -1,5 +1,5 @@
-// The gateway's listener: the public API below its base path, the control API below `/_simulator`. It can go down and
-// come up again on the same port, with everything else of the gateway going on meanwhile.
+// The gateway's listener: the public API below its base path, the control API below `/_simulator`. It can go down and come up
+// on the same port while the rest of the gateway continues.
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { registerControlApi } from './control-api.ts';
 import { refuse, registerGatewayApi, type GatewayApiOptions } from './gateway-api.ts';
@@ -22,7 +22,7 @@ export function createGatewayServer({ host, port, basePath, controls, api }: Gat
   const origin = () => `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}`;
 
   return {
-    /** Listens. Rejects with the system's error when the port is taken. */
+    /** Listens. Rejects with the system's error if the port is in use. */
     async up(): Promise<{ url: string; port: number; controlUrl: string }> {
       if (app === null) {
         const checkoutUrl = (reference: string) => `${origin()}/_simulator/checkout/${reference}`;

@@ -1,6 +1,6 @@
-// A PayAlo gateway to develop and test against, as its public documentation describes it. It owns its transactions (in
-// memory), its keys and its misfortunes; everything a test may want to happen is a function of the returned object, and
-// most of it also a call below `/_simulator`. It imports nothing of the product, so that a shared bug cannot cancel out.
+// A PayAlo gateway for development and tests, as its public documentation describes it. It owns its transactions (in memory),
+// its keys and its faults; everything that a test can cause is a function of the returned object, and most of it also a call
+// below `/_simulator`. Imports nothing of the product, so that a shared bug cannot cancel out.
 import { createBreaker, type Breaker } from './breaker.ts';
 import { createCallbackSender, type CallbackSenderOptions } from './callbacks.ts';
 import { noCalls, type CallCounts } from './gateway-api.ts';
@@ -14,15 +14,15 @@ import { createTransactions, type CallbackRecord, type Transaction } from './tra
 
 export interface GatewaySimulatorOptions {
   readonly host?: string | undefined;
-  /** 0, the default: a free one, kept over `down()` and `up()`. */
+  /** 0, the default: a free port, kept over `down()` and `up()`. */
   readonly port?: number | undefined;
-  /** Before every path of the API, such as `/gateway/mmo/v2`. */
+  /** The prefix of every API path, such as `/gateway/mmo/v2`. */
   readonly basePath?: string | undefined;
   /** The keys of the merchant `default`; its callbacks carry the first one. */
   readonly keys?: readonly string[] | undefined;
   /** Further merchants and their keys. */
   readonly merchants?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** A callback leaves after this long to twice as long. */
+  /** The delay of a callback: this long to twice as long. */
   readonly callbackDelayMs?: number | undefined;
   readonly callbackTimeoutMs?: number | undefined;
   readonly lossProbability?: number | undefined;
@@ -48,7 +48,7 @@ export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
   const { breaker: breakerOptions = { failuresToOpen: 5, openMs: 30_000 }, statusCallsPerSecondMax = 50 } = options;
   const seed = options.seed ?? 1;
   const transactions = createTransactions({ random: createRandom(seed) });
-  const jitter = createRandom(seed + 1); // of its own: how long a step waits must not decide who loses a callback
+  const jitter = createRandom(seed + 1); // separate: a step's wait must not decide which callback is lost
   const keys = new Map(
     Object.entries({ default: options.keys ?? [simulatorKey], ...options.merchants }).map(([name, keys]) => [
       name,
@@ -106,12 +106,12 @@ export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
 
   return {
     ...controls,
-    /** Starts listening; `url` is the base URL that clients are configured with. */
+    /** Starts listening; `url` is the base URL for clients. */
     listen: () => server.up(),
-    /** Refuses connections from now on. Scripts and callbacks go on; `up` listens on the same port again. */
+    /** Refuses connections from now on. Scripts and callbacks continue; `up` listens on the same port again. */
     down: () => server.down(),
     up: () => server.up(),
-    /** Ends it: callbacks that were still to come never come. */
+    /** Stops it: callbacks that are still due never come. */
     async close(): Promise<void> {
       await server.down();
       await Promise.all([sender.close(), scripts.close()]);
@@ -119,7 +119,7 @@ export function createGatewaySimulator(options: GatewaySimulatorOptions = {}) {
   };
 }
 
-/** One value per merchant, made when it is first asked for. */
+/** One value per merchant, created on first use. */
 function memoize<T>(make: () => T): (merchant: string) => T {
   const values = new Map<string, T>();
   return (merchant) => {

@@ -1,4 +1,4 @@
-// A gateway under load: its answers come late, and it takes fewer status calls a second. Both can change at any time.
+// A gateway under load: its answers are delayed, and it accepts fewer status calls a second. Both can change at any time.
 import { z } from 'zod';
 import { createRateBucket } from './rate-bucket.ts';
 
@@ -6,7 +6,7 @@ const delayMsMax = 600_000;
 
 export const delaySchema = z.strictObject({
   ms: z.int().min(0).max(delayMsMax),
-  /** These calls only. */
+  /** Only these calls. */
   on: z.enum(['status', 'records', 'start']).optional(),
 });
 export const limitSchema = z.strictObject({ statusCallsPerSecond: z.number().positive() });
@@ -33,11 +33,11 @@ export function createLoad({ statusCallsPerSecond, now }: LoadOptions) {
       buckets.set(merchant, bucket);
       return bucket();
     },
-    /** Every answer, or every one of a kind, leaves so much later. */
+    /** Delays every answer, or every one of a kind. */
     setDelay: (next: Delay): void => {
       delay = next;
     },
-    /** So many status calls a second and merchant, in bursts of two seconds; null is what it was at first. */
+    /** The limit of status calls per second and merchant, in bursts of two seconds; null restores the initial one. */
     setStatusLimit: (next: number | null): void => {
       perSecond = next ?? statusCallsPerSecond;
       buckets = new Map();

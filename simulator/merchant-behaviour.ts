@@ -1,5 +1,5 @@
-// How the sample merchant answers: well, badly, late, or not at all. One value per way, so that a test reads as what the
-// merchant does.
+// How the sample merchant answers: correctly, wrongly, late, or not at all. One value per behaviour, so that a test reads
+// like what the merchant does.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 export type MerchantBehaviour =
@@ -10,15 +10,15 @@ export type MerchantBehaviour =
       readonly body: string;
       readonly delayMs: number;
     }
-  /** Takes the delivery and never answers. */
+  /** Reads the delivery and never answers. */
   | { readonly kind: 'hang' }
-  /** Takes the delivery and resets the connection. */
+  /** Reads the delivery and resets the connection. */
   | { readonly kind: 'reset' }
   /** Answers with bytes that are not HTTP. */
   | { readonly kind: 'garbage' }
-  /** Sends the status at once, then a byte of the body every so often, for ever. */
+  /** Sends the status at once, then a byte of the body at intervals, for ever. */
   | { readonly kind: 'drip'; readonly everyMs: number }
-  /** Sends a body of so many bytes after a 200. */
+  /** Sends a body of this many bytes after a 200. */
   | { readonly kind: 'flood'; readonly bytes: number };
 
 interface AnswerDetails {
@@ -38,11 +38,11 @@ export function answer(status: number, details: AnswerDetails = {}): MerchantBeh
   return { kind: 'answer', status, headers, body, delayMs };
 }
 
-/** Carries it out. The status that was sent, null where there was none. */
+/** Performs it. Returns the status that was sent; null if none was. */
 export function act(behaviour: MerchantBehaviour, request: IncomingMessage, response: ServerResponse): number | null {
   switch (behaviour.kind) {
     case 'answer':
-      if (response.destroyed) return null; // the sender hung up before a late answer
+      if (response.destroyed) return null; // the sender hung up before the late answer
       response.writeHead(behaviour.status, behaviour.headers).end(behaviour.body);
       return behaviour.status;
     case 'hang':

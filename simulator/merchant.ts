@@ -1,6 +1,6 @@
-// The sample merchant: an endpoint that takes deliveries as a good merchant does (checks the signature, acts once per
-// `webhook-id`, lets the highest `payalo-sequence` win) and that can be told to behave badly at any moment. It keeps every
-// delivery exactly as it came. It imports nothing of the product.
+// The sample merchant: an endpoint that handles deliveries as a good merchant does (checks the signature, acts once per
+// `webhook-id`, lets the highest `payalo-sequence` win) and can be told to misbehave at any moment. It keeps every delivery
+// exactly as received. Imports nothing of the product.
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -14,11 +14,11 @@ import { isSignedBy } from './webhook-signature.ts';
 
 export interface MerchantSimulatorOptions {
   readonly host?: string | undefined;
-  /** 0, the default: a free one, kept over `down()` and `up()`. */
+  /** 0, the default: a free port, kept over `down()` and `up()`. */
   readonly port?: number | undefined;
-  /** The path of `url`. Every path is answered; a delivery says which one it came to. */
+  /** The path of `url`. Every path is answered; a delivery records its own. */
   readonly path?: string | undefined;
-  /** With secrets, a delivery without a valid signature is answered 401 and has no effect. */
+  /** With secrets, a delivery without a valid signature gets 401 and has no effect. */
   readonly secrets?: readonly string[] | undefined;
   readonly now?: (() => number) | undefined;
   readonly onDelivery?: ((delivery: Delivery) => void) | undefined;
@@ -29,19 +29,19 @@ export interface Delivery {
   readonly method: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
-  /** Names and values in turn, exactly as they came. */
+  /** Names and values alternate, exactly as received. */
   readonly rawHeaders: readonly string[];
-  /** The bytes as they came. */
+  /** The bytes as received. */
   readonly body: Buffer;
   readonly webhookId: string | null;
   readonly signature: 'unchecked' | 'valid' | 'invalid';
-  /** False where this `webhook-id` had its effect before. */
+  /** False if this `webhook-id` had its effect before. */
   readonly firstTime: boolean;
-  /** The status that it was answered with; null as long as, or where, there was none. */
+  /** The status of the answer; null if there is none yet, or never was. */
   answered: number | null;
 }
 
-/** What the merchant has understood of one transaction. */
+/** The merchant's view of one transaction. */
 export interface MerchantOrder {
   readonly status: string;
   readonly sequence: number;
@@ -103,7 +103,7 @@ export function createMerchantSimulator(options: MerchantSimulatorOptions = {}) 
     };
   }
 
-  /** Acts once per `webhook-id`: the order takes the state of the highest sequence, of equal ones the later delivery's. */
+  /** Acts once per `webhook-id`: the highest sequence sets the order's state; of equal ones, the later delivery. */
   function takeEffect(delivery: Delivery): void {
     if (delivery.webhookId === null || effects.has(delivery.webhookId)) return;
     effects.set(delivery.webhookId, delivery);
@@ -127,7 +127,7 @@ export function createMerchantSimulator(options: MerchantSimulatorOptions = {}) 
     return { url: `http://${host}:${port}${path}`, port };
   }
 
-  /** Refuses connections from now on and cuts those that are open. */
+  /** Refuses connections from now on and cuts open ones. */
   async function down(): Promise<void> {
     const stopping = server;
     server = null;
@@ -144,24 +144,24 @@ export function createMerchantSimulator(options: MerchantSimulatorOptions = {}) 
     up,
     down,
     close: down,
-    /** The next deliveries are answered so, one each; after them `always` holds. */
+    /** Sets the answers of the next deliveries, one each; afterwards `always` applies. */
     next(...behaviours: readonly MerchantBehaviour[]): void {
       next.push(...behaviours);
     },
-    /** Every further delivery is answered so; a function decides for each. Drops what `next` had left. */
+    /** Sets the answer of every further delivery; a function decides for each. Drops what is left of `next`. */
     always(behaviour: MerchantBehaviour | ((delivery: Delivery) => MerchantBehaviour)): void {
       next.length = 0;
       always = typeof behaviour === 'function' ? behaviour : () => behaviour;
     },
-    /** Every delivery in the order of arrival, also those that were refused. */
+    /** Every delivery in order of arrival, including refused ones. */
     deliveries: (): readonly Delivery[] => deliveries,
     deliveriesOf: (gatewayReference: string): readonly Delivery[] =>
       deliveries.filter(({ headers }) => headers['payalo-gateway-reference'] === encodeURIComponent(gatewayReference)),
-    /** The `webhook-id`s that had their effect: one each, however often they were delivered. */
+    /** The `webhook-id`s that had their effect: once each, however often they were delivered. */
     uniqueIds: (): ReadonlySet<string> => new Set(effects.keys()),
     /** By gateway reference. */
     orders: (): ReadonlyMap<string, MerchantOrder> => orders,
-    /** Forgets everything, behaviours included. */
+    /** Forgets everything, including behaviours. */
     reset(): void {
       deliveries = [];
       effects.clear();

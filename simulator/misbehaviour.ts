@@ -1,5 +1,5 @@
-// One transaction about which the gateway misbehaves: its record in a page is damaged, or its status call says something
-// else than the list, or meets an outage of its own, or it is denied. Everything else goes on as usual.
+// Misbehaviour of the gateway about one transaction: its record in a page is damaged, its status call contradicts the list or
+// meets an outage, or it is unknown. Everything else works as usual.
 import { z } from 'zod';
 import { outageSchema } from './outage.ts';
 
@@ -12,9 +12,9 @@ const saysSchema = z.strictObject({
 });
 
 export const misbehaviourSchema = z.strictObject({
-  /** The gateway does not know it: no list names it, and its status call is answered with 404. */
+  /** The gateway does not know it: no list contains it, and its status call answers 404. */
   denied: z.boolean().optional(),
-  /** Its place in a page holds these bytes; or every page with it meets the outage. */
+  /** The bytes in its place in a page; or the outage of every page with it. */
   record: z.union([bytesSchema, outageSchema]).optional(),
   /** What its status call says instead of the truth; or the outage that it meets. Also by the merchant's reference. */
   status: z.union([saysSchema, outageSchema]).optional(),

@@ -1,13 +1,13 @@
-// The gateway's API out of order, in the ways that a client must live through. An outage meets every call before its
-// key is looked at; callbacks go on. A refused connection is `down()` of the simulator, not an outage.
+// Outages of the gateway's API, in the ways that a client must survive. An outage comes before the key check; callbacks
+// continue. For refused connections use `down()` of the simulator.
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { problemText } from './problems.ts';
 
 const bounds = {
-  /** It strikes so many calls and is over then; without it, until it is set to null. */
+  /** Ends after this many calls; if undefined, when it is set to null. */
   calls: z.int().min(1).optional(),
-  /** It strikes these calls only. */
+  /** Affects only these calls. */
   on: z.enum(['status', 'records', 'start']).optional(),
 };
 
@@ -37,7 +37,7 @@ export function createOutageSwitch() {
       callsLeft = outage?.calls ?? Infinity;
     },
     get: (): Outage | null => current,
-    /** Whether this call was struck; if so, it has been dealt with. */
+    /** Whether this call was hit; if so, it has been answered. */
     strikes(reply: FastifyReply, on: NonNullable<Outage['on']>): boolean {
       if (current === null || (current.on ?? on) !== on) return false;
       const outage = current;
@@ -64,7 +64,7 @@ export function strike(outage: Outage, reply: FastifyReply): void {
     case 'answer': {
       if (outage.retryAfterSeconds !== undefined) reply.header('Retry-After', outage.retryAfterSeconds);
       const errorCode = outage.status === 429 ? 'too_many_requests' : 'internal_server_error';
-      const detail = 'The simulator was told to be out of order.';
+      const detail = 'The simulator simulates an outage.';
       reply
         .status(outage.status)
         .type('application/problem+json')

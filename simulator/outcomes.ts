@@ -1,20 +1,20 @@
-// The scripted outcomes: what becomes of a transaction, chosen by its amount or its phone number as payment sandboxes
-// do. One table serves the simulator, its help and its tests. An amount or number that is not listed succeeds.
+// The scripted outcomes: what happens to a transaction, chosen by its amount or its phone number as in payment sandboxes. One
+// table serves the simulator, its help and its tests. An amount or number that is not listed succeeds.
 
-/** What a transaction changes to. `percentPaid` other than 100 makes the final amount differ from the requested one. */
+/** The new state of a transaction. `percentPaid` other than 100 makes the final amount differ from the requested one. */
 export interface Change {
   readonly status: string;
   readonly errorCode?: string | undefined;
   readonly percentPaid?: bigint | undefined;
 }
 
-/** One step of a script, taken `after` callback delays: the truth changes, and a callback tells of it (or lies). */
+/** One step of a script, after `after` callback delays: the record changes, and a callback reports it (or lies). */
 export interface Step {
   readonly after: number;
   readonly become?: Change;
-  /** From here on the gateway does not know the transaction. */
+  /** From now on the gateway does not know the transaction. */
   readonly vanish?: true;
-  /** What the callback says where that is not the truth. */
+  /** What the callback says, if not the truth. */
   readonly say?: Change;
   readonly callback: 'none' | 'once' | 'twice' | 'lost';
 }
@@ -39,7 +39,7 @@ const successful: Outcome = {
   steps: [{ after: 1, become: success, callback: 'once' }],
 };
 
-/** What `errorMessage` says for each failure code. The gateway's set is open; these are the ones that can be scripted. */
+/** The `errorMessage` of each failure code. The gateway's set is open; these are the ones that can be scripted. */
 export const failureMessages: Readonly<Record<string, string>> = {
   user_insufficient_funds: 'The payer has insufficient funds.',
   user_limit_exceeded: 'The payer has reached a limit of the account.',
@@ -116,7 +116,7 @@ const special: readonly Outcome[] = [
   {
     code: 7203,
     name: 'corrected_silently',
-    says: 'a callback says success, then it becomes failed without a callback',
+    says: 'a callback says success, then the transaction becomes failed without a callback',
     steps: [
       { after: 1, become: success, callback: 'once' },
       { after: 1, become: failed('provider_error'), callback: 'none' },
@@ -140,7 +140,7 @@ const special: readonly Outcome[] = [
   {
     code: 7206,
     name: 'reversed',
-    says: 'succeeds, then is reversed, a callback each',
+    says: 'succeeds, then is reversed, with a callback for each',
     steps: [
       { after: 1, become: success, callback: 'once' },
       { after: 1, become: { status: 'reversed' }, callback: 'once' },
@@ -178,7 +178,7 @@ const special: readonly Outcome[] = [
 /** Every scripted outcome, the default first. */
 export const outcomes: readonly Outcome[] = [successful, ...failures, ...special];
 
-/** The outcome for an amount (decimal text) and a phone number; the amount is asked first. */
+/** The outcome for an amount (decimal text) and a phone number; the amount decides first. */
 export function chooseOutcome(amount: string, msisdn: string): Outcome {
   const digits = msisdn.replaceAll(/\D/g, '');
   const selects = ({ code }: Outcome, test: (code: number) => boolean): boolean => code !== null && test(code);
@@ -189,14 +189,14 @@ export function chooseOutcome(amount: string, msisdn: string): Outcome {
   );
 }
 
-/** The phone number that selects an outcome, as the help shows it. */
+/** The phone number that selects an outcome, as shown in the help. */
 export function msisdnOf(code: number): string {
   return `+25470000${code}`;
 }
 
-/** The table as the command line's help prints it. */
+/** The table in the command line's help. */
 export const outcomesHelp = [
-  'What becomes of a transaction is chosen by its amount or its phone number:',
+  'The amount or the phone number selects what happens to a transaction:',
   '',
   '  amount     phone number    what happens',
   ...outcomes.map(({ code, says }) =>

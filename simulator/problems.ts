@@ -4,7 +4,7 @@ const titles = {
   validation_failed: 'The request is not valid',
   bad_request: 'The request cannot be understood',
   unauthorized: 'The API key is missing or wrong',
-  not_found: 'There is no such thing here',
+  not_found: 'Not found',
   business_logic_error: 'The request cannot be carried out',
   too_many_requests: 'Too many requests',
   internal_server_error: 'Something went wrong at the gateway',
@@ -13,7 +13,7 @@ const titles = {
 export interface Problem {
   readonly status: number;
   readonly errorCode: keyof typeof titles;
-  /** The specific code; the error code itself where there is none. */
+  /** The specific code; the error code itself if there is none. */
   readonly code?: string;
   readonly detail: string;
 }

@@ -1,4 +1,4 @@
-// Seeded randomness (mulberry32): the same seed draws the same losses, so that a failing run can be repeated.
+// Seeded randomness (mulberry32): the same seed gives the same losses, so that a failing run can be repeated.
 
 /** Numbers in [0, 1). */
 export function createRandom(seed: number): () => number {

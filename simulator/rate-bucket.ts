@@ -1,4 +1,4 @@
-// How many status calls a merchant may make: a bucket that holds a burst and fills at a steady rate.
+// The rate limit of a merchant's status calls: a token bucket with a burst and a steady rate.
 
 export interface RateBucketOptions {
   readonly perSecond: number;
@@ -6,7 +6,7 @@ export interface RateBucketOptions {
   readonly now: () => number;
 }
 
-/** A function that says whether one more call is allowed, and counts it if so. */
+/** Returns a function that tells whether one more call is allowed, and counts it if so. */
 export function createRateBucket({ perSecond, burst, now }: RateBucketOptions): () => boolean {
   let left = burst;
   let filledAtMs = now();

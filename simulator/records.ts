@@ -1,5 +1,5 @@
-// `GET /records`: every transaction created in a window, page by page. The cursor carries the whole question and the
-// place reached, so that a follow-up call sends it alone and transactions that arrive meanwhile shift no page.
+// `GET /records`: every transaction created in a window, page by page. The cursor holds the whole query and the position, so
+// that a follow-up call sends only the cursor, and new transactions shift no page.
 import { z } from 'zod';
 import type { Transaction, Transactions } from './transactions.ts';
 
@@ -10,7 +10,7 @@ export type RecordsAnswer =
   | { readonly kind: 'page'; readonly transactions: readonly Transaction[]; readonly next: string | null }
   | { readonly kind: 'refused'; readonly detail: string };
 
-/** One page for the query's parameters. `from` is part of the window, `to` is not. */
+/** One page for the query's parameters. `from` is inclusive, `to` exclusive. */
 export function recordsPage(transactions: Transactions, merchant: string, query: unknown): RecordsAnswer {
   const question = parseQuestion(query);
   if (typeof question === 'string') return { kind: 'refused', detail: question };
@@ -48,7 +48,7 @@ const querySchema = z.object({
     .optional(),
 });
 
-/** The question, or why it is none. */
+/** The query, or why it is invalid. */
 function parseQuestion(query: unknown): Question | string {
   const follow = z.strictObject({ page: z.string() }).safeParse(query);
   if (follow.success) return readCursor(follow.data.page) ?? 'page: not a cursor of this gateway';

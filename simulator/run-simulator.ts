@@ -1,5 +1,5 @@
-// `npm run cli -- simulate`: the gateway and the sample merchant as a process of their own, telling on standard output
-// what happens, until the signal. The command line is parsed elsewhere.
+// `npm run cli -- simulate`: the gateway and the sample merchant in a process of their own, with a log on standard output,
+// until a signal. The command line is parsed elsewhere.
 import { once } from 'node:events';
 import { controlApiHelp } from './control-api.ts';
 import { createGatewaySimulator, simulatorKey, type GatewayEvent } from './gateway.ts';
@@ -31,14 +31,14 @@ export interface SimulatorAddresses {
   readonly gateway: string;
   readonly controls: string;
   readonly merchant: string;
-  /** What the gateway takes for X-Api-Key. */
+  /** The keys that the gateway accepts as X-Api-Key. */
   readonly key: string;
 }
 
 export const gatewayPortDefault = 4010;
 export const merchantPortDefault = 4011;
 
-/** Runs until the signal aborts. Rejects with the system's error when a port is taken. */
+/** Runs until the signal aborts. Rejects with the system's error if a port is in use. */
 export async function runSimulator(
   options: SimulatorOptions,
   print: (line: string) => void,

@@ -1,5 +1,5 @@
-// Plays the scripted outcomes: waits, changes the transaction, sends its callbacks. A script ends early when the
-// simulator closes, and with it every callback that was still to come, as in a gateway that dies.
+// Runs the scripted outcomes: waits, changes the transaction, sends its callbacks. When the simulator closes, scripts end
+// early and their remaining callbacks never come, as in a gateway that dies.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallbackSender } from './callbacks.ts';
 import type { Outcome, Step } from './outcomes.ts';
@@ -7,7 +7,7 @@ import { stateAfter, type Transaction } from './transactions.ts';
 
 export interface ScriptsOptions {
   readonly sender: CallbackSender;
-  /** How long one callback delay is, drawn anew for each step. */
+  /** The length of one callback delay, drawn anew for each step. */
   readonly delayMs: () => number;
   readonly now: () => number;
 }
@@ -44,7 +44,7 @@ export function createScripts({ sender, delayMs, now }: ScriptsOptions) {
       running.add(script);
       return script;
     },
-    /** Resolves when no script is running: every callback that is to be sent has met its fate. */
+    /** Resolves when no script is running: the outcome of every scheduled callback is known. */
     async idle(): Promise<void> {
       while (running.size > 0) await Promise.all(running);
     },

@@ -1,10 +1,10 @@
-// What a merchant sends to start a transaction, checked as the gateway's documentation says. Numbers are read as the
-// text they were written in, so that an amount's own decimals survive.
+// A merchant's request to start a transaction, validated as the gateway's documentation says. Numbers are read as their own
+// text, so that an amount keeps its decimals.
 import { z } from 'zod';
 import { isPlainDecimal, withTwoDecimals } from './decimals.ts';
 
 export interface StartRules {
-  /** The gateway itself takes HTTPS only; a simulator on one machine must also call plain HTTP. */
+  /** The real gateway accepts only HTTPS; a simulator on one machine must also call plain HTTP. */
   readonly requireHttps: boolean;
   readonly reconciliationReference: 'required' | 'optional';
 }
@@ -24,7 +24,7 @@ export function parseStartRequest(body: string, rules: StartRules): ParsedStart 
   return { kind: 'refused', errorCode: 'validation_failed', detail: issues.join('; ') };
 }
 
-/** JSON in which every number stands as `{ decimal: 'its text' }`; undefined where the text is no JSON. */
+/** JSON in which every number becomes `{ decimal: 'its text' }`; undefined if the text is not JSON. */
 function parseJson(body: string): unknown {
   try {
     return JSON.parse(body, keepNumbers);

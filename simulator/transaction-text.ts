@@ -1,10 +1,10 @@
-// A transaction as the gateway writes it: the one object of its callbacks, its status calls and its records. It is
-// written as text, not serialised: amounts keep their decimals, and the spacing is the odd one of the documentation, so
-// that whoever promises "byte for byte" is held to it.
+// A transaction in the gateway's format: the same object in callbacks, status calls and records. It is written as text, not
+// serialised, to keep the amounts' decimals and the documentation's unusual spacing, which tests every promise of "byte for
+// byte".
 import { percentOf } from './decimals.ts';
 import type { Money, Transaction, TransactionState } from './transactions.ts';
 
-/** The JSON text; with another state than the transaction's own, what a lying callback would say. */
+/** The JSON text; with a state other than the transaction's own, the text of a lying callback. */
 export function transactionText(transaction: Transaction, state: TransactionState = transaction.state): string {
   const { type, flow, gatewayReference, merchantReference, reconciliationReference, method, country } = transaction;
   const { requestedAmount, createdAtMs, labels } = transaction;

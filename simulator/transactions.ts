@@ -1,12 +1,12 @@
-// The gateway's transactions, in memory: what was started, what became of each, and what became of its callbacks.
-// References are found per merchant; the list stands in the order of creation, which the records call walks.
+// The gateway's transactions, in memory: each with its state and the outcomes of its callbacks. References are found per
+// merchant; the list is in the order of creation, which the records call walks.
 import { randomBytes } from 'node:crypto';
 import { percentOf } from './decimals.ts';
 import type { Misbehaviour } from './misbehaviour.ts';
 import { failureMessages, type Change } from './outcomes.ts';
 
 export interface Money {
-  /** Decimal text, exactly as it is written in JSON. */
+  /** Decimal text, exactly as in the JSON. */
   readonly value: string;
   readonly currency: string;
 }
@@ -20,7 +20,7 @@ export interface TransactionState {
   readonly errorMessage: string | null;
 }
 
-/** What became of one callback. `skipped`: the breaker was open; `lost`: it left, and never arrived. */
+/** The outcome of one callback. `skipped`: the breaker was open; `lost`: it was sent and never arrived. */
 export interface CallbackRecord {
   readonly atMs: number;
   readonly said: string;
@@ -49,11 +49,11 @@ export interface Transaction extends TransactionDraft {
   readonly gatewayReference: string;
   state: TransactionState;
   readonly callbacks: CallbackRecord[];
-  /** How often the merchant asked for this one by a status call. */
+  /** How often the merchant asked for its status. */
   statusCalls: number;
-  /** How the gateway misbehaves about this one. */
+  /** The gateway's misbehaviour about this one. */
   misbehaviour: Misbehaviour;
-  /** Drawn once: below a probability, that misfortune happens. So a seed's fates do not depend on timing. */
+  /** Drawn once and compared with each probability, so that a seed's outcomes do not depend on timing. */
   readonly luck: { readonly loss: number; readonly duplicate: number };
 }
 
@@ -65,7 +65,7 @@ export function createTransactions({ random }: { readonly random: () => number }
   const byMerchantReference = new Map<string, Transaction>();
 
   return {
-    /** Null when the merchant has used that reference before. */
+    /** Null if the merchant has used that reference before. */
     add(draft: TransactionDraft): Transaction | null {
       const key = merchantKey(draft.merchant, draft.merchantReference);
       if (byMerchantReference.has(key)) return null;
@@ -82,7 +82,7 @@ export function createTransactions({ random }: { readonly random: () => number }
     byGatewayReference: (reference: string) => byGatewayReference.get(reference) ?? null,
     byMerchantReference: (merchant: string, reference: string) =>
       byMerchantReference.get(merchantKey(merchant, reference)) ?? null,
-    /** Those that stand after a place in the order of creation, oldest first. */
+    /** Those after a position in the order of creation, oldest first. */
     *after(place: Place): Generator<Transaction> {
       for (let index = positionAfter(ordered, place); index < ordered.length; index += 1) {
         const transaction = ordered[index];
@@ -93,13 +93,13 @@ export function createTransactions({ random }: { readonly random: () => number }
   };
 }
 
-/** A place in the order of creation. */
+/** A position in the order of creation. */
 export interface Place {
   readonly createdAtMs: number;
   readonly sequence: number;
 }
 
-/** One that the gateway does not have: whoever forges a callback needs no more. */
+/** A transaction that the gateway does not have, as a forger would invent it. */
 export function invented(draft: TransactionDraft): Transaction {
   return {
     ...draft,
@@ -122,7 +122,7 @@ const pending: TransactionState = {
   errorMessage: null,
 };
 
-/** The state that a change leads to. Money moves on everything that is neither pending nor failed. */
+/** The state after a change. Money moves unless it is pending or failed. */
 export function stateAfter({ requestedAmount }: Transaction, change: Change, atMs: number): TransactionState {
   if (change.status === 'pending') return pending;
   const { value, currency } = requestedAmount;
@@ -143,7 +143,7 @@ function merchantKey(merchant: string, reference: string): string {
   return JSON.stringify([merchant, reference]);
 }
 
-/** Binary search: the index of the first transaction that stands after the place. */
+/** Binary search: the index of the first transaction after the position. */
 function positionAfter(ordered: readonly Transaction[], place: Place): number {
   let low = 0;
   let high = ordered.length;
@@ -162,7 +162,7 @@ function isAfter(a: Place, b: Place): boolean {
 
 const referenceAlphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
-/** 33 characters as in the gateway's example: `b2p`, ten for the time as in a ULID, twenty at random. */
+/** 33 characters as in the gateway's example: `b2p`, ten for the time as in a ULID, twenty random ones. */
 function newReference(createdAtMs: number): string {
   const time = Array.from({ length: 10 }, (_, index) => Math.floor(createdAtMs / 32 ** (9 - index)) % 32);
   const rest = Array.from(randomBytes(20), (byte) => byte % 32);

@@ -1,5 +1,5 @@
-// Standard Webhooks, as a merchant would check it with a few lines of its own: HMAC-SHA256 over `id.timestamp.body`,
-// base64, one `v1,...` per key, and a timestamp that is not older or newer than five minutes.
+// Standard Webhooks as a merchant would check it in a few lines: HMAC-SHA256 over `id.timestamp.body`, base64, one `v1,...`
+// per key, and a timestamp within five minutes.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
 const toleranceSeconds = 300;
@@ -11,7 +11,7 @@ export interface SignedDelivery {
   readonly body: Buffer;
 }
 
-/** Whether one of the signatures was made with one of the secrets (`whsec_` and base64) over exactly these bytes. */
+/** Whether one of the signatures was made over these bytes with one of the secrets (`whsec_` and base64). */
 export function isSignedBy(secrets: readonly string[], delivery: SignedDelivery, nowMs: number): boolean {
   const { id, timestamp, signature, body } = delivery;
   if (!/^\d+$/.test(timestamp) || Math.abs(nowMs / 1000 - Number(timestamp)) > toleranceSeconds) return false;
