@@ -2,10 +2,11 @@
 // well.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Option, type Command } from 'commander';
-import { keysOf, indexParts, type BrandQueue } from '../redis/brand-queue.ts';
+import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import { callbackStates, stateOf, type CallbackState } from '../store/callbacks/callback-view.ts';
 import { createJobReader } from '../store/callbacks/read-callbacks.ts';
+import { receivedBetween } from '../store/callbacks/received-between.ts';
 import { parseHttpUrl, parseTime } from './arguments.ts';
 import { createCopier, describeCopy, isTaken } from './copier.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
@@ -67,7 +68,8 @@ async function listen(session: Session, options: ListenOptions): Promise<ExitCod
     try {
       if (isBehind) {
         for (const queue of queues)
-          for await (const ids of receivedSince(redis, queue, options.from ?? Infinity)) await sender.send(queue, ids);
+          for await (const ids of receivedBetween(redis, queue, options.from ?? Infinity, Infinity))
+            await sender.send(queue, ids);
         isBehind = false;
         continue;
       }
@@ -115,21 +117,6 @@ function createSender(session: Session, redis: RedisConnection, { to, state }: L
   }
 
   return { counts, send };
-}
-
-/** Oldest first, in each part of the index. */
-async function* receivedSince(
-  redis: RedisConnection,
-  queue: BrandQueue,
-  fromMs: number,
-): AsyncGenerator<readonly string[]> {
-  for (const part of indexParts) {
-    for (let offset = 0; ; offset += step) {
-      const ids = await redis.zrangebyscore(keysOf.index(queue, part), fromMs, '+inf', 'LIMIT', offset, step);
-      yield ids;
-      if (ids.length < step) break;
-    }
-  }
 }
 
 function untilInterrupted({ onEnd }: Session): AbortSignal {

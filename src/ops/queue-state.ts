@@ -107,43 +107,24 @@ export function createQueueState({ redis, queues, now = Date.now }: QueueStateDe
 
 export type ReadQueueState = ReturnType<typeof createQueueState>;
 
-const reply = z.tuple([
-  z.number(),
-  z.string().nullable(),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.number(),
-  z.string().nullable(),
-  z.number(),
-  z.number(),
-  z.number(),
-]);
-
 async function readBrand(redis: RedisConnection, queue: BrandQueue, nowMs: number) {
   const { base, brand } = queue;
-  const results = await redis
-    .pipeline()
-    .llen(`${base}:wait`)
-    .lindex(`${base}:wait`, -1)
-    .llen(`${base}:active`)
-    .zcard(`${base}:delayed`)
-    .zcard(`${base}:completed`)
-    .zcard(`${base}:failed`)
-    .zcard(keysOf.quarantine(queue))
-    .hexists(`${base}:meta`, 'paused')
-    .hget(keysOf.followed(queue), 'at')
-    .zcard(keysOf.held(queue))
-    .zcard(keysOf.unconfirmed(queue))
-    .zcount(keysOf.mismatched(queue), nowMs - dayMs, '+inf')
-    .exec();
-  const failure = results?.find(([error]) => error !== null)?.[0];
-  if (failure) throw failure;
-  const values = reply.parse(results?.map(([, value]) => value));
-  const [queued, oldestId, delivering, retrying, delivered, failed, quarantined, paused, lastAt, ...more] = values;
-  const [held, unconfirmed, mismatched] = more;
+  const [queued, oldestId, delivering, retrying, delivered, failed] = await Promise.all([
+    redis.llen(`${base}:wait`),
+    redis.lindex(`${base}:wait`, -1),
+    redis.llen(`${base}:active`),
+    redis.zcard(`${base}:delayed`),
+    redis.zcard(`${base}:completed`),
+    redis.zcard(`${base}:failed`),
+  ]);
+  const [quarantined, paused, lastAt, held, unconfirmed, mismatched] = await Promise.all([
+    redis.zcard(keysOf.quarantine(queue)),
+    redis.hexists(`${base}:meta`, 'paused'),
+    redis.hget(keysOf.followed(queue), 'at'),
+    redis.zcard(keysOf.held(queue)),
+    redis.zcard(keysOf.unconfirmed(queue)),
+    redis.zcount(keysOf.mismatched(queue), nowMs - dayMs, '+inf'),
+  ]);
   const oldestAt = oldestId === null ? null : await redis.hget(keysOf.job(queue, oldestId), 'timestamp');
   const oldestMs = oldestAt === null ? Infinity : Number(oldestAt);
   const state: BrandState = {

@@ -1,15 +1,13 @@
 // The reverse direction of `verify`: callbacks of a period that the gateway does not know. Walks our own index, and asks for
 // the status of whatever the gateway's lists did not name.
-import { keysOf, indexParts } from '../redis/brand-queue.ts';
 import { stateOf } from '../store/callbacks/callback-view.ts';
 import type { JobReader, JobRecord } from '../store/callbacks/read-callbacks.ts';
+import { receivedBetween } from '../store/callbacks/received-between.ts';
 import type { JobData } from '../callback/job.ts';
 import type { BrandScope } from './brand-scope.ts';
 import { describeFailure } from './gateway/gateway-client.ts';
 import { said, type VerifyEvent } from './verify-event.ts';
 import type { Window } from './sweep/window-pages.ts';
-
-const step = 500;
 
 /** `listed`: the gateway's references of this window and the one before, since a callback comes after its transaction. */
 export async function* verifyReceived(
@@ -55,11 +53,6 @@ async function* receivedIn(
   readJobs: JobReader,
   { fromMs, toMs }: Window,
 ): AsyncGenerator<JobRecord> {
-  for (const part of indexParts) {
-    for (let offset = 0; ; offset += step) {
-      const ids = await redis.zrangebyscore(keysOf.index(queue, part), fromMs, `(${toMs}`, 'LIMIT', offset, step);
-      yield* await readJobs(queue, ids, { withLogs: false });
-      if (ids.length < step) break;
-    }
-  }
+  for await (const ids of receivedBetween(redis, queue, fromMs, toMs))
+    yield* await readJobs(queue, ids, { withLogs: false });
 }

@@ -9,6 +9,7 @@ export interface RoundsDependencies {
 }
 
 export function createRounds({ redis, everyMs, round, onError }: RoundsDependencies) {
+  let isStopping = false;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
 
@@ -29,8 +30,12 @@ export function createRounds({ redis, everyMs, round, onError }: RoundsDependenc
       else redis.once('ready', tick);
     },
 
+    /** Whether the current round should end early. */
+    isStopping: () => isStopping,
+
     /** Starts no further round, and waits for the current one. */
     async stop(): Promise<void> {
+      isStopping = true;
       clearInterval(timer);
       await running;
     },

@@ -5,16 +5,14 @@
 // Costs Redis the ids of the window's jobs; only unlisted jobs are read.
 import { digestOf, kindOf, terminalKind } from '../../callback/identity.ts';
 import { digestOfJob } from '../../callback/job.ts';
-import { keysOf, indexParts } from '../../redis/brand-queue.ts';
 import { createJobReader, type JobRecord } from '../../store/callbacks/read-callbacks.ts';
+import { receivedBetween } from '../../store/callbacks/received-between.ts';
 import { askAgain, type Unconfirmed } from '../../store/confirmation/unconfirmed.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 import type { Window } from './window-pages.ts';
 
 export type Listed = ReturnType<typeof createListed>;
-
-const step = 1_000;
 
 /** Collects the references that the gateway lists for one window. */
 export function createListed(brand: string, { fromMs, toMs }: Window) {
@@ -45,17 +43,12 @@ export async function askForUnlisted(scope: BrandScope, before: Listed, listed: 
   const readJobs = createJobReader(redis);
   const windows = [before, listed];
   let asked = 0;
-  for (const part of indexParts) {
-    for (let offset = 0; ; offset += step) {
-      const range = [listed.fromMs, `(${listed.toMs}`, 'LIMIT', offset, step] as const;
-      const ids = await redis.zrangebyscore(keysOf.index(queue, part), ...range);
-      const unlisted = ids.filter((id) => !windows.some((window) => window.hasDigest(digestOfJob(id))));
-      const jobs = await readJobs(queue, unlisted, { withLogs: false });
-      const gone = jobs.flatMap((job) => unlistedCallback(job, windows) ?? []);
-      await askAgain(redis, queue, gone, clock.now());
-      asked += gone.length;
-      if (ids.length < step) break;
-    }
+  for await (const ids of receivedBetween(redis, queue, listed.fromMs, listed.toMs)) {
+    const unlisted = ids.filter((id) => !windows.some((window) => window.hasDigest(digestOfJob(id))));
+    const jobs = await readJobs(queue, unlisted, { withLogs: false });
+    const gone = jobs.flatMap((job) => unlistedCallback(job, windows) ?? []);
+    await askAgain(redis, queue, gone, clock.now());
+    asked += gone.length;
   }
   return asked;
 }

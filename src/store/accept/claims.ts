@@ -35,15 +35,12 @@ export async function readClaims(
 ): Promise<(Claim | undefined)[]> {
   if (digests.length === 0) return [];
   const texts = await redis.mget(digests.map((digest) => keysOf.claim(queue, digest)));
-  return digests.map((digest, index) => {
-    const text = texts[index];
-    return text === null || text === undefined ? undefined : parseClaim(digest, text);
-  });
+  return digests.map((digest, index) => parseClaim(digest, texts[index]));
 }
 
-/** Undefined if accept.lua could not read it either. */
-export function parseClaim(digest: string, text: string): Claim | undefined {
-  if (!/^[^,]*,\d+,\d+,/.test(text)) return undefined;
+/** Undefined if there is none, or if accept.lua could not read it either. */
+export function parseClaim(digest: string, text: string | null | undefined): Claim | undefined {
+  if (!text || !/^[^,]*,\d+,\d+,/.test(text)) return undefined;
   const [nonce, sequence, duplicates, receivedAt, status, amount, state, deliveredAt] = text.split(',');
   if (nonce === undefined || receivedAt === undefined || status === undefined || amount === undefined) return undefined;
   return {

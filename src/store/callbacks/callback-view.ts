@@ -87,29 +87,26 @@ export function toRow(record: JobRecord): CallbackRow | undefined {
 
 function rowOf(record: JobRecord, data: JobData) {
   const { brand, claim } = record;
-  const sequence = data.sequence ?? 0;
   return {
     brand,
-    gatewayReference: data.gatewayReference,
-    merchantReference: data.merchantReference,
-    status: data.status,
-    type: data.type,
-    amount: amountOf(data.body),
+    ...fieldsOf(data),
     state: stateOf(record),
-    receivedAt: data.receivedAt,
     deliveredAt: toTime(deliveredAtMs(record)),
     nextAttemptAt: toTime(record.nextAttemptMs),
     failedReason: failedReasonOf(record),
     ...heldAndConfirmed(record),
     amountCheck: amountCheckOf(data) ?? null,
-    source: data.source,
-    sequence,
     duplicates: claim?.duplicates ?? 0,
-    webhookId: webhookIdOfJob(data),
-    requestId: data.requestId,
     jobId: record.jobId,
     erased: record.erased,
   };
+}
+
+/** What the job's data alone tells, wherever the job is. */
+function fieldsOf(data: JobData) {
+  const { gatewayReference, merchantReference, status, type, receivedAt, source, sequence = 0, requestId } = data;
+  const derived = { amount: amountOf(data.body), webhookId: webhookIdOfJob(data) };
+  return { gatewayReference, merchantReference, status, type, receivedAt, source, sequence, requestId, ...derived };
 }
 
 /** The complete view of a callback whose job exists. */
@@ -198,24 +195,15 @@ export interface SpooledCallback {
 export function toSpooled({ brand, data }: SpooledCallback): CallbackView {
   return {
     brand,
-    gatewayReference: data.gatewayReference,
-    merchantReference: data.merchantReference,
-    status: data.status,
-    type: data.type,
-    amount: amountOf(data.body),
+    ...fieldsOf(data),
     state: 'spooled',
-    receivedAt: data.receivedAt,
     deliveredAt: null,
     nextAttemptAt: null,
     failedReason: null,
     heldReason: null,
     confirmed: confirmedOf(data.source, ''),
     amountCheck: null,
-    source: data.source,
-    sequence: data.sequence ?? 0,
     duplicates: 0,
-    webhookId: webhookIdOfJob(data),
-    requestId: data.requestId,
     jobId: null,
     erased: false,
     attempts: [],

@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { readFileSync } from 'node:fs';
 import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { createRounds } from '../../redis/rounds.ts';
 import { defineScript } from '../../redis/script.ts';
 import type { Log } from '../../telemetry/log.ts';
 
@@ -136,31 +137,12 @@ export interface DeliveryFollowerDeps {
 
 /** Follows the deliveries of all brands while the process runs. */
 export function createDeliveryFollower({ redis, queues, log }: DeliveryFollowerDeps) {
-  let timer: NodeJS.Timeout | undefined;
-  let following: Promise<void> | undefined;
-
-  async function followEach(): Promise<void> {
-    for (const queue of queues.values()) await followDeliveries(redis, queue);
-  }
-
-  function tick(): void {
-    if (redis.status !== 'ready') return; // the connection itself reports that it is down
-    following ??= followEach()
-      .catch((error: unknown) => log.debug({ event: 'deliveries.not_followed', err: error }))
-      .finally(() => {
-        following = undefined;
-      });
-  }
-
-  return {
-    start(): void {
-      timer = setInterval(tick, followEveryMs);
-      timer.unref();
+  return createRounds({
+    redis,
+    everyMs: followEveryMs,
+    async round() {
+      for (const queue of queues.values()) await followDeliveries(redis, queue);
     },
-
-    async stop(): Promise<void> {
-      clearInterval(timer);
-      await following;
-    },
-  };
+    onError: (error) => log.debug({ event: 'deliveries.not_followed', err: error }),
+  });
 }

@@ -59,16 +59,12 @@ async function findUnderNames(redis: RedisConnection, queue: BrandQueue, sought:
     ...own.map((digest) => keysOf.claim(queue, digest)),
   );
   const names = namesOf(queue, parseLineage(lineage));
-  const claims = own.map((digest, at) => named(parseText(digest, texts[at]), queue.brand));
+  const claims = own.map((digest, at) => named(parseClaim(digest, texts[at]), queue.brand));
   for (const name of names.slice(1)) {
     const former = await readClaims(redis, queue, digestsUnder(name));
     for (const [at, claim] of former.entries()) claims[at] ??= named(claim, name);
   }
   return { claims, names };
-}
-
-function parseText(digest: string, text: string | null | undefined): Claim | undefined {
-  return text === null || text === undefined ? undefined : parseClaim(digest, text);
 }
 
 function named(claim: Claim | undefined, identityBrand: string | undefined): FoundClaim | undefined {

@@ -49,14 +49,10 @@ export async function oldestUndelivered(
   return finite(sinceMs);
 }
 
-const sizesSchema = z.array(z.tuple([z.null(), z.number()]));
-
 async function largestPlace(redis: RedisConnection, queue: BrandQueue): Promise<number> {
-  const { base } = queue;
-  const pipeline = redis.pipeline().llen(`${base}:wait`).llen(`${base}:active`);
-  pipeline.zcard(`${base}:delayed`).zcard(`${base}:prioritized`).zcard(keysOf.held(queue));
-  const replies = await pipeline.exec();
-  return Math.max(...sizesSchema.parse(replies).map(([, size]) => size));
+  const lists = ['wait', 'active'].map((place) => redis.llen(`${queue.base}:${place}`));
+  const sets = ['delayed', 'prioritized'].map((place) => redis.zcard(`${queue.base}:${place}`));
+  return Math.max(...(await Promise.all([...lists, ...sets, redis.zcard(keysOf.held(queue))])));
 }
 
 function finite(ms: number): number | undefined {

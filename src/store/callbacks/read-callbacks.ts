@@ -127,7 +127,7 @@ function toRecord(queue: BrandQueue, row: z.infer<typeof reply>[number]): JobRec
   return {
     brand: queue.brand,
     jobId,
-    claim: claim === '' ? undefined : parseClaim(digestOfJob(jobId), claim),
+    claim: parseClaim(digestOfJob(jobId), claim),
     data: parseData(data),
     returnvalue,
     failedReason,

@@ -55,8 +55,6 @@ export async function isAnythingOpen(redis: RedisConnection, queue: BrandQueue):
   return (await redis.exists(keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.held(queue))) > 0;
 }
 
-const scores = z.array(z.tuple([z.null(), z.array(z.string().nullable())]));
-
 /** Those for which an answer would be new: unconfirmed, denied or held. Three commands for all of them. */
 export async function awaitingConfirmation<T extends Asked>(
   redis: RedisConnection,
@@ -65,12 +63,10 @@ export async function awaitingConfirmation<T extends Asked>(
 ): Promise<T[]> {
   if (listed.length === 0) return [];
   const jobIds = listed.map(({ jobId }) => jobId);
-  const replies = await redis
-    .pipeline()
-    .zmscore(keysOf.unconfirmed(queue), ...listed.map(unconfirmedMember))
-    .zmscore(keysOf.denied(queue), ...jobIds)
-    .zmscore(keysOf.held(queue), ...jobIds)
-    .exec();
-  const found = scores.parse(replies).map(([, ofSet]) => ofSet);
+  const found = await Promise.all([
+    redis.zmscore(keysOf.unconfirmed(queue), ...listed.map(unconfirmedMember)),
+    redis.zmscore(keysOf.denied(queue), ...jobIds),
+    redis.zmscore(keysOf.held(queue), ...jobIds),
+  ]);
   return listed.filter((_, at) => found.some((ofSet) => ofSet[at] !== null));
 }

@@ -47,12 +47,11 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
   const claimTtlMs = config.DEDUP_TTL;
   const merchantTtlMs = Math.max(config.RETAIN_COMPLETED, config.RETAIN_FAILED, config.DEDUP_TTL);
   const everyMs = Math.max(Math.min(everyMaxMs, Math.floor(claimTtlMs / looksPerTtl)), everyMinMs);
-  const stopping = new AbortController();
 
   async function keepBrand(queue: BrandQueue): Promise<void> {
     const enoughMs = Math.floor(claimTtlMs / 2);
     for (const part of indexParts) {
-      for (let offset = 0; !stopping.signal.aborted; offset += step) {
+      for (let offset = 0; !rounds.isStopping(); offset += step) {
         const args = [queue.base, Date.now() - enoughMs, enoughMs, offset, step];
         const [entries, due] = await findDue(redis, [keysOf.index(queue, part)], args);
         for (let at = 0; at < due.length; at += batchMax) await keepBatch(queue, due.slice(at, at + batchMax));
@@ -91,17 +90,7 @@ export function createClaimKeeper({ redis, queues, config, log }: ClaimKeeperDep
     onError: (error) => log.warn({ event: 'claims.not_kept', err: error }),
   });
 
-  return {
-    keep,
-
-    start: () => rounds.start(),
-
-    /** Stops after the current batch. */
-    async stop(): Promise<void> {
-      stopping.abort();
-      await rounds.stop();
-    },
-  };
+  return { keep, start: rounds.start, stop: rounds.stop };
 }
 
 function argumentsOf(record: JobRecord, data: JobData): (string | number)[] {

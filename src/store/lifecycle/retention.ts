@@ -54,7 +54,6 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
   const { now = async () => agreedNowMs(redis, Date.now()) } = given;
   const readJobs = createJobReader(redis);
   const trimCursors = new Map<string, string>();
-  const stopping = new AbortController();
 
   /** Removes what is past its time or over the limit. */
   async function sweepBrand(queue: BrandQueue): Promise<Swept> {
@@ -69,7 +68,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
 
   async function retireUpTo(queue: BrandQueue, set: RetiredSet, upToMs: number): Promise<number> {
     let removed = 0;
-    while (!stopping.signal.aborted) {
+    while (!rounds.isStopping()) {
       const ids = await redis.zrangebyscore(placeOf(queue, set), '-inf', upToMs, 'LIMIT', 0, batchMax);
       if (ids.length === 0) break;
       removed += await retireBatch(queue, set, ids, upToMs);
@@ -87,7 +86,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
   async function retireSurplus(queue: BrandQueue): Promise<number> {
     const key = `${queue.base}:completed`;
     let removed = 0;
-    for (let surplus = await surplusOf(queue); surplus > 0 && !stopping.signal.aborted; surplus -= batchMax) {
+    for (let surplus = await surplusOf(queue); surplus > 0 && !rounds.isStopping(); surplus -= batchMax) {
       const oldest = await redis.zrange(key, '0', String(Math.min(surplus, batchMax) - 1), 'WITHSCORES');
       const ids = oldest.filter((_, at) => at % 2 === 0);
       if (ids.length === 0) break;
@@ -121,7 +120,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
     for (const part of indexParts) {
       const key = keysOf.index(queue, part);
       const keys = [key, keysOf.inHand(queue)];
-      for (let step = 0; step < trimStepsMax && !stopping.signal.aborted; step += 1) {
+      for (let step = 0; step < trimStepsMax && !rounds.isStopping(); step += 1) {
         const cursor = trimCursors.get(key) ?? '0';
         const [next, gone] = await trimEntries(redis, keys, [queue.base, cursor, trimStep]);
         trimCursors.set(key, next);
@@ -166,17 +165,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
     onError: (error) => log.warn({ event: 'retention.failed', err: error }),
   });
 
-  return {
-    sweep,
-
-    start: () => rounds.start(),
-
-    /** Stops after the current batch. */
-    async stop(): Promise<void> {
-      stopping.abort();
-      await rounds.stop();
-    },
-  };
+  return { sweep, start: rounds.start, stop: rounds.stop };
 }
 
 export type Retention = ReturnType<typeof createRetention>;
