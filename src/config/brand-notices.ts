@@ -3,20 +3,14 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { couldBe, defaultBrand, groupByBrand, parseBrandValues } from './brand-values.ts';
-import type { Brand } from './brands.ts';
+import type { Brand, BrandVariables } from './brands.ts';
 
-export interface BrandVariables {
-  readonly PAYALO_API_KEYS?: string | undefined;
-  readonly FORWARD_URL?: string | undefined;
-  readonly FORWARD_SECRET?: string | undefined;
-  readonly FORWARD_HEADERS_FILE?: string | undefined;
-  readonly GATEWAY_API_KEY?: string | undefined;
-  readonly GATEWAY_BASE_URL?: string | undefined;
+interface Variables extends BrandVariables {
   readonly HANDLER_MODULE?: string | undefined;
 }
 
 /** One sentence per finding, without secrets. A process without PAYALO_API_KEYS (a worker) cannot know which brands receive. */
-export function brandNotices(variables: BrandVariables, brands: ReadonlyMap<string, Brand>): string[] {
+export function brandNotices(variables: Variables, brands: ReadonlyMap<string, Brand>): string[] {
   const receiving = [...brands.values()].filter(({ apiKeys }) => apiKeys.length > 0);
   if (receiving.length === 0) return [];
   return [
@@ -27,7 +21,7 @@ export function brandNotices(variables: BrandVariables, brands: ReadonlyMap<stri
   ];
 }
 
-function unknownBrands(variables: BrandVariables, receiving: readonly Brand[]): string[] {
+function unknownBrands(variables: Variables, receiving: readonly Brand[]): string[] {
   const known = new Set(receiving.map(({ name }) => name));
   const naming: readonly (readonly [variable: string, brands: Iterable<string>])[] = [
     ['FORWARD_URL', namedIn(variables.FORWARD_URL, couldBe.url)],
@@ -62,7 +56,7 @@ function namedInFile(file: string | undefined): Iterable<string> {
   }
 }
 
-function withoutUrl({ HANDLER_MODULE }: BrandVariables, receiving: readonly Brand[]): string[] {
+function withoutUrl({ HANDLER_MODULE }: Variables, receiving: readonly Brand[]): string[] {
   const left = receiving.filter(({ forwardUrl }) => forwardUrl === undefined);
   // If no brand has a URL, roles.ts reports it once for all.
   if (HANDLER_MODULE !== undefined || left.length === receiving.length) return [];

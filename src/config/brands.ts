@@ -27,7 +27,7 @@ export interface Brand {
   readonly forwardTls: ClientTls | undefined;
 }
 
-interface BrandVariables extends ClientTlsVariables {
+export interface BrandVariables extends ClientTlsVariables {
   readonly PAYALO_API_KEYS?: string | undefined;
   readonly FORWARD_URL?: string | undefined;
   readonly FORWARD_SECRET?: string | undefined;

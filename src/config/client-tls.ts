@@ -67,7 +67,9 @@ function problemOf(tls: ClientTls, brand: string, url: string | undefined): stri
     const problem = file === undefined ? undefined : fileProblem(field, file);
     if (problem !== undefined) return `${variable}${whose}: ${problem}`;
   }
-  return certFile !== undefined && keyFile !== undefined && !isUsable({ cert: read(certFile), key: read(keyFile) })
+  return certFile !== undefined &&
+    keyFile !== undefined &&
+    !isUsable({ cert: readTextFile(certFile), key: readTextFile(keyFile) })
     ? `FORWARD_KEY_FILE${whose}: ${keyFile} is not the key of the certificate in ${certFile}`
     : undefined;
 }
@@ -81,7 +83,7 @@ const fields = [
 function fileProblem(field: keyof ClientTls, file: string): string | undefined {
   let pem;
   try {
-    pem = read(file);
+    pem = readTextFile(file);
   } catch (error) {
     return `${file} cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'})`;
   }
@@ -97,8 +99,4 @@ function isUsable(options: { cert?: string; key?: string; ca?: string }): boolea
   } catch {
     return false;
   }
-}
-
-function read(file: string): string {
-  return readTextFile(file);
 }

@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Attempt } from './attempt.ts';
-import { keepTimesClamped } from './clamp-times.ts';
+import { createTimesClamp } from './clamp-times.ts';
 import { createBreaker, type BreakerSettings } from './breaker/breaker.ts';
 import { ContentMissingError, createProcessor, type Returned } from './process-job.ts';
 import { QueueWorker } from './queue-worker.ts';
@@ -82,12 +82,13 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
   dropEmptyJobs(worker, dependencies);
   if (breaker === undefined) leaveNoBreaker(redis, queue, log);
   breaker?.start();
-  const stopClamping = keepTimesClamped({
+  const timesClamp = createTimesClamp({
     queue,
     redis,
     stalledIntervalMs,
     lockMs: config.FORWARD_TIMEOUT + lockMarginMs,
   });
+  timesClamp.start();
   records.start();
 
   return {
@@ -95,7 +96,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
     async close(): Promise<void> {
       await worker.close();
       breaker?.stop();
-      stopClamping();
+      void timesClamp.stop(); // not waited for: while Redis is down a round does not end
       await records.stop();
     },
   };

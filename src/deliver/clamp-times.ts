@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
+import { createRounds } from '../redis/rounds.ts';
 import { defineScript } from '../redis/script.ts';
 
 export interface ClampTimesOptions {
@@ -23,25 +24,17 @@ const clamp = defineScript({
   reply: z.number(),
 });
 
-/** Returns a function that stops it. Never throws: while Redis is down there is nothing to cut. */
-export function keepTimesClamped({ queue, redis, stalledIntervalMs, lockMs }: ClampTimesOptions): () => void {
+/** Never throws: while Redis is down there is nothing to cut. */
+export function createTimesClamp({ queue, redis, stalledIntervalMs, lockMs }: ClampTimesOptions) {
   const { base } = queue;
   const keys = ['delayed', 'stalled-check', 'active', 'marker'].map((key) => `${base}:${key}`);
   let rank = 0;
-  let timer: NodeJS.Timeout | undefined = setTimeout(() => void look(), 0);
-
-  async function look(): Promise<void> {
-    const args = [base, stalledIntervalMs, Math.max(lockMs, lockMsMin), rank, jobsPerLook];
-    try {
-      rank = await clamp(redis, keys, args);
-    } catch {
-      rank = 0;
-    }
-    if (timer !== undefined) timer = setTimeout(() => void look(), everyMs);
-  }
-
-  return () => {
-    clearTimeout(timer);
-    timer = undefined;
-  };
+  return createRounds({
+    redis,
+    everyMs,
+    async round() {
+      rank = await clamp(redis, keys, [base, stalledIntervalMs, Math.max(lockMs, lockMsMin), rank, jobsPerLook]);
+    },
+    onError: () => (rank = 0),
+  });
 }

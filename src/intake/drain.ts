@@ -9,6 +9,7 @@
 import type { Log } from '../telemetry/log.ts';
 import type { Looked, ResubmitOutcome } from './batcher.ts';
 import { isOfLaterVersion } from '../callback/job.ts';
+import { within } from '../async/deadline.ts';
 import { parseJson } from '../callback/json-text.ts';
 import { toAcceptItem } from './intake.ts';
 import type { SetAsideReason, SubmitQuarantineOutcome } from './quarantine/quarantine-from-spool.ts';
@@ -225,10 +226,7 @@ export function createDrain(dependencies: DrainDependencies) {
     async stop(deadlineMs: number): Promise<number> {
       isStopping = true;
       endPause?.();
-      const deadline = Promise.withResolvers<void>();
-      const timer = setTimeout(deadline.resolve, deadlineMs);
-      await Promise.race([running, deadline.promise]);
-      clearTimeout(timer);
+      await within(deadlineMs, Promise.resolve(running)).catch(() => undefined);
       ended.abort();
       tellDrained();
       const { entries, quarantineEntries, bytes } = spool.stats();

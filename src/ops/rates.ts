@@ -6,6 +6,7 @@
 import type { BrandQueue } from '../redis/brand-queue.ts';
 import { keysOf } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
+import { createRounds } from '../redis/rounds.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ReadQueueState } from './queue-state.ts';
@@ -40,8 +41,6 @@ export function createRates({ redis, queue, queueState, metrics, log, now = Date
   const key = keysOf.rates(queue);
   let flushed: Record<RateName, number> = { received: 0, delivered: 0, retried: 0, failed: 0 };
   let trimmedAt = 0;
-  let flushing: Promise<void> | undefined;
-  let timer: NodeJS.Timeout | undefined;
 
   async function totals(): Promise<Record<RateName, number>> {
     const [callbacks, deliveries] = await Promise.all([metrics.callbacks.get(), metrics.deliveries.get()]);
@@ -80,32 +79,27 @@ export function createRates({ redis, queue, queueState, metrics, log, now = Date
     if (old.length > 0) await redis.hdel(key, ...old);
   }
 
-  /** Adds the counters' growth since the last call. Never throws. */
-  function tick(): Promise<void> {
-    flushing ??= flush()
-      .catch((error: unknown) => log.debug({ event: 'rates.not_flushed', err: error }))
-      .finally(() => {
-        flushing = undefined;
-      });
-    return flushing;
-  }
+  const rounds = createRounds({
+    redis,
+    everyMs: flushEveryMs,
+    round: flush,
+    onError: (error) => log.debug({ event: 'rates.not_flushed', err: error }),
+  });
 
   return {
-    start(): void {
-      timer = setInterval(() => void tick(), flushEveryMs);
-      timer.unref();
-    },
+    start: rounds.start,
 
     async stop(): Promise<void> {
-      clearInterval(timer);
-      await tick();
+      await rounds.stop();
+      await rounds.run();
     },
 
-    flush: tick,
+    /** Adds the counters' growth since the last call. Never throws. */
+    flush: rounds.run,
 
     /** Includes this process's counts up to now; those of others up to their last flush. */
     async read(): Promise<Rates> {
-      await tick();
+      await rounds.run();
       const fields = await redis.hgetall(key);
       const current = Math.floor(now() / minuteMs);
       const minutes = Array.from({ length: rateMinutes }, (_, at) => current - rateMinutes + 1 + at);

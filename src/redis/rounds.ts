@@ -13,17 +13,24 @@ export function createRounds({ redis, everyMs, round, onError }: RoundsDependenc
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
 
-  function tick(): void {
-    if (redis.status !== 'ready') return; // the connection itself reports that it is down
+  /** A round now, or the one that runs already. Never rejects. */
+  async function run(): Promise<void> {
     running ??= round()
       .catch(onError)
       .finally(() => {
         running = undefined;
       });
+    await running;
+  }
+
+  function tick(): void {
+    if (redis.status === 'ready') void run(); // else the connection itself reports that it is down
   }
 
   return {
-    start(): void {
+    run,
+
+    start: (): void => {
       timer = setInterval(tick, everyMs);
       timer.unref();
       if (redis.status === 'ready') tick();
@@ -34,7 +41,7 @@ export function createRounds({ redis, everyMs, round, onError }: RoundsDependenc
     isStopping: () => isStopping,
 
     /** Starts no further round, and waits for the current one. */
-    async stop(): Promise<void> {
+    stop: async (): Promise<void> => {
       isStopping = true;
       clearInterval(timer);
       await running;

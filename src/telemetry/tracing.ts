@@ -5,6 +5,7 @@
 // person. The caller's sampling decision is respected. What the collector does not take within the limits is dropped with
 // a log line; no callback ever waits for it.
 import type { Span, SpanContext } from '@opentelemetry/api';
+import { within } from '../async/deadline.ts';
 import { putIntoEnvironment } from '../config/config.ts';
 import type { Log } from './log.ts';
 import { packageVersion } from './package-version.ts';
@@ -100,10 +101,7 @@ export async function createTracing(otel: OtelValues, log: Log): Promise<Tracing
 
     async stop(deadlineMs) {
       const stopped = provider.shutdown().catch((error: unknown) => tell(String(error)));
-      const { promise: late, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, deadlineMs);
-      await Promise.race([stopped, late]);
-      clearTimeout(timer);
+      await within(deadlineMs, stopped).catch(() => undefined);
     },
   };
 }

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { childReply, type ChildReply, type ChildRequest } from './handler-process.ts';
+import { childReply, forEachLine, type ChildReply, type ChildRequest } from './handler-process.ts';
 import { parseJson } from '../../callback/json-text.ts';
 
 export type Word = ChildReply | { readonly kind: 'ended'; readonly error: string };
@@ -79,7 +79,7 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
   passOn(output, process.stdout);
   passOn(errors, process.stderr);
   for (const pipe of [channel, lifeline]) pipe?.on('error', () => undefined);
-  if (channel instanceof Duplex) readLines(channel, take);
+  if (channel instanceof Duplex) forEachLine(channel, take, lineCharactersMax); // no reply is that long
 
   return {
     pid: child.pid,
@@ -103,19 +103,6 @@ function passOn(from: unknown, to: NodeJS.WritableStream): void {
   from.on('data', (chunk) => to.write(chunk));
   from.on('error', () => undefined);
   from.unref(); // like the child itself, it must not keep the process alive
-}
-
-function readLines(channel: Duplex, take: (line: string) => void): void {
-  let rest = '';
-  channel.setEncoding('utf8');
-  channel.on('data', (chunk) => {
-    const lines = (rest + String(chunk)).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) take(line);
-    if (rest.length <= lineCharactersMax) return;
-    take(rest); // no reply is this long
-    rest = '';
-  });
 }
 
 /** 0 if the system does not tell. */

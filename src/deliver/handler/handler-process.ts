@@ -4,6 +4,7 @@
 // The lines go over a socket that only this file knows (descriptor 3); there is no `process.send` that a handler could use.
 // Globals that are needed here are saved before the module is imported, since a module may overwrite them.
 import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import * as z from 'zod';
 import { answerBytesMax, type Delivery } from '../attempt.ts';
@@ -86,13 +87,17 @@ function endWithParent(): void {
   watcher.on('error', () => exit(1));
 }
 
-function forEachLine(channel: Socket, take: (line: string) => void): void {
+/** A line that is longer than the limit is cut. */
+export function forEachLine(channel: Duplex, take: (line: string) => void, lengthMax = Infinity): void {
   let rest = '';
   channel.setEncoding('utf8');
   channel.on('data', (chunk) => {
     const lines = (rest + String(chunk)).split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) take(line);
+    if (rest.length <= lengthMax) return;
+    take(rest);
+    rest = '';
   });
 }
 

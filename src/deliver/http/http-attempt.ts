@@ -4,7 +4,6 @@
 // after it (cut off, endless, too short or too long) changes nothing, since a merchant that ignores webhook-id would book a
 // repeated 2xx twice. At most 64 KB of the body are read, and only briefly. Interim answers (1xx) do not count. Redirects are
 // not followed. Never throws.
-// 64 KB of it. Interim answers (1xx) are no answers. Redirects are not followed. Never throws.
 import type { Dispatcher } from 'undici';
 import type { Brand } from '../../config/brands.ts';
 import { createHttpPool, type Egress } from '../../http/http-pool.ts';

@@ -54,8 +54,6 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
   let leased = new Set<string>();
   /** Job id and time, base 36 ms. */
   let delivered: (readonly [jobId: string, at: string])[] = [];
-  let reporting: Promise<void> | undefined;
-  let timer: NodeJS.Timeout | undefined;
 
   async function reportBatch(): Promise<void> {
     const batch = delivered.slice(0, batchMax);
@@ -77,30 +75,24 @@ export function createDeliveryRecords({ redis, queue, log }: DeliveryRecordsDeps
     while (delivered.length > 0);
   }
 
-  /** Never throws: what could not be reported goes into the next report. */
-  function report(): Promise<void> {
-    reporting ??= reportAll()
-      .catch((error: unknown) => log.debug({ event: 'delivery.not_recorded', brand: queue.brand, err: error }))
-      .finally(() => {
-        reporting = undefined;
-      });
-    return reporting;
-  }
+  /** What could not be reported goes into the next report. */
+  const rounds = createRounds({
+    redis,
+    everyMs: reportEveryMs,
+    round: reportAll,
+    onError: (error) => log.debug({ event: 'delivery.not_recorded', brand: queue.brand, err: error }),
+  });
 
   return {
     take: (jobId: string): void => void inHand.set(jobId, performance.now()),
     release: (jobId: string): void => void inHand.delete(jobId),
     delivered: (jobId: string, atMs: number): void => void delivered.push([jobId, atMs.toString(36)]),
 
-    start(): void {
-      timer = setInterval(() => void report(), reportEveryMs);
-      timer.unref();
-    },
+    start: rounds.start,
 
     async stop(): Promise<void> {
-      clearInterval(timer);
-      await reporting;
-      await report();
+      await rounds.stop();
+      await rounds.run();
     },
   };
 }
