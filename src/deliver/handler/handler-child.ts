@@ -2,7 +2,7 @@
 //
 // Nothing from it is trusted: a line that is not a reply is ignored, a line that never ends is cut, and a process that writes
 // too much is ended. Nothing here throws, whatever the process does.
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -68,14 +68,16 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
   }
 
   child.on('error', (error) => {
-    end(`it cannot be started: ${error.message}`);
+    end(`could not start a process: ${error.message}`);
     if (child.pid === undefined) goneNow();
   });
   child.on('exit', (code, signal) => {
     end(failure ?? (signal === null ? `exited with ${code}` : `ended by ${signal}`));
     goneNow();
   });
-  const [, output, errors, channel, lifeline] = child.stdio;
+  // Node leaves them out where it had no descriptors for them.
+  const pipes: ChildProcess['stdio'] | undefined = child.stdio;
+  const [, output, errors, channel, lifeline] = pipes ?? [];
   passOn(output, process.stdout);
   passOn(errors, process.stderr);
   for (const pipe of [channel, lifeline]) pipe?.on('error', () => undefined);
