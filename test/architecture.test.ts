@@ -101,22 +101,22 @@ test('lets the concepts of the store depend on each other in one direction only'
   expect(new Set(inStore.map(partOfStore))).toEqual(new Set(Object.keys(allowedInStore)));
 });
 
-test('has no files that import each other in a circle', () => {
+test('has no import cycles', () => {
   const isSource = (file: string) => file.endsWith('.ts');
   expect(circles(files, (file) => importsOf(file).filter(isSource))).toEqual([]);
 });
 
-test('would see a circle', () => {
+test('would detect an import cycle', () => {
   const planted: Readonly<Record<string, string[]>> = { a: ['b'], b: ['c'], c: ['a', 'd'], d: [] };
   expect(circles(['d', 'a'], (file) => planted[file] ?? [])).toEqual(['a <-> b <-> c']);
 });
 
-test('would see an import that runs the wrong way', () => {
+test('would detect an import in the wrong direction', () => {
   const planted = (file: string) => (file === 'src/receive/receiver.ts' ? ['src/deliver/verdict.ts'] : []);
   expect(wrongImports(files, planted)).toEqual(['src/receive/receiver.ts -> src/deliver/verdict.ts']);
 });
 
-test('knows every part of src', () => {
+test('covers every part of src', () => {
   expect(new Set(files.map(partOf)).difference(new Set(Object.keys(allowed)))).toEqual(new Set());
 });
 
@@ -157,7 +157,7 @@ test(`keeps every function within ${functionLinesMax} lines of its own`, () => {
   expect(files.flatMap((file) => longFunctions(file, readFileSync(file, 'utf8')))).toEqual([]);
 });
 
-test('would see a long function, and does not count what is inside another one', () => {
+test('would detect a long function, and does not count nested functions', () => {
   const long = `const inner = () => {\n${'work();\n'.repeat(functionLinesMax)}};`;
   expect(longFunctions('planted.ts', long)).toEqual([`planted.ts:1 ${functionLinesMax + 2}`]);
   expect(longFunctions('planted.ts', `function outer() {\n${long}\n}`)).toEqual([

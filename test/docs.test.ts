@@ -85,7 +85,7 @@ test.for(documents)('%s names only what exists', (file) => {
   }).toEqual({ links: [], paths: [], scripts: [], commands: [], tests: [] });
 });
 
-test('sees what does not exist', () => {
+test('detects what does not exist', () => {
   const text =
     '[a](absent.md) [b](README.md#absent) `src/absent.ts` `npm run absent` `npm run cli -- absent` `npx vitest run test/absent`';
   expect(brokenLinks('README.md', text)).toEqual(['absent.md', 'README.md#absent']);
@@ -97,7 +97,7 @@ test('sees what does not exist', () => {
   ]);
 });
 
-test('llms.txt leads to every document, and to nothing that does not exist', () => {
+test('llms.txt links to every document, and to nothing that does not exist', () => {
   const text = readFileSync('llms.txt', 'utf8');
   expect(brokenLinks('llms.txt', text)).toEqual([]);
   const documents = globSync(['docs/*.md', 'docs/reference/*.md']);

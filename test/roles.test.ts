@@ -67,7 +67,7 @@ describe('all', () => {
     expect(merchant.deliveriesOf(reference)).toHaveLength(1);
   });
 
-  test('says once what it does not do where it is not configured', async () => {
+  test('logs once what it leaves out because it is not configured', async () => {
     await using service = await start(['all'], { FORWARD_URL: '' });
     const notices = service.logs.filter(({ event }) => event === 'service.notice').map(({ notice }) => String(notice));
     expect(notices.filter((notice) => notice.includes('FORWARD_URL'))).toHaveLength(1);
@@ -98,7 +98,7 @@ describe('receive and work as processes of their own', () => {
     expect(new Set(attempts().map(({ attempt }) => attempt))).toEqual(new Set([1]));
   });
 
-  test('are refused together with their problems and the exit code 78', async () => {
+  test('are refused together, with all their problems and exit code 78', async () => {
     const refused = startService({ roles: ['work'], env: { PORT: 'x', DEDUP_TTL: '1h' } });
     await expect(refused).rejects.toThrow(/(?=.*78)(?=.*PORT: )(?=.*DEDUP_TTL: )(?=.*FORWARD_URL: )/s);
   });
@@ -120,7 +120,7 @@ test.for(['PORT', 'OPS_PORT'])('says in one sentence that %s is taken, without t
 });
 
 describe('on SIGTERM', () => {
-  test('turns unready while callbacks are still taken, then closes, and ends with 0', async () => {
+  test('turns unready while callbacks are still accepted, then closes, and exits with 0', async () => {
     await using service = await start(['receive'], { SHUTDOWN_TIMEOUT: '5s' });
     const early = await openRaw(service.url);
     const body = callbackBody();
@@ -137,7 +137,7 @@ describe('on SIGTERM', () => {
     await expect(fetch(service.url)).rejects.toThrow('fetch failed');
   });
 
-  test('is held up by nobody who keeps a connection without sending a request, or half of one', async () => {
+  test('is not held up by clients that send no request, or half of one', async () => {
     await using service = await start(['receive'], { SHUTDOWN_TIMEOUT: '4s' });
     const silent = await openRaw(service.url);
     const half = await openRaw(service.url);
@@ -147,7 +147,7 @@ describe('on SIGTERM', () => {
     half.destroy();
   });
 
-  test('ends in order with 0 also while it is still starting', async () => {
+  test('exits in order with 0 even while it is still starting', async () => {
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/main.ts', 'receive'], {
       // Nothing listens there, so that the start waits for Redis.
       env: {

@@ -19,11 +19,11 @@ test.each([
   expect(check(paid, ordered)).toBe(expected);
 });
 
-test('another currency is said before any amount is compared', () => {
+test('a different currency takes precedence over the amount', () => {
   expect(amountCheckOf({ status: 'success', finalAmount: '100 UGX', expectedAmount: kes('100') })).toBe('currency');
 });
 
-test('nothing is said where nothing was ordered, named or paid', () => {
+test('there is no result if nothing was ordered, named or paid', () => {
   expect(amountCheckOf({ status: 'success', finalAmount: kes('1') })).toBeUndefined();
   expect(amountCheckOf({ status: 'success', finalAmount: null, expectedAmount: kes('1') })).toBeUndefined();
   expect(amountCheckOf({ status: 'failed', finalAmount: kes('1'), expectedAmount: kes('1') })).toBeUndefined();
@@ -35,7 +35,7 @@ test('decimals are compared exactly, below zero as well', () => {
   ]);
 });
 
-test('whoever looks for mismatches sees each but a match, and nothing that was not checked', () => {
+test('a search for mismatches finds every result but a match, and nothing unchecked', () => {
   expect(amountChecks.filter(isMismatch)).toEqual(['short', 'over', 'currency']);
   expect(isMismatch(undefined)).toBe(false);
 });

@@ -3,7 +3,7 @@ import { confirmedOf, describeHeld } from '../../src/callback/confirmation.ts';
 import { sources, toJobData } from '../../src/callback/job.ts';
 import { aCallback, anOrigin } from './job-of.ts';
 
-test('what the gateway said itself is confirmed; a callback is what was noted of it, and else not confirmed', () => {
+test('a result from the gateway’s API is confirmed; a callback only if that is noted', () => {
   for (const source of sources.filter((each) => each !== 'callback'))
     expect(['', 'no', 'denied'].map((noted) => confirmedOf(source, noted))).toEqual(['yes', 'yes', 'yes']);
   expect(['', 'no', 'yes', 'denied'].map((noted) => confirmedOf('callback', noted))).toEqual([
@@ -14,7 +14,7 @@ test('what the gateway said itself is confirmed; a callback is what was noted of
   ]);
 });
 
-test('people read why a callback is held, with both amounts where it is the amount', () => {
+test('the reason for holding a callback is readable, with both amounts for a mismatch', () => {
   const job = (expectedAmount: string, value?: string) => ({
     ...toJobData({ ...aCallback, finalAmount: value === undefined ? null : { value, currency: 'KES' } }, anOrigin),
     expectedAmount,

@@ -23,11 +23,11 @@ test.for([
   expect(canonicalDecimal(text ?? '')).toBe(canonical);
 });
 
-test.for(['', 'abc', '1,000', '0x10', '1e9999', '--1', '1.', 'NaN'])('takes %s for no decimal', (text) => {
+test.for(['', 'abc', '1,000', '0x10', '1e9999', '--1', '1.', 'NaN'])('rejects %s as not a decimal', (text) => {
   expect(canonicalDecimal(text)).toBeUndefined();
 });
 
-test('gives the same text for the same number, however it is written', () => {
+test('returns the same text for the same number, however it is written', () => {
   fc.assert(
     fc.property(fc.bigInt({ min: 0n, max: 10n ** 30n }), fc.nat(12), (units, scale) => {
       const digits = units.toString().padStart(scale + 1, '0');
@@ -44,7 +44,7 @@ test("keeps every number's own text", () => {
   expect(parseExact(json)).toEqual({ a: '100.00', b: ['9007199254740993', '1e2'], c: '100.00', d: null });
 });
 
-test('reads any JSON as JSON.parse does, but for its numbers', () => {
+test('parses any JSON like JSON.parse, except for numbers', () => {
   const withTexts = (_key: string, value: unknown, context?: { source?: string }) =>
     typeof value === 'number' ? context?.source : value;
   fc.assert(
@@ -55,7 +55,7 @@ test('reads any JSON as JSON.parse does, but for its numbers', () => {
 });
 
 test.for(['01', '-', '1.', '.5', '+1', '1e', '{1:2}', '{12 :2}', '{"a":1 2}', '[1,]', '{"a":-01}', '1"'])(
-  'refuses %s, which is no JSON',
+  'refuses %s, which is not JSON',
   (text) => {
     expect(() => parseExact(text)).toThrow(SyntaxError);
   },
@@ -90,7 +90,7 @@ test.for([
   expect(compareDecimals(a, b)).toBe(order);
 });
 
-test('adds and takes away exactly, whatever signs and digits there are', () => {
+test('adds and subtracts exactly, with any signs and digits', () => {
   const decimal = fc.tuple(fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }), fc.nat(6));
   const textOf = ([units, scale]: readonly [bigint, number]) => canonicalDecimal(`${units}e-${scale}`) ?? '';
   const millionthsOf = ([units, scale]: readonly [bigint, number]) => units * 10n ** BigInt(6 - scale);
@@ -105,6 +105,6 @@ test('adds and takes away exactly, whatever signs and digits there are', () => {
   expect(addDecimals('100', '-100')).toBe('0');
 });
 
-test('negates, but writes no negative zero', () => {
+test('negates, but never returns a negative zero', () => {
   expect(['100.5', '-100.5', '0'].map(negateDecimal)).toEqual(['-100.5', '100.5', '0']);
 });

@@ -10,7 +10,7 @@ test('makes success and failed one identity, every other status one of its own, 
   expect(kindOf('pending')).toBeUndefined();
 });
 
-test('keeps different identities apart, whatever characters they hold', () => {
+test('keeps different identities apart, whatever characters they contain', () => {
   const text = fc.string({ unit: 'binary', maxLength: 20 });
   const identity = fc.record({ brand: text, gatewayReference: text, kind: text });
   fc.assert(
@@ -35,7 +35,7 @@ test('derives the webhook-id that former versions derived', () => {
   expect(webhookIdOf(identity, 0)).toMatch(/^msg_[\w-]{22}$/);
 });
 
-test('derives another webhook-id for every other result and sequence, and never one of a former version', () => {
+test('derives a different webhook-id for each result and sequence, and never one of a former version', () => {
   const identity = { brand: 'default', gatewayReference: 'b2p01j3abcdef0000000000000000a1b2', kind: 'terminal' };
   const amounts = [
     null,

@@ -18,7 +18,7 @@ import { aCallback, anOrigin } from './job-of.ts';
 
 const job = toJobData(aCallback, anOrigin);
 
-test('a job says what came, when and how, and nothing that does not apply', () => {
+test('a job records what came, when and how, and omits fields that do not apply', () => {
   const { body, merchantReference, gatewayReference } = aCallback;
   expect(job).toEqual({
     version: 1,
@@ -34,7 +34,7 @@ test('a job says what came, when and how, and nothing that does not apply', () =
   expect(toJobData({ ...aCallback, finalAmount: null }, anOrigin).finalAmount).toBeNull();
 });
 
-test('a correction says its sequence, one above what it was judged by; with tracing on a job says its trace', () => {
+test('a correction has the sequence after the state it is based on; with tracing on a job has its trace', () => {
   const replaces = { sequence: 2, status: 'failed', amount: '' };
   expect(toJobData(aCallback, { ...anOrigin, replaces, traceparent: '00-a-b-01' })).toMatchObject({
     sequence: 3,
@@ -43,7 +43,7 @@ test('a correction says its sequence, one above what it was judged by; with trac
   });
 });
 
-test('an amount that an earlier version queued as an object is read as ever; what is no amount is refused', () => {
+test('an amount that an earlier version queued as an object is still read; an invalid amount is refused', () => {
   const read = (finalAmount: unknown) => jobSchema.safeParse({ ...job, finalAmount }).data?.finalAmount;
   expect(read({ value: '100', currency: 'KES' })).toBe('100 KES');
   expect(read(null)).toBeNull();
@@ -56,22 +56,22 @@ test.for([
   ['sequence', 0],
   ['replaces', { sequence: -1, status: 'failed', amount: '' }],
   ['version', 2],
-] as const)('a job whose %s is %j is none of ours', ([field, value]) => {
+] as const)('a job whose %s is %j is not one of ours', ([field, value]) => {
   expect(jobSchema.safeParse({ ...job, [field]: value }).success).toBe(false);
 });
 
-test('the first sequence of what a correction replaces, and of corrections, is taken', () => {
+test('the first sequence of a replaced job, and of a correction, is accepted', () => {
   const replaces = { sequence: 0, status: 'failed', amount: '' };
   expect(jobSchema.safeParse({ ...job, sequence: 1, replaces }).success).toBe(true);
 });
 
-test('only a later version is one that waits for its release', () => {
+test('only a job of a later version waits for its release', () => {
   expect([2, 3].map((version) => isOfLaterVersion({ version, more: {} }))).toEqual([true, true]);
   expect([1, 0, 2.5, '2'].some((version) => isOfLaterVersion({ version }))).toBe(false);
   expect([null, 'text', {}].some(isOfLaterVersion)).toBe(false);
 });
 
-test('the webhook-id of a job is made of its own brand, result and sequence', () => {
+test('the webhook-id of a job is derived from its own brand, result and sequence', () => {
   const { gatewayReference } = aCallback;
   const identity = { brand: 'default', gatewayReference, kind: 'terminal' };
   const result = { status: 'success', finalAmount: aCallback.finalAmount };
@@ -83,7 +83,7 @@ test('the webhook-id of a job is made of its own brand, result and sequence', ()
   expect(webhookIdOfJob({ ...job, status: 'pending' })).toBe(webhookIdOf(pending, 0, { ...result, status: 'pending' }));
 });
 
-test('under another brand a job keeps what it does not know, and its webhook-id only where that is asked for', () => {
+test('moved to another brand, a job keeps unknown fields, and its webhook-id only on request', () => {
   const text = JSON.stringify({ ...job, later: true });
   const read = (moved: string): unknown => JSON.parse(moved);
   expect(read(toBrand(text, 'acme'))).toEqual({ ...job, later: true, brand: 'acme' });
@@ -94,7 +94,7 @@ test('under another brand a job keeps what it does not know, and its webhook-id 
   expect(toBrand('{"no":"job"}', 'acme')).toBe('{"no":"job"}');
 });
 
-test('a nonce tells whether its job is of a former version, and a job id ends with it', () => {
+test('a nonce shows whether its job is of a former version, and ends the job id', () => {
   const [nonce, former] = [createNonce(), createNonce(true)];
   expect([nonce.length, former.length]).toEqual([9, 8]);
   expect([isFormerNonce(nonce), isFormerNonce(former)]).toEqual([false, true]);
@@ -104,11 +104,11 @@ test('a nonce tells whether its job is of a former version, and a job id ends wi
   expect(digestOfJob('no-dot')).toBe('');
 });
 
-test('a worker of the merchant’s own tries twelve times, ever more slowly', () => {
+test('the merchant’s own worker tries twelve times, with growing waits', () => {
   expect(jobOptions).toEqual({ attempts: 12, backoff: { type: 'exponential', delay: 5_000 } });
 });
 
-test('a body without text for its fields makes a job that can be read again', () => {
+test('a body without text fields makes a job that can be parsed again', () => {
   const parsed = parseCallbackText('{"gatewayReference":"r"}');
   const callback = parsed.kind === 'callback' ? parsed.callback : aCallback;
   const bare = toJobData(callback, anOrigin);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseJson, withoutByteOrderMark } from '../../src/callback/json-text.ts';
 
-test('reads JSON, null included, and says undefined of anything else', () => {
+test('parses JSON, including null, and returns undefined for anything else', () => {
   expect([parseJson('{"a":1}'), parseJson('null'), parseJson('{'), parseJson('')]).toEqual([
     { a: 1 },
     null,
@@ -10,7 +10,7 @@ test('reads JSON, null included, and says undefined of anything else', () => {
   ]);
 });
 
-test('takes away one byte order mark at the beginning, and nothing else', () => {
+test('removes one byte order mark at the beginning, and nothing else', () => {
   expect(withoutByteOrderMark('\uFEFF{}')).toBe('{}');
   expect(withoutByteOrderMark('{"a":"\uFEFF"}')).toBe('{"a":"\uFEFF"}');
 });

@@ -24,7 +24,7 @@ test('keeps the body byte for byte, a byte order mark and odd spacing included',
   expect(parsed.kind === 'callback' && Buffer.from(parsed.callback.body).equals(Buffer.from(body))).toBe(true);
 });
 
-test('lets unknown fields, unknown values and nulls pass', () => {
+test('accepts unknown fields, unknown values and nulls', () => {
   const body =
     '{"gatewayReference":"r","status":"reversed","type":"loan","merchantReference":null,"finalAmount":null,"new":[1]}';
   expect(read(body)).toMatchObject({ status: 'reversed', type: 'loan', merchantReference: null, finalAmount: null });
@@ -35,21 +35,21 @@ test('reads fields of another type than expected as absent rather than refusing'
   expect(read(body)).toMatchObject({ merchantReference: null, type: null, finalAmount: null, status: '7' });
 });
 
-test('takes an amount without a currency for none', () => {
+test('treats an amount without a currency as absent', () => {
   expect(read('{"gatewayReference":"r","finalAmount":{"value":1,"currency":5}}')).toMatchObject({ finalAmount: null });
 });
 
-test('takes an amount that is no decimal for none', () => {
+test('treats an amount that is not a decimal as absent', () => {
   const body = '{"gatewayReference":"r","finalAmount":{"value":"many","currency":"KES"}}';
   expect(read(body)).toMatchObject({ finalAmount: null });
 });
 
-test('takes a status that is missing or null for none', () => {
+test('treats a missing or null status as absent', () => {
   expect(read('{"gatewayReference":"r","status":null}')).toMatchObject({ status: null });
   expect(read('{"gatewayReference":"r"}')).toMatchObject({ status: null });
 });
 
-test('tells amounts apart that are equal as doubles', () => {
+test('distinguishes amounts that are equal as doubles', () => {
   const of = (value: string) => read(`{"gatewayReference":"r","finalAmount":{"value":${value},"currency":"KES"}}`);
   expect(of('9007199254740993')).toMatchObject({ finalAmount: { value: '9007199254740993', currency: 'KES' } });
   expect(of('0.10000000000000000001')).toMatchObject({ finalAmount: { value: '0.10000000000000000001' } });
@@ -91,7 +91,7 @@ test.for([
   ['NUL and line breaks', 'a\u0000b\r\nc'],
   ['a lone surrogate', '\ud800'],
   ['separators', ':{}*/|,;'],
-])('takes a reference of %s', ([, reference]) => {
+])('accepts a reference of %s', ([, reference]) => {
   expect(read(JSON.stringify({ gatewayReference: reference }))).toMatchObject({ gatewayReference: reference });
 });
 
@@ -110,7 +110,7 @@ test('never throws, whatever arrives', () => {
   );
 });
 
-test('refuses a reference that is a number, however long some number of the body is', () => {
+test('refuses a numeric reference, even if the body holds a long number', () => {
   for (const body of ['{"gatewayReference":12,"x":1234567890123456789}', '{"gatewayReference":12345678901234567890}']) {
     expect(parseCallbackText(body)).toMatchObject({
       kind: 'bad-reference',
@@ -119,13 +119,13 @@ test('refuses a reference that is a number, however long some number of the body
   }
 });
 
-test('reads a body with a status nested deeper than could be written again', () => {
+test('reads a body whose status nests too deep for JSON.stringify', () => {
   const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
   expect(read(`{"gatewayReference":"r","status":${deep}}`)).toMatchObject({ gatewayReference: 'r', status: null });
   expect(read(`{"gatewayReference":"r","status":[1,{"a":null}]}`)).toMatchObject({ status: '[1,{"a":null}]' });
 });
 
 // The search for numbers, let loose on a string without end, held the process for 13 s: vitest's timeout is the guard.
-test('is done at once with a truncated body full of escaped quotes', { timeout: 3_000 }, () => {
+test('refuses a truncated body full of escaped quotes without delay', { timeout: 3_000 }, () => {
   expect(parseCallbackText(`{"a":1234567890123456,"b":"${'\\"'.repeat(120_000)}`).kind).toBe('not-json');
 });

@@ -43,7 +43,7 @@ const audit = ({ redis: client, queue }: StoredCallbacks, nowMs = Date.now()) =>
 const actor = { name: 'amina', address: '127.0.0.1' };
 const document = z.object({ data: z.array(z.looseObject({ by: z.string(), action: z.string(), target: z.string() })) });
 
-test('exports what was done by hand and by commands, the oldest first, in each form', async () => {
+test('exports the actions of people and commands, oldest first, in each format', async () => {
   await audit(stored).record({ ...actor, via: 'sso' }, 'quarantine.release', '=HYPERLINK("http://evil")', 'a, "b"');
   const replay = await runCli(['replay', 'never-there'], env);
   expect(replay.out).not.toContain('operator.action');
@@ -78,7 +78,7 @@ test('keeps entries for 400 days', async () => {
   expect((await audit(other).latest(1)).map(({ target }) => target)).toEqual(['new']);
 });
 
-test('stands in the log whatever LOG_LEVEL says', async () => {
+test('appears in the log at any LOG_LEVEL', async () => {
   await audit(stored).record(actor, 'forwarding.pause', 'all brands', 'paused');
   expect(lines.filter((line) => line.includes('operator.action')).at(-1)).toContain('"by":"amina"');
 });

@@ -62,7 +62,7 @@ async function ask({ opsUrl }: Pick<TestService, 'opsUrl'>, path: string, init: 
 const swept = (service: TestService) => service.logs.filter(({ event }) => event === 'reconcile.swept').length;
 
 describe('naming a brand that had no name', () => {
-  test('is refused at start until `brand move` took everything along; then nothing is delivered again, and ids stay', async () => {
+  test('is refused at start until `brand move` has moved everything; then nothing is delivered again, and ids stay', async () => {
     const { gateway, merchant, before, after, start } = await world();
     const old = await start(before);
     gateway.addTransactions({
@@ -140,7 +140,7 @@ describe('naming a brand that had no name', () => {
 });
 
 describe('brand move while processes receive for both names', () => {
-  test('loses and doubles nothing, though it is killed again and again', async () => {
+  test('loses and duplicates nothing, although it is killed repeatedly', async () => {
     const { redis, merchant, before, start } = await world({ GATEWAY_BASE_URL: '' });
     const both = { ...before, PAYALO_API_KEYS: `${simulatorKey},acme=${otherKey}` };
     const service = await start(both);
@@ -192,7 +192,7 @@ describe('brand move while processes receive for both names', () => {
 });
 
 describe('a start without Redis', () => {
-  test('takes callbacks, and neither enqueues, delivers nor sweeps until the brands are in order', async () => {
+  test('accepts callbacks, but does not enqueue, deliver or sweep until the brands are checked', async () => {
     const { redis, merchant, before, after, start } = await world();
     const old = await start(before, 'receive');
     const waiting = newReference();
@@ -221,7 +221,7 @@ describe('a start without Redis', () => {
   }, 60_000);
 });
 
-test('what lies in the spool under the old name goes to the new one', async () => {
+test('callbacks spooled under the old name go to the new one', async () => {
   const { redis, merchant, before, after, start } = await world();
   const old = await start({ ...before, ACK_BUDGET: '500ms' });
   const sent = newReference();
@@ -290,7 +290,7 @@ test('a brand that other processes serve has an owner while they run, and where 
   expect((await elsewhere.stop()).code).toBe(0);
 }, 120_000);
 
-test('a brand that left is retired once nothing of it is undelivered', async () => {
+test('a brand that left can be retired once all its callbacks are delivered', async () => {
   const here = await world({ GATEWAY_BASE_URL: '' });
   const { old, acme, reference } = await undelivered(here);
   await old.stop();
@@ -314,7 +314,7 @@ test.for([
   ['FROM and TO are the same', ['acme', 'acme'], 2],
   ['a name can be no brand', ['Acme!', 'beta'], 2],
   ['nothing of a brand is here', ['nobody', 'acme'], 1],
-] as const)('brand move says no where %s', async ([, names, code]) => {
+] as const)('brand move refuses if %s', async ([, names, code]) => {
   const { after } = await world({ GATEWAY_BASE_URL: '' });
   expect((await runCli(['brand', 'move', ...names], after)).code).toBe(code);
 });

@@ -59,7 +59,7 @@ async function run(args: readonly string[], env: Record<string, string> = {}): P
 const jsonOf = ({ out }: Run) => z.record(z.string(), z.unknown()).parse(JSON.parse(out));
 
 describe('inspect', () => {
-  test('tells everything of a callback, for people and for programs', async () => {
+  test('shows everything about a callback, for people and for programs', async () => {
     const reference = await stored.store({ merchantReference: 'order-7' });
     await stored.deliver();
     const human = await run(['inspect', reference]);
@@ -73,14 +73,14 @@ describe('inspect', () => {
     expect((await run(['inspect', '--merchant-reference', 'order-7'])).out).toContain(reference);
   });
 
-  test('says no with 1, and wrong usage with 2', async () => {
+  test('exits with 1 if nothing is found, and with 2 on wrong usage', async () => {
     expect(await run(['inspect', 'never'])).toMatchObject({ code: 1, out: '' });
     expect((await run(['inspect', '--state', 'bogus'])).code).toBe(2);
     expect((await run(['inspect', '--from', 'yesterday'])).code).toBe(2);
     expect((await run(['bogus'])).code).toBe(2);
   });
 
-  test('lets no body write to the terminal', async () => {
+  test('lets no body send control characters to the terminal', async () => {
     const reference = await stored.store({ merchantReference: 'x\u001B[2Jy' });
     const { out } = await run(['inspect', reference]);
     expect(out).not.toContain('\u001B');
@@ -88,7 +88,7 @@ describe('inspect', () => {
   });
 });
 
-test('replays one and all, and says what it could not replay', async () => {
+test('replays one and all, and reports what it could not replay', async () => {
   const references = [await stored.store(), await stored.store()];
   for (const _ of references) await stored.fail();
   expect((await run(['replay'])).code).toBe(2);
@@ -102,7 +102,7 @@ test('replays one and all, and says what it could not replay', async () => {
   for (const _ of references) await stored.deliver();
 });
 
-test('erases only when told so twice, and keeps the rest', async () => {
+test('erases only with --yes, and keeps the rest', async () => {
   const reference = await stored.store();
   await stored.deliver();
   expect((await run(['erase', reference])).code).toBe(2);
@@ -127,7 +127,7 @@ test('lists the quarantine, shows an entry, and releases or deletes it', async (
   expect((await run(['quarantine', 'delete', id])).code).toBe(1);
 });
 
-test('does not take a folder that is not there for an empty spool', async () => {
+test('does not mistake a missing folder for an empty spool', async () => {
   for (const command of [
     ['spool', 'list'],
     ['spool', 'drain'],
@@ -138,13 +138,13 @@ test('does not take a folder that is not there for an empty spool', async () => 
   }
 });
 
-test('works on the spool of a service that is down', async () => {
+test('drains the spool of a service that is down', async () => {
   expect((await run(['spool'])).out).toContain('empty');
   expect(jsonOf(await run(['spool', 'drain', '--json']))).toEqual({ drained: 0, left: 0, untouched: 0 });
 });
 
 describe('send', () => {
-  test('sends what the gateway would, and tells the answer', async () => {
+  test('sends what the gateway would, and reports the answer', async () => {
     const seen: { key: unknown; body: string }[] = [];
     const server = createServer((request, response) => {
       let body = '';
@@ -180,20 +180,20 @@ describe('send', () => {
   });
 });
 
-test('the doctor, started as a command, finds a Redis that is well to be well, and ends with 0', async () => {
+test('the doctor command finds a healthy Redis healthy, and exits with 0', async () => {
   const well = await run(['doctor', '--json']);
   expect(jsonOf(well)['checks']).toContainEqual(expect.objectContaining({ name: 'Redis appendonly', status: 'ok' }));
   expect(jsonOf(well)['checks']).not.toContainEqual(expect.objectContaining({ status: 'problem' }));
   expect(well.code).toBe(0);
 });
 
-test('the doctor finds what is wrong, and ends with 1 where it is a problem', async () => {
+test('the doctor reports findings, and exits with 1 if one is a problem', async () => {
   const { code, out } = await run(['doctor', '--json'], { REDIS_URL: 'redis://127.0.0.1:1' });
   expect(code).toBe(1);
   expect(out).toContain('Redis');
 });
 
-test('says in one sentence that Redis is not there, and that the configuration is wrong', async () => {
+test('reports in one sentence that Redis is down, and that the configuration is invalid', async () => {
   const away = await run(['inspect', 'x'], { REDIS_URL: 'redis://user:secret@127.0.0.1:1' });
   expect(away).toMatchObject({ code: 69, out: '' });
   expect(away.err).toContain('127.0.0.1:1');
@@ -204,7 +204,7 @@ test('says in one sentence that Redis is not there, and that the configuration i
   });
 });
 
-describe('what cannot be done is said in a sentence, without a stack', () => {
+describe('errors are one sentence, without a stack', () => {
   test.each([
     ['a file that is not there', ['send', '--file', 'missing.json'], 'missing.json'],
     ['a URL that is none', ['send', '--url', 'not-a-url'], 'not-a-url'],

@@ -67,7 +67,7 @@ test.for(secrets)('masks %s', (name) => {
   expect(found?.value).toBe('********');
 });
 
-test('--check says yes with 0', async () => {
+test('--check exits with 0 if the service would start', async () => {
   const { code, out, err } = await runCli(['config', '--check', 'receive'], env);
   expect({ code, err }).toEqual({ code: 0, err: '' });
   expect(out).toContain('would start');
@@ -76,7 +76,7 @@ test('--check says yes with 0', async () => {
 test.for([
   ['a wrong value', { PORT: 'http', DEDUP_TTL: 'for ever' }],
   ['a module that is not there', { FORWARD_URL: '', HANDLER_MODULE: '/nowhere/none.mjs' }],
-] as const)('--check exits 78 where the start would, with the same lines: %s', async ([, more]) => {
+] as const)('--check exits with 78 if the start would, with the same lines: %s', async ([, more]) => {
   const check = await runCli(['config', '--check'], { ...env, ...more });
   expect(check.code).toBe(78);
   expect(check.err).not.toBe('');

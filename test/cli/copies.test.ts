@@ -61,7 +61,7 @@ async function valueOf(key: string): Promise<unknown> {
 
 const received = () => merchant.deliveries().map(({ headers }) => String(headers['payalo-gateway-reference']));
 
-test('deliver sends a copy that is signed and headed as a delivery, and changes nothing in Redis', async () => {
+test('deliver sends a copy with a delivery’s headers and signature, and changes nothing in Redis', async () => {
   const reference = await stored.store({ status: 'success' });
   await stored.deliver();
   const before = await content();
@@ -73,7 +73,7 @@ test('deliver sends a copy that is signed and headed as a delivery, and changes 
   expect(copy?.headers).toMatchObject({ 'payalo-gateway-reference': reference, 'payalo-confirmed': 'no' });
 });
 
-test('deliver ends with 1 where it is unknown or not taken, and with 2 for what is no URL', async () => {
+test('deliver exits with 1 if the callback is unknown or not accepted, and with 2 for an invalid URL', async () => {
   const unknown = await runCli(['deliver', newReference(), '--to', to], env);
   expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining('No callback') });
   const reference = await stored.store({});
@@ -85,7 +85,7 @@ test('deliver ends with 1 where it is unknown or not taken, and with 2 for what 
   expect((await runCli(['deliver', reference, '--to', 'ftp://there'], env)).code).toBe(2);
 });
 
-test('listen --from --once sends the earlier ones in the state asked for, each once, and ends', async () => {
+test('listen --from --once sends the earlier ones in the requested state, each once, and ends', async () => {
   const [first, second, third] = [await stored.store({}), await stored.store({}), await stored.store({})];
   await stored.deliver();
   await stored.fail();
@@ -99,7 +99,7 @@ test('listen --from --once sends the earlier ones in the state asked for, each o
   expect(await content()).toEqual(before);
 });
 
-test('listen sends each new one once until Ctrl-C, also over a restart of Redis, and none of the earlier ones', async () => {
+test('listen sends each new one once until Ctrl-C, even across a restart of Redis, and no earlier ones', async () => {
   await stored.store({});
   const listening = startCli(['listen', '--to', to], env);
   await until(() => listening.output().includes('Copies go to'));

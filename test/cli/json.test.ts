@@ -74,7 +74,7 @@ test.each([
   expect({ code: ran.code, keys: Object.keys(ran.json) }).toEqual({ code, keys });
 });
 
-test('a page without a match that has a next one: the answer is not no yet', async () => {
+test('an empty page with a next one: exit code 0, since matches may follow', async () => {
   const nowMs = Date.now();
   await stored.store({ status: 'failed', receivedAtMs: nowMs + 1_000 });
   await stored.store({ status: 'success', receivedAtMs: nowMs + 2_000 });
@@ -85,13 +85,13 @@ test('a page without a match that has a next one: the answer is not no yet', asy
   expect(second).toMatchObject({ code: 0, json: { data: [{ status: 'failed' }] } });
 });
 
-test('a configuration that is wrong: the same words as for people, who read them on standard error', async () => {
+test('an invalid configuration: the same words as people get on standard error', async () => {
   const { code, json, err } = await run(['inspect', '--json'], { BODY_LIMIT: 'much' });
   expect({ code, error: json['error'] }).toEqual({ code: 78, error: expect.stringContaining('BODY_LIMIT') });
   expect(err).toContain('BODY_LIMIT');
 });
 
-test('a Redis that goes away in the middle of the work: that it did, and 69', async () => {
+test('a Redis that goes down during the work: an error that says so, and 69', async () => {
   const fake = createServer((socket) => {
     socket.on('data', (data) => {
       const commands = String(data)
@@ -111,7 +111,7 @@ test('a Redis that goes away in the middle of the work: that it did, and 69', as
   expect({ code, error: json['error'] }).toEqual({ code: 69, error: expect.stringContaining('Redis was lost') });
 });
 
-test('a simulator: where it listens; what happens there goes to standard error', async () => {
+test('a simulator: its addresses; its log goes to standard error', async () => {
   const { child, texts } = start(['simulate', '--json', '--gateway-port', '0', '--merchant-port', '0']);
   const { gateway, merchant } = await until(() => {
     const urls = z.object({ gateway: z.url(), controls: z.url(), merchant: z.url(), key: z.string() });

@@ -12,7 +12,7 @@ function noticesOf(environment: Readonly<Record<string, string>>): readonly stri
   return loaded.config.notices;
 }
 
-test('says nothing where every brand has all it needs, of its own or by default', () => {
+test('reports nothing if every brand has all it needs, its own or by default', () => {
   expect(noticesOf({ FORWARD_URL: url })).toEqual([]);
   expect(noticesOf({ FORWARD_URL: `acme=${url},beta=${url}`, FORWARD_SECRET: secret })).toEqual([]);
   expect(noticesOf({ FORWARD_URL: `acme=${url},${url}` })).toEqual([]);
@@ -22,7 +22,7 @@ test('says nothing where every brand has all it needs, of its own or by default'
   expect(noticesOf({ PAYALO_API_KEYS: 'x'.repeat(20), FORWARD_URL: url })).toEqual([]);
 });
 
-test('names the brand that FORWARD_URL leaves out, and the one that it alone knows', () => {
+test('names the brand that FORWARD_URL leaves out, and the one that only it names', () => {
   const notices = noticesOf({ FORWARD_URL: `acme=${url},betta=${url}` });
   expect(notices).toHaveLength(2);
   expect(notices.join('\n')).toMatch(/FORWARD_URL names the brand betta.*PAYALO_API_KEYS.*acme, beta/);
@@ -33,18 +33,18 @@ test.each([
   ['FORWARD_SECRET', secret],
   ['GATEWAY_API_KEY', 'gateway-key-0123456789'],
   ['GATEWAY_BASE_URL', 'https://gateway.example.com'],
-])('names the brand that %s alone knows', (variable, value) => {
+])('names the brand that only %s names', (variable, value) => {
   const notices = noticesOf({ FORWARD_URL: url, [variable]: `${value},acmee=${value}` });
   expect(notices.filter((notice) => notice.includes(variable) && notice.includes('acmee'))).toHaveLength(1);
 });
 
-test('names the brand whose deliveries alone would be unsigned', () => {
+test('names the only brand whose deliveries would be unsigned', () => {
   const notices = noticesOf({ FORWARD_URL: url, FORWARD_SECRET: `acme=${secret}` });
   expect(notices).toHaveLength(1);
   expect(notices[0]).toMatch(/FORWARD_SECRET.* brand beta.*signed/);
 });
 
-test('names a key that begins like a brand and is none', () => {
+test('names a key that begins like a brand but is not one', () => {
   const notices = noticesOf({ PAYALO_API_KEYS: `Acme=acme-key-0123456789,${keys}`, FORWARD_URL: url });
   expect(notices).toHaveLength(1);
   expect(notices[0]).toContain('PAYALO_API_KEYS');
@@ -53,7 +53,7 @@ test('names a key that begins like a brand and is none', () => {
   expect(noticesOf({ PAYALO_API_KEYS: 'q2xhc3NpYyBrZXkgd2l0aCBwYWRkaW5nIQ==', FORWARD_URL: url })).toEqual([]);
 });
 
-test('asks for no keys where a process has none', () => {
+test('reports nothing in a process without keys', () => {
   const loaded = loadConfig({ FORWARD_URL: `acme=${url}`, REDIS_URL: 'redis://localhost' }, ['work']);
   expect('config' in loaded && loaded.config.notices).toEqual([]);
 });

@@ -41,12 +41,12 @@ const schema = {
 const parser = z.fromJSONSchema(JSON.parse(JSON.stringify(schema)));
 const holds = (environment: unknown) => parser.safeParse(environment).success;
 
-test('is what the documents carry, with a meaning for each variable', async () => {
+test('matches the published schema, with a description of each variable', async () => {
   expect(variableNames.filter((name) => meanings.get(name) === undefined)).toEqual([]);
   await expect(`${JSON.stringify(schema, null, 2)}\n`).toMatchFileSnapshot('../../docs/reference/config.schema.json');
 });
 
-test('takes .env.example, its examples and every default, and refuses what a start would refuse', () => {
+test('accepts .env.example, its examples and every default, and refuses what a start would refuse', () => {
   const examples = read('.env.example').replaceAll(/^# ([A-Z_]+=)/gm, '$1');
   const written = Object.entries(parseEnv(examples)).filter(([, value]) => value !== '');
   expect(written.length).toBeGreaterThan(30);

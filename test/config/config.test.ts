@@ -78,20 +78,20 @@ test('requires what each role needs, and REDIS_URL in production', () => {
   ]);
 });
 
-test('takes a variable that holds nothing but commas for one that names nothing', () => {
+test('treats a variable of nothing but commas as empty', () => {
   expect(problemsOf({ PAYALO_API_KEYS: ' , ' }, ['receive'])).toEqual([
     expect.stringMatching(/^PAYALO_API_KEYS: is required/),
   ]);
   expect(problemsOf({ FORWARD_URL: ',' }, ['work'])).toEqual([expect.stringMatching(/^FORWARD_URL: /)]);
 });
 
-test('refuses keys on lines of their own, which no header could ever carry', () => {
+test('refuses keys on separate lines, which no header could carry', () => {
   expect(problemsOf({ PAYALO_API_KEYS: `${key}\n${key}2` })).toEqual([
     expect.stringMatching(/^PAYALO_API_KEYS: key 1 holds a line break/),
   ]);
 });
 
-test('reads .env where it is a file; a folder of that name, as container engines make, is none', () => {
+test('reads .env if it is a file, and ignores a folder of that name, as container engines make', () => {
   const dir = mkdtempSync(path.join(tmpdir(), 'config-'));
   expect(readEnvironment(dir)).toEqual(process.env);
   writeFileSync(path.join(dir, 'env'), 'BODY_LIMIT=4096\n');
@@ -127,7 +127,7 @@ test('reads `.env`, and the files that variables name, whatever mark and line en
   rmSync(dir, { recursive: true });
 });
 
-test('takes an empty string for unset, and reads X from the file that X_FILE names', () => {
+test('treats an empty string as unset, and reads X from the file that X_FILE names', () => {
   const dir = mkdtempSync(path.join(tmpdir(), 'config-'));
   const file = path.join(dir, 'keys');
   writeFileSync(file, `${key}\n`);
@@ -159,7 +159,7 @@ test('reads base64 keys, URLs with queries and brands without any quoting', () =
   });
 });
 
-test('splits whatever was put together by the grammar into the same brands and values', () => {
+test('splits any text of the grammar into the same brands and values', () => {
   const brand = fc.stringMatching(/^[a-z0-9-]{1,32}$/);
   const value = fc.stringMatching(/^[A-Za-z0-9+/]{16,40}={0,2}$/);
   fc.assert(
@@ -224,7 +224,7 @@ test.for([
   expect(configOf({ PAYALO_API_KEYS: key, REDIS_URL }).redis).toMatchObject(redis);
 });
 
-test('.env.example lists every variable, and no other', () => {
+test('.env.example lists exactly the variables', () => {
   const text = readFileSync('.env.example', 'utf8');
   const listed = [...text.matchAll(/^#? ?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name);
   expect(listed.toSorted()).toEqual(variableNames.toSorted());

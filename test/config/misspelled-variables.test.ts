@@ -21,7 +21,7 @@ test.each([
   expect(told(name)).toEqual(meant === undefined ? [] : [sentence]);
 });
 
-test('says nothing of what is ours, of what other programs read, and of what is empty', () => {
+test('reports neither our variables, nor other programs’, nor empty ones', () => {
   expect(told(...variableNames, ...variableNames.map((name) => `${name}_FILE`))).toEqual([]);
   const others =
     'PATH HOME HOSTNAME SHELL LANG TERM NODE_OPTIONS NODE_EXTRA_CA_CERTS NO_COLOR FTP_PROXY ALL_PROXY REDIS_PORT REDIS_HOST ' +
@@ -31,7 +31,7 @@ test('says nothing of what is ours, of what other programs read, and of what is 
   expect(misspelledVariables({ HOLD_MISMATCH: '' }, variableNames)).toEqual([]);
 });
 
-test('`config --check` says so, and that the service would start', async () => {
+test('`config --check` reports it, and that the service would start', async () => {
   const env = { PAYALO_API_KEYS: testKey, HOLD_MISMATCH: 'true' };
   const checked = await runCli(['config', '--check'], env);
   expect(checked).toMatchObject({ code: 0 });

@@ -18,14 +18,14 @@ test.for([
   expect(problems).toEqual([]);
 });
 
-test('takes a mistyped right for a problem, not for all rights, and repeats no secret', () => {
+test('reports a mistyped right instead of granting all rights, and repeats no secret', () => {
   const problems: string[] = [];
   parseOpsTokens(`amina=${token}x,ben:raed=${token}`, problems);
   expect(problems).toEqual([expect.stringMatching(/^OPS_TOKEN: item 2 names no right/)]);
   expect(problems.join()).not.toContain(token);
 });
 
-test('takes OPS_USER_HEADER with TRUST_PROXY only, and a header’s name only', () => {
+test('accepts OPS_USER_HEADER only with TRUST_PROXY, and only a header’s name', () => {
   const load = (env: Record<string, string>) =>
     loadConfig({ GATEWAY_BASE_URL: 'http://127.0.0.1:1', ...env }, ['reconcile']);
   expect(load({ OPS_USER_HEADER: 'X-User' })).toMatchObject({

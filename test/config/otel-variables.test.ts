@@ -9,7 +9,7 @@ function settingsOf(values: OtelValues) {
   return { settings, ignored: warn.mock.calls.map(([{ variable }]) => variable) };
 }
 
-test('has defaults of its own where no variable says otherwise', () => {
+test('has defaults if no variable is set', () => {
   expect(settingsOf({})).toEqual({
     settings: {
       isParentBased: true,
@@ -41,7 +41,7 @@ test.for([
   ],
   [{ OTEL_EXPORTER_OTLP_TIMEOUT: '700' }, { exportTimeoutMs: 700 }],
   [{ OTEL_EXPORTER_OTLP_TIMEOUT: '700', OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: '90' }, { exportTimeoutMs: 90 }],
-] as const)('heeds %j', ([values, expected]) => {
+] as const)('applies %j', ([values, expected]) => {
   const { settings, ignored } = settingsOf(values);
   expect(settings).toMatchObject(expected);
   expect(ignored).toEqual([]);
@@ -54,13 +54,13 @@ test.for([
   [{ OTEL_BSP_SCHEDULE_DELAY: 'soon' }, ['OTEL_BSP_SCHEDULE_DELAY']],
   [{ OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, ['OTEL_EXPORTER_OTLP_PROTOCOL']],
   [{ OTEL_TRACES_EXPORTER: 'zipkin' }, ['OTEL_TRACES_EXPORTER']],
-] as const)('ignores what it does not know in %j, and says so', ([values, expected]) => {
+] as const)('ignores unknown values in %j, and logs that', ([values, expected]) => {
   const { settings, ignored } = settingsOf(values);
   expect(settings).toBeDefined();
   expect(ignored).toEqual(expected);
 });
 
-test('takes an empty value for none, and a value that came from a file before the environment’s', () => {
+test('treats an empty value as unset, and prefers a value from a file', () => {
   const environment = { OTEL_SERVICE_NAME: ' shop ', OTEL_TRACES_SAMPLER: '', PATH: '/bin', OTEL_A: undefined };
   expect(otelValues(environment, { OTEL_EXPORTER_OTLP_HEADERS: 'a=b', PORT: 3_000 })).toEqual({
     OTEL_SERVICE_NAME: 'shop',

@@ -48,7 +48,7 @@ test.for([
 });
 
 test.for(['localhost:8080', '127.0.0.1', '127.8.8.8', '[::1]:8080', 'app.localhost'])(
-  'a destination on this machine (%s) is not asked of a proxy on another, but of one on this machine',
+  'a destination on this machine (%s) is called through a proxy on this machine only',
   (host) => {
     expect(proxyFor(`http://${host}/`, both)).toBeUndefined();
     expect(proxyFor(`http://${host}/`, { HTTP_PROXY: 'http://localhost:3128' })).toBe('http://localhost:3128');
@@ -72,7 +72,7 @@ test('the variables are known in lower case, too, which wins; without a scheme t
 });
 
 test.for(['socks5://user:secret-word@proxy:1080', 'ftp://proxy', 'http://'])(
-  'a proxy that cannot be used (%s) is refused at the start, without repeating it',
+  'an invalid proxy (%s) is refused at the start, without repeating it',
   (HTTPS_PROXY) => {
     const loaded = loadConfig({ ...key, HTTPS_PROXY });
     expect(loaded).toEqual({

@@ -41,7 +41,7 @@ test.for<[string, readonly Step[]]>([
   expect(merchant.requests()).toBe(3);
 });
 
-test('an unasked 100 costs no connection: twenty callbacks in turn use one or two', async () => {
+test('an unsolicited 100 costs no connection: twenty callbacks in turn use one or two', async () => {
   await using merchant = await startRawMerchant(() => [go, hints, ok]);
   const http = attemptAt(merchant.url);
   for (let count = 0; count < 20; count += 1) expect(await http.attempt()).toMatchObject({ status: 200 });
@@ -126,7 +126,7 @@ test.for<[string, readonly Step[]]>([
   expect(merchant.requests()).toBe(1);
 });
 
-test('a body that never ends holds its place in the queue for a moment only, not for FORWARD_TIMEOUT', async () => {
+test('an endless body holds its slot only for a moment, not for FORWARD_TIMEOUT', async () => {
   await using merchant = await startRawMerchant(() => ['HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok', 'SILENCE']);
   const env = { FORWARD_URL: merchant.url, FORWARD_TIMEOUT: '60s', FORWARD_CONCURRENCY: '1' };
   await using rig = await createRig(redis, { env });
@@ -147,7 +147,7 @@ test.for<[string, readonly Step[]]>([
   expect((await rig.settled(await rig.add())).returnvalue).toMatchObject({ status: 200, attempt: 2 });
 });
 
-test('over HTTP/2, a stream that is reset behind its 200 counts as that 200', async () => {
+test('over HTTP/2, a stream that is reset after its 200 counts as that 200', async () => {
   await using merchant = await startHttp2Merchant((stream) => {
     stream.on('error', () => undefined);
     stream.respond({ ':status': 200 });

@@ -102,7 +102,7 @@ const document = {
   },
 };
 
-test('is what the documents carry, with a meaning for each header', async () => {
+test('matches the published document, with a description of each header', async () => {
   expect(names.filter((name) => meanings.get(name) === undefined)).toEqual([]);
   await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot('../../docs/reference/asyncapi.json');
 });

@@ -78,7 +78,7 @@ test('a good callback that comes long after failing ones have opened the breaker
   expect((await rig.settled(good)).returnvalue).toMatchObject({ status: 200, attempt: 1 });
 });
 
-test('callbacks that keep failing beside good ones do not open it again, and use up their own attempts', async () => {
+test('callbacks that keep failing beside good ones do not reopen it, and spend their own attempts', async () => {
   await using rig = await createRig(redis, { env: { FORWARD_RETRIES: '200ms,200ms,200ms' } });
   failBad(rig, 500);
   await addBad(rig, 12);
@@ -90,7 +90,7 @@ test('callbacks that keep failing beside good ones do not open it again, and use
   expect(opened.length).toBeLessThanOrEqual(2);
 });
 
-test('what was tried while the merchant was down comes back at once on its return, not one after the other', async () => {
+test('callbacks that were tried while the merchant was down come back at once on its return, not one by one', async () => {
   await using rig = await createRig(redis, { env: patient });
   rig.merchant.always({ kind: 'reset' });
   const jobs = [];
@@ -105,7 +105,7 @@ async function limitOf(rig: Rig): Promise<(string | null)[]> {
   return rig.connection.hmget(`${rig.queue.base}:meta`, 'max', 'duration');
 }
 
-test("an operator's rate limit is put back when the breaker closes, and bounds the probes and the ramp meanwhile", async () => {
+test("an operator's rate limit is restored when the breaker closes, and caps the probes and the ramp meanwhile", async () => {
   await using rig = await createRig(redis, { env: patient });
   await rig.bull.setGlobalRateLimit(20, 1_000);
   rig.merchant.always(answer(503));
@@ -123,24 +123,21 @@ test("an operator's rate limit is put back when the breaker closes, and bounds t
 test.for([
   ['sets one', async (rig: Rig) => rig.bull.setGlobalRateLimit(7, 3_000), ['7', '3000']],
   ['removes theirs', async (rig: Rig) => rig.bull.removeGlobalRateLimit(), [null, null]],
-] as const)(
-  'where an operator %s while it is open, that counts once it is closed by resuming',
-  async ([, change, after]) => {
-    await using rig = await createRig(redis, { env: patient });
-    await rig.bull.setGlobalRateLimit(20, 1_000);
-    rig.merchant.always(answer(503));
-    for (let index = 0; index < 12; index += 1) await rig.add();
-    await rig.start();
-    await until(async () => isOpen(rig));
-    await change(rig);
-    const noted = async () => rig.connection.hget(keysOf.breaker(rig.queue), 'theirMax');
-    await until(async () => (await noted()) === after[0], { describe: 'the change to be noted' });
-    rig.merchant.always(answer(200));
-    await resumeForwarding(rig.connection, rig.queue);
-    await until(async () => (await readForwarding(rig.connection, rig.queue)).breaker === 'closed');
-    expect(await limitOf(rig)).toEqual(after);
-  },
-);
+] as const)('if an operator %s while it is open, that applies once resuming closes it', async ([, change, after]) => {
+  await using rig = await createRig(redis, { env: patient });
+  await rig.bull.setGlobalRateLimit(20, 1_000);
+  rig.merchant.always(answer(503));
+  for (let index = 0; index < 12; index += 1) await rig.add();
+  await rig.start();
+  await until(async () => isOpen(rig));
+  await change(rig);
+  const noted = async () => rig.connection.hget(keysOf.breaker(rig.queue), 'theirMax');
+  await until(async () => (await noted()) === after[0], { describe: 'the change to be noted' });
+  rig.merchant.always(answer(200));
+  await resumeForwarding(rig.connection, rig.queue);
+  await until(async () => (await readForwarding(rig.connection, rig.queue)).breaker === 'closed');
+  expect(await limitOf(rig)).toEqual(after);
+});
 
 test('a Redis whose clock is set back an hour while the breaker is open holds deliveries for seconds only', async () => {
   await using rig = await createRig(redis, { env: patient });

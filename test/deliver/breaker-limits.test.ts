@@ -19,7 +19,7 @@ const hourMs = 3_600_000;
 const probe = { at: 20_000 };
 const setLimiter = async (ms: number, count = '1') => breaker.redis.set(breaker.key('limiter'), count, 'PX', ms);
 
-test('a limit that an operator sets while it is open is noted, bounds the probes, and counts when it is closed', async () => {
+test('a limit that an operator sets while it is open is saved, caps the probes, and applies when it is closed', async () => {
   await breaker.open();
   await breaker.setLimit(3, 9_000);
   await breaker.observe({ at: 100 });
@@ -36,7 +36,7 @@ test('a limit that an operator sets while it is open is noted, bounds the probes
 test.for([
   ['its number alone', { max: 2 }, { theirMax: '2', theirDuration: '17000' }],
   ['its time alone', { duration: 18_000 }, { theirMax: '1', theirDuration: '18000' }],
-] as const)('a limit of which an operator changes %s is theirs', async ([, change, noted]) => {
+] as const)('a limit whose %s an operator changed is theirs', async ([, change, noted]) => {
   await breaker.open();
   await breaker.redis.hset(breaker.key('meta'), change);
   await breaker.observe();
@@ -54,7 +54,7 @@ test('a limit that an operator removes while it is open stays removed', async ()
   expect(await breaker.held()).toBeUndefined();
 });
 
-test('a limit that an operator sets while it recovers ends the recovery where it is the lower one', async () => {
+test('a lower limit that an operator sets during recovery ends the recovery', async () => {
   await breaker.open();
   await breaker.succeed(probe);
   await breaker.setLimit(4, 2_000);
@@ -62,7 +62,7 @@ test('a limit that an operator sets while it recovers ends the recovery where it
   expect(await breaker.limit()).toEqual(['4', '2000']);
 });
 
-test('where the limit is the higher one, it recovers at the pace that it had', async () => {
+test('with a higher limit it recovers at the same pace', async () => {
   await breaker.open();
   await breaker.succeed(probe);
   await breaker.setLimit(100, 1_000);
@@ -75,7 +75,7 @@ test.for([
   ['no numbers', 'many', 'long'],
   ['a number and a time that is none', '5', 'long'],
   ['a number without a time', '5', undefined],
-] as const)('a limit of %s is none', async ([, max, duration]) => {
+] as const)('a limit of %s counts as no limit', async ([, max, duration]) => {
   await breaker.redis.hset(breaker.key('meta'), duration === undefined ? { max } : { max, duration });
   await breaker.open();
   expect(await breaker.state()).not.toHaveProperty('theirMax');
@@ -113,7 +113,7 @@ test('a queue that is held by hand for a moment only is held for the wait', asyn
 test.for([
   ['open', settings.windowMs],
   ['ramp', 3_000],
-] as const)('a hold that lies too far ahead, since the clock was set back, is cut (%s)', async ([phase, ms]) => {
+] as const)('a hold too far ahead, because the clock was set back, is cut (%s)', async ([phase, ms]) => {
   await breaker.open();
   if (phase === 'ramp') await breaker.succeed(probe);
   await setLimiter(hourMs);
@@ -124,7 +124,7 @@ test.for([
   expect(await breaker.held()).toEqual({ count: '1', ms: 2_000 });
 });
 
-test("while it is closed, a hold is cut to the operator's limit where there is one, and left alone where there is none", async () => {
+test("while it is closed, a hold is cut to the operator's limit if there is one, and otherwise unchanged", async () => {
   await setLimiter(hourMs);
   await breaker.observe();
   expect(await breaker.held()).toEqual({ count: '1', ms: hourMs });
@@ -147,7 +147,7 @@ test('after the clock was set back an hour while it was open, the next probe tha
   expect(await breaker.succeed({ at: -hourMs + 20_000, tookMs: 50 })).toMatchObject({ phase: 'ramp' });
 });
 
-test('a turn that lies too far ahead, since the clock was set back, begins anew', async () => {
+test('a turn too far ahead, because the clock was set back, restarts', async () => {
   const furthest = (5 + 1 + 1) * settings.longestWaitMs;
   await breaker.open();
   await breaker.redis.hset(breaker.key('breaker'), 'turnAt', startMs + furthest);
@@ -156,7 +156,7 @@ test('a turn that lies too far ahead, since the clock was set back, begins anew'
   expect(await breaker.fail('f')).toMatchObject({ restMs: settings.firstWaitMs });
 });
 
-test('a turn that has passed begins now', async () => {
+test('an overdue turn starts now', async () => {
   await breaker.open();
   expect(await breaker.fail('a', { at: 5_000, tookMs: 5_000 })).toMatchObject({ verdict: 'straggler', restMs: 1_000 });
 });
@@ -190,7 +190,7 @@ test('at the last moment of its turn, the latest callback that was not tried is 
   expect((await waiting()).at(-1)).toBe('newest');
 });
 
-test('nothing is moved after the hold is over, nor what lies beyond the fifty latest', async () => {
+test('nothing is moved after the hold is over, nor anything beyond the fifty latest', async () => {
   await breaker.open();
   await add('oldest', 'untried', ...Array.from({ length: 50 }, () => 'a'));
   await setLimiter(250);

@@ -63,7 +63,7 @@ async function asked(): Promise<number> {
   return [...stats.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)].reduce((sum, [, calls]) => sum + Number(calls), 0);
 }
 
-test('a failure is counted until enough callbacks fail; then what fails rests, and the log and the metric say so', async () => {
+test('failures are counted until enough callbacks fail; then failing ones rest, and the log and the metric show it', async () => {
   expect(await breaker.failure('a', 0, failed)).toEqual({ kind: 'counted' });
   expect(await breaker.failure('b', 0, failed)).toEqual({ kind: 'counted' });
   expect(lines).toEqual([]);
@@ -76,7 +76,7 @@ test('a failure is counted until enough callbacks fail; then what fails rests, a
   expect(await redis.hget(`${queue.base}:meta`, 'duration')).toBe('7000');
 });
 
-test('a success asks Redis while something is to be cleared or closed, and costs nothing else', async () => {
+test('a success calls Redis only if there is something to clear or to close', async () => {
   await breaker.success(0); // nothing is known yet
   const before = await asked();
   await breaker.success(0);
@@ -107,7 +107,7 @@ test.for([
   expect(await redis.hget(keysOf.breaker(queue), 'round')).toBe(round);
 });
 
-test('a Redis that cannot be asked lets each failure count, and is complained about once until it answers', async () => {
+test('if Redis does not answer, each failure counts, and that is logged once', async () => {
   const key = keysOf.breakerFailures(queue);
   await redis.set(key, 'of another type');
   for (let time = 0; time < 3; time += 1) expect(await breaker.failure('a', 0, failed)).toEqual({ kind: 'counted' });
@@ -119,7 +119,7 @@ test('a Redis that cannot be asked lets each failure count, and is complained ab
   expect(events()).toEqual(['breaker.unknown', 'breaker.unknown']);
 });
 
-test('a process that starts learns that it is open, drives its recovery, and learns that it is closed', async () => {
+test('a new process notices that it is open, drives its recovery, and notices that it is closed', async () => {
   await open();
   await later();
   await breaker.success(0);
@@ -130,7 +130,7 @@ test('a process that starts learns that it is open, drives its recovery, and lea
   expect(await redis.exists(keysOf.breaker(queue))).toBe(0);
 });
 
-test('a process that starts while it is closed says nothing', async () => {
+test('a process that starts while it is closed logs nothing', async () => {
   breaker.start();
   await until(() => phases.length >= 2);
   expect(lines).toEqual([]);
@@ -146,6 +146,6 @@ test.for([
   [failed, true],
   [{ kind: 'permanent', error: 'x' }, false],
   [{ kind: 'returned' }, false],
-] as const)('that %j speaks against the destination is %s', ([result, isOne]) => {
+] as const)('whether %j indicates an outage of the destination: %s', ([result, isOne]) => {
   expect(isOutage(result)).toBe(isOne);
 });

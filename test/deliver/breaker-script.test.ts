@@ -66,12 +66,12 @@ test('one callback that fails five times does not open it, and is forgotten afte
   expect(leftMs).toBeLessThanOrEqual(memoryMs);
 });
 
-test('to look at a closed one changes nothing', async () => {
+test('observing a closed one changes nothing', async () => {
   expect(await breaker.observe()).toEqual({ phase: 'closed', failures: 0, verdict: '', restMs: 0, resting: 0 });
   expect(await breaker.redis.exists(breaker.key('breaker'), breaker.key('meta'), breaker.key('limiter'))).toBe(0);
 });
 
-test('what began before the queue was held says nothing: it rests in turn, and the wait stays', async () => {
+test('an attempt that began before the queue was held is a straggler: it rests in turn, and the wait stays', async () => {
   await breaker.open();
   expect(await breaker.fail('f', { at: 900, tookMs: 401 })).toEqual({
     phase: 'open',
@@ -91,7 +91,7 @@ test('what began before the queue was held says nothing: it rests in turn, and t
   expect(await breaker.succeed({ at: 900, tookMs: 401 })).toMatchObject({ phase: 'open', failures: 0 });
 });
 
-test('what began half a wait later is a probe', async () => {
+test('an attempt that began half a wait later is a probe', async () => {
   await breaker.open();
   expect(await breaker.fail('f', { at: 900, tookMs: 400 })).toMatchObject({
     phase: 'open',
@@ -188,14 +188,14 @@ test('where no more than two may be under way anyway, a success closes it at onc
   expect(await breaker.succeed({ ...later, concurrency: 2 })).toMatchObject({ phase: 'closed' });
 });
 
-test('a growth that is due too late, since the clock was set back, comes at once', async () => {
+test('a step that is due too late, because the clock was set back, comes at once', async () => {
   await breaker.open();
   await breaker.succeed(later);
   expect(await breaker.observe({ at: 1_999 })).toMatchObject({ phase: 'ramp' });
   expect(await breaker.limit()).toEqual(['4', '3000']);
 });
 
-test('failures while it recovers open it again for the wait that it had, still as the same outage', async () => {
+test('failures during recovery reopen it with the previous wait, as the same outage', async () => {
   await breaker.open();
   await breaker.fail('f', { at: 20_000 });
   await breaker.succeed({ at: 40_000 });
@@ -204,7 +204,7 @@ test('failures while it recovers open it again for the wait that it had, still a
   expect(await breaker.state()).toMatchObject({ waitMs: '2000', openedAt: String(startMs), round: '1' });
 });
 
-test('what failed before a success fails for itself: counted, and no reason to open', async () => {
+test('a job that failed before a success fails on its own: counted, and no reason to open', async () => {
   await breaker.open();
   await breaker.succeed(later);
   const leftMs = await breaker.redis.pttl(breaker.key('own'));
@@ -222,7 +222,7 @@ test('what failed before a success fails for itself: counted, and no reason to o
   expect(await breaker.state()).toMatchObject({ round: '1', turnMs: '2000' }); // tried, though not since the success
 });
 
-test('what rested comes back when it is no longer open: two hundred at a time, and only what still waits', async () => {
+test('resting jobs come back when it is no longer open: two hundred at a time, and only those that still wait', async () => {
   const { redis, key } = breaker;
   const ids = Array.from({ length: 201 }, (_, index) => `job${index}`);
   await breaker.open();
@@ -237,7 +237,7 @@ test('what rested comes back when it is no longer open: two hundred at a time, a
   expect(scores).toEqual(ids.toSorted().flatMap((id) => [id, String((startMs + 2_000) * 0x1000)]));
 });
 
-test('what is counted again no longer rests', async () => {
+test('a job that is counted again no longer rests', async () => {
   await breaker.open();
   await breaker.succeed(later);
   await breaker.redis.del(breaker.key('marker'));
@@ -249,18 +249,15 @@ test('what is counted again no longer rests', async () => {
 test.for([
   ['the wait of a slow one is kept', 2, 60_000, { waitMs: '30000', round: '1' }],
   ['a generous one changes nothing', 20, 1_000, { waitMs: '1000', round: '1' }],
-] as const)(
-  "of an operator's limit, %s while it is open, and all of it is put back",
-  async ([, max, duration, state]) => {
-    await breaker.setLimit(max, duration);
-    await breaker.open();
-    expect(await breaker.state()).toMatchObject({ ...state, theirMax: String(max), theirDuration: String(duration) });
-    expect(await breaker.limit()).toEqual(['1', '17000']);
-    expect(await breaker.held()).toEqual({ count: '1', ms: Number(state.waitMs) });
-    let { phase } = await breaker.succeed({ at: 60_000 });
-    for (let at = 61_000; phase === 'ramp'; at += 1_000) ({ phase } = await breaker.observe({ at }));
-    expect(phase).toBe('closed');
-    expect(await breaker.limit()).toEqual([String(max), String(duration)]);
-    expect(await breaker.held()).toEqual({ count: '1', ms: duration });
-  },
-);
+] as const)("an operator's limit: %s while it is open, and all of it is restored", async ([, max, duration, state]) => {
+  await breaker.setLimit(max, duration);
+  await breaker.open();
+  expect(await breaker.state()).toMatchObject({ ...state, theirMax: String(max), theirDuration: String(duration) });
+  expect(await breaker.limit()).toEqual(['1', '17000']);
+  expect(await breaker.held()).toEqual({ count: '1', ms: Number(state.waitMs) });
+  let { phase } = await breaker.succeed({ at: 60_000 });
+  for (let at = 61_000; phase === 'ramp'; at += 1_000) ({ phase } = await breaker.observe({ at }));
+  expect(phase).toBe('closed');
+  expect(await breaker.limit()).toEqual([String(max), String(duration)]);
+  expect(await breaker.held()).toEqual({ count: '1', ms: duration });
+});

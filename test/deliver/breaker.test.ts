@@ -87,7 +87,7 @@ test('while it is open, two processes together send one probe at a time, and a r
   expect(counted.length).toBeLessThanOrEqual(4);
 });
 
-test('a probe that fails is followed by another callback, so that a poison one cannot keep the breaker open', async () => {
+test('after a failed probe another callback is tried, so that a poison one cannot keep the breaker open', async () => {
   await using rig = await createRig(redis, { env: patient });
   rig.merchant.always(answer(503));
   await addMany(rig, 8);
@@ -125,7 +125,7 @@ test('failures with successes between them do not open it', async () => {
   expect(rig.logs.map(({ event }) => event)).not.toContain('breaker.opened');
 });
 
-test('one brand whose merchant is down does not hold up another', async () => {
+test('a brand whose merchant is down does not hold up another', async () => {
   const down = createMerchantSimulator();
   const { url: downUrl } = await down.up();
   await down.down();
@@ -184,7 +184,7 @@ test.for([
   },
 );
 
-test('a pause outlasts a restart; intake goes on, and resuming delivers what waited and closes an open breaker', async () => {
+test('a pause survives a restart; intake continues, and resuming delivers what waited and closes an open breaker', async () => {
   await using rig = await createRig(redis, { env: patient });
   await pauseForwarding(rig.connection, rig.queue);
   const { stop } = await rig.start();

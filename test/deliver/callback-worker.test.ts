@@ -70,7 +70,7 @@ test('createCallbackWorker hands over callbacks, retries what throws, and fails 
   await worker.close();
 });
 
-test('createCallbackWorker fails a job whose data is no JSON at all, once, and goes on', async () => {
+test('createCallbackWorker fails a job whose data is not JSON, once, and continues', async () => {
   await using rig = await createRig(redis);
   const [poison, fine] = [await rig.add(), await rig.add()];
   await rig.connection.hset(keysOf.job(rig.queue, poison.id ?? ''), 'data', 'no JSON {');

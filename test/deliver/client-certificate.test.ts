@@ -75,7 +75,7 @@ test.each([
   expect(await http.attempt()).toMatchObject({ kind });
 });
 
-test('a renewed certificate counts from the next connection on; one that does not fit its key changes nothing', async () => {
+test('a renewed certificate applies from the next connection on; one that does not match its key changes nothing', async () => {
   await using merchant = await startMerchant(ours.authority);
   const dir = await makeTempDir('renewed');
   const [certFile, keyFile] = [path.join(dir, 'client.pem'), path.join(dir, 'client.key')];

@@ -72,7 +72,7 @@ test.for([30 * dayMs, 3_600_000, -30 * dayMs])(
 );
 
 test.for([30 * dayMs, -30 * dayMs])(
-  'a worker whose clock is wrong by %i ms makes its own retries when they are due, and takes none of others early',
+  'a worker whose clock is wrong by %i ms makes its own retries on time, and takes no others early',
   { timeout: 60_000 },
   async (offMs) => {
     await using rig = await createRig(redis, { env: { FORWARD_RETRIES: '10m' } });
@@ -104,7 +104,7 @@ test('a retry that an earlier version parked for 30 days is made after its wait'
   expect((await rig.settled(job)).returnvalue).toMatchObject({ attempt: 2 });
 });
 
-test('a delay that somebody asked for is left as it is', async () => {
+test('an intended delay is unchanged', async () => {
   await using rig = await createRig(redis);
   const asked = await rig.bull.add('callback', (await rig.add()).data, { jobId: 'asked.x', delay: 30 * dayMs });
   const parked = await rig.add();

@@ -40,7 +40,7 @@ test('signs any body so that the standardwebhooks library verifies it', () => {
   );
 });
 
-test('credentials of the URL give way to a configured Authorization; what would break a request is left out', () => {
+test('a configured Authorization replaces the URL’s credentials; headers that would break a request are omitted', () => {
   const url = new URL('https://us%40er:100%25@shop.test/');
   expect(configuredHeaders(url, {})).toEqual({
     authorization: `Basic ${Buffer.from('us@er:100%').toString('base64')}`,

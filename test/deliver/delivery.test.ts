@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(async () => redis.stop());
 
-test('tries again after 500, 404 and 401 until a 200, all under one webhook-id, and keeps every attempt', async () => {
+test('retries after 500, 404 and 401 until a 200, all under one webhook-id, and records every attempt', async () => {
   await using rig = await createRig(redis);
   rig.merchant.next(answer(500, { body: 'out of order' }), answer(404), answer(401), answer(200));
   await rig.start();
@@ -107,7 +107,7 @@ test.for([
   ['a hang', { kind: 'hang' }, 'timeout'],
   ['a reset connection', { kind: 'reset' }, 'ECONNRESET'],
   ['bytes that are not HTTP', { kind: 'garbage' }, 'HTTPParserError'],
-] as const)('takes %s for a failed attempt and goes on', async ([, behaviour, error]) => {
+] as const)('treats %s as a failed attempt and continues', async ([, behaviour, error]) => {
   await using rig = await createRig(redis, { env: { FORWARD_TIMEOUT: '300ms' } });
   rig.merchant.next(behaviour);
   await rig.start();
@@ -116,7 +116,7 @@ test.for([
   expect(job.returnvalue).toMatchObject({ status: 200, attempt: 2 });
 });
 
-test('takes a 2xx with a body of any size for done', async () => {
+test('treats a 2xx with a body of any size as done', async () => {
   await using rig = await createRig(redis);
   rig.merchant.next({ kind: 'flood', bytes: 50_000_000 });
   await rig.start();
@@ -124,7 +124,7 @@ test('takes a 2xx with a body of any size for done', async () => {
   expect(job.returnvalue).toMatchObject({ status: 200, attempt: 1 });
 });
 
-test('waits as Retry-After asks where that is longer than the schedule', async () => {
+test('waits as Retry-After says if that is longer than the schedule', async () => {
   await using rig = await createRig(redis);
   rig.merchant.next(answer(503, { retryAfter: 2 }));
   await rig.start();
@@ -151,7 +151,7 @@ test('one poison callback among 50 is retried and failed; the other 49 are deliv
   expect(await rig.attemptsOf(failed)).toHaveLength(4);
 });
 
-test('after the last attempt a callback is failed and kept; replay delivers it under its id and goes on counting', async () => {
+test('after the last attempt a callback is failed and kept; replay delivers it under its id and continues the count', async () => {
   await using rig = await createRig(redis);
   rig.merchant.always(answer(500));
   await rig.start();
@@ -175,7 +175,7 @@ test('after the last attempt a callback is failed and kept; replay delivers it u
   expect(await rig.attemptsOf(again)).toMatchObject([1, 2, 3, 4, 5, 6, 7].map((attempt) => ({ attempt })));
 });
 
-test('sets a job aside whose data is no callback, data and all, and goes on', async () => {
+test('fails a job whose data is not a callback, keeps its data, and continues', async () => {
   await using rig = await createRig(redis);
   const poison = await rig.bull.add('callback', { version: 1, body: 5 }, { jobId: 'poisoned.x', attempts: 12 });
   const fine = await rig.add();
@@ -187,7 +187,7 @@ test('sets a job aside whose data is no callback, data and all, and goes on', as
   expect(failed.attemptsMade).toBe(1);
 });
 
-test('sets a job aside whose data is no JSON at all at its first activation, data and all, and goes on', async () => {
+test('fails a job whose data is not JSON at its first activation, keeps its data, and continues', async () => {
   await using rig = await createRig(redis);
   const [poison, ...fine] = [await rig.add(), await rig.add(), await rig.add()];
   if (poison === undefined) throw new Error('no poison');
@@ -203,7 +203,7 @@ test('sets a job aside whose data is no JSON at all at its first activation, dat
   expect(rig.logs.filter(({ event }) => event === 'delivery.worker_error')).toEqual([]);
 });
 
-test('does not try again what a correction has replaced meanwhile', async () => {
+test('does not retry a callback that a correction has replaced meanwhile', async () => {
   await using rig = await createRig(redis);
   rig.merchant.always(answer(500, { delayMs: 300 }));
   await rig.start();
@@ -215,7 +215,7 @@ test('does not try again what a correction has replaced meanwhile', async () => 
   expect(rig.merchant.deliveries()).toHaveLength(1);
 });
 
-test('sends a correction under an id of its own with its sequence', async () => {
+test('sends a correction under its own id with its sequence', async () => {
   await using rig = await createRig(redis);
   await rig.start();
   await rig.settled(await rig.add({ gatewayReference: 'corrected', source: 'correction', sequence: 2 }));

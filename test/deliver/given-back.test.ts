@@ -29,38 +29,41 @@ test.each([
   ],
   [{ answer: 'yes' }, { place: 'wait', heldReason: undefined, confirmed: 'yes' }],
   [{ answer: 'open' }, { place: 'wait', heldReason: undefined, confirmed: 'open' }],
-] satisfies [GatewayWord, object][])('%j that comes while a worker gives it back counts', async (word, expected) => {
-  await using rig = await createRig(redis);
-  const { queue, connection } = rig;
-  const { id: jobId = '', data } = await rig.add();
-  const asked = { gatewayReference: String(data.gatewayReference), kind: terminalKind, jobId };
-  await connection.zadd(keysOf.unconfirmed(queue), 0, unconfirmedMember(asked));
+] satisfies [GatewayWord, object][])(
+  'the answer %j that comes while a worker gives it back counts',
+  async (word, expected) => {
+    await using rig = await createRig(redis);
+    const { queue, connection } = rig;
+    const { id: jobId = '', data } = await rig.add();
+    const asked = { gatewayReference: String(data.gatewayReference), kind: terminalKind, jobId };
+    await connection.zadd(keysOf.unconfirmed(queue), 0, unconfirmedMember(asked));
 
-  const worker = new Worker(queue.name, null, { connection, prefix: queue.prefix });
-  const job = await worker.getNextJob('token');
-  const askedWhile = new Proxy(connection, {
-    get(target, name) {
-      if (name === 'time') return async () => (await settleConfirmation(target, queue, [asked], word), target.time());
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-  const process = createProcessor({
-    queue,
-    redis: askedWhile,
-    attempt: () => Promise.reject(new Error('delivered')),
-    breaker: undefined,
-    slots: { maxPerBrand: 1, take: () => Promise.reject(new Error('delivered')), dismiss() {}, close() {} },
-    records: { take() {}, release() {}, delivered() {} },
-    scheduleMs: [],
-    confirmWaitMs: 60_000,
-    stop: new AbortController().signal,
-    log: createLog({ level: 'silent' }),
-    metrics: createMetrics(),
-    now: Date.now,
-    random: Math.random,
-  });
-  await expect(process(job, 'token')).rejects.toMatchObject({ name: 'WaitingError' });
-  expect(await createJobReader(connection)(queue, [jobId], { withLogs: false })).toMatchObject([expected]);
-  await worker.close();
-});
+    const worker = new Worker(queue.name, null, { connection, prefix: queue.prefix });
+    const job = await worker.getNextJob('token');
+    const askedWhile = new Proxy(connection, {
+      get(target, name) {
+        if (name === 'time') return async () => (await settleConfirmation(target, queue, [asked], word), target.time());
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const process = createProcessor({
+      queue,
+      redis: askedWhile,
+      attempt: () => Promise.reject(new Error('delivered')),
+      breaker: undefined,
+      slots: { maxPerBrand: 1, take: () => Promise.reject(new Error('delivered')), dismiss() {}, close() {} },
+      records: { take() {}, release() {}, delivered() {} },
+      scheduleMs: [],
+      confirmWaitMs: 60_000,
+      stop: new AbortController().signal,
+      log: createLog({ level: 'silent' }),
+      metrics: createMetrics(),
+      now: Date.now,
+      random: Math.random,
+    });
+    await expect(process(job, 'token')).rejects.toMatchObject({ name: 'WaitingError' });
+    expect(await createJobReader(connection)(queue, [jobId], { withLogs: false })).toMatchObject([expected]);
+    await worker.close();
+  },
+);

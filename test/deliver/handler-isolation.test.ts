@@ -137,7 +137,7 @@ test.for([
   for (const job of jobs) expect((await rig.settled(job)).returnvalue).toMatchObject({ attempt: 1 });
 });
 
-test('a handler process ends with the service that is killed, also one that runs for ever', async () => {
+test('a handler process ends with a killed service, even in an endless loop', async () => {
   const { module, calls } = await moduleWith('for (;;) {}');
   const env = { REDIS_URL: redis.url, QUEUE_NAME: `orphan-${count}`, HANDLER_MODULE: module };
   await using service = await startService({ env: { ...env, PAYALO_API_KEYS: testKey, FORWARD_TIMEOUT: '60s' } });
@@ -149,7 +149,7 @@ test('a handler process ends with the service that is killed, also one that runs
   await until(() => !isAlive(pid), { describe: 'the handler process to end' });
 });
 
-test('a handler that allocates without end outside the heap is ended, too', async () => {
+test('a handler that allocates endlessly outside the heap is ended, too', async () => {
   const allocate =
     'const all = []; for (;;) { all.push(Buffer.alloc(4_000_000, 1)); await new Promise((next) => setImmediate(next)); }';
   await using rig = await troubledRig(allocate, { FORWARD_TIMEOUT: '60s' });
@@ -157,7 +157,7 @@ test('a handler that allocates without end outside the heap is ended, too', asyn
   expect((await rig.settled(troubled)).returnvalue).toMatchObject({ attempt: 2 });
 });
 
-test('an outcome on the handler’s channel that is not of this attempt is not believed', async () => {
+test('an outcome on the handler’s channel that belongs to another attempt is ignored', async () => {
   count += 1;
   const module = path.join(dir, `forger-${count}.mjs`);
   await writeFile(

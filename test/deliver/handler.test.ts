@@ -43,7 +43,7 @@ export default async function handle({ signal, ...callback }: Callback) {
   appendFileSync(${JSON.stringify(file)}, JSON.stringify({ ...callback, aborted: signal.aborted }) + '\\n');
 }`;
 
-test('is called with the job, the exact decimals, the raw body and the ids, and returning is done', async () => {
+test('is called with the job, exact decimals, the raw body and the ids; returning means done', async () => {
   const calls = path.join(dir, 'calls');
   await using rig = await createRig(redis, { env: { HANDLER_MODULE: await moduleOf(keepsCall(calls)) } });
   await rig.start();
@@ -65,7 +65,7 @@ test('is called with the job, the exact decimals, the raw body and the ids, and 
   });
 });
 
-test('throwing is retried, also in the process that threw before; a PermanentError fails at once', async () => {
+test('a throw is retried, even in the same process; a PermanentError fails at once', async () => {
   const module = await moduleOf(
     `export default async ({ gatewayReference, attempt }) => {
       if (gatewayReference === 'hopeless') throw Object.assign(new Error('no such order'), { code: 'PERMANENT_FAILURE' });
@@ -126,7 +126,7 @@ test('its signal is aborted when the time is over, before its process is ended',
   expect(await rig.attemptsOf(done)).toMatchObject([{ attempt: 1, error: 'timeout' }]);
 });
 
-test('at shutdown a handler that goes on is broken off, and its callback goes back uncounted', async () => {
+test('at shutdown a running handler is aborted, and its callback goes back uncounted', async () => {
   const module = await moduleOf('export default () => { for (;;) {} };', 'mjs');
   await using rig = await createRig(redis, { env: { HANDLER_MODULE: module } });
   const { stop } = await rig.start();
@@ -188,7 +188,7 @@ test('an installed package is found by its name', async () => {
   expect(await service.stop('SIGTERM')).toMatchObject({ code: 0 });
 });
 
-test('callbacks go on being answered while the handler hangs for ever', async () => {
+test('callbacks are still answered while the handler hangs for ever', async () => {
   const module = await moduleOf('export default () => { for (;;) {} };', 'mjs');
   const env = { REDIS_URL: redis.url, QUEUE_NAME: 'busy', HANDLER_MODULE: module, PAYALO_API_KEYS: testKey };
   await using service = await startService({ env });
@@ -204,7 +204,7 @@ test('callbacks go on being answered while the handler hangs for ever', async ()
   client.disconnect();
 });
 
-test('the service exits with 78 and the sentence where the module does not exist', async () => {
+test('the service exits with 78 and a sentence if the module does not exist', async () => {
   const env = {
     REDIS_URL: redis.url,
     HANDLER_MODULE: './no-such-module.mjs',

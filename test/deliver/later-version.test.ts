@@ -25,7 +25,7 @@ test('the built-in worker lets a job of a later version wait, attempts unspent, 
   expect(rig.logs).toContainEqual(expect.objectContaining({ event: 'delivery.of_later_version', jobId: 'later.x' }));
 });
 
-test('createCallbackWorker does so, too', async () => {
+test('createCallbackWorker does the same', async () => {
   await using rig = await createRig(redis);
   const waiting = await rig.bull.add('callback', later, { jobId: 'later.x', attempts: 12 });
   const job = await rig.add();
@@ -40,7 +40,7 @@ test('createCallbackWorker does so, too', async () => {
   await worker.close();
 });
 
-test('a job whose amount is an object, as it once was, is delivered under the id that it has', async () => {
+test('a job whose amount is an object, as in former versions, is delivered under its id', async () => {
   await using rig = await createRig(redis);
   const text = jobData({ gatewayReference: 'once', finalAmount: '100 KES' });
   const job = await rig.bull.add('callback', { ...text, finalAmount: { value: '100', currency: 'KES' } });

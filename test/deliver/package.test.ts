@@ -113,7 +113,7 @@ test('its types check in a strict project, and the JSON Schema and the program a
   expect(run('npx', ['--no-install', 'payalo-receiver', '--help'], project)).toMatch(/replay/);
 });
 
-test('the compiled service loads in full, and says what its configuration lacks', () => {
+test('the compiled service loads completely, and reports what its configuration lacks', () => {
   const main = path.join(project, 'node_modules', 'payalo-receiver', 'dist', 'src', 'main.js');
   const { status, stderr } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', main], {
     cwd: project,

@@ -43,7 +43,7 @@ test.for([
   }
 });
 
-test('never gives out more than there are, never loses one, and serves everyone who waits', async () => {
+test('never hands out more than there are, never loses one, and serves everyone who waits', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 9 }),
@@ -73,7 +73,7 @@ test('never gives out more than there are, never loses one, and serves everyone 
   );
 });
 
-test('once closed, whoever waits is sent away', async () => {
+test('once closed, everyone who waits is dismissed', async () => {
   const slots = createSlots(1, ['a']);
   await slots.take('a');
   const waiting = slots.take('a');
@@ -82,7 +82,7 @@ test('once closed, whoever waits is sent away', async () => {
   expect(await slots.take('a')).toBeUndefined();
 });
 
-test('those of one brand can be sent away without the others', async () => {
+test('those of one brand can be dismissed without the others', async () => {
   const slots = createSlots(2, ['a', 'b']);
   const releases = [await slots.take('a'), await slots.take('b')];
   const [ofA, ofB] = [slots.take('a'), slots.take('b')];

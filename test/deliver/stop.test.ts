@@ -30,7 +30,7 @@ async function startWork(rig: Rig, env: Record<string, string> = {}): Promise<Te
 }
 
 test(
-  'SIGTERM in the middle of 60 deliveries: those in flight finish, the rest waits, each arrives exactly once',
+  'on SIGTERM during 60 deliveries those in flight finish, the rest waits, and each arrives exactly once',
   { timeout: 90_000 },
   async () => {
     await using rig = await createRig(redis);
@@ -70,7 +70,7 @@ test('deliveries that do not end within the deadline go back to the queue uncoun
   for (const job of jobs) expect((await rig.settled(job)).returnvalue).toMatchObject({ attempt: 1 });
 });
 
-test('stopping ends within the deadline also while Redis is frozen', async () => {
+test('stopping ends within the deadline even while Redis is frozen', async () => {
   await using own = await startRedis();
   await using rig = await createRig(own);
   const { stop } = await rig.start();
@@ -101,7 +101,7 @@ test(
   },
 );
 
-test('deliveries go on by themselves after Redis was killed and restarted', { timeout: 70_000 }, async () => {
+test('deliveries resume by themselves after Redis was killed and restarted', { timeout: 70_000 }, async () => {
   await using own = await startRedis();
   await using rig = await createRig(own, { env: { FORWARD_CONCURRENCY: '5' } });
   rig.merchant.always(answer(200, { delayMs: 20 }));
@@ -114,7 +114,7 @@ test('deliveries go on by themselves after Redis was killed and restarted', { ti
   expect(await rig.bull.getFailedCount()).toBe(0);
 });
 
-test('a Redis that is away, or refuses, is said once and not at every try', async () => {
+test('a Redis that is down, or refuses, is logged once and not at every try', async () => {
   await using own = await startRedis();
   await using rig = await createRig(own);
   await rig.start();

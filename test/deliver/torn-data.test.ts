@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-test('a job whose data is no JSON fails, data and all, and the next ones are delivered', async () => {
+test('a job whose data is not JSON fails and keeps its data, and the next ones are delivered', async () => {
   await using rig = await createRig(redis);
   const torn = await rig.add();
   const key = rig.bull.toKey(torn.id ?? '');

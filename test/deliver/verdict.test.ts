@@ -36,7 +36,7 @@ test('every other status waits for its place in the schedule, with up to 20 % on
   );
 });
 
-test('after the last wait of the schedule it is failed', () => {
+test('after the last wait of the schedule it fails', () => {
   fc.assert(
     fc.property(unsuccessful, fc.integer({ min: 2, max: 9 }), (status, position) => {
       const reason = `HTTP ${status}, the last of ${position + 1} attempts`;
@@ -45,7 +45,7 @@ test('after the last wait of the schedule it is failed', () => {
   );
 });
 
-test('an error waits as well; a permanent one is failed at once; a function that returned is done', () => {
+test('an error waits as well; a permanent one fails at once; a returned function is done', () => {
   expect(verdictOf(caseOf(0, { result: { kind: 'error', error: 'timeout' } }))).toEqual({
     kind: 'retry',
     waitMs: 1_000,
@@ -92,7 +92,7 @@ test('a Retry-After date that names no time zone is UTC, wherever the worker run
   }
 });
 
-test('no Retry-After gives a wait that is shorter than scheduled, endless or no number', () => {
+test('no Retry-After results in a wait shorter than scheduled, endless or not a number', () => {
   fc.assert(
     fc.property(fc.string(), (retryAfter) => {
       const verdict = verdictOf(caseOf(429, { result: { kind: 'answered', status: 429, retryAfter, answer: '' } }));

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-test('a job of a former version keeps its id over retries and replays, whoever hands it over', async () => {
+test('a job of a former version keeps its id over retries and replays, whoever delivers it', async () => {
   await using rig = await createRig(redis);
   rig.merchant.next(answer(500));
   await rig.start();
@@ -43,7 +43,7 @@ test('a job of a former version keeps its id over retries and replays, whoever h
   expect(ids).toEqual([formerId]);
 });
 
-test('jobs of another status or final amount have another id, under the same sequence too', () => {
+test('jobs with another status or final amount have another id, even under the same sequence', () => {
   const jobs = [
     { status: 'failed', finalAmount: null },
     { status: 'failed', finalAmount: amount },
@@ -57,7 +57,7 @@ test('jobs of another status or final amount have another id, under the same seq
   expect(ids.at(-1)).toBe(formerId);
 });
 
-test('the id that the operator is shown is the one that was delivered, also once only the memory of it is left', async () => {
+test('operators see the id that was delivered, even once only the claim is left', async () => {
   await using stored = createStoredCallbacks(redis.url);
   const callbackIndex = createCallbackIndex(stored);
   const gatewayReference = await stored.store({ status: 'failed', amount: '99.50' });
@@ -69,7 +69,7 @@ test('the id that the operator is shown is the one that was delivered, also once
   expect((await callbackIndex.find(gatewayReference))?.callback).toMatchObject({ webhookId, body: null });
 });
 
-test('the memory of a job of a former version shows the former id', async () => {
+test('the claim of a job of a former version shows the former id', async () => {
   await using stored = createStoredCallbacks(redis.url);
   const redisClient = new Redis(redis.url);
   await stored.store({ reference });

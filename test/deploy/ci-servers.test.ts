@@ -40,7 +40,7 @@ async function take(server: string): Promise<string> {
   return readFileSync(path.join(dir, 'path'), 'utf8').trim();
 }
 
-test('the server runs from there, and what repairs its files', async (context) => {
+test('the server runs from there, and so does the tool that repairs its files', async (context) => {
   context.skip(redisServer().command.endsWith('.mjs'), 'the server here runs in a container and cannot be copied');
   const server = path.basename(redisServer().command);
   const folder = await take(server);

@@ -34,23 +34,23 @@ const container = containerSchema.parse(
   JSON.parse(read('.devcontainer/devcontainer.json').replaceAll(/^\s*\/\/.*$/gm, '')),
 );
 
-test('has the Node and the Debian of the image, with what a developer needs besides', () => {
+test('has the image’s Node and Debian, and a developer’s tools', () => {
   const [, node, debian] = /^FROM node:(\d+)-(\w+)-slim$/m.exec(read('Dockerfile')) ?? [];
   expect(container.image).toBe(`node:${node}-${debian}`); // not the slim one, which has no git
   expect([read('.nvmrc').trim(), engines.node]).toEqual([node, `>=${node}`]);
 });
 
-test('works as the user of that image that is not root', () => {
+test('runs as that image’s user that is not root', () => {
   expect(container.remoteUser).toBe('node');
   expect(read('Dockerfile')).toMatch(/^USER 1000:1000$/m); // which is its number
 });
 
-test('begins with a command that there is', () => {
+test('starts with a command that exists', () => {
   const [, script = ''] = /^npm run ([\w:]+)( -- --once)?$/.exec(container.postCreateCommand) ?? [];
   expect(scripts).toHaveProperty([script]);
 });
 
-test('leads to both listeners, and names each', () => {
+test('forwards and names both listeners', () => {
   const loaded = loadConfig({ PAYALO_API_KEYS: 'a-key-0123456789abc' }, []);
   if ('problems' in loaded) throw new Error(loaded.problems.join('\n'));
   const { PORT, OPS_PORT } = loaded.config;

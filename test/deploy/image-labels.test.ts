@@ -19,7 +19,7 @@ const manifest = z
   .parse(JSON.parse(read('package.json')));
 const source = manifest.repository.url.replace(/^git\+(.*)\.git$/, '$1');
 
-test('the image is labelled as the package is', () => {
+test('the image has the package’s labels', () => {
   const [, last = ''] = read('Dockerfile').split(/^FROM \S+\n(?!.*^FROM )/ms); // the stage that is published
   const labels = [...last.matchAll(/\borg\.opencontainers\.image\.(\w+)="([^"]*)"/g)];
   expect(Object.fromEntries(labels.map(([, name, value]) => [name, value]))).toEqual({
@@ -33,7 +33,7 @@ test('the image is labelled as the package is', () => {
   });
 });
 
-test('SECURITY.md names the workflow that signs, at the version that there is', () => {
+test('SECURITY.md names the signing workflow at the present version', () => {
   const [, identity = '', workflow = '', version = ''] =
     /--certificate-identity ((?:\S+?)\/(\.github\/\S+)@refs\/tags\/v(\S+))/.exec(read('SECURITY.md')) ?? [];
   expect(identity).toBe(`${source}/${workflow}@refs/tags/v${manifest.version}`);

@@ -115,7 +115,7 @@ describe('deploy/kubernetes', () => {
     }
   });
 
-  test('lets a pod end in order, as the user of the image, writing on volumes only', () => {
+  test('lets a pod end in order, as the image’s user, writing only to volumes', () => {
     for (const { spec } of workloads) {
       const pod = spec.template.spec;
       expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(defaults.SHUTDOWN_TIMEOUT);
@@ -127,7 +127,7 @@ describe('deploy/kubernetes', () => {
     }
   });
 
-  test('keeps the spool of a receiver on a volume that outlives its pod, and never scales receivers in by itself', () => {
+  test('keeps a receiver’s spool on a volume that outlives its pod, and never scales receivers in automatically', () => {
     const [receiver] = ofKind('StatefulSet');
     const { spec } = workloadSchema.parse(receiver);
     const claims = (spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata.name);
@@ -217,7 +217,7 @@ describe('docker-compose.yml', () => {
     expect(ours.map(([, service]) => service.command.split(' ')[2])).toEqual(['receive', 'work', 'reconcile']);
   });
 
-  test('starts after a Redis that is healthy and durable, spools on a volume, and gives time to end', () => {
+  test('starts after a healthy and durable Redis, spools on a volume, and leaves time to stop', () => {
     for (const [, service] of ours) {
       expect(service.depends_on).toEqual({ redis: { condition: 'service_healthy' } });
       const mounts = service.volumes.map((volume) => volume.split(':'));

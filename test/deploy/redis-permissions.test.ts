@@ -140,7 +140,7 @@ describe.for([
   });
 });
 
-test('a missing INFO is said once in a sentence, and keeps neither work nor all busy', async () => {
+test('a missing INFO is logged once in a sentence, and does not make work or all spin', async () => {
   const world = await startWorld(managed);
   const services = [await world.start('work'), await world.start('all')];
   for (const service of services) {
@@ -158,7 +158,7 @@ test('a missing INFO is said once in a sentence, and keeps neither work nor all 
 });
 
 test.for(['-evalsha -eval', '-bzpopmin', '-@all', '-hmget -hget', 'off'])(
-  'permissions taken away while it runs (%s) cost no callback, and nothing once they are back',
+  'permissions revoked at run time (%s) cost no callback, and nothing once they are back',
   async (taken) => {
     const world = await startWorld(managed);
     const service = await world.start('all');
@@ -201,7 +201,7 @@ test('names a permission that is missing in one sentence, once for each connecti
   expect(told()[0]).toMatchObject({ reason: expect.stringContaining("'evalsha'"), fix: expect.any(String) });
 });
 
-test("a merchant's own worker from the package works without INFO as well", async () => {
+test("the package's worker for merchants works without INFO as well", async () => {
   const world = await startWorld(managed);
   const service = await world.start('receive');
   const handled: string[] = [];
@@ -215,7 +215,7 @@ test("a merchant's own worker from the package works without INFO as well", asyn
   expect(handled).toEqual([reference]);
 });
 
-test('SIGTERM ends it in order while nothing at all is permitted', async () => {
+test('SIGTERM ends it in order even while nothing is permitted', async () => {
   const world = await startWorld(managed);
   const service = await world.start('all');
   await world.allow('-@all');

@@ -38,7 +38,7 @@ function isKnown(line: string): boolean {
   return /^npm (ci|publish --provenance --access public)$/.test(line) || otherCommands.test(line);
 }
 
-test('a command that is not there, or may find no packages, is seen', () => {
+test('a missing command, or one that may find no packages, is detected', () => {
   for (const line of [
     'npm run absent',
     'npm run check; rm -rf .',
@@ -55,13 +55,13 @@ describe.each(readdirSync(folder))('%s', (file) => {
     for (const line of used) expect(line).toMatch(/^uses: [\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
   });
 
-  test('runs commands that there are', () => {
+  test('runs commands that exist', () => {
     const lines = stepsOf(file).flatMap(({ run = '' }) => run.split('\n').filter((line) => line !== ''));
     expect(lines.length).toBeGreaterThan(0);
     expect(lines.filter((line) => !isKnown(line))).toEqual([]);
   });
 
-  test('may read the sources and no more, but for a job that says why; and ends in time', () => {
+  test('may only read the sources, except in a job that says why; and ends in time', () => {
     const { permissions, jobs } = workflowOf(file);
     expect(permissions).toEqual({ contents: 'read' });
     for (const job of Object.values(jobs)) {
@@ -70,7 +70,7 @@ describe.each(readdirSync(folder))('%s', (file) => {
     }
   });
 
-  test('hands no text of a request or a branch to a shell', () => {
+  test('passes no text of a request or a branch to a shell', () => {
     for (const { run = '' } of stepsOf(file)) expect(run).not.toMatch(/\$\{\{\s*github\./);
   });
 });

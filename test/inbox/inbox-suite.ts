@@ -93,7 +93,7 @@ export function describeInbox({ dialect, where }: Where): void {
     expect(pool[0] && (await booked(pool[0], id))).toBe(1);
   });
 
-  test('of sequences that come in any order at once the highest is what stands in the end', async () => {
+  test('of concurrent sequences in any order the highest wins in the end', async () => {
     const pool = await Promise.all(Array.from({ length: 5 }, connect));
     for (let round = 0; round < 5; round += 1) {
       const id = newId();
@@ -112,7 +112,7 @@ export function describeInbox({ dialect, where }: Where): void {
     }
   });
 
-  test('a delivery waits for another one of the same id, and does the work if that one fails', async () => {
+  test('a delivery waits for another with the same id, and does the work if that one fails', async () => {
     const [first, second] = [await connect(), await connect()];
     const id = newId();
     const begun = Promise.withResolvers<void>();
@@ -145,7 +145,7 @@ export function describeInbox({ dialect, where }: Where): void {
     }
   });
 
-  test('tells ids apart that differ in case or in a space at their end', async () => {
+  test('distinguishes ids that differ in case or in a trailing space', async () => {
     const connection = await connect();
     const id = newId();
     for (const one of [id, id.toUpperCase(), `${id} `])

@@ -84,21 +84,21 @@ const badClaims: readonly [name: string, plant: (key: string) => Promise<unknown
 ];
 
 describe('a claim', () => {
-  test.each(badClaims)('%s holds nothing back: its callback is queued, with its neighbours', async (_name, plant) => {
+  test.each(badClaims)('%s blocks nothing: its callback is queued, with its neighbours', async (_name, plant) => {
     await plant(claimKey('bad'));
     expect(await acceptAll(['good-1', 'bad', 'good-2'])).toEqual(['queued', 'queued', 'queued']);
     expect(await queued()).toEqual(['good-1', 'bad', 'good-2']);
     expect(await acceptAll(['bad'])).toEqual(['duplicate']);
   });
 
-  test.each(badClaims)('%s does not stop what is spooled behind it', async (_name, plant) => {
+  test.each(badClaims)('%s does not block the entries spooled after it', async (_name, plant) => {
     for (const reference of ['before', 'bad', 'after']) await spool.append(spoolEntry(reference));
     await plant(claimKey('bad'));
     await drainAll();
     expect(await queued()).toEqual(['before', 'bad', 'after']);
   });
 
-  test.each(badClaims)('%s hides itself only, from look-ups and from retention', async (_name, plant) => {
+  test.each(badClaims)('%s hides only itself, from look-ups and from retention', async (_name, plant) => {
     await acceptAll(['good', 'bad']);
     await plant(claimKey('bad'));
     const callbackIndex = createCallbackIndex({ redis, queues: new Map([['default', queue]]) });
@@ -112,7 +112,7 @@ describe('a claim', () => {
   });
 });
 
-describe('a look-up key of another type', () => {
+describe('a look-up key of the wrong type', () => {
   const callback = { reference: 'one', merchantReference: 'order-1' };
   test.each([
     ['index', () => keysOf.index(queue, 'success')],
@@ -126,7 +126,7 @@ describe('a look-up key of another type', () => {
 });
 
 describe('what the script fails on', () => {
-  test('goes to the spool alone; those that gathered in its batches are queued, and Redis counts as up', async () => {
+  test('goes to the spool alone; the rest of its batches is queued, and Redis counts as up', async () => {
     await plantCulprit('bad');
     const references = [...names(20, 'a'), 'bad', ...names(20, 'b')];
     const outcomes = await acceptAll(references);
@@ -135,7 +135,7 @@ describe('what the script fails on', () => {
     expect(intake.isRedisUp()).toBe(true);
   });
 
-  test('is set aside from the spool with its job, and all before and behind it is queued in order', async () => {
+  test('is set aside from the spool with its job, and all entries around it are queued in order', async () => {
     await plantCulprit('bad-1');
     await plantCulprit('bad-2');
     const good = names(300, 'r');
@@ -167,7 +167,7 @@ describe('what the script fails on', () => {
     await drain.stop(5_000);
   });
 
-  test('is set aside also where it lies alone, once Redis has taken another callback', async () => {
+  test('is set aside even if it is the only entry, once Redis has accepted another callback', async () => {
     await plantCulprit('bad');
     await spoolAs('bad');
     let tries = 0;
@@ -180,7 +180,7 @@ describe('what the script fails on', () => {
     await drain.stop(5_000);
   });
 
-  test('is kept in the spool where not even the quarantine in Redis takes it', async () => {
+  test('is kept in the spool if even the quarantine in Redis refuses it', async () => {
     await plantCulprit('bad');
     await redis.set(keysOf.quarantine(queue), 'somebody else wrote this');
     for (const reference of ['before', 'bad', 'after']) await spoolAs(reference);
@@ -206,7 +206,7 @@ describe('what the script fails on', () => {
   });
 });
 
-test('what was quarantined in the spool and cannot be read is kept raw, and stops none behind it', async () => {
+test('an unreadable quarantine entry in the spool is kept raw, and blocks none after it', async () => {
   await spool.append({ ...refusedEntry('q0', Buffer.alloc(0)), data: '{"reason":"not-json", cut' });
   await spool.append({ ...refusedEntry('q1', Buffer.alloc(0)), data: '{"reason":7,"body":"/wI="}' });
   await spool.append(refusedEntry('q2', Buffer.from([0xff, 3])));
@@ -217,7 +217,7 @@ test('what was quarantined in the spool and cannot be read is kept raw, and stop
   expect(bodies).toEqual([Buffer.from('{"reason":"not-json", cut'), Buffer.from([0xff, 2]), Buffer.from([0xff, 3])]);
 });
 
-test('what was quarantined in the spool and is refused by Redis stops none behind it', async () => {
+test('a quarantine entry in the spool that Redis refuses blocks none after it', async () => {
   for (const id of ['q1', 'q2', 'q3']) await spool.append(refusedEntry(id, Buffer.from(id)));
   const store = { ...quarantine };
   const drain = startDrain({

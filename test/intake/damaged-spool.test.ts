@@ -49,28 +49,31 @@ test.for([
   ['first index root', 3],
   ['page in the middle', 60],
   ['page near the end', 140],
-] as const)('with the %s overwritten the others are drained, after a restart, and later ones too', async ([, page]) => {
-  const first = await open();
-  for (let number = 0; number < entries; number += 1) await first.append(spoolEntry(`r${number}`, 'default', 1_000));
-  await first.close();
-  const folder = path.join(dir, readdirSync(dir)[0] ?? '');
-  const file = path.join(folder, 'spool.db');
-  expect(statSync(file).size).toBeGreaterThan(4_096 * (page + 1));
-  overwrite(file, page * 4_096);
+] as const)(
+  'with the %s overwritten the other entries are drained, even after a restart, and so are later ones',
+  async ([, page]) => {
+    const first = await open();
+    for (let number = 0; number < entries; number += 1) await first.append(spoolEntry(`r${number}`, 'default', 1_000));
+    await first.close();
+    const folder = path.join(dir, readdirSync(dir)[0] ?? '');
+    const file = path.join(folder, 'spool.db');
+    expect(statSync(file).size).toBeGreaterThan(4_096 * (page + 1));
+    overwrite(file, page * 4_096);
 
-  const second = await open();
-  await second.append(spoolEntry('later'));
-  const drained = await readAll(second);
-  expect(drained.length).toBeGreaterThan(entries - 20);
-  expect(drained).toContain('later');
-  expect(second.stats().entries).toBe(0);
-  expect(log.warn).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.damaged' }));
-  expect(checkDamage(listDamaged(dir))).toMatchObject({ status: 'warning' });
-  await second.close();
-  expect(readdirSync(dir).filter((name) => !name.endsWith('.damaged'))).toEqual([]);
-});
+    const second = await open();
+    await second.append(spoolEntry('later'));
+    const drained = await readAll(second);
+    expect(drained.length).toBeGreaterThan(entries - 20);
+    expect(drained).toContain('later');
+    expect(second.stats().entries).toBe(0);
+    expect(log.warn).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.damaged' }));
+    expect(checkDamage(listDamaged(dir))).toMatchObject({ status: 'warning' });
+    await second.close();
+    expect(readdirSync(dir).filter((name) => !name.endsWith('.damaged'))).toEqual([]);
+  },
+);
 
-test('frames behind a damaged one in the log of a killed process are drained, too', async () => {
+test('frames after a damaged one in the log of a killed process are drained, too', async () => {
   const folder = path.join(dir, 'mfx3k2q1-0a1b2c3d');
   const store = createSpoolStore(folder, undefined);
   for (let number = 0; number < entries; number += 1) store.append([spoolEntry(`r${number}`)]);
@@ -87,7 +90,7 @@ test('frames behind a damaged one in the log of a killed process are drained, to
   await second.close();
 });
 
-test('an entry that the index has lost is drained from its row', async () => {
+test('an entry that the index lacks is drained from its row', async () => {
   const first = await open();
   for (let number = 0; number < entries; number += 1) await first.append(spoolEntry(`r${number}`));
   await first.close();
@@ -164,7 +167,7 @@ test('a changed byte in the index, which hides the entries of one brand, does no
   await second.close();
 });
 
-test('what an earlier version spooled, without checksums, is drained', async () => {
+test('entries of an earlier version, without checksums, are drained', async () => {
   const folder = path.join(dir, 'mfx3k2q1-0a1b2c3d');
   mkdirSync(folder, { recursive: true });
   copyFileSync(path.join(import.meta.dirname, 'spool-files', 'layout-0.db'), path.join(folder, 'spool.db'));
@@ -210,7 +213,7 @@ test.skipIf(!canFillDisk())(
   },
 );
 
-test('a file of which nothing can be read is set aside and reported, where the folder says that it is ours', async () => {
+test('a file of which nothing can be read is set aside and reported, if the folder is marked as ours', async () => {
   const owner = { servers: ['127.0.0.1:6379'], master: '', db: 0, queue: '{payalo}:payalo-callbacks' };
   const first = await open(owner);
   await first.append(spoolEntry('r'));

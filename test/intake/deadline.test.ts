@@ -42,7 +42,7 @@ test(
 );
 
 test(
-  'holds callbacks no longer than needed for a Redis that cannot keep up, says so, and so when it keeps up again',
+  'holds callbacks no longer than necessary if Redis cannot keep up, and logs that it cannot, and that it can again',
   patient,
   async () => {
     const { server, proxy, service } = await start({ ACK_BUDGET: '4s' });
@@ -100,7 +100,7 @@ test(
   },
 );
 
-test('answers 503 in time, and no late 200, where the disk takes longer than there is', patient, async () => {
+test('answers 503 in time, and no late 200, if the disk is too slow', patient, async () => {
   const { server, service } = await start({ ACK_BUDGET: '500ms', TEST_COMMIT_MS: '6000' }, slowCommitFlags);
   await server.kill('SIGSTOP');
   const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 20, seconds: 3 });
@@ -108,7 +108,7 @@ test('answers 503 in time, and no late 200, where the disk takes longer than the
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([503]));
 });
 
-test('does not give Redis what ran out of time while it waited for a batch', async () => {
+test('does not send a callback to Redis whose time ran out while it waited for a batch', async () => {
   const calls: string[][] = [];
   const hanging = Promise.withResolvers<never>();
   const store: Store = {
@@ -151,7 +151,7 @@ test('does not give Redis what ran out of time while it waited for a batch', asy
   expect(spooled).toEqual(['first', 'second', 'third']);
 });
 
-test('takes callbacks into Redis, however slow it is, while the spool is full', patient, async () => {
+test('stores callbacks in Redis, however slow it is, while the spool is full', patient, async () => {
   const { server, proxy, service } = await start({ ACK_BUDGET: '3s', SPOOL_MAX_BYTES: '65536' });
   proxy.set({ kind: 'slow', oneWayMs: 1_000 });
   const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 40, seconds: 10 });
@@ -161,7 +161,7 @@ test('takes callbacks into Redis, however slow it is, while the spool is full', 
   await expectQueuedOnce(server, answers);
 });
 
-test('believes a late answer of Redis where the spool fails', async () => {
+test('accepts a late answer of Redis if the spool fails', async () => {
   const call = Promise.withResolvers<{ outcomes: ['queued']; confirmed: boolean }>();
   const store: Store = {
     batch: () => call.promise,
@@ -189,7 +189,7 @@ test('believes a late answer of Redis where the spool fails', async () => {
   });
 });
 
-test('says that Redis keeps up again only once it does', patient, async () => {
+test('logs that Redis keeps up again only once it does', patient, async () => {
   const { server, service } = await start({ ACK_BUDGET: '500ms' });
   await server.kill('SIGSTOP');
   const url = callbackUrl(service);

@@ -68,7 +68,7 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
-  test('everything into Redis once while too few replicas confirm, then only asks after it, and deletes it when enough do', async () => {
+  test('everything into Redis once while too few replicas confirm, then only looks it up, and deletes it when enough do', async () => {
     for (let number = 0; number < 600; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
     const got: number[] = [];
     let asked = 0;
@@ -94,7 +94,7 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
-  test('everything into Redis anew where a primary was lost with it', async () => {
+  test('everything into Redis again if a primary was lost with it', async () => {
     for (let number = 0; number < 600; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
     const has = new Set<number>();
     const drain = start({
@@ -116,7 +116,7 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
-  test('what lies behind an entry that Redis refuses while too few replicas confirm', async () => {
+  test('the entries after one that Redis refuses while too few replicas confirm', async () => {
     for (let number = 0; number < 600; number += 1) await spool.append(spoolEntry(`${number}`, 'default', 10));
     const got: number[] = [];
     const refusesFirst = (entries: readonly SpoolEntry[]) => entries.some((entry) => numberOf(entry) === 0);
@@ -146,7 +146,7 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
-  test('around an entry that is no job, which it sets aside with its data', async () => {
+  test('around an entry that is not a job, which it sets aside with its data', async () => {
     const broken = {
       kind: 'callback' as const,
       brand: 'default',
@@ -189,7 +189,7 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
-  test('around what a later version spooled, which waits for that one', async () => {
+  test('around entries of a later version, which wait for that version', async () => {
     const laterOnes = ['x', 'y'].map((reference) => {
       const entry = spoolEntry(reference);
       return { ...entry, data: entry.data.replace('"version":1', '"version":2') };
@@ -219,7 +219,7 @@ describe('drains', () => {
     );
   });
 
-  test('on through what submit throws', async () => {
+  test('on when submit throws', async () => {
     await spool.append(spoolEntry('a'));
     let tries = 0;
     const drain = start({
@@ -243,7 +243,7 @@ describe('stopping', () => {
     expect(spool.stats().entries).toBe(0);
   });
 
-  test('tries once where Redis is out, says how many remain, and leaves them on the disk', async () => {
+  test('tries once if Redis is down, reports how many remain, and leaves them on disk', async () => {
     await spool.append(spoolEntry('a'));
     await spool.append(spoolEntry('b'));
     const drain = start({ submit: async () => 'later' });

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { makeFolder } from '../../src/intake/spool/make-folder.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
-test('makes a folder and those above it, for its user only, and leaves one that is there', async () => {
+test('makes a folder and its parents, for its user only, and leaves an existing one unchanged', async () => {
   const dir = await makeTempDir('folder');
   makeFolder(path.join(dir, 'a/b'));
   makeFolder(path.join(dir, 'a/b'));
@@ -13,7 +13,7 @@ test('makes a folder and those above it, for its user only, and leaves one that 
   await rm(dir, { recursive: true });
 });
 
-test('ends with what the system says where a parent is a file, or a link to nothing', async () => {
+test('throws the system’s error if a parent is a file or a broken link', async () => {
   const dir = await makeTempDir('folder');
   writeFileSync(path.join(dir, 'file'), '');
   symlinkSync(path.join(dir, 'nothing'), path.join(dir, 'link'));
@@ -21,6 +21,6 @@ test('ends with what the system says where a parent is a file, or a link to noth
   await rm(dir, { recursive: true });
 });
 
-test.skipIf(!existsSync('/proc/self'))('ends also where Node would try for ever', () => {
+test.skipIf(!existsSync('/proc/self'))('ends even where Node would try for ever', () => {
   expect(() => makeFolder('/proc/no-such-folder/a')).toThrow(/ENOENT/);
 });

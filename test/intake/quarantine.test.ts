@@ -137,7 +137,7 @@ describe('lists', () => {
 });
 
 describe('releases', () => {
-  test('a body without a reference under the one of the operator, its text untouched', async () => {
+  test('a body without a reference under the operator’s, its text unchanged', async () => {
     const body = ' {"status":"success","merchantReference":"m-1","finalAmount":{"value":100.00,"currency":"KES"} } ';
     const { outcome, accepted, isKept } = await release(body, 'ref-1');
     expect(outcome).toEqual({ kind: 'released', outcome: 'queued' });
@@ -211,7 +211,7 @@ describe('releases', () => {
     expect(await redis.zcard('{p}:q/unverified')).toBe(0);
   });
 
-  test('a conflict whose first callback is forgotten, as the correction of that one still', async () => {
+  test('a conflict whose first callback has expired, still as its correction', async () => {
     const accept = createAcceptBatch(redis, brandQueue('default', config), times, { replicas: 0, timeoutMs: 0 });
     await accept([acceptItem('success', '.1')]);
     await accept([acceptItem('failed', '.2')]);

@@ -22,7 +22,7 @@ describe('near SPOOL_MAX_BYTES', () => {
     [1_500, '65536'],
     [200_000, '3000000'],
   ] as const)(
-    'no body of %i bytes is refused after a yes; smaller ones are still stored',
+    'no body of %i bytes is refused while ready; smaller ones are still stored',
     async ([bytes, maxBytes]) => {
       const { service } = await start({ SPOOL_MAX_BYTES: maxBytes });
       expect(await postWhileReady(service, bytes)).toBeGreaterThan(5);
@@ -32,7 +32,7 @@ describe('near SPOOL_MAX_BYTES', () => {
     },
   );
 
-  test('it stays a no after a refusal, until there is room', async () => {
+  test('it stays unready after a refusal, until there is room', async () => {
     const { service, port } = await start({ SPOOL_MAX_BYTES: '200000' });
     while ((await post(service, 20_000)) === 200);
     for (let asked = 0; asked < 20; asked += 1) expect(await readiness(service)).toBe(503);
@@ -43,7 +43,7 @@ describe('near SPOOL_MAX_BYTES', () => {
     expect(service.logs.map(({ event }) => event)).toEqual(expect.arrayContaining(['spool.full', 'spool.usable']));
   });
 
-  test('a new process knows from what lies there how large a callback is', async () => {
+  test('a new process learns the size of a callback from the existing entries', async () => {
     const dir = path.join(await makeTempDir('readiness'), 'spool');
     const env = { SPOOL_MAX_BYTES: '200000', SPOOL_DIR: dir };
     const { service: first, port } = await start(env);
@@ -56,7 +56,7 @@ describe('near SPOOL_MAX_BYTES', () => {
     expect(await post(second, 100)).toBe(200);
   });
 
-  test('a body that no spool could take does not make an empty one unready', async () => {
+  test('a body too large for any spool does not make an empty one unready', async () => {
     const { service } = await start({ SPOOL_MAX_BYTES: '65536' });
     expect(await post(service, 100_000)).toBe(503);
     expect(await readiness(service)).toBe(200);
@@ -65,7 +65,7 @@ describe('near SPOOL_MAX_BYTES', () => {
 });
 
 test.skipIf(!canFillDisk())(
-  'on a small disk no body is refused after a yes; ready again once the disk has room',
+  'on a small disk no body is refused while ready; it is ready again once the disk has room',
   async () => {
     const disk = makeSmallDisk(path.join(await makeTempDir('readiness'), 'disk'), 4);
     ends.push(() => disk.remove());

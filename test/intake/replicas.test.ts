@@ -26,7 +26,7 @@ test.for([
   { count: 4, renewed: false },
   { count: 4, renewed: true }, // a new connection wrote nothing yet
 ])(
-  'keeps in the spool what no replica has, however often the primary is asked: $count callbacks, connections renewed: $renewed',
+  'keeps callbacks in the spool that no replica has, however often the primary is asked: $count callbacks, connections renewed: $renewed',
   async ({ count, renewed }) => {
     const { primary, replica, link, way, service } = await world();
     link.set({ kind: 'stall' });
@@ -40,7 +40,7 @@ test.for([
   },
 );
 
-test('acknowledges no duplicate of what the primary alone has', async () => {
+test('acknowledges no duplicate of a callback that only the primary has', async () => {
   const { primary, replica, link, way, service } = await world();
   link.set({ kind: 'stall' });
   const body = callbackBody();

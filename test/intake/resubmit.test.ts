@@ -67,7 +67,7 @@ test('a spooled correction that another one has overtaken is dropped, and the lo
   expect((await intake.confirm([overtaken])).gone).toEqual(new Set());
 });
 
-test('entries of which one cannot be asked after are handed in again, which finds the one at fault', async () => {
+test('entries of which one cannot be looked up are handed in again, which finds the one at fault', async () => {
   const first = entryOf('success');
   await intake.resubmit([first]);
   const contradicting = entryOf('failed');

@@ -9,7 +9,7 @@ import { spoolEntry } from './spool-entry.ts';
 const log = { info: () => {}, warn: () => {}, error: () => {} };
 const refuse = async (): Promise<never> => expect.unreachable('nothing of this kind lies there');
 
-test('lists what lies in subfolders that nobody holds, and says which are damaged', async () => {
+test('lists the contents of free subfolders, and says which are damaged', async () => {
   const dir = await abandoned('a', 'b');
   mkdirSync(path.join(dir, 'mfx3k2q1-0a1b2c3d'));
   writeFileSync(path.join(dir, 'mfx3k2q1-0a1b2c3d', 'spool.db'), 'no database at all, and long enough to be read');
@@ -25,7 +25,7 @@ test('lists what lies in subfolders that nobody holds, and says which are damage
   ]);
 });
 
-test('leaves alone what a running process holds', async () => {
+test('leaves a running process’s subfolder alone', async () => {
   const dir = path.join(await makeTempDir('by-hand'), 'spool');
   const spool = createSpool({ dir, maxBytes: 1e9, log });
   await spool.ready();
@@ -57,7 +57,7 @@ test('empties a folder, and deletes the subfolders', async () => {
   expect(listSpool(dir)).toEqual([]);
 });
 
-test('keeps everything where Redis does not take it', async () => {
+test('keeps everything if Redis does not take it', async () => {
   const dir = await abandoned('a', 'b');
   const submit = async () => 'later' as const;
   const result = await drainSpoolByHand({
@@ -72,7 +72,7 @@ test('keeps everything where Redis does not take it', async () => {
   expect(listSpool(dir)).toMatchObject([{ state: 'free', entries: 2 }]);
 });
 
-test('makes no folder where there is none', async () => {
+test('creates no folder if there is none', async () => {
   const dir = path.join(await makeTempDir('by-hand'), 'nothing');
   const way = { submit: refuse, confirm: refuse, submitQuarantine: refuse, setAside: refuse };
   expect(await drainSpoolByHand({ dir, log, ...way })).toBeUndefined();

@@ -29,7 +29,7 @@ beforeEach(async () => {
 
 afterEach(() => rmSync(path.dirname(dir), { recursive: true, force: true }));
 
-test('what layout 0 kept is carried over, drained byte for byte, and gone then', async () => {
+test('the entries of layout 0 are converted, drained byte for byte, and then gone', async () => {
   await (await open()).close(); // once, and nothing twice at the next start
   const spool = await open();
   expect(spool.stats()).toMatchObject({ entries: 4, quarantineEntries: 3 });
@@ -48,7 +48,7 @@ test('a list by hand shows it, and an older one without checksums', () => {
   ]);
 });
 
-test('what can be read of a damaged one is drained, and the requests beside the callbacks', async () => {
+test('the readable part of a damaged one is drained, requests as well as callbacks', async () => {
   const descriptor = openSync(file, 'r+');
   writeSync(descriptor, Buffer.alloc(4_096, 0xa5), 0, 4_096, 0);
   closeSync(descriptor);
@@ -58,7 +58,7 @@ test('what can be read of a damaged one is drained, and the requests beside the 
   await spool.close();
 });
 
-test('a changed byte of a request in it is not carried over, and the rest is', async () => {
+test('a request with a changed byte is not converted, and the rest is', async () => {
   const bytes = readFileSync(file);
   const at = bytes.indexOf('request-2');
   const descriptor = openSync(file, 'r+');
@@ -70,30 +70,27 @@ test('a changed byte of a request in it is not carried over, and the rest is', a
   await spool.close();
 });
 
-test.skipIf(!canFillDisk())(
-  'on a full disk its callbacks are drained, and the requests carried over later',
-  async () => {
-    rmSync(dir, { recursive: true });
-    const disk = makeSmallDisk(path.dirname(dir), 1);
-    try {
-      place();
-      const makeRoom = disk.fill();
-      const spool = await open();
-      expect(await callbacksIn(spool)).toHaveLength(4);
-      expect(spool.stats()).toMatchObject({ entries: 0, quarantineEntries: 3 });
-      await spool.close();
-      makeRoom();
-      const next = await open();
-      await until(() => next.stats().quarantineEntries === 3);
-      expect([...(await requestsIn(next)).keys()]).toContain('spool.e');
-      await next.close();
-    } finally {
-      disk.remove();
-    }
-  },
-);
+test.skipIf(!canFillDisk())('on a full disk its callbacks are drained, and the requests converted later', async () => {
+  rmSync(dir, { recursive: true });
+  const disk = makeSmallDisk(path.dirname(dir), 1);
+  try {
+    place();
+    const makeRoom = disk.fill();
+    const spool = await open();
+    expect(await callbacksIn(spool)).toHaveLength(4);
+    expect(spool.stats()).toMatchObject({ entries: 0, quarantineEntries: 3 });
+    await spool.close();
+    makeRoom();
+    const next = await open();
+    await until(() => next.stats().quarantineEntries === 3);
+    expect([...(await requestsIn(next)).keys()]).toContain('spool.e');
+    await next.close();
+  } finally {
+    disk.remove();
+  }
+});
 
-test('what a later version wrote is left alone byte for byte, said once, and shown as what it is', async () => {
+test('a later version’s subfolder is left unchanged, logged once, and listed as such', async () => {
   const database = new DatabaseSync(file);
   database.exec('PRAGMA user_version = 2');
   database.close();

@@ -54,7 +54,7 @@ describe('of two deployments with one SPOOL_DIR', () => {
     expect(await queued(serverA.url, 5)).toEqual(ofA);
   });
 
-  test('a process that lives beside the other one never adopts what that one left', async () => {
+  test('a process of one deployment never adopts what the other left', async () => {
     const [portA, portB] = [await freePort(), await freePort()];
     const [first, second] = await Promise.all([start(urlOf(portA)), start(urlOf(portB))]);
     const ofA = await postMany(first, 3);
@@ -68,7 +68,7 @@ describe('of two deployments with one SPOOL_DIR', () => {
 });
 
 describe('the callbacks of one deployment are drained', () => {
-  test('where its Redis has another address, but its data', async () => {
+  test('if its Redis has another address, but its data', async () => {
     const server = await startOn(await freePort());
     const first = await start(server.url);
     await until(() => markOf(dir)?.includes('"id"') === true);
@@ -81,7 +81,7 @@ describe('the callbacks of one deployment are drained', () => {
     expect(await queued(moved.url, 5)).toEqual(references);
   });
 
-  test('where its Redis lost its data', async () => {
+  test('if its Redis lost its data', async () => {
     const port = await freePort();
     const server = await startOn(port);
     const first = await start(server.url);
@@ -100,7 +100,7 @@ describe('the callbacks of one deployment are drained', () => {
     expect(told(other, 'spool.foreign')).toEqual([]);
   });
 
-  test('where they were left by a version that marked nothing', async () => {
+  test('if they were left by a version without marks', async () => {
     const port = await freePort();
     const first = await start(urlOf(port));
     const references = await postMany(first, 5);
@@ -110,7 +110,7 @@ describe('the callbacks of one deployment are drained', () => {
     expect(await queued((await startOn(port)).url, 5)).toEqual(references);
   });
 
-  test('by hand, and what is of others only where that is asked for', async () => {
+  test('by hand, and those of others only on request', async () => {
     const [portA, portB] = [await freePort(), await freePort()];
     const first = await start(urlOf(portA));
     const references = await postMany(first, 5);
@@ -130,7 +130,7 @@ describe('the callbacks of one deployment are drained', () => {
   });
 });
 
-test('an unmarked subfolder is left alone where another deployment lies beside it', async () => {
+test('an unmarked subfolder is left alone if another deployment uses the same folder', async () => {
   const [portA, portB] = [await freePort(), await freePort()];
   const first = await start(urlOf(portA));
   await postMany(first, 1);
@@ -160,7 +160,7 @@ test('a mark holds no user and no password', async () => {
   });
 });
 
-test('a mark that is damaged counts as none', async () => {
+test('a damaged mark counts as missing', async () => {
   const port = await freePort();
   const first = await start(urlOf(port));
   const references = await postMany(first, 2);
@@ -170,7 +170,7 @@ test('a mark that is damaged counts as none', async () => {
   expect(await queued((await startOn(port)).url, 2)).toEqual(references);
 });
 
-test('a start that broke off leaves nothing that stays', async () => {
+test('an interrupted start leaves nothing behind', async () => {
   const leftover = path.join(dir, 'mfx3k2q1-0a1b2c3d');
   mkdirSync(leftover, { recursive: true });
   writeFileSync(path.join(leftover, 'owner.json'), '{}');

@@ -53,7 +53,7 @@ describe('what was stored', () => {
     expect(await spool.find('default', 'with "quotes", ünïcode and \u0000')).toEqual([]);
   });
 
-  test('shares its fsync with what gathered meanwhile', async () => {
+  test('shares its fsync with entries that gathered meanwhile', async () => {
     const posted: unknown[] = [];
     const { spool } = await open({ startThread: countingThread(posted) });
     await Promise.all(Array.from({ length: 200 }, (_, index) => spool.append(spoolEntry(`r${index}`))));
@@ -93,7 +93,7 @@ test('large entries are read in batches bounded by bytes; lists go through all o
 });
 
 describe('the size limit', () => {
-  test('answers full, and takes entries again once some were removed', async () => {
+  test('answers full, and accepts entries again once some are removed', async () => {
     const { spool } = await open({ maxBytes: 65_536 });
     const writes = await Promise.all(
       Array.from({ length: 200 }, (_, index) => spool.append(spoolEntry(`r${index}`, 'default', 1_000))),
@@ -119,7 +119,7 @@ describe('a process that dies', () => {
     expect(references.length).toBeGreaterThanOrEqual(500);
   });
 
-  test('with a torn last record loses that record alone', async () => {
+  test('with a torn last record loses only that record', async () => {
     const writer = startWriter(400);
     await writer.idle();
     await writer.kill();
@@ -133,7 +133,7 @@ describe('a process that dies', () => {
     expect(writer.acknowledged.slice(0, 380)).toEqual(references.slice(0, 380));
   });
 
-  test('is not robbed while it lives, also frozen; once killed it is adopted within half a minute', async () => {
+  test('keeps its subfolder while it lives, even frozen; once killed, it is adopted within half a minute', async () => {
     const writer = startWriter(40);
     await writer.idle();
     writer.child.kill('SIGSTOP');
@@ -156,7 +156,7 @@ describe('a process that dies', () => {
     expect(counts.toSorted((a, b) => a - b)).toEqual([0, 100]);
   });
 
-  test('is adopted also where its clock said 1970 when it made the subfolder', async () => {
+  test('is adopted even if its clock said 1970 when it made the subfolder', async () => {
     const writer = startWriter(40, ['--import', 'data:text/javascript,Date.now = () => 1000 * 60']);
     await writer.idle();
     await writer.kill();
@@ -190,7 +190,7 @@ describe('a folder that cannot be used', () => {
     expect(log.info).toHaveBeenCalledWith(expect.objectContaining({ event: 'spool.usable' }));
   });
 
-  test('that is deleted under a running process is made anew, and what lay in it is still drained', async () => {
+  test('that is deleted under a running process is recreated, and its entries are still drained', async () => {
     const { spool } = await open();
     await spool.append(spoolEntry('before'));
     rmSync(dir, { recursive: true });
@@ -200,7 +200,7 @@ describe('a folder that cannot be used', () => {
   });
 
   test.skipIf(!canFillDisk())(
-    'on a full disk is reported; what it took is drained anyway, which makes room',
+    'on a full disk is reported; its entries are drained anyway, which makes room',
     async () => {
       const disk = makeSmallDisk(path.dirname(dir), 4);
       ends.push(() => disk.remove());
@@ -244,7 +244,7 @@ describe('a folder that cannot be used', () => {
     await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
   });
 
-  test('leaves orphans that are no spool alone, and says so once', async () => {
+  test('leaves orphans that are not spools alone, and logs that once', async () => {
     const foreign = path.join(dir, 'mfx3k2q1-0a1b2c3d');
     mkdirSync(foreign, { recursive: true });
     writeFileSync(path.join(foreign, 'spool.db'), 'this is not a database, yet long enough to be looked at as one');
@@ -270,7 +270,7 @@ describe('a thread', () => {
     expect(await readAll(spool)).toEqual(['stored', 'after']);
   });
 
-  test('that dies fails what it was asked, at once, and is replaced', async () => {
+  test('that dies fails its pending requests at once, and is replaced', async () => {
     const { spool } = await open({ writeDeadlineMs: 60_000, startThread: hangingThread('exit') });
     await spool.append(spoolEntry('stored'));
     expect(await spool.append(spoolEntry('exit'))).toEqual({ kind: 'failed', code: 'SPOOL_THREAD_DIED' });
@@ -285,7 +285,7 @@ describe('a thread', () => {
 describe('the quarantine in the spool', () => {
   const refused = { kind: 'quarantine', brand: 'default' } as const;
 
-  test('keeps what was refused and drops the oldest beyond its bounds', async () => {
+  test('keeps refused requests and drops the oldest beyond its limits', async () => {
     const { spool, log } = await open({ quarantineMaxBytes: 10_000 });
     const entries = [0, 1, 2, 3].map((number) => refusedEntry(`q${number}`, Buffer.alloc(2_100, number + 0xf0)));
     for (const entry of entries) expect(await spool.append(entry)).toEqual({ kind: 'stored' });

@@ -16,7 +16,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
 });
 
-test('takes callbacks although Redis was never up since the start, and queues them in order once it is', async () => {
+test('accepts callbacks although Redis was never up since the start, and queues them in order once it is', async () => {
   const port = await freePort();
   const service = await start(`redis://127.0.0.1:${port}`);
   const references = await postMany(service, 30);
@@ -77,7 +77,7 @@ test('hands what a killed receiver had spooled to the one beside it, within half
   expect(await queued(await startRedisOn(port), 5)).toEqual(references);
 });
 
-test('answers 503 with Retry-After and is not ready where neither Redis nor the spool works; 200 again as soon as one does', async () => {
+test('answers 503 with Retry-After and is not ready if neither Redis nor the spool works; 200 again as soon as one does', async () => {
   const port = await freePort();
   const dir = path.join(await makeTempDir('spool'), 'spool');
   writeFileSync(dir, 'a file where the folder should be');
@@ -104,7 +104,7 @@ test('answers 503 once the spool is full, and drains what it took', async () => 
   expect(await queued(await startRedisOn(port), taken)).toHaveLength(taken);
 });
 
-test('quarantines what it refuses also while Redis is out, and lists it in Redis afterwards', async () => {
+test('quarantines refused requests even while Redis is down, and lists them in Redis afterwards', async () => {
   const port = await freePort();
   const service = await start(`redis://127.0.0.1:${port}`);
   expect((await post(service, 'this is not JSON')).status).toBe(400);

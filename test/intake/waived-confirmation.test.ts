@@ -34,7 +34,7 @@ beforeEach(() => {
 
 const waived = () => logged.filter(({ event }) => event === 'intake.confirmation_waived').map(({ reason }) => reason);
 
-test('are spooled until the spool is half full; from then on the primary alone is believed, and it is said', async () => {
+test('are spooled until the spool is half full; from then on the primary alone counts, and that is logged', async () => {
   const dir = await makeTempDir('half-full');
   await using way = await openIntake(path.join(dir, 'spool'), 20_000);
   const outcomes: string[] = [];
@@ -47,7 +47,7 @@ test('are spooled until the spool is half full; from then on the primary alone i
   rmSync(dir, { recursive: true });
 });
 
-test('are believed on the primary alone where the spool takes nothing, and it is said', async () => {
+test('count with the primary alone if the spool takes nothing, and that is logged', async () => {
   const dir = await makeTempDir('no-spool');
   writeFileSync(path.join(dir, 'spool'), 'a file stands where the folder should');
   await using way = await openIntake(path.join(dir, 'spool'), 20_000);

@@ -15,7 +15,7 @@ import type { Overview } from '../../src/ops/overview.ts';
 import { ago, allIsWell, callbackView, calmJobs, forwardingOf, nowMs } from '../support/console-pages.ts';
 
 describe('html', () => {
-  test('escapes every text that is put in, whatever it holds', () => {
+  test('escapes every inserted text, whatever it contains', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const page = toText(html`<p title="${text}">${[text, [text]]}</p>`);
@@ -25,13 +25,13 @@ describe('html', () => {
     );
   });
 
-  test('takes HTML that it made as it is, and nothing else for HTML', () => {
+  test('inserts its own HTML unchanged, and treats nothing else as HTML', () => {
     expect(toText(html`<b>${html`<i>${'<'}</i>`}</b>`)).toBe('<b><i>&lt;</i></b>');
     expect(toText(html`<b>${'<i>'}${undefined}${null}${false}${0}</b>`)).toBe('<b>&lt;i&gt;0</b>');
   });
 });
 
-describe('a body laid out for reading', () => {
+describe('a formatted body', () => {
   const textOf = (body: string) =>
     toText(prettyJson(body))
       .replaceAll(/<[^>]*>/g, '')
@@ -54,12 +54,12 @@ describe('a body laid out for reading', () => {
     );
   });
 
-  test('shows what is no JSON as it came', () => {
+  test('shows text that is not JSON unchanged', () => {
     expect(textOf('{ "no": JSON')).toBe('{ "no": JSON');
   });
 });
 
-describe('the headline names the worst that is the case', () => {
+describe('the headline names the worst condition', () => {
   const redisDown = { redis: { up: false, usedBytes: null, maxBytes: null }, jobs: null };
   const open = { forwarding: [forwardingOf({ breaker: 'open', openSince: ago(120_000) })] };
   const paused = { forwarding: [forwardingOf({ paused: true })] };
@@ -77,7 +77,7 @@ describe('the headline names the worst that is the case', () => {
     expect(headlineOf({ ...allIsWell, ...fields }, nowMs)).toMatchObject({ tone, title });
   });
 
-  test('and the lines below say since when nothing arrives', () => {
+  test('and the lines below tell since when nothing arrives', () => {
     const silent = forwardingOf({ undelivered: 2, oldestUndelivered: ago(7_200_000), lastDelivered: ago(8_000_000) });
     const lines = overviewLines({
       overview: { ...allIsWell, forwarding: [silent] },
@@ -107,21 +107,21 @@ describe('a superseded callback', () => {
 describe('charts', () => {
   const series = { className: 'received', name: 'received <b>', values: [0, 2, undefined, 4] } as const;
 
-  test('draw a bar for each value, none for nothing, and say the sum in words', () => {
+  test('draw a bar for each value, none for zero, and give the sum as text', () => {
     const chart = toText(barChart('Per minute', [series]));
     expect(chart.match(/<rect/g)).toHaveLength(2);
     expect(chart).toContain('aria-label="Per minute. received &lt;b&gt;: 6"');
     expect(chart).toContain('peak 4/min');
   });
 
-  test('are whole without any value', () => {
+  test('are complete without any value', () => {
     expect(toText(lineChart('Waiting', { ...series, values: [] }))).not.toContain('NaN');
     expect(toText(barChart('Per minute', [{ ...series, values: [] }]))).not.toContain('NaN');
   });
 });
 
 describe('formats', () => {
-  test('spans name their two largest units', () => {
+  test('durations name their two largest units', () => {
     expect([12, 8_000, 61_000, 720_000, 3_660_000, 273_600_000].map(spanOf)).toEqual([
       '12 ms',
       '8 s',
@@ -132,7 +132,7 @@ describe('formats', () => {
     ]);
   });
 
-  test('moments stand in relation to now', () => {
+  test('times are relative to now', () => {
     expect([ago(1_000), ago(180_000), ago(-7_200_000)].map((iso) => relativeTo(iso, nowMs))).toEqual([
       'just now',
       '3 min ago',
@@ -187,7 +187,7 @@ describe('the verdict on a callback', () => {
     expect(verdictOf({ callback: view(fields), others: [] })).toMatchObject({ title, tone });
   });
 
-  test('says whether the shop was told of what is not real, and what the gateway said since of what was paid', () => {
+  test('says whether the shop was notified of a forged payment, and what has happened to a paid one since', () => {
     const forged = { confirmed: 'denied' } as const;
     expect(verdictOf({ callback: view(forged), others: [] }).detail).toContain('take back what was given');
     expect(verdictOf({ callback: view({ ...forged, state: 'held' }), others: [] }).detail).toBe('Send nothing for it.');

@@ -22,7 +22,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
 });
 
-describe('says that all is well', () => {
+describe('reports that all is well', () => {
   test('where it is', async () => {
     const { redis, config } = await setUp({ FORWARD_URL: await startMerchant(404) });
     await redis.config('SET', 'maxmemory', '1gb');
@@ -41,7 +41,7 @@ describe('finds', () => {
     ['appendfsync', 'everysec', 'warning'],
     ['appendfsync', 'no', 'problem'],
     ['maxmemory-policy', 'allkeys-lru', 'problem'],
-  ])('%s %s, a %s, with the command that mends it', async (setting, value, status) => {
+  ])('%s %s, a %s, with the command that fixes it', async (setting, value, status) => {
     const { redis, config } = await setUp();
     await redis.config('SET', setting, value);
     const check = find(await doctor(config, redis), `Redis ${setting}`);
@@ -75,7 +75,7 @@ describe('finds', () => {
     expect((await doctor(stranger.config, redis)).filter(({ name }) => name === 'queues left behind')).toEqual([]);
   });
 
-  test('settings that the server does not show, as such', async () => {
+  test('settings that the server does not show', async () => {
     const { redis, config } = await setUp();
     await redis.call('ACL', 'SETUSER', 'default', '-config');
     const checks = await doctor(config, redis);
@@ -88,7 +88,7 @@ describe('finds', () => {
     });
   });
 
-  test('a Redis that is away', async () => {
+  test('a Redis that is down', async () => {
     const { config } = await setUp();
     const away = new Redis({ port: await freePort(), host: '127.0.0.1', enableOfflineQueue: false });
     away.on('error', () => {});
@@ -121,7 +121,7 @@ describe('finds', () => {
     expect(check.detail).toMatch(/2000 callbacks in the last hour: at this rate it is full in \d+ (minutes|hours)/);
   });
 
-  test('a merchant that is not there, one that errs, and neither password nor query in what it prints', async () => {
+  test('a merchant that is down, and one that answers with errors, without printing password or query', async () => {
     const port = await freePort();
     const { redis, config } = await setUp({ FORWARD_URL: `http://user:secret@127.0.0.1:${port}/hook?token=secret` });
     const check = find(await doctor(config, redis), 'merchant of default');
@@ -169,7 +169,7 @@ describe('finds', () => {
 });
 
 describe('tries the public way in', () => {
-  test('well where it leads to a receiver, which neither claims nor queues anything', async () => {
+  test('which leads to a receiver that neither claims nor queues anything', async () => {
     const { redis, config, url } = await setUp();
     const service = await startService({ roles: ['receive'], env: { PAYALO_API_KEYS: testKey, REDIS_URL: url } });
     ends.push(() => service[Symbol.asyncDispose]());
@@ -182,14 +182,14 @@ describe('tries the public way in', () => {
     expect(find(wrongPath, 'public way in, a pending callback')).toMatchObject({ status: 'problem' });
   });
 
-  test('and finds something that lets everybody in', async () => {
+  test('and finds a server that accepts requests without a key', async () => {
     const { redis, config } = await setUp();
     const checks = await doctor(config, redis, { publicUrl: await startMerchant(200) });
     expect(find(checks, 'public way in, without a key')).toMatchObject({ status: 'problem' });
   });
 });
 
-test('at start logs what is unwell, and nothing else', async () => {
+test('at start logs findings, and nothing else', async () => {
   const { redis, config } = await setUp();
   await redis.config('SET', 'appendfsync', 'no');
   const lines: object[] = [];
@@ -201,7 +201,7 @@ test('at start logs what is unwell, and nothing else', async () => {
   expect(lines).not.toContainEqual(expect.objectContaining({ status: 'ok' }));
 });
 
-test('at start a process that takes no callbacks does not speak of the spool', async () => {
+test('at start a process that receives no callbacks reports nothing about the spool', async () => {
   const { redis } = await setUp();
   const environment = { PAYALO_API_KEYS: testKey, SPOOL_DIR: '/proc/none', FORWARD_URL: 'http://127.0.0.1:1/' };
   const lines: object[] = [];

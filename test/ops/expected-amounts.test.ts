@@ -58,7 +58,7 @@ test.each([
   ['short', '100.01', 'KES'],
   ['over', '99.99', 'KES'],
   ['currency', '100.00', 'UGX'],
-])('says %s where %s %s was ordered and 100.00 KES came, in the delivery, the API and the metric', async (...row) => {
+])('reports %s if %s %s was ordered and 100.00 KES paid, in the delivery, the API and the metric', async (...row) => {
   const [kind, value, currency] = row;
   const reference = newReference();
   const before = kind === 'match' ? 0 : await mismatches(kind);
@@ -73,7 +73,7 @@ test.each([
   if (kind !== 'match') await until(async () => (await mismatches(kind)) === before + 1);
 });
 
-test('is compared all the same where the callback came first, and counted once', async () => {
+test('is also compared if the callback came first, and counted once', async () => {
   const reference = newReference();
   await receive(reference);
   expect((await delivery(reference))?.headers).not.toHaveProperty('payalo-amount-check');
@@ -85,7 +85,7 @@ test('is compared all the same where the callback came first, and counted once',
   expect(await mismatches('short')).toBe(before + 1);
 });
 
-test('registers a thousand at once, and none where one is wrong, which it names by its index', async () => {
+test('registers a thousand at once, and none if one is invalid, which it names by its index', async () => {
   const references = Array.from({ length: 1_000 }, () => newReference());
   const [first = '', second = ''] = references;
   const good = references.map((reference) => order(reference, '5'));
@@ -107,12 +107,12 @@ test('registers a thousand at once, and none where one is wrong, which it names 
   expect((await delivery(second))?.headers['payalo-amount-check']).toBe('over');
 });
 
-test('refuses an amount that may have lost digits, or is none', async () => {
+test('refuses an amount that may have lost digits, or is not an amount', async () => {
   for (const value of [1_234_567_890_123_456, '1,000.00', '-5', ''])
     expect((await call('/v1/expectations', order(newReference(), value))).status).toBe(400);
 });
 
-test('costs no command of Redis where no expectation carries an amount', async () => {
+test('costs no Redis command if no expectation has an amount', async () => {
   const client = new Redis(redis.url);
   const flag = '{payalo}:payalo-callbacks/expect:amounts';
   expect(await client.del(flag)).toBe(1); // as if it had lapsed

@@ -99,7 +99,7 @@ describe('callbacks', () => {
     expect(JSON.stringify(json)).toContain('with an offset, such as 2026-01-31T00:00:00Z');
   });
 
-  test('answers a dispute: when it came, what it said, each attempt, and the body byte for byte', async () => {
+  test('settles a dispute: when it came, what it contained, each attempt, and the body byte for byte', async () => {
     const reference = await deliveredCallback();
     const { status, json } = await call(`/v1/callbacks/${reference}`);
     expect(status).toBe(200);
@@ -138,7 +138,7 @@ describe('callbacks', () => {
     expect(rows.parse(mine.json['data']).length).toBe(3);
   });
 
-  test('shows a failed job that is no callback, in the API and the console, and replays it with no other', async () => {
+  test('shows a failed job that is not a callback, in the API and the console, and does not replay it with others', async () => {
     const queue = new Queue('payalo-callbacks', { connection: { url: redis.url }, prefix: '{payalo}' });
     const { id = '' } = await queue.add('callback', { hello: 'world' });
     const failed = await until(async () => {
@@ -163,7 +163,7 @@ describe('callbacks', () => {
     await queue.close();
   });
 
-  test('says 404 for a reference it never saw and 400 for a query it cannot read', async () => {
+  test('answers 404 to an unknown reference and 400 to an invalid query', async () => {
     expect(await call('/v1/callbacks/never')).toMatchObject({ status: 404, type: expect.stringContaining('problem') });
     for (const query of ['limit=0', 'limit=1000000', 'state=bogus', 'from=yesterday', 'cursor=bogus']) {
       expect((await call(`/v1/callbacks?${query}`)).status).toBe(400);
@@ -175,7 +175,7 @@ describe('callbacks', () => {
 });
 
 describe('replay', () => {
-  test('delivers again under the same webhook-id, and says 410 after erasure', async () => {
+  test('delivers again under the same webhook-id, and answers 410 after erasure', async () => {
     const reference = await deliveredCallback();
     expect(await call(`/v1/callbacks/${reference}/replay`, { method: 'POST' })).toMatchObject({ status: 202 });
     const twice = await until(() => {
@@ -205,7 +205,7 @@ describe('replay', () => {
 });
 
 describe('quarantine', () => {
-  test('keeps what was refused, releases it under a reference given, and forgets it', async () => {
+  test('keeps refused requests, releases them under a given reference, and removes them', async () => {
     expect(await receive('{"status":"success","finalAmount":{"value":5.00,"currency":"KES"}}')).toBe(422);
     expect(await receive('not json')).toBe(400);
     const listed = await call('/v1/quarantine');
@@ -225,7 +225,7 @@ describe('quarantine', () => {
 });
 
 describe('forwarding', () => {
-  test('pauses deliveries while intake goes on, and resumes them', async () => {
+  test('pauses deliveries while intake continues, and resumes them', async () => {
     expect(await call('/v1/forwarding/pause', { method: 'POST' })).toMatchObject({
       status: 200,
       json: { paused: true },
@@ -297,7 +297,7 @@ describe('who may', () => {
 });
 
 describe('the listener', () => {
-  test('starts beside a Redis that is well without a word of failure', async () => {
+  test('starts beside a healthy Redis without logging a failure', async () => {
     await until(() => service.output().includes('retention.swept'));
     const warnings = service
       .output()
@@ -328,7 +328,7 @@ describe('the listener', () => {
     for (const path of ['/v1/callbacks', ...others]) expect(paths).toHaveProperty([path]);
   });
 
-  test('links its operations to others that there are, by parameters that those take', async () => {
+  test('links its operations to existing ones, by parameters that those accept', async () => {
     const { json } = await call('/v1/openapi.json');
     const operation = z.object({
       operationId: z.string(),
@@ -379,7 +379,7 @@ describe('the listener', () => {
     expect(headers.get('content-security-policy')).not.toContain('unsafe');
   });
 
-  test('refuses a body that is no JSON, and unknown paths, with a problem document', async () => {
+  test('refuses a body that is not JSON, and unknown paths, with a problem document', async () => {
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     const answer = await fetch(`${service.opsUrl}/v1/replays`, { method: 'POST', headers, body: '{' });
     expect(answer.status).toBe(400);
@@ -387,7 +387,7 @@ describe('the listener', () => {
   });
 });
 
-test('without a token it answers under a loopback name only', async () => {
+test('without a token it answers only under a loopback name', async () => {
   await using open = await startService({
     roles: ['work'],
     env: { REDIS_URL: redis.url, FORWARD_URL: 'http://127.0.0.1:9/' },

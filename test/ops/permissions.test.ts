@@ -127,7 +127,7 @@ async function formsOf(right: Right, path: string): Promise<string[]> {
 }
 
 describe('the API', () => {
-  test('needs the right to change for whatever is no GET, but for expectations', async () => {
+  test('needs the right to change for everything but GET, except expectations', async () => {
     for (const { method, path, needs } of await routes()) {
       const expected =
         method !== 'GET'
@@ -141,7 +141,7 @@ describe('the API', () => {
     }
   });
 
-  test('answers 403 on every route that a token has no right to, 401 without a token, and else neither', async () => {
+  test('answers 403 on every route that a token may not use, 401 without a token, and otherwise neither', async () => {
     for (const { method, path, needs } of await routes()) {
       const url = filled(path, 'never-there');
       const bare = await fetch(service.opsUrl + url, { method });
@@ -171,7 +171,7 @@ describe('the API', () => {
     expect((await ask('expect', path)).status).toBe(403);
   });
 
-  test('shows support no body and no answer on any route, and says so; everybody else who reads sees them', async () => {
+  test('hides bodies and answers from support on every route, and says so; other readers see them', async () => {
     for (const { method, path } of await routes()) {
       if (method !== 'GET') continue;
       // The report needs a period, and a gateway: a problem document tells of nobody.
@@ -204,7 +204,7 @@ describe('the API', () => {
 });
 
 describe('the console', () => {
-  test('shows forms to those only who may change something, and takes no other’s', async () => {
+  test('shows forms only to those who may change something, and accepts no others', async () => {
     for (const path of pages()) {
       for (const right of ['read', 'support'] as const) {
         expect({ right, path, forms: await formsOf(right, path) }).toEqual({ right, path, forms: [] });
@@ -238,8 +238,8 @@ describe('the console', () => {
   });
 });
 
-describe('a user whom a proxy names', () => {
-  test('stands in the audit trail and in the log, beside the token', async () => {
+describe('a user named by a proxy', () => {
+  test('appears in the audit trail and in the log, beside the token', async () => {
     const headers = { 'x-forwarded-user': 'zoë@example.com', 'x-forwarded-for': '203.0.113.9' };
     const asLatin1 = Buffer.from(headers['x-forwarded-user']).toString('latin1');
     await ask('everything', '/v1/forwarding/resume', {
@@ -272,7 +272,7 @@ describe('the listener', () => {
     expect(() => app.get('/open', async () => 'everybody')).toThrow(/names no need/);
   });
 
-  test('believes a user’s name from the proxies only, and from any other address its token’s', async () => {
+  test('trusts a user’s name only from the proxies, and uses the token’s for any other address', async () => {
     const { app, askerOf } = await server();
     app.get('/who', { config: { needs: 'read' } }, async (request) => askerOf(request));
     const url = await app.listen({ host: '127.0.0.1', port: 0 });

@@ -118,7 +118,7 @@ test('a replay counts from the replay, so that a bulk replay of old ones raises 
   expect(seconds).toBeLessThan(60);
 });
 
-test('a pause for hours, and a worker of the merchant’s own that never comes, show as well', async () => {
+test('a pause for hours, and a merchant’s own worker that never starts, show as well', async () => {
   const { queue, start } = await world({ FORWARD_URL: '' });
   const service = await start('receive');
   await receive(service);
@@ -167,7 +167,7 @@ test('removed callbacks are counted and named on the first page', async () => {
   await until(async () => (await page(service)).includes('removed from the queue'));
 });
 
-test('the oldest of thousands is found, wherever it waits, and the times of others do no harm', async () => {
+test('the oldest of thousands is found, wherever it waits, and other programs’ times do no harm', async () => {
   const stored = createStoredCallbacks(redis.url);
   closers.push(async () => stored[Symbol.asyncDispose]());
   const oldest = async () => oldestUndelivered(stored.redis, stored.queue, Date.now());

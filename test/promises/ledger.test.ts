@@ -82,7 +82,7 @@ test('a row of the ledger names what was tried and everything that went wrong', 
   });
 });
 
-test('a run of each fault once, with nothing asked and nothing forged, says so', () => {
+test('a run of each fault once, without confirmation and forgery, says so', () => {
   const answers = evidence.answers.filter(({ reference }) => reference !== 'forged');
   const row = ledgerRow({
     ...run,

@@ -10,7 +10,7 @@ test('with REDIS_WAIT_REPLICAS=1 a partition and a lost primary lose nothing', {
   expect(violations(await loseThePrimary({ waitReplicas: 1 }))).toEqual([]);
 });
 
-test('and without it the loss is seen', { timeout: 120_000 }, async () => {
+test('and without it the loss is detected', { timeout: 120_000 }, async () => {
   expect(violations(await loseThePrimary({ waitReplicas: 0, settleMs: 5_000 }))).toEqual([
     expect.stringMatching(/^\d+ acknowledged and lost: /),
   ]);

@@ -7,12 +7,12 @@ import { startLoad } from './load.ts';
 import { settleAndAudit } from './run-promises.ts';
 import { startWorld, type WorldOptions } from './world.ts';
 
-test('a lost Redis is made good by reconciliation, under the same webhook-ids', { timeout: 180_000 }, async () => {
+test('reconciliation restores a lost Redis, under the same webhook-ids', { timeout: 180_000 }, async () => {
   const report = await replaceRedisByAnEmptyOne({ reconciles: true });
   expect(violations(report)).toEqual([]);
 });
 
-test('and without reconciliation the loss is seen', { timeout: 120_000 }, async () => {
+test('and without reconciliation the loss is detected', { timeout: 120_000 }, async () => {
   const report = await replaceRedisByAnEmptyOne({ reconciles: false });
   expect(violations(report)).toEqual([expect.stringMatching(/^\d+ acknowledged and lost: /)]);
 });

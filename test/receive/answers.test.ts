@@ -124,7 +124,7 @@ describe('a genuine key', () => {
     expect((await send({ body: callbackBody({ reference }) })).text).toBe('{"status":"ok"}');
   });
 
-  test('gets every other status through once, before and after the terminal one', async () => {
+  test('delivers every other status once, before and after the terminal one', async () => {
     const reference = newReference();
     const texts = [];
     for (const status of ['reversed', 'success', 'refunded', 'reversed']) {
@@ -163,26 +163,26 @@ describe('a genuine key', () => {
     ['__proto__', (r: string) => `{"gatewayReference":"${r}","__proto__":{"status":"pending"},"status":"success"}`],
     ['deep nesting', (r: string) => `{"gatewayReference":"${r}","d":${'['.repeat(1_500)}${']'.repeat(1_500)}}`],
     ['duplicate fields', (r: string) => `{"gatewayReference":"other","gatewayReference":"${r}","status":"success"}`],
-  ] as const)('gets %s through', async ([, body]) => {
+  ] as const)('delivers %s', async ([, body]) => {
     expect(await send({ body: body(newReference()) })).toMatchObject({ status: 200, text: '{"status":"ok"}' });
   });
 
   test.for(['🙂'.repeat(255), 'ж'.repeat(255), 'a\u0000b', 'a\r\nb: c', 'a\r\nb: d', '\ud83d', ':{}/|,;*', '../x'])(
-    'keeps the reference %j apart from every other',
+    'distinguishes the reference %j from every other',
     async (reference) => {
       expect((await send({ body: callbackBody({ reference }) })).text).toBe('{"status":"ok"}');
       expect((await send({ body: callbackBody({ reference }) })).text).toBe('{"status":"ok","duplicate":true}');
     },
   );
 
-  test('decides the brand, so that one reference of two brands is two callbacks in two queues', async () => {
+  test('decides the brand, so that the same reference of two brands is two callbacks in two queues', async () => {
     const body = callbackBody();
     expect((await send({ body })).text).toBe('{"status":"ok"}');
     expect((await send({ body, key: otherKey })).text).toBe('{"status":"ok"}');
     expect(await jobs('{payalo.acme}:payalo-callbacks.acme')).toBe(1);
   });
 
-  test('gets a chunked body through, and the path with a slash and a query', async () => {
+  test('delivers a chunked body, and accepts the path with a slash and a query', async () => {
     const body = callbackBody();
     const chunks = [body.slice(0, 7), body.slice(7)]
       .map((part) => `${part.length.toString(16)}\r\n${part}\r\n`)
@@ -229,7 +229,7 @@ describe('what a genuine key sends wrong', () => {
     expect(problemSchema.parse(JSON.parse(answer.body)).status).toBe(413);
   });
 
-  test('gets 408 for a body that is withheld, about 10 s after the headers, and the connection is closed', async () => {
+  test('gets 408 for a withheld body, about 10 s after the headers, and the connection is closed', async () => {
     const lines = ['Host: x', `X-API-KEY: ${testKey}`, 'Content-Length: 100'];
     const answer = await rawHttp(service.url, requestText('POST /webhooks/payalo HTTP/1.1', lines, '{"gate'));
     expect(answer).toMatchObject({ status: 408, closedByServer: true });
@@ -260,7 +260,7 @@ describe('no genuine key', () => {
     expect(answer.ms).toBeLessThan(5_000);
   });
 
-  test('is limited per address with Retry-After, while genuine callbacks from there are not', async () => {
+  test('is limited per address with Retry-After, while genuine callbacks from that address are not', async () => {
     await using limited = await startService({
       roles: ['receive'],
       env: {
@@ -359,7 +359,7 @@ describe('everything else', () => {
     for (const path of ['/livez', '/readyz']) expect((await fetch(service.url + path)).status).toBe(200);
   });
 
-  test('takes several callbacks over one connection', async () => {
+  test('accepts several callbacks over one connection', async () => {
     const connection = await openRaw(service.url);
     for (let count = 0; count < 3; count += 1) {
       const body = callbackBody();

@@ -28,7 +28,7 @@ describe('a key', () => {
     },
   );
 
-  test('is told from one that it begins, or that begins it, whoever came before', () => {
+  test('is distinguished from its own prefix, and from a key that begins with it, in any order', () => {
     const keys = createApiKeys(
       new Map([
         ['acme', [plainKey, `${plainKey}-and-more`]],
@@ -53,7 +53,7 @@ describe('a key', () => {
     ]);
   });
 
-  test('counts from when the keys are replaced on, and the old one no more', () => {
+  test('applies as soon as the keys are replaced, and the old one no longer', () => {
     const keys = createApiKeys(new Map([['acme', [plainKey]]]));
     keys.replace(new Map([['beta', ['another-key-of-sixteen']]]));
     expect(keys.brandOf(plainKey)).toBeUndefined();

@@ -48,7 +48,7 @@ async function drip(connection: RawConnection, bytes: string, everyMs: number): 
 }
 
 describe.concurrent('a connection', { timeout: 60_000 }, () => {
-  test('that was opened ahead takes callbacks after more than ten seconds, one after the other', async () => {
+  test('that was opened in advance accepts callbacks after more than ten seconds, one after the other', async () => {
     const pool = await Promise.all(Array.from({ length: 5 }, async () => openRaw(service.url)));
     await delay(openAheadMs);
     for (const connection of pool) {
@@ -58,7 +58,7 @@ describe.concurrent('a connection', { timeout: 60_000 }, () => {
     }
   });
 
-  test('of the operator that was opened ahead, too', async () => {
+  test('of the operator that was opened in advance, too', async () => {
     const connection = await openRaw(service.opsUrl);
     await delay(openAheadMs);
     connection.send(requestText('GET /livez HTTP/1.1', ['Host: 127.0.0.1']));
@@ -66,7 +66,7 @@ describe.concurrent('a connection', { timeout: 60_000 }, () => {
     connection.destroy();
   });
 
-  test('that was opened ahead has ten seconds for a request from its first byte on', async () => {
+  test('that was opened in advance has ten seconds for a request from its first byte on', async () => {
     const connection = await openRaw(service.url);
     await delay(openAheadMs);
     const { head } = callback();
@@ -117,7 +117,7 @@ describe.concurrent('a connection', { timeout: 60_000 }, () => {
   });
 
   test.for(['url', 'opsUrl'] as const)(
-    'that sends nothing is closed after KEEP_ALIVE_TIMEOUT, opened ahead or kept (%s)',
+    'that sends nothing is closed after KEEP_ALIVE_TIMEOUT, opened in advance or kept (%s)',
     async (listener, { expect: expectHere }) => {
       const [fresh, kept] = await Promise.all([openRaw(brief[listener]), openRaw(brief[listener])]);
       kept.send(requestText('GET /livez HTTP/1.1', ['Host: 127.0.0.1']));

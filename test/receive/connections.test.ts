@@ -27,7 +27,7 @@ function genuine(body: string, lines: readonly string[] = ['Host: x'], first = f
   return requestText(first, [...lines, `X-API-KEY: ${testKey}`, `Content-Length: ${Buffer.byteLength(body)}`], body);
 }
 
-describe('a genuine callback is taken', () => {
+describe('a genuine callback is accepted', () => {
   test.for([
     ['without Host', genuine(callbackBody(), [])],
     ['over HTTP/1.0', genuine(callbackBody(), [], 'POST /webhooks/payalo HTTP/1.0')],
@@ -39,7 +39,7 @@ describe('a genuine callback is taken', () => {
     expect(answer).toMatchObject({ status: 200, body: ok, headers: { 'content-type': 'application/json' } });
   });
 
-  test('after 100 Continue where it is asked for', async () => {
+  test('after 100 Continue if requested', async () => {
     const connection = await openRaw(service.url);
     const body = callbackBody();
     connection.send(genuine(body, ['Host: x', 'Expect: 100-continue']).slice(0, -body.length));
@@ -49,7 +49,7 @@ describe('a genuine callback is taken', () => {
     connection.destroy();
   });
 
-  test('one after the other on one connection, and answered before what follows them is refused', async () => {
+  test('one after the other on one connection, and answered before later requests are refused', async () => {
     const connection = await openRaw(service.url);
     connection.send(`${genuine(callbackBody())}${genuine(callbackBody())}garbage\r\n\r\n`);
     expect(await connection.answer()).toMatchObject({ status: 200, body: ok });
@@ -59,7 +59,7 @@ describe('a genuine callback is taken', () => {
   });
 });
 
-describe('whoever is refused', () => {
+describe('a refused client', () => {
   test.for([
     [401, 'POST', 'wrong-key-0123456789abcdef'],
     [413, 'POST', testKey],
@@ -80,21 +80,17 @@ describe('whoever is refused', () => {
     ['is no HTTP', 'garbage\r\n\r\n'],
     ['has no key', requestText(firstLine, ['Host: x', 'Content-Length: 9'])],
     ['is withheld', genuine('').replace('Content-Length: 0', 'Content-Length: 1000')],
-  ] as const)(
-    'does not keep the connection by not closing it, where what it sent %s',
-    { timeout: 30_000 },
-    async ([, bytes]) => {
-      const { hostname, port } = new URL(service.url);
-      const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
-      socket.on('error', () => undefined);
-      socket.resume();
-      socket.write(bytes);
-      // Once the server let go, its system answers whatever comes with a reset.
-      await until(() => socket.destroyed || (socket.write('x'), false), {
-        timeoutMs: 18_000,
-        everyMs: 500,
-        describe: 'the server to let go',
-      });
-    },
-  );
+  ] as const)('cannot keep the connection open if its request %s', { timeout: 30_000 }, async ([, bytes]) => {
+    const { hostname, port } = new URL(service.url);
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    socket.on('error', () => undefined);
+    socket.resume();
+    socket.write(bytes);
+    // Once the server let go, its system answers whatever comes with a reset.
+    await until(() => socket.destroyed || (socket.write('x'), false), {
+      timeoutMs: 18_000,
+      everyMs: 500,
+      describe: 'the server to let go',
+    });
+  });
 });

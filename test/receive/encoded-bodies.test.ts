@@ -66,7 +66,7 @@ test.for<[string, (body: Buffer) => Buffer, string | undefined]>([
   expect(await post(Buffer.from(text))).toEqual({ status: 200, body: '{"status":"ok","duplicate":true}' });
 });
 
-test('takes a callback that a Transfer-Encoding has compressed', async () => {
+test('accepts a callback that a Transfer-Encoding has compressed', async () => {
   const packed = gzipSync(callbackBody());
   const lines = ['Host: x', `X-API-KEY: ${testKey}`, 'Transfer-Encoding: gzip, chunked'];
   const head = Buffer.from(`${requestText('POST /webhooks/payalo HTTP/1.1', lines)}${packed.length.toString(16)}\r\n`);
@@ -84,7 +84,7 @@ test.for<[string, Buffer, string | undefined]>([
   expect((await post(body, encoding)).status).toBe(413);
 });
 
-test('quarantines what does not decode as it came, and what is refused for its content as text', async () => {
+test('quarantines a body that does not decode unchanged, and one refused for its content as text', async () => {
   const broken = gzipSync('{"gatewayReference": "r"}').fill(0xff, 12, 20);
   const unnamed = Buffer.from('{"status": "success"}');
   expect((await post(broken, 'gzip')).status).toBe(400);

@@ -47,7 +47,7 @@ const requests = [
   ['three callbacks at once', () => genuine() + genuine() + chunked(callbackBody()), 3],
 ] as const;
 
-describe.concurrent('whoever ends its half of the connection', () => {
+describe.concurrent('a client that half-closes the connection', () => {
   for (const [what, bytesOf, count] of requests) {
     test.for([
       ['with the last byte', 0],
@@ -76,7 +76,7 @@ describe.concurrent('whoever ends its half of the connection', () => {
     connection.destroy();
   });
 
-  test('gets 400 for a request that it ends in the middle, behind the 200 for the one before', async () => {
+  test('gets 400 for a truncated request, after the 200 for the previous one', async () => {
     const connection = await openRaw(service.url);
     connection.send(genuine() + genuine().slice(0, -20));
     connection.end();

@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 const first = 'first-key-0123456789';
 const second = 'second-key-0123456789';
 
-test('a file that is gone, empty or wrong keeps the keys that are known, and is complained about; the next good one counts', async () => {
+test('a missing, empty or invalid file keeps the known keys and is logged; the next valid one applies', async () => {
   const file = path.join(await makeTempDir('watched-keys'), 'keys');
   writeFileSync(file, first);
   const lines: Record<string, unknown>[] = [];

@@ -6,7 +6,7 @@ const hourMs = 3_600_000;
 const at = { nowMs: 100 * hourMs, everyMs: 600_000 };
 const failed = { isSwept: false, isOpen: false };
 
-test('of more windows than there is room for, those are joined that lie next to each other, and none is forgotten', () => {
+test('too many windows are merged with their neighbours, and none is lost', () => {
   let behind: BehindWindow[] = [];
   // Every second hour failed, but for the 20th and the 21st, which lie closest.
   const hours = Array.from({ length: 65 }, (_, index) => (index < 20 ? index * 2 : index * 2 - 1));
@@ -25,7 +25,7 @@ test('of more windows than there is room for, those are joined that lie next to 
   ]);
 });
 
-test('a window that was swept to its end is behind no longer, and only that part of a joined one', () => {
+test('a completely swept window is removed, and only that part of a merged one', () => {
   const whole = { fromMs: 0, toMs: 3 * hourMs };
   const behind = behindAfter([], whole, failed, at);
   expect(behindAfter(behind, whole, { isSwept: true, isOpen: false }, at)).toEqual([]);

@@ -59,7 +59,7 @@ describe('reconcile', () => {
     expect([dry.code, wet.code, again.code]).toEqual([0, 0, 0]);
   });
 
-  test('says what it keeps out, and puts it in with --force', async () => {
+  test('reports what it excludes, and injects it with --force', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     rig.gateway.addTransactions({ createdAt: isoAgo(90 * minuteMs) });
     const env = envOf(rig, { RECONCILE_SINCE: isoAgo(60 * minuteMs) });
@@ -94,7 +94,7 @@ describe('reconcile', () => {
     }
   });
 
-  test('ends with 69 where the gateway refuses', async () => {
+  test('exits with 69 if the gateway refuses', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     const { code, stderr } = await run(
       envOf(rig, { GATEWAY_API_KEY: 'not-a-key-of-the-gateway' }),
@@ -108,7 +108,7 @@ describe('reconcile', () => {
 });
 
 describe('verify', () => {
-  test('ends with 0 where everything was delivered, with 1 and a line for each difference, with 2 where it is too old', async () => {
+  test('exits with 0 if everything was delivered, with 1 and a line for each difference, with 2 if the period is too old', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     const createdAtMs = Date.now() - 90 * minuteMs;
     const at = (ms: number) => new Date(createdAtMs + ms).toISOString();
@@ -142,7 +142,7 @@ describe('verify', () => {
     expect(tooOld.stderr).toContain('DEDUP_TTL');
   });
 
-  test('names what was received here and the gateway does not know, and nothing that it lists elsewhere', async () => {
+  test('names callbacks that the gateway does not know, and none that it lists elsewhere', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     const [older, gone, list] = [2 * minuteMs, 2 * minuteMs, 50 * minuteMs].map((ms) => {
       const [added] = rig.gateway.addTransactions({ createdAt: isoAgo(ms) });
@@ -165,7 +165,7 @@ describe('verify', () => {
     expect(rig.gateway.calls().status).toBe(2); // the lists name the others
   });
 
-  test('proves nothing where the gateway does not answer', async () => {
+  test('proves nothing if the gateway does not answer', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     rig.gateway.setOutage({ kind: 'answer', status: 403 });
     expect((await run(envOf(rig), 'verify', '--from', '1h')).code).toBe(69);
@@ -239,7 +239,7 @@ describe('payin', () => {
     await merchant.close();
   });
 
-  test('says why the gateway refused it', async () => {
+  test('reports why the gateway refused it', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     rig.gateway.addTransactions({ merchantReferencePrefix: 'used' });
     const { code, stdout } = await run(envOf(rig), 'payin', ...asked, '--amount', '1', '--reference', 'used-0');
@@ -247,7 +247,7 @@ describe('payin', () => {
     expect(stdout).toContain('merchant_transactionid_duplicate');
   });
 
-  test('moves no money on a real gateway without a yes', async () => {
+  test('moves no money on a real gateway without confirmation', async () => {
     await using rig = await createRig({ redisUrl: redis.url });
     const env = envOf(rig, { GATEWAY_BASE_URL: 'https://gateway.invalid/mmo/v2' });
     const resultUrl = ['--result-url', 'https://merchant.invalid/webhooks/payalo'];

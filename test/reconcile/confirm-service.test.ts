@@ -110,7 +110,7 @@ test('before: of genuine and forged callbacks the genuine ones are delivered, co
   expect(await (await fetch(`${service.opsUrl}/v1/audit`)).text()).toContain(gatewayReference);
 });
 
-test('before: with no reconciler, and with a gateway that is out, a callback is delivered when CONFIRM_WAIT is over', async () => {
+test('before: without a reconciler, and with a gateway that is down, a callback is delivered when CONFIRM_WAIT is over', async () => {
   const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '1500ms' });
   const service = await start(rig, ['receive', 'work']);
   const sentAtMs = Date.now();
@@ -169,7 +169,7 @@ test('before: Redis and the reconciler are killed, two reconcilers run, the mode
 });
 
 test(
-  'before: a gateway that is slow, then limits us, then is out delays genuine ones, and lets no forged one through',
+  'before: a gateway that is slow, then limits us, then is down delays genuine ones, and lets no forged one through',
   { timeout: 120_000 },
   async () => {
     const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '120s' });
@@ -248,7 +248,7 @@ test(
   },
 );
 
-test('before: what a dashboard promotes by hand waits all the same, until the gateway has confirmed it', async () => {
+test('before: callbacks promoted in a dashboard still wait until the gateway has confirmed them', async () => {
   const rig = await rigOf({ CONFIRM: 'before', CONFIRM_WAIT: '60s' });
   const service = await start(rig, ['receive', 'work']);
   const [added] = rig.gateway.addTransactions({ resultUrl: urlOf(service), callbacks: true });
@@ -271,7 +271,7 @@ test('before: what a dashboard promotes by hand waits all the same, until the ga
   expect(deliveredTo(rig, added?.gatewayReference ?? '')).toHaveLength(1);
 });
 
-test('HOLD_MISMATCHED: what was paid otherwise than ordered is held, counted by its kind, and delivered on somebody’s word', async () => {
+test('HOLD_MISMATCHED: a mismatched amount is held, counted by its kind, and delivered by an operator', async () => {
   const rig = await rigOf({ HOLD_MISMATCHED: 'true', RECONCILE_GRACE: '1h' });
   const service = await start(rig);
   const [added] = rig.gateway.addTransactions({});
@@ -296,7 +296,7 @@ test('HOLD_MISMATCHED: what was paid otherwise than ordered is held, counted by 
   expect(deliveredTo(rig, reference)).toMatchObject([{ headers: { 'payalo-amount-check': 'short' } }]);
 });
 
-test('after: a forged callback is denied within RECONCILE_GRACE and two RECONCILE_EVERY, listed, counted and told', async () => {
+test('after: a forged callback is denied within RECONCILE_GRACE and two RECONCILE_EVERY, listed, counted and notified', async () => {
   const rig = await rigOf({ CONFIRM: 'after' });
   const service = await start(rig);
   const [added] = rig.gateway.addTransactions({ resultUrl: urlOf(service), callbacks: true });
@@ -310,7 +310,7 @@ test('after: a forged callback is denied within RECONCILE_GRACE and two RECONCIL
   await until(async () => (await (await fetch(service.opsUrl)).text()).includes('The gateway denies a callback'));
 });
 
-test('people are told, in one message each, of what was let out and denied, of what is held, and of other amounts than ordered', async () => {
+test('people are notified, in one message each, of delivered and denied callbacks, of held ones, and of mismatched amounts', async () => {
   const rig = await rigOf({ CONFIRM: 'after', HOLD_MISMATCHED: 'true' });
   const got: Record<string, unknown>[] = [];
   const people = createServer((request, response) => {

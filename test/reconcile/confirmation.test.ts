@@ -66,7 +66,7 @@ async function counted(rig: Rig) {
 const unconfirmed = (rig: Rig) => rig.redis.zcard(keysOf.unconfirmed(rig.queue));
 
 describe('after', () => {
-  test('what a sweep lists is confirmed by it, without a call of its own', async () => {
+  test('a listed callback is confirmed by the sweep, without a separate call', async () => {
     await using rig = await rigOf(after);
     const { reference, body } = genuine(rig);
     await rig.receive(body);
@@ -81,7 +81,7 @@ describe('after', () => {
     expect(await counted(rig)).toEqual({ confirmed: 1 });
   });
 
-  test('what no sweep has listed is asked for once its time is over, and not before', async () => {
+  test('the gateway is asked about an unlisted callback once its time is over, and not before', async () => {
     await using rig = await rigOf(after);
     const { reference, body } = genuine(rig);
     await rig.receive(body);
@@ -93,7 +93,7 @@ describe('after', () => {
     expect(rig.gateway.calls().status).toBe(1);
   });
 
-  test('what was invented is denied, said and listed, and delivered all the same', async () => {
+  test('a forged callback is denied, logged and listed, and still delivered', async () => {
     await using rig = await rigOf(after);
     const { reference, body } = forged(rig);
     await rig.receive(body);
@@ -109,7 +109,7 @@ describe('after', () => {
     expect(data).toMatchObject([{ gatewayReference: reference, confirmed: 'denied', state: 'queued' }]);
   });
 
-  test('what was confirmed and is gone at the gateway later is found by a sweep, and denied once', async () => {
+  test('a confirmed callback that disappears at the gateway is found by a sweep, and denied once', async () => {
     await using rig = await rigOf({ ...after, RECONCILE_GRACE: '1s', RECONCILE_EVERY: '1s' });
     const [gone, kept] = [genuine(rig), genuine(rig)];
     const slow = genuine(rig, { createdAt: isoAgo(4 * hourMs) }); // no window near its callback lists it
@@ -139,7 +139,7 @@ describe('after', () => {
     expect(rig.logged('confirmation.denied')).toMatchObject([{ gatewayReference: gone.reference, atGateway: null }]);
   });
 
-  test('of a success that has failed at the gateway the merchant gets the correction, once', async () => {
+  test('the merchant gets the correction of a success that failed at the gateway, once', async () => {
     await using rig = await rigOf(after);
     const { reference, body } = genuine(rig, { status: 'failed', createdAt: isoAgo(3 * hourMs) });
     await rig.receive(body.replace('"status": "failed"', '"status": "success"'));
@@ -151,7 +151,7 @@ describe('after', () => {
     expect(await counted(rig)).toEqual({ differs: 1 });
   });
 
-  test('a forged reversal of what has succeeded is denied; one that is true is confirmed', async () => {
+  test('a forged reversal of a success is denied; a true one is confirmed', async () => {
     await using rig = await rigOf(after);
     const [kept, reversed] = [genuine(rig, { createdAt: isoAgo(hourMs) }), genuine(rig, { createdAt: isoAgo(hourMs) })];
     for (const { body } of [kept, reversed]) {
@@ -166,7 +166,7 @@ describe('after', () => {
     expect(await others(reversed.reference)).toMatchObject([{ status: 'reversed', confirmed: 'yes', state: 'queued' }]);
   });
 
-  test('a base URL at which something else says "unknown" to everything denies nothing', async () => {
+  test('a wrong base URL that answers "unknown" to everything denies nothing', async () => {
     const wrong = createServer((_, response) => response.writeHead(404).end('no such page'));
     await once(wrong.listen(0, '127.0.0.1'), 'listening');
     using _ = { [Symbol.dispose]: () => void wrong.close() };
@@ -181,7 +181,7 @@ describe('after', () => {
     expect(await counted(rig)).toEqual({ unavailable: 1 });
   });
 
-  test('a gateway that is out denies nothing, and is asked again', async () => {
+  test('a gateway that is down denies nothing, and is asked again', async () => {
     await using rig = await rigOf(after);
     const { reference, body } = genuine(rig);
     await rig.receive(body);
@@ -195,7 +195,7 @@ describe('after', () => {
     expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
   });
 
-  test('what reconciliation found needs no confirmation, and is never asked for', async () => {
+  test('a result that reconciliation found needs no confirmation, and the gateway is never asked', async () => {
     await using rig = await rigOf({ ...after, RECONCILE_GRACE: '0ms' });
     const { reference } = genuine(rig, { createdAt: isoAgo(hourMs) });
     await sweep(rig);
@@ -216,7 +216,7 @@ describe('before', () => {
     expect(await stateOf(rig, reference)).toEqual({ state: 'queued', confirmed: 'yes' });
   });
 
-  test('what was invented is held, never delivered by itself, and delivered on the operator’s word', async () => {
+  test('a forged callback is held, never delivered automatically, and delivered by an operator’s replay', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = forged(rig);
     await rig.receive(body);
@@ -237,7 +237,7 @@ describe('before', () => {
     [400, 'held'],
     [403, 'queued'],
     [409, 'queued'],
-  ])('a status call refused with %i leaves it %s: only what is said of the reference denies', async (status, state) => {
+  ])('a status call refused with %i leaves it %s: only a refusal of the reference denies', async (status, state) => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);
     rig.gateway.misbehave(reference, { status: { kind: 'answer', status } });
@@ -246,7 +246,7 @@ describe('before', () => {
     expect(await stateOf(rig, reference)).toMatchObject({ state });
   });
 
-  test('a held one that a later sweep finds true is released by itself, once', async () => {
+  test('a held one that a later sweep confirms is released automatically, once', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);
     rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 404 } });
@@ -260,7 +260,7 @@ describe('before', () => {
     expect(rig.logged('confirmation.released')).toHaveLength(1);
   });
 
-  test('what the gateway knows otherwise is never delivered as it came: the gateway’s word is', async () => {
+  test('a callback that differs at the gateway is never delivered as received: the gateway’s result is', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);
     await rig.receive(body.replaceAll('100.00', '900.00'));
@@ -270,7 +270,7 @@ describe('before', () => {
     expect(finding?.corrected).toMatchObject([{ state: 'superseded' }]);
   });
 
-  test('a success for what is pending waits, is asked for again, and is delivered once it is true', async () => {
+  test('a success for a pending transaction waits, is asked about again, and is delivered once it is true', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig, { status: 'pending' });
     await rig.receive(body.replace('"status": "pending"', '"status": "success"'));
@@ -284,7 +284,7 @@ describe('before', () => {
     expect(await stateOf(rig, reference)).toMatchObject({ confirmed: 'yes' });
   });
 
-  test('a success for what is in review at the gateway is held', async () => {
+  test('a success for a transaction in review at the gateway is held', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig, { status: 'pending' });
     await rig.gateway.correct(reference, { status: 'in_review' });
@@ -297,7 +297,7 @@ describe('before', () => {
     expect(await rig.jobs()).toEqual([]);
   });
 
-  test('a forged reversal of what is under way and then succeeds reaches no worker', async () => {
+  test('a forged reversal of a pending transaction that then succeeds reaches no worker', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig, { status: 'pending' });
     await rig.receive(body.replace('"status": "pending"', '"status": "reversed"'));
@@ -342,7 +342,7 @@ describe('before', () => {
     },
   );
 
-  test('switched off, what waited is still confirmed', async () => {
+  test('after switching it off, waiting callbacks are still confirmed', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);
     await rig.receive(body);
@@ -350,7 +350,7 @@ describe('before', () => {
     expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference }]);
   });
 
-  test('an erased forgery is gone; were it true after all, a sweep brings it', async () => {
+  test('an erased forgery is gone; if it is true after all, a sweep brings it', async () => {
     await using rig = await rigOf({ ...before, RECONCILE_GRACE: '0ms' });
     const { reference, body } = genuine(rig);
     rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 404 } });
@@ -373,8 +373,8 @@ const alterations: readonly (readonly [string, (body: string) => string])[] = [
 ];
 const noFinalAmount = (body: string) => body.replace(/"finalAmount":\s*\{[^}]*\}/, '"finalAmount": null');
 
-describe('a body that somebody altered, with the right reference and status', () => {
-  test.each(alterations)('before: %s: the gateway’s word is delivered instead, once', async (_, alter) => {
+describe('an altered body, with the right reference and status', () => {
+  test.each(alterations)('before: %s: the gateway’s result is delivered instead, once', async (_, alter) => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);
     const altered = alter(body);
@@ -412,7 +412,7 @@ describe('a body that somebody altered, with the right reference and status', ()
     },
   );
 
-  test('is corrected once where two reconcilers judged it by the same claim', async () => {
+  test('is corrected once if two reconcilers judged it by the same claim', async () => {
     await using rig = await rigOf(after);
     const { reference, body } = genuine(rig);
     await rig.receive(alterations[0]?.[1](body) ?? '');
@@ -427,7 +427,7 @@ describe('a body that somebody altered, with the right reference and status', ()
     expect(await rig.jobs()).toMatchObject([{ source: 'correction', sequence: 1, requestId: 'one' }]);
   });
 
-  test('is confirmed by no page of records either, where many are due at once', async () => {
+  test('is not confirmed by a page of records either, if many are due at once', async () => {
     await using rig = await rigOf(before);
     const added = rig.gateway.addTransactions({ count: 60, createdAt: isoAgo(minuteMs) });
     const [altered = '', ...kept] = added.map(({ gatewayReference }) => gatewayReference);
@@ -441,7 +441,7 @@ describe('a body that somebody altered, with the right reference and status', ()
     ]);
   });
 
-  test('is not released by a sweep where it was held: the gateway’s word takes its place', async () => {
+  test('is not released by a sweep if it was held: the gateway’s result replaces it', async () => {
     await using rig = await rigOf(before);
     const { reference, body } = genuine(rig);
     rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 404 } });
@@ -522,7 +522,7 @@ describe('HOLD_MISMATCHED', () => {
     expect(await rig.jobs()).toMatchObject([{ source: 'correction', finalAmount: '100 KES' }]);
   });
 
-  test('before: a lesser amount that is ordered late holds the gateway’s word, too, where nothing was seen before it', async () => {
+  test('before: a smaller amount that is ordered late also holds the gateway’s result, if workers have seen nothing before it', async () => {
     await using rig = await rigOf(mismatched);
     const { reference, body } = genuine(rig);
     await rig.receive(body.replaceAll('"value": 100.00', '"value": 900.00'));
@@ -532,7 +532,7 @@ describe('HOLD_MISMATCHED', () => {
     expect(await stateOf(rig, reference)).toMatchObject({ state: 'held' });
   });
 
-  test('a correction of what a worker has seen is never held: it takes back what the merchant believes', async () => {
+  test('a correction of a callback that a worker has seen is never held: it fixes what the merchant believes', async () => {
     await using rig = await rigOf({ ...mismatched, CONFIRM: 'after' });
     const { reference, body } = genuine(rig);
     await expectation(rig, reference, '900');

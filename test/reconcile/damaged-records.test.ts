@@ -80,7 +80,7 @@ describe('a record with', () => {
     expect((await delivered(rig)).includes(bad)).toBe(named);
   });
 
-  test.each(worse)('%s costs itself alone, found by halving the window', async (_name, damage) => {
+  test.each(worse)('%s costs only itself, found by halving the window', async (_name, damage) => {
     await using rig = await rigOf();
     const { good } = addAround(rig, damage);
     const swept = await sweepWindow(rig.scope, lastHour(), sweepMode(), signal);
@@ -89,7 +89,7 @@ describe('a record with', () => {
     expect(rig.gateway.calls().records).toBeLessThan(60);
   });
 
-  test('damage in several places costs those alone', async () => {
+  test('damage in several places costs only those', async () => {
     await using rig = await rigOf();
     const { good } = addAround(rig, (body) => body.slice(0, 100));
     const [first = '', last = ''] = [good[0], good.at(-1)];
@@ -99,7 +99,7 @@ describe('a record with', () => {
     expect(swept).toMatchObject({ kind: 'swept', counts: { seen: 4, injected: 4, unreadable: 3 } });
   });
 
-  test('damage in a dozen places of one hour costs those alone', { timeout: 60_000 }, async () => {
+  test('damage in a dozen places of one hour costs only those', { timeout: 60_000 }, async () => {
     await using rig = await rigOf();
     const added = rig.gateway.addTransactions({ count: 48, createdAt: isoAgo(50 * minuteMs), everyMs: minuteMs });
     const references = added.map(({ gatewayReference }) => gatewayReference);
@@ -112,7 +112,7 @@ describe('a record with', () => {
     expect(rig.gateway.calls().records).toBeLessThan(600);
   });
 
-  test('damage is no proof: verify names it, and says how many differ', async () => {
+  test('damage proves nothing: verify names it, and reports how many differ', async () => {
     await using rig = await rigOf();
     addAround(rig, (body) => body.replace('100.00', '0100.'));
     await sweepWindow(rig.scope, lastHour(), sweepMode(), signal);
@@ -137,7 +137,7 @@ test('a page is cut up byte for byte, whatever its strings hold', () => {
   expect(page.transactions.map(({ callback }) => callback.body.trimEnd())).toEqual(records);
 });
 
-test('what is no page of the gateway is not taken for a damaged one', () => {
+test('an answer that is not a page of the gateway is not treated as a damaged one', () => {
   expect(parseRecordsPage(Buffer.from('<html>502</html>'))).toBeUndefined();
   expect(parseRecordsPage(Buffer.from(''))).toBeUndefined();
   expect(parseRecordsPage(Buffer.from('{"message":"later"}'))).toBe('damaged');
@@ -151,7 +151,7 @@ describe('an hour whose records fail every time', () => {
     ['answers 400', { kind: 'answer', status: 400 }],
     ['answers rubbish', { kind: 'garbage' }],
   ] as const)(
-    'since it %s stops no other hour, shows in the gauges, and is swept apart once it can be',
+    'since it %s stops no other hour, shows in the gauges, and is swept separately once it can be',
     { timeout: 60_000 },
     async (_name, record) => {
       await using rig = await rigOf({ environment: { RECONCILE_LOOKBACK: '6h' } });

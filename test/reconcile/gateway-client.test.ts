@@ -94,7 +94,7 @@ describe('status', () => {
     });
   });
 
-  test('finds by the merchant’s reference too, and says where there is none', async () => {
+  test('finds by the merchant’s reference too, and reports if there is none', async () => {
     const { gateway, url } = await simulator();
     const { client } = clientOf(url);
     const [transaction] = gateway.addTransactions({ merchantReferencePrefix: 'order/1 ü' });
@@ -134,7 +134,7 @@ describe('keys', () => {
     expect(await authOk()).toBe('payalo_gateway_auth_ok{brand="default"} 1');
   });
 
-  test('that are all refused are told once, and again when one is accepted', async () => {
+  test('that are all refused are logged once, and again when one is accepted', async () => {
     const { gateway, url } = await simulator();
     gateway.setKeys(['another-key-of-the-brand']);
     const { client, authOk, lines } = clientOf(url);
@@ -150,7 +150,7 @@ describe('keys', () => {
 });
 
 describe('trouble', () => {
-  test.each([408, 429, 500, 502, 503, 504])('%i is tried again with growing waits', async (status) => {
+  test.each([408, 429, 500, 502, 503, 504])('%i is retried with growing waits', async (status) => {
     const { gateway, url } = await simulator();
     gateway.setOutage({ kind: 'answer', status, calls: 3 });
     const { client, clock } = clientOf(url);
@@ -158,7 +158,7 @@ describe('trouble', () => {
     expect(clock.waits).toEqual([500, 1_000, 2_000]);
   });
 
-  test('400 and 403 are not tried again', async () => {
+  test('400 and 403 are not retried', async () => {
     const { gateway, url } = await simulator();
     const { client } = clientOf(url);
     for (const status of [400, 403]) {
@@ -195,7 +195,7 @@ describe('trouble', () => {
     expect(await statusOf(client)).toEqual({ kind: 'unavailable', reason: 'timeout' });
   });
 
-  test('a sweep that knows the gateway to be out waits 3 s for each call, once', async () => {
+  test('a sweep that knows that the gateway is down waits 3 s for each call, once', async () => {
     const { gateway, url } = await simulator();
     gateway.setOutage({ kind: 'hang' });
     const startedAtMs = performance.now();
@@ -205,7 +205,7 @@ describe('trouble', () => {
     expect(performance.now() - startedAtMs).toBeLessThan(10_000); // the time of the ordinary call
   });
 
-  test('a reply that is no transaction, or endless, ends as unavailable', async () => {
+  test('a reply that is not a transaction, or endless, ends as unavailable', async () => {
     const { gateway, url } = await simulator();
     gateway.setOutage({ kind: 'garbage' });
     expect(await statusOf(clientOf(url).client)).toEqual({ kind: 'unavailable', reason: 'unreadable-reply' });
@@ -219,7 +219,7 @@ describe('trouble', () => {
     expect(await statusOf(clientOf(endless).client)).toEqual({ kind: 'unavailable', reason: 'unreadable-reply' });
   });
 
-  test('a pay-in is not tried again on 504, which may have started it', async () => {
+  test('a pay-in is not retried on 504, which may have started it', async () => {
     const { gateway, url } = await simulator();
     gateway.setOutage({ kind: 'answer', status: 504 });
     expect(await clientOf(url).client.startPayin('mpesa-ke', '{}', signal)).toMatchObject({ kind: 'unavailable' });
@@ -246,7 +246,7 @@ describe('trouble', () => {
 });
 
 describe('records', () => {
-  test('are read leniently: unknown fields, nulls, no pages; what is no transaction is counted', async () => {
+  test('are parsed leniently: unknown fields, nulls, no pages; invalid transactions are counted', async () => {
     const url = await serverOf((response) =>
       response.end(
         '\uFEFF{"data":[{"gatewayReference":"a","status":"success","finalAmount":{"value":1.50,"currency":"KES"},"createdAt":null,"x":[1e3]},7,{}],"more":1}',
@@ -270,13 +270,13 @@ describe('records', () => {
     ['null', { kind: 'page', next: undefined }],
     ['""', { kind: 'page', next: undefined }],
     ['{"of":"a kind"}', { kind: 'damaged' }],
-  ])('do not end where the cursor is of another kind: %s', async (next, expected) => {
+  ])('do not end if the cursor has another type: %s', async (next, expected) => {
     const url = await serverOf((response) => response.end(`{"data":[],"pages":{"next":${next}}}`));
     const { client } = clientOf(url);
     expect(await client.records({ fromMs: 0, toMs: 1, pageSize: 5 }, signal)).toMatchObject(expected);
   });
 
-  test('send the cursor alone', async () => {
+  test('send only the cursor', async () => {
     const { gateway, url } = await simulator();
     gateway.addTransactions({ count: 3, createdAt: isoAgo(1_000) });
     const { client } = clientOf(url);

@@ -6,7 +6,7 @@ import { makeTempDir } from '../support/temp-dir.ts';
 
 const [old, next] = ['old-key-0123456789', 'next-key-0123456789'];
 
-test('a changed PAYALO_API_KEYS_FILE counts without a restart; an unreadable one changes nothing', async () => {
+test('a changed PAYALO_API_KEYS_FILE applies without a restart; an unreadable one changes nothing', async () => {
   const apiKeysFile = path.join(await makeTempDir('keys'), 'keys');
   let nowMs = 10_000;
   const brand = { name: 'acme', apiKeys: [old], gatewayApiKeys: [old] };

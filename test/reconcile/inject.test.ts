@@ -40,7 +40,7 @@ test.for([
   [{ kind: 'ignored', status: 'pending' }, 'known', 'known', 0],
   [{ kind: 'overtaken' }, 'overtaken', 'overtaken', 0],
   [{ kind: 'unavailable', reason: 'it is full' }, 'unavailable', 'unstored', 0],
-] as const)('of what intake answers with %j it is said: %s', async ([outcome, injection, settled, counted]) => {
+] as const)('the intake outcome %j is reported as %s', async ([outcome, injection, settled, counted]) => {
   const transaction = found();
   const before = Number(/ (\d+)$/m.exec(await missing())?.[1]);
   const scope = scopeSaying(outcome);

@@ -29,7 +29,7 @@ test('without a completion time, RECONCILE_GRACE counts from when it was first s
   expect(await classification()).toBe('missing');
 });
 
-test('an amount that one side does not name contradicts nothing, another decimal of the same value neither', async () => {
+test('an amount that only one side names contradicts nothing, nor does another decimal of the same value', async () => {
   await using rig = await createRig({ redisUrl: redis.url });
   const reference = 'b2pamounts';
   await rig.receive(callbackBody({ reference, amount: '100.00' }));

@@ -65,7 +65,7 @@ test.each([0.5, 2, 400])(
   },
 );
 
-test('one whose status call was out during a catch-up is delivered once it answers, though no sweep looks there', async () => {
+test('one whose status call failed during a catch-up is delivered once it answers, although no sweep looks there', async () => {
   await using rig = await rigOf();
   const agoMs = 3 * dayMs;
   const [one] = rig.gateway.addTransactions({ createdAt: isoAgo(agoMs), completedAfterMs: agoMs - 20 * minuteMs });
@@ -95,7 +95,7 @@ test('one in_review for days is delivered once it ends, and does not count as pe
   expect(await watched(rig)).toBe(0);
 });
 
-test('one that was delivered as success, then in_review for days, is corrected where it ends otherwise', async () => {
+test('one that was delivered as success, then in_review for days, is corrected if it ends otherwise', async () => {
   await using rig = await rigOf();
   const [one] = rig.gateway.addTransactions({ createdAt: isoAgo(2 * hourMs) });
   const reference = one?.gatewayReference ?? '';
@@ -112,7 +112,7 @@ test('one that was delivered as success, then in_review for days, is corrected w
   expect(await watched(rig)).toBe(0);
 });
 
-test('one whose creation lies in the future, by the record’s word, is watched until it ends', async () => {
+test('one whose creation lies in the future, according to its record, is watched until it ends', async () => {
   await using rig = await rigOf();
   const [one] = rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(dayMs - 2 * minuteMs) });
   const reference = one?.gatewayReference ?? '';

@@ -25,7 +25,7 @@ describe('an expectation', () => {
   const expectOne = (rig: Rig, gatewayReference: string, inMs = 0) =>
     registerExpectation(rig.redis, rig.queue, { gatewayReference }, rig.clock.now() + inMs);
 
-  test('whose callback came asks the gateway nothing', async () => {
+  test('whose callback came costs no call to the gateway', async () => {
     await using rig = await rigOf();
     const reference = referenceOf(rig.gateway.addTransactions());
     await expectOne(rig, reference);
@@ -35,7 +35,7 @@ describe('an expectation', () => {
     expect(await countExpectations(rig.redis, rig.queue)).toBe(0);
   });
 
-  test('is looked up only once its time has come; terminal, it goes in with source status', async () => {
+  test('is looked up only once it is due; if terminal, it is injected with source status', async () => {
     await using rig = await rigOf();
     const reference = referenceOf(rig.gateway.addTransactions());
     await expectOne(rig, reference, minuteMs);
@@ -84,7 +84,7 @@ describe('an expectation', () => {
     expect(await rig.jobs()).toMatchObject([{ source: 'status', gatewayReference: reference }]);
   });
 
-  test('that the gateway does not know is asked for again two minutes later, warned about, given up after a day', async () => {
+  test('that the gateway does not know is looked up again two minutes later, warned about, and given up after a day', async () => {
     await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
     await expectOne(rig, 'b2punknown');
     await lookUp(rig);
@@ -107,7 +107,7 @@ describe('an expectation', () => {
     expect(await rig.redis.exists(keysOf.unknownExpectations(rig.queue))).toBe(0);
   });
 
-  test('is not given up on the word of one clock that is a year ahead', async () => {
+  test('is not given up because of one clock that is a year ahead', async () => {
     await using rig = await rigOf({ environment: { RECONCILE_GRACE: '5m' } });
     await expectOne(rig, 'b2punknown');
     await lookUp(rig);
@@ -120,7 +120,7 @@ describe('an expectation', () => {
     expect(rig.gateway.calls().status).toBe(3); // in its turn again, though it was put off by that clock
   });
 
-  test('outlives an outage of the gateway', async () => {
+  test('survives an outage of the gateway', async () => {
     await using rig = await rigOf();
     const reference = referenceOf(rig.gateway.addTransactions());
     await expectOne(rig, reference);
@@ -154,7 +154,7 @@ describe('a transaction that stays pending', () => {
     expect(await overdue()).toBe(1);
   });
 
-  test('goes in with source status when it ended without a callback, however old it is by then', async () => {
+  test('is injected with source status if it ended without a callback, however old it is by then', async () => {
     await using rig = await rigOf();
     const reference = referenceOf(rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(2 * hourMs) }));
     await sweepLastDay(rig);
@@ -186,7 +186,7 @@ describe('a transaction that stays pending', () => {
     expect(await countPendingSince(rig.redis, rig.queue, rig.clock.now())).toBe(0);
   });
 
-  test('is asked for ever more rarely, never twice within two minutes', () => {
+  test('is looked up ever more rarely, never twice within two minutes', () => {
     let lookUps = 0;
     for (let ageMs = 30 * minuteMs; ageMs < dayMs; ageMs += watchIntervalMs(ageMs)) lookUps += 1;
     expect(lookUps).toBeLessThan(50);

@@ -88,7 +88,7 @@ test('a sweep whose status calls hang delays no expectation', { timeout: 60_000 
 });
 
 test.each([400, 403, 404, 422])(
-  'an expectation that the gateway answers with %i is asked for ever more rarely, and given up after a day',
+  'an expectation that the gateway answers with %i is looked up ever more rarely, and given up after a day',
   async (status) => {
     await using rig = await rigOf({ RECONCILE_GRACE: '0ms' });
     const [reference = ''] = add(rig);
@@ -111,7 +111,7 @@ test.each([400, 403, 404, 422])(
   },
 );
 
-test('a reference that cannot be asked for at all breaks neither the sweeps nor the other look-ups', async () => {
+test('a reference that cannot be looked up at all breaks neither the sweeps nor the other look-ups', async () => {
   await using rig = await rigOf({ RECONCILE_LOOKBACK: '2h' });
   await rig.redis.zadd(keysOf.expectations(rig.queue), 1, Buffer.from([0xff, 0xfe]), 2, '..', 3, '%', 4, 'a/b', 5, ' ');
   const [good = ''] = rig.gateway

@@ -26,7 +26,7 @@ async function running(rig: Rig, settings: Parameters<Rig['reconciliation']>[0] 
 
 const report = (rig: Rig) => readReconciliationReport(rig.redis, rig.queue, rig.clock.now());
 
-test('says how many a first sweep is about to deliver, then delivers them', async () => {
+test('announces how many callbacks the first sweep will deliver, then delivers them', async () => {
   await using rig = await rigOf();
   rig.gateway.addTransactions({ count: 12, createdAt: isoAgo(5 * hourMs), everyMs: 60_000 });
   await using _ = await running(rig);
@@ -63,7 +63,7 @@ test('sweeps again and again: what was lost later is found, too', async () => {
   await until(async () => (await rig.jobs()).some((job) => job.gatewayReference === transaction?.gatewayReference));
 });
 
-test('after an outage it catches up from the checkpoint on', async () => {
+test('catches up from the checkpoint after an outage', async () => {
   await using rig = await rigOf();
   await rig.redis.set(keysOf.reconciler(rig.queue), 'test');
   await writeSweepState(rig.redis, rig.queue, 'test', { checkpointMs: Date.now() - 5 * dayMs, plannedAtMs: 0 });
@@ -74,7 +74,7 @@ test('after an outage it catches up from the checkpoint on', async () => {
   await until(async () => ((await readSweepState(rig.redis, rig.queue)).checkpointMs ?? 0) > Date.now() - 60_000);
 });
 
-test('goes on where it was killed: the windows that were done are not swept again', async () => {
+test('continues where it was killed: finished windows are not swept again', async () => {
   await using rig = await rigOf();
   const nowMs = Date.now();
   await rig.redis.set(keysOf.reconciler(rig.queue), 'dead');
@@ -115,7 +115,7 @@ test('a reconciler that lost the lock moves no checkpoint', async () => {
   expect(await readSweepState(rig.redis, rig.queue)).toEqual({});
 });
 
-test('survives an outage of the gateway: it says so, keeps the checkpoint, and finds everything afterwards', async () => {
+test('survives an outage of the gateway: it logs that, keeps the checkpoint, and finds everything afterwards', async () => {
   await using rig = await rigOf();
   await using _ = await running(rig);
   await until(async () => (await report(rig)).sweeps.some(({ kind }) => kind === 'full'));
@@ -130,7 +130,7 @@ test('survives an outage of the gateway: it says so, keeps the checkpoint, and f
   expect((await report(rig)).sweeps.find(({ failure }) => failure !== undefined)).toMatchObject({ errors: 1 });
 });
 
-test('warns at start where the gateway takes none of the keys', async () => {
+test('warns at start if the gateway accepts none of the keys', async () => {
   await using rig = await rigOf();
   rig.gateway.setKeys(['another-key-of-the-brand']);
   await using _ = await running(rig);
@@ -138,7 +138,7 @@ test('warns at start where the gateway takes none of the keys', async () => {
   await until(() => rig.logged('reconcile.swept').some(({ failure }) => failure === 'unauthorized'));
 });
 
-test('says once, and does nothing, where no gateway is configured', async () => {
+test('logs once, and does nothing, if no gateway is configured', async () => {
   await using rig = await rigOf();
   const brands = new Map(
     [...rig.config.brands].map(([name, brand]) => [name, { ...brand, gatewayBaseUrl: undefined }]),

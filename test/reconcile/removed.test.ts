@@ -96,7 +96,7 @@ const referencesOf = ({ merchant }: World) =>
   merchant.deliveries().map(({ headers }) => String(headers['payalo-gateway-reference']));
 
 test(
-  'what was drained is `removed`, fails verify by name, and the sweep delivers it once, under its webhook-id, each time',
+  'drained callbacks are `removed`, fail verify by name, and each sweep delivers them once, under their webhook-ids',
   { timeout: 90_000 },
   async () => {
     const w = await world();
@@ -132,7 +132,7 @@ test(
 );
 
 test(
-  'what was delivered stays delivered whatever becomes of its job, and is never delivered again',
+  'a delivered callback stays delivered whatever happens to its job, and is never delivered again',
   { timeout: 90_000 },
   async () => {
     const w = await world();
@@ -171,7 +171,7 @@ test('a callback whose job is removed while it is being delivered is delivered o
 });
 
 test(
-  'what a worker of the merchant’s own completed and removed at once is not delivered again',
+  'a callback that the merchant’s own worker completed and removed at once is not delivered again',
   { timeout: 90_000 },
   async () => {
     const w = await world({ FORWARD_URL: '' });

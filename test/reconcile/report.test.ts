@@ -79,7 +79,7 @@ test('sums are exact, one line for each currency; failures count, and add nothin
   expect(failures).toEqual([{ errorCode: 'user_insufficient_funds', count: 1 }]);
 });
 
-test('what is known here stands beside it: received, late, corrected; nothing where it is older than the memory', async () => {
+test('the state here appears beside it: received, late, corrected; empty if older than the claims', async () => {
   await using rig = await createRig({
     redisUrl: redis.url,
     environment: { DEDUP_TTL: '3h', RECONCILE_LOOKBACK: '2h' },
@@ -131,7 +131,7 @@ test('lines by day, method and status add up to the whole, whatever the amounts'
   );
 });
 
-test('net is less the fee for money that comes in, and with it for money that goes out', async () => {
+test('net is minus the fee for incoming money, and plus the fee for outgoing money', async () => {
   await using rig = await createRig({ redisUrl: redis.url });
   rig.gateway.addTransactions({ createdAt: isoAgo(hourMs), merchantReferencePrefix: 'in' });
   rig.gateway.addTransactions({ createdAt: isoAgo(hourMs), type: 'payout', merchantReferencePrefix: 'out' });
@@ -141,7 +141,7 @@ test('net is less the fee for money that comes in, and with it for money that go
   ]);
 });
 
-test('counts what is denied, and what was paid otherwise than ordered', async () => {
+test('counts denied callbacks and mismatched amounts', async () => {
   await using rig = await createRig({ redisUrl: redis.url, environment: { CONFIRM: 'before' } });
   const [short, invented] = rig.gateway
     .addTransactions({ count: 2, createdAt: isoAgo(minuteMs) })
@@ -160,7 +160,7 @@ test('counts what is denied, and what was paid otherwise than ordered', async ()
   expect(denied).toBe(1);
 });
 
-test('a fee in another currency has a line of its own, and is never taken from the gross', () => {
+test('a fee in another currency has its own line, and is never subtracted from the gross', () => {
   const totals = createTotals([]);
   totals.add(rowOf({ gross: '100', fee: '2', feeCurrency: 'USD', net: '' }));
   totals.add(rowOf({ gross: '50', fee: '1.5', feeCurrency: 'KES', net: '48.5' }));

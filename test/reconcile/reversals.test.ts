@@ -34,7 +34,7 @@ async function reversed(environment: Readonly<Record<string, string>> = {}, stat
 }
 
 test.each(['reversed', 'charged_back', 'in_review'])(
-  'success here and %s at the gateway is delivered once, as its own kind',
+  'success here and %s at the gateway is delivered once, as a kind of its own',
   async (status) => {
     const { rig, reference } = await reversed({}, status);
     await using _ = rig;
@@ -49,7 +49,7 @@ test.each(['reversed', 'charged_back', 'in_review'])(
   },
 );
 
-test('its callback that comes after all is a duplicate, since it has the same webhook-id', async () => {
+test('if its callback comes after all, it is a duplicate with the same webhook-id', async () => {
   const { rig, reference } = await reversed();
   await using _ = rig;
   await sweep(rig);
@@ -61,7 +61,7 @@ test('its callback that comes after all is a duplicate, since it has the same we
   expect(told && webhookIdOfJob(told)).toBe(called && webhookIdOfJob(called));
 });
 
-test('one whose callback came is asked for by nobody', async () => {
+test('one whose callback came is never looked up', async () => {
   const { rig, reference } = await reversed();
   await using _ = rig;
   await rig.receive(rig.gateway.bodyOf(reference));
@@ -79,7 +79,7 @@ test('its callback has RECONCILE_GRACE to come, from the time at which it was fi
   expect(await rig.jobs()).toMatchObject([{}, { source: 'status', status: 'reversed' }]);
 });
 
-test('what only the list says, or what no status call confirms, takes nothing back; however long ago', async () => {
+test('a reversal that only the list reports, or that no status call confirms, reverses nothing, however old', async () => {
   const { rig, reference } = await reversed();
   await using _ = rig;
   rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 503 } });

@@ -11,11 +11,11 @@ const now = 1_000 * day;
 const ask = (state: SweepState, more: Partial<Parameters<typeof nextStep>[0]> = {}) =>
   nextStep({ state, recentDueMs: now + minute, planDueMs: 0, oldestMs: now - 14 * day, nowMs: now, settings, ...more });
 
-test('counts before it delivers where nothing was ever swept', () => {
+test('counts before it delivers if nothing was ever swept', () => {
   expect(ask({})).toEqual({ kind: 'first', window: { fromMs: now - day, toMs: now } });
 });
 
-test('sweeps the last two hours first when that is due, also in the middle of a catch-up', () => {
+test('sweeps the last two hours first when due, even in the middle of a catch-up', () => {
   const plan = { fromMs: now - 7 * day, toMs: now, atMs: now - 3 * day };
   expect(ask({ checkpointMs: now - 3 * day, plan }, { recentDueMs: now })).toEqual({
     kind: 'recent',
@@ -29,27 +29,27 @@ test('sweeps the whole lookback every hour', () => {
   expect(ask({ ...state, plannedAtMs: now - hour + 1 })).toEqual({ kind: 'wait', untilMs: now + 1 });
 });
 
-test('goes back behind the checkpoint after an outage, at once', () => {
+test('goes back before the checkpoint after an outage, at once', () => {
   const state = { checkpointMs: now - 5 * day, plannedAtMs: now - minute };
   expect(ask(state)).toMatchObject({ kind: 'plan', plan: { fromMs: now - 6 * day } });
 });
 
-test('goes back no further than what can still be injected', () => {
+test('goes back no further than results that can still be injected', () => {
   expect(ask({ checkpointMs: now - 90 * day })).toMatchObject({ kind: 'plan', plan: { fromMs: now - 14 * day } });
 });
 
-test('tries a window that failed no sooner than told', () => {
+test('retries a failed window no sooner than scheduled', () => {
   const plan = { fromMs: now - day, toMs: now, atMs: now - day };
   expect(ask({ checkpointMs: now, plan }, { planDueMs: now + 5 })).toEqual({ kind: 'wait', untilMs: now + 5 });
 });
 
-test('a sweep of the last hours moves no checkpoint that lies before it', () => {
+test('a sweep of the last hours moves no checkpoint before it', () => {
   expect(checkpointAfter(now - 3 * hour, { fromMs: now - 2 * hour, toMs: now })).toBe(now - 3 * hour);
   expect(checkpointAfter(now - 2 * hour, { fromMs: now - 2 * hour, toMs: now })).toBe(now);
   expect(checkpointAfter(now, { fromMs: now - 2 * hour, toMs: now - hour })).toBe(now);
 });
 
-test('windows are narrow, and leave nothing out and take nothing twice', () => {
+test('windows are narrow, without gaps or overlaps', () => {
   fc.assert(
     fc.property(fc.nat(10 * day), fc.nat(10 * day), fc.integer({ min: minute, max: day }), (from, length, width) => {
       const windows = [...narrowWindows({ fromMs: from, toMs: from + length }, width)];
@@ -60,7 +60,7 @@ test('windows are narrow, and leave nothing out and take nothing twice', () => {
   );
 });
 
-test('every time since the checkpoint is swept, however long the outage was and whenever steps are lost', () => {
+test('the whole time since the checkpoint is swept, however long the outage was and whichever steps are lost', () => {
   fc.assert(
     fc.property(fc.integer({ min: minute, max: 12 * day }), fc.array(fc.boolean()), (outageMs, losses) => {
       let state: SweepState = { checkpointMs: now - outageMs, plannedAtMs: now - outageMs };

@@ -32,7 +32,7 @@ function addListed(
 }
 
 test.each(['pending', 'reversed', 'in_review', ''])(
-  'delivers nothing where the list says success and the status call says %j, however many they are',
+  'delivers nothing if the list says success and the status call says %j, however many there are',
   async (status) => {
     await using rig = await rigOf();
     addListed(rig, { count: 130 }, { status: { kind: 'says', status } });
@@ -44,14 +44,14 @@ test.each(['pending', 'reversed', 'in_review', ''])(
   },
 );
 
-test('delivers what the status call says where the list says another end', async () => {
+test('delivers the status call’s result if the list has another', async () => {
   await using rig = await rigOf();
   addListed(rig, {}, { status: { kind: 'says', status: 'failed', errorCode: 'user_timeout' } });
   await sweep(rig);
   expect(await rig.jobs()).toMatchObject([{ source: 'records', status: 'failed' }]);
 });
 
-test('watches what the status call contradicts, and delivers it once that says how it ended', async () => {
+test('watches a transaction whose status call contradicts the list, and delivers it once it has ended', async () => {
   await using rig = await rigOf();
   const [reference = ''] = addListed(rig, {}, { status: { kind: 'says', status: 'pending' } });
   await sweep(rig);
@@ -65,7 +65,7 @@ test('watches what the status call contradicts, and delivers it once that says h
   expect(await rig.redis.exists(keysOf.watched(rig.queue), keysOf.watchedDue(rig.queue))).toBe(0);
 });
 
-test('delivers nothing that the status call does not know', async () => {
+test('delivers no transaction that the status call does not know', async () => {
   await using rig = await rigOf();
   addListed(rig, {}, { status: { kind: 'answer', status: 404 } });
   expect(await sweep(rig)).toMatchObject({ counts: { injected: 0, unconfirmed: 1 } });
@@ -89,7 +89,7 @@ test.each<[string, Misbehaviour['status']]>([
   },
 );
 
-test('a status call that is out is tried once for each transaction, and a few times for the first', async () => {
+test('a failing status call is tried once for each transaction, and a few times for the first', async () => {
   await using rig = await rigOf();
   addListed(rig, { count: 300 });
   rig.gateway.setOutage({ kind: 'answer', status: 503, on: 'status' });
@@ -101,7 +101,7 @@ test('a status call that is out is tried once for each transaction, and a few ti
 
 // The list names the newest first, or the oldest: both ways round, those that fail come before the others.
 test.each([-20, 20])(
-  'believes of none the list because others had no answer (those that fail are %i minutes older)',
+  'trusts the list for no transaction because others had no answer (those that fail are %i minutes older)',
   async (olderMinutes) => {
     await using rig = await rigOf();
     const broken = { status: { kind: 'answer', status: 500 } } as const;
@@ -114,7 +114,7 @@ test.each([-20, 20])(
   },
 );
 
-test('corrects nothing on the word of the list', async () => {
+test('corrects nothing because of the list alone', async () => {
   await using rig = await rigOf();
   const [reference = ''] = addListed(rig);
   await rig.receive(rig.gateway.bodyOf(reference));
@@ -127,7 +127,7 @@ test('corrects nothing on the word of the list', async () => {
   expect(await rig.jobs()).toMatchObject([{ source: 'callback' }]);
 });
 
-test('one transaction is not asked for more often than every two minutes, by sweeps and the watch together', async () => {
+test('one transaction is looked up at most every two minutes, by sweeps and the watch list together', async () => {
   await using rig = await rigOf();
   addListed(rig, {}, { status: { kind: 'says', status: 'pending' } });
   for (let seconds = 0; seconds < 240; seconds += 20) {

@@ -51,7 +51,7 @@ test('a forged amount is corrected by the next sweep', async () => {
   expect((await rig.jobs()).at(-1)).toMatchObject({ source: 'correction', finalAmount: '100 KES' });
 });
 
-test('a forged contradiction of what came is not delivered: it is kept, and refuted by the gateway', async () => {
+test('a forged contradiction is not delivered: it is kept, and refuted by the gateway', async () => {
   await using rig = await createRig({ redisUrl: redis.url });
   const { genuine } = await transaction(rig, 'failed');
   await rig.receive(genuine);

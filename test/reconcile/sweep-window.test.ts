@@ -20,7 +20,7 @@ afterAll(() => redis.stop());
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
 
 describe('a window', () => {
-  test('injects what is missing, with the bytes of the status reply', async () => {
+  test('injects missing callbacks, with the bytes of the status reply', async () => {
     await using rig = await rigOf();
     const [transaction] = rig.gateway.addTransactions({ createdAt: isoAgo(600_000), amount: '9007199254740993.10' });
     const body = rig.gateway.bodyOf(transaction?.gatewayReference ?? '');
@@ -30,7 +30,7 @@ describe('a window', () => {
     expect(await rig.metrics.registry.getSingleMetricAsString('payalo_reconciliation_missing_total')).toContain(' 1');
   });
 
-  test('asks for no status and puts nothing in where everything is known, and counts no duplicate', async () => {
+  test('makes no status call and injects nothing if everything is known, and counts no duplicate', async () => {
     await using rig = await rigOf();
     const transactions = rig.gateway.addTransactions({ count: 7, createdAt: isoAgo(600_000), everyMs: 1_000 });
     for (const { gatewayReference } of transactions) await rig.receive(rig.gateway.bodyOf(gatewayReference));
@@ -50,7 +50,7 @@ describe('a window', () => {
     expect(new Set((await rig.jobs()).map(({ gatewayReference }) => gatewayReference)).size).toBe(10);
   });
 
-  test('believes the page where no status reply can be had an hour after the completion, every byte kept', async () => {
+  test('uses the page’s record if there is no status reply an hour after the completion, every byte kept', async () => {
     await using rig = await rigOf();
     const [transaction] = rig.gateway.addTransactions({
       createdAt: isoAgo(2 * hourMs),
@@ -74,7 +74,7 @@ describe('a window', () => {
     });
   });
 
-  test('never injects what is pending or in a status that is not terminal', async () => {
+  test('never injects a pending or otherwise unfinished transaction', async () => {
     await using rig = await rigOf();
     rig.gateway.addTransactions({ createdAt: isoAgo(600_000), status: 'pending', merchantReferencePrefix: 'p' });
     rig.gateway.addTransactions({ createdAt: isoAgo(600_000), status: 'in_review', merchantReferencePrefix: 'r' });
@@ -84,7 +84,7 @@ describe('a window', () => {
     expect(await rig.jobs()).toEqual([]);
   });
 
-  test('reports but does not inject what was created before RECONCILE_SINCE, unless forced', async () => {
+  test('reports but does not inject transactions created before RECONCILE_SINCE, unless forced', async () => {
     await using rig = await rigOf({ environment: { RECONCILE_SINCE: isoAgo(300_000) } });
     rig.gateway.addTransactions({ createdAt: isoAgo(600_000), merchantReferencePrefix: 'before' });
     rig.gateway.addTransactions({ createdAt: isoAgo(200_000), merchantReferencePrefix: 'after' });
@@ -97,7 +97,7 @@ describe('a window', () => {
     });
   });
 
-  test('does not inject what is older than DEDUP_TTL: it may have been delivered and forgotten', async () => {
+  test('does not inject transactions older than DEDUP_TTL: they may have been delivered and their claims expired', async () => {
     await using rig = await rigOf({ environment: { DEDUP_TTL: '30m', RECONCILE_LOOKBACK: '20m' } });
     rig.gateway.addTransactions({ createdAt: isoAgo(1_750_000) });
     expect(await sweepWindow(rig.scope, lastHour(), sweepMode(), signal)).toMatchObject({
@@ -105,7 +105,7 @@ describe('a window', () => {
     });
   });
 
-  test('corrects what differs once, by the status reply, under the next sequence', async () => {
+  test('corrects a difference once, by the status reply, under the next sequence', async () => {
     await using rig = await rigOf();
     const [transaction] = rig.gateway.addTransactions({ createdAt: isoAgo(600_000) });
     const reference = transaction?.gatewayReference ?? '';
@@ -121,7 +121,7 @@ describe('a window', () => {
     ]);
   });
 
-  test('ends as failed where the gateway is out, and puts the rest in once it is back', async () => {
+  test('ends as failed if the gateway is down, and injects the rest once it is back', async () => {
     await using rig = await rigOf();
     rig.gateway.addTransactions({ createdAt: isoAgo(600_000) });
     rig.gateway.setOutage({ kind: 'answer', status: 400 });
@@ -162,7 +162,7 @@ describe('a page that is larger than a reply may be', () => {
     expect(rig.gateway.calls().records).toBe(1 + 1 + 4); // 80, 40, then four of 20
   });
 
-  test('in the middle of a window loses and doubles nothing, neither callbacks nor counts', async () => {
+  test('in the middle of a window loses and duplicates nothing, neither callbacks nor counts', async () => {
     await using rig = await rigOf();
     const small = { count: 40, createdAt: isoAgo(600_000), everyMs: 1_000, merchantReferencePrefix: 's' };
     const large = { ...small, createdAt: isoAgo(300_000), merchantReferencePrefix: 'l'.repeat(240) };
@@ -175,7 +175,7 @@ describe('a page that is larger than a reply may be', () => {
     expect(await rig.jobs()).toHaveLength(80);
   });
 
-  test('makes verify tell no difference twice', async () => {
+  test('makes verify report no difference twice', async () => {
     await using rig = await rigOf();
     const small = { count: 40, createdAt: isoAgo(600_000), everyMs: 1_000, merchantReferencePrefix: 's' };
     const large = { ...small, createdAt: isoAgo(300_000), merchantReferencePrefix: 'l'.repeat(240) };
@@ -190,7 +190,7 @@ describe('a page that is larger than a reply may be', () => {
     expect(rig.gateway.calls().records).toBeGreaterThan(5 + 80 / 16); // it did begin anew after a page
   });
 
-  test('is halved by time where it is too large at the smallest size, too', async () => {
+  test('is halved by time if it is too large even at the smallest size', async () => {
     await using rig = await rigOf();
     const all = rig.gateway.addTransactions({ count: 20, createdAt: isoAgo(600_000), everyMs: 1_000 });
     const scope = scopeOf(rig, Math.ceil(bytesOf(rig, all) / 5));

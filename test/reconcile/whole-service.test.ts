@@ -59,7 +59,7 @@ async function world(
 }
 
 test(
-  'with 30 % of callbacks lost and the breaker open, 1,000 transactions all arrive once, though the reconciler is killed',
+  'with 30 % of callbacks lost and the breaker open, 1,000 transactions all arrive once, although the reconciler is killed',
   { timeout: 180_000 },
   async () => {
     const { gateway, merchant, start } = await world({
@@ -183,7 +183,7 @@ test('a callback that comes after it was found is a duplicate', async () => {
   expect(merchant.deliveriesOf(reference)).toHaveLength(1);
 });
 
-test('after Redis was replaced by an empty one everything arrives again, under the webhook-id it had', async () => {
+test('after Redis was replaced by an empty one everything arrives again, under the same webhook-id', async () => {
   const { redis, gateway, merchant, start } = await world();
   const { url } = await start('all');
   gateway.addTransactions({ count: 20, callbacks: true, completedAfterMs: 0, resultUrl: `${url}/webhooks/payalo` });
@@ -204,7 +204,7 @@ test('after Redis was replaced by an empty one everything arrives again, under t
   ).toEqual(before);
 });
 
-test('a truth that changes twice while replicas are missing arrives as three results, each once, and contradicts nothing', async () => {
+test('a result that changes twice while replicas are missing arrives as three results, each once, without conflicts', async () => {
   const { gateway, merchant, start } = await world({}, { REDIS_WAIT_REPLICAS: '1', ACK_BUDGET: '500ms' });
   const service = await start('all');
   const [transaction] = gateway.addTransactions({

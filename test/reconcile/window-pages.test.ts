@@ -28,7 +28,7 @@ test.each([
   expect(await stepsOf((cursor) => pageTo(cursor === undefined ? 'a' : nexts[cursor]))).toEqual(steps);
 });
 
-test('follows the same cursors again where the window begins anew', async () => {
+test('follows the same cursors again when the window is read again', async () => {
   const nexts: Record<string, string | undefined> = { a: 'b' };
   const steps = await stepsOf((cursor, pageSize) => {
     if (cursor === 'b' && pageSize === 100) return { kind: 'too-large' };

@@ -65,7 +65,7 @@ describe('one start with a clock that is ahead, then one with the right time', (
     expect(references).toContain(recent?.[0]?.gatewayReference);
   });
 
-  test('a service that was away for days before still catches up for them', { timeout: 60_000 }, async () => {
+  test('a service that was down for days before still catches up', { timeout: 60_000 }, async () => {
     await using rig = await rigOf();
     await plant(rig, { checkpointMs: Date.now() - 5 * dayMs, plannedAtMs: Date.now() - 5 * dayMs });
     rig.clock.set(yearMs);
@@ -131,7 +131,7 @@ test.each([
   });
 });
 
-test('a garbled state is taken for none, and the sweeps go on', async () => {
+test('a garbled state counts as missing, and the sweeps continue', async () => {
   await using rig = await rigOf();
   const garbled = { checkpointMs: '1e300', plannedAtMs: 'x', plan: '{"atMs":1}', behind: '7', endedWell: '[]' };
   await rig.redis.hset(keysOf.sweepState(rig.queue), garbled);
@@ -140,7 +140,7 @@ test('a garbled state is taken for none, and the sweeps go on', async () => {
   expect((await report(rig)).checkpoint).not.toBeNull();
 });
 
-describe('a look-up that was put off under a clock that was ahead is made now', () => {
+describe('a look-up that was postponed under a clock that was ahead is made now', () => {
   test.each(['expectation', 'watched', 'conflict'])('%s', async (kind) => {
     await using rig = await rigOf();
     const [one] = rig.gateway.addTransactions({ createdAt: isoAgo(hourMs) });
@@ -163,7 +163,7 @@ describe('a look-up that was put off under a clock that was ahead is made now', 
     ]);
   });
 
-  test('but not one that is put off as usual', async () => {
+  test('but not one that is postponed normally', async () => {
     await using rig = await rigOf({ RECONCILE_GRACE: '2h' });
     const [one] = rig.gateway.addTransactions();
     const gatewayReference = one?.gatewayReference ?? '';
@@ -204,7 +204,7 @@ test('a dead reconciler’s lock that Redis keeps for an hour, since its clock w
   expect(await rig.redis.pttl(keysOf.reconciler(rig.queue))).toBeLessThanOrEqual(5_000);
 });
 
-test('a clock that is set back holds up no call to the gateway', async () => {
+test('a clock that is set back delays no call to the gateway', async () => {
   let wallMs = Date.now();
   const slept: number[] = [];
   const clock = {

@@ -33,7 +33,7 @@ test('confirms what a replica has', async () => {
   expect(await ofReplica.get('a')).toBe('1');
 });
 
-test('says so where more replicas are asked for than there are, and the write is there anyway', async () => {
+test('reports if more replicas are required than exist, and writes anyway', async () => {
   const call = createConfirmedCall(redis, script, { replicas: 2, timeoutMs: 20 });
   expect(await call(['b', '1'])).toEqual({ result: '1', confirmed: false });
   expect(await redis.get('b')).toBe('1');
@@ -59,7 +59,7 @@ test('notices when replicas come back', async () => {
   await until(async () => (await call(['c', '2'])).confirmed);
 });
 
-test('waits for the write, not for something before it, also where the server forgot the script', async () => {
+test('waits for the write, not for an earlier one, even if the server lost the script', async () => {
   const call = createConfirmedCall(redis, script, { replicas: 1, timeoutMs: 200 });
   expect((await call(['d', '1'])).confirmed).toBe(true);
   await redis.script('FLUSH');

@@ -18,7 +18,7 @@ function tellingConnection(url: string, profile: RedisProfile = { kind: 'worker'
   return { connection, events };
 }
 
-test('closing a connection, or making it anew, is no news', async () => {
+test('closing or renewing a connection is not logged', async () => {
   await using redis = await startRedis({ durable: false });
   const { connection, events } = tellingConnection(redis.url);
   await once(connection, 'ready');
@@ -30,7 +30,7 @@ test('closing a connection, or making it anew, is no news', async () => {
   expect(events).toEqual(['redis.connected']);
 });
 
-test('a Redis that goes and comes back is said once each', async () => {
+test('an outage of Redis and its end are logged once each', async () => {
   await using redis = await startRedis();
   const { connection, events } = tellingConnection(redis.url);
   await once(connection, 'ready');
@@ -74,7 +74,7 @@ describe.for(profiles)(
   'something before Redis, as a $kind sees it,',
   { timeout: 90_000, concurrent: true },
   (profile) => {
-    test.for(outages)('that %s is an outage: said once, and its end once', async (outage) => {
+    test.for(outages)('that %s is an outage: logged once, and so is its end', async (outage) => {
       await using redis = await startRedis({ durable: false });
       const proxy = await startTcpProxy({ target: redis.port });
       const { connection, events } = tellingConnection(`redis://127.0.0.1:${proxy.port}`, profile);
@@ -106,7 +106,7 @@ describe.for(profiles)(
   },
 );
 
-test('commands of one turn are held back to its end where they are gathered, and answered; the next ones are not', async () => {
+test('the commands of one turn are gathered until its end, and answered; later ones are not held back', async () => {
   await using redis = await startRedis({ durable: false });
   const connection = new Redis(redis.url, { lazyConnect: true });
   const gatherWrites = createWriteGathering(connection);

@@ -24,6 +24,6 @@ test.for([
   [[late, wrong, inVain], false],
   [[late, unhandled], false],
   [['the worker exited unexpectedly'], false],
-] as const)('of %j that only the time ran out is %s', ([failures, isOnly]) => {
+] as const)('whether %j is only a timeout: %s', ([failures, isOnly]) => {
   expect(sayTimeoutsOnly(`\n RUN  v5\n\n${failures.join('\n\n')}\n\n Test Files  1 failed (1)\n`)).toBe(isOnly);
 });

@@ -33,7 +33,7 @@ test('shows the main job and exits 0 with --once, without a colour where there i
   expect(shapeOf(recordingIn(readme))).toBe(shapeOf(recordingOf(output())));
 });
 
-test('a recording takes the place of the one before, and nothing else', () => {
+test('a recording replaces the previous one, and nothing else', () => {
   const other = withRecording(readme, 'recorded');
   expect(recordingIn(other)).toBe('recorded');
   expect(withRecording(other, recordingIn(readme))).toBe(readme);

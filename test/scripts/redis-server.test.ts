@@ -23,7 +23,7 @@ const valkey8 = 'echo "Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc bits
 const redis7 = 'echo "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc bits=64"';
 const redis5 = 'echo "Redis server v=5.0.7 sha=00000000:0 malloc=jemalloc bits=64"';
 
-test('takes what is on the PATH, Valkey first, and says nothing', async () => {
+test('uses the server on the PATH, Valkey first, without a message', async () => {
   const both = await machineWith({ 'valkey-server': valkey8, 'redis-server': redis7 });
   expect(await both.find()).toEqual({ command: path.join(both.searchPath, 'valkey-server'), env: {} });
   expect(both.said).toEqual([]);
@@ -31,12 +31,12 @@ test('takes what is on the PATH, Valkey first, and says nothing', async () => {
   expect(await redis.find()).toEqual({ command: path.join(redis.searchPath, 'redis-server'), env: {} });
 });
 
-test('takes none that is too old, or that does not run', async () => {
+test('uses none that is too old, or that does not run', async () => {
   const machine = await machineWith({ 'redis-server': redis5, 'valkey-server': 'exit 127' });
   await expect(machine.find()).rejects.toThrow('6.2 or newer');
 });
 
-test('asks Homebrew, after saying so', async () => {
+test('uses Homebrew, after announcing it', async () => {
   const machine = await machineWith({
     brew: `[ "$*" = "install valkey" ] || exit 1
       printf '#!/bin/sh\\n%s\\n' '${valkey8}' > "$(dirname "$0")/valkey-server" && chmod +x "$(dirname "$0")/valkey-server"`,
@@ -45,7 +45,7 @@ test('asks Homebrew, after saying so', async () => {
   expect(machine.said).toEqual([expect.stringContaining('brew install valkey')]);
 });
 
-test('runs a container where an engine answers, after saying so', async () => {
+test('runs a container if an engine answers, after announcing it', async () => {
   const deaf = await machineWith({ docker: 'exit 1' });
   await expect(deaf.find()).rejects.toThrow('No Redis server');
   const machine = await machineWith({ docker: 'exit 1', podman: '[ "$1" = info ] && exit 0; echo "$@"' });

@@ -30,7 +30,7 @@ test.for([
   ['v1.2.3', { image: 'LABEL a="b"' }, 'Dockerfile has no version, and'],
   ['v1.2.3', { chart: 'version: 1.2.3\nappVersion: 1.2.2\n' }, 'deploy/helm/Chart.yaml has 1.2.2, and'],
   ['v1.2.3', { kustomization: 'images:\n  - { newTag: 1.2.2 }\n' }, 'deploy/kubernetes/kustomization.yaml has 1.2.2'],
-] as const)('%s with %o is told of', ([tag, other, sentence]) => {
+] as const)('%s with %o is reported', ([tag, other, sentence]) => {
   expect(versionProblems(tag, { ...texts, ...other })).toEqual([expect.stringContaining(sentence)]);
 });
 

@@ -113,7 +113,7 @@ describe('a callback', () => {
     expect(merchant.deliveries()).toHaveLength(1);
   });
 
-  it('is recorded as failed where nobody listens', async () => {
+  it('is recorded as failed if nobody listens', async () => {
     const { gateway, url } = await startGateway();
     const { merchant, url: resultUrl } = await startMerchant();
     await merchant.down();
@@ -234,7 +234,7 @@ describe('chances', () => {
     ]);
   });
 
-  it('do not touch what the status endpoint says', async () => {
+  it('do not affect the status endpoint', async () => {
     const { gateway, url } = await startGateway({ lossProbability: 1 });
     const { url: resultUrl } = await startMerchant();
     const reference = await referenceOfPayin(url, { resultUrl });

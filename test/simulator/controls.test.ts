@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { call, referenceOfPayin, startGateway, startMerchant, startPayin } from './simulators.ts';
 
 describe('an outage', () => {
-  it('answers with the status and Retry-After it was told, before any key is looked at, until it is over', async () => {
+  it('answers with the given status and Retry-After, before the key check, until it is over', async () => {
     const { gateway, url } = await startGateway();
     gateway.setOutage({ kind: 'answer', status: 503, retryAfterSeconds: 7 });
     const { status, headers, json } = await call(`${url}/status/unknown`, { key: 'wrong' });
@@ -14,14 +14,14 @@ describe('an outage', () => {
     expect((await startPayin(url)).status).toBe(200);
   });
 
-  it('strikes so many calls as it was told', async () => {
+  it('affects as many calls as it was told', async () => {
     const { gateway, url } = await startGateway();
     gateway.setOutage({ kind: 'answer', status: 429, calls: 2 });
     const ask = async () => (await call(`${url}/status/unknown`)).status;
     expect([await ask(), await ask(), await ask()]).toEqual([429, 429, 404]);
   });
 
-  it('strikes only the calls that it was told', async () => {
+  it('affects only the calls that it was told', async () => {
     const { gateway, url } = await startGateway();
     gateway.setOutage({ kind: 'answer', status: 503, on: 'status' });
     expect((await call(`${url}/status/unknown`)).status).toBe(503);
@@ -45,7 +45,7 @@ describe('an outage', () => {
     expect(gateway.calls()).toMatchObject({ status: 3, struckByOutage: 3 });
   });
 
-  it('lets callbacks go on', async () => {
+  it('lets callbacks continue', async () => {
     const { gateway, url } = await startGateway();
     const { merchant, url: resultUrl } = await startMerchant();
     await referenceOfPayin(url, { resultUrl });
@@ -61,7 +61,7 @@ describe('misbehaviour about one transaction', () => {
       `${url}/records?from=${new Date(Date.now() - 60_000).toISOString()}&to=${new Date(Date.now() + 1).toISOString()}`,
     );
 
-  it('damages its record, and lets its status call say something else, while all others go on', async () => {
+  it('damages its record, and changes its status call, while all others continue', async () => {
     const { gateway, url } = await startGateway();
     const [bad, good] = gateway.addTransactions({ count: 2 }).map(({ gatewayReference }) => gatewayReference);
     gateway.misbehave(bad ?? '', {
@@ -75,7 +75,7 @@ describe('misbehaviour about one transaction', () => {
     expect((await call(`${url}/status/${good}`)).json['status']).toBe('success');
   });
 
-  it('strikes its status call, or each page that it stands in, with an outage', async () => {
+  it('causes an outage of its status call, or of each page that contains it', async () => {
     const { gateway, url } = await startGateway();
     const [bad] = gateway.addTransactions().map(({ gatewayReference }) => gatewayReference);
     gateway.misbehave(bad ?? '', { record: { kind: 'answer', status: 500 }, status: { kind: 'answer', status: 429 } });
@@ -114,7 +114,7 @@ describe('down and up', () => {
     expect(merchant.deliveries()).toHaveLength(0);
   });
 
-  it('rejects when the port is taken', async () => {
+  it('rejects if the port is in use', async () => {
     const { port } = await startGateway();
     await expect(startGateway({ port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
@@ -156,7 +156,7 @@ describe('transactions added at once', () => {
 });
 
 describe('a correction', () => {
-  it('changes what the gateway says, and tells nobody', async () => {
+  it('changes the gateway’s record, and notifies nobody', async () => {
     const { gateway, url } = await startGateway();
     const { merchant, url: resultUrl } = await startMerchant();
     const reference = await referenceOfPayin(url, { resultUrl });
@@ -167,7 +167,7 @@ describe('a correction', () => {
     expect(merchant.deliveries()).toHaveLength(1);
   });
 
-  it('of the amount is told with a callback where that is asked for', async () => {
+  it('of the amount is sent as a callback if requested', async () => {
     const { gateway, url } = await startGateway();
     const { merchant, url: resultUrl } = await startMerchant();
     const reference = await referenceOfPayin(url, { resultUrl });
@@ -179,13 +179,13 @@ describe('a correction', () => {
     expect(said).toEqual(['100.00', '25.00']);
   });
 
-  it('of a transaction that is not there is a mistake', async () => {
+  it('of a missing transaction is an error', async () => {
     const { gateway } = await startGateway();
     await expect(gateway.correct('unknown', { status: 'failed' })).rejects.toThrow('no transaction unknown');
   });
 });
 
-it('sends any body with any key on request, and says what became of it', async () => {
+it('sends any body with any key on request, and reports the outcome', async () => {
   const { gateway } = await startGateway();
   const { merchant, url: resultUrl } = await startMerchant();
   const [transaction] = gateway.addTransactions({ resultUrl });
@@ -222,7 +222,7 @@ describe('the control API', () => {
     expect((await call(`${url}/status/unknown`, { key: 'rotated-key-0123456789' })).status).toBe(404);
   });
 
-  it('turns an outage on and off, and is not struck by it', async () => {
+  it('turns an outage on and off, and is not affected by it', async () => {
     const { send, url } = await startControlled();
     await send('PUT', '/outage', { kind: 'answer', status: 500 });
     expect((await call(`${url}/status/unknown`)).status).toBe(500);
@@ -230,7 +230,7 @@ describe('the control API', () => {
     expect((await call(`${url}/status/unknown`)).status).toBe(404);
   });
 
-  it('sets chances, adds transactions, and lists what became of their callbacks, the newest first', async () => {
+  it('sets chances, adds transactions, and lists the outcomes of their callbacks, newest first', async () => {
     const { send, gateway } = await startControlled();
     const { url: resultUrl } = await startMerchant();
     await send('PUT', '/chances', { lossProbability: 1 });
@@ -262,7 +262,7 @@ describe('the control API', () => {
     expect(corrected.json).toMatchObject({ status: 'success', finalAmount: { value: '50.00', currency: 'KES' } });
   });
 
-  it('counts calls and starts anew, and tells the state of the breaker', async () => {
+  it('counts calls, resets the counts, and reports the state of the breaker', async () => {
     const { send, url } = await startControlled();
     await call(`${url}/status/unknown`);
     expect((await send('GET', '/calls')).json).toMatchObject({ status: 1 });

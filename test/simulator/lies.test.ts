@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { simulatorKey } from '../../simulator/gateway.ts';
 import { call, referenceOfPayin, startGateway, startMerchant, startPayin } from './simulators.ts';
 
-describe('a transaction that is not what it was', () => {
+describe('a transaction that changes after its callback', () => {
   it('is denied: unknown to its status calls and in no list, until it is known again', async () => {
     const { gateway, url } = await startGateway();
     const [gone, kept] = gateway.addTransactions({ count: 2 }).map(({ gatewayReference }) => gatewayReference);
@@ -17,7 +17,7 @@ describe('a transaction that is not what it was', () => {
     expect((await call(`${url}/status/${gone}`)).status).toBe(200);
   });
 
-  it('is reversed, and tells nobody unless it is asked to', async () => {
+  it('is reversed, and sends a callback only on request', async () => {
     const { gateway, url } = await startGateway();
     const { merchant, url: resultUrl } = await startMerchant();
     const [quiet, told] = gateway.addTransactions({ count: 2, resultUrl }).map((added) => added.gatewayReference);
@@ -52,7 +52,7 @@ describe('a gateway under load', () => {
     expect((await call(`${url}/status/unknown`)).status).toBe(404);
   });
 
-  it('takes as many status calls as it was told, in bursts of two seconds, until it is told otherwise', async () => {
+  it('accepts as many status calls as it was told, in bursts of two seconds, until it is told otherwise', async () => {
     const { gateway, url } = await startGateway({ now: () => 0 });
     gateway.setStatusLimit(1);
     const ask = async () => (await call(`${url}/status/unknown`)).status;

@@ -53,7 +53,7 @@ describe('the sample merchant', () => {
     socket.destroy();
   });
 
-  it('acts once for each webhook-id, and only when it said yes', async () => {
+  it('acts once for each webhook-id, and only if it accepts the delivery', async () => {
     const { merchant, url } = await startMerchant();
     merchant.next(answer(500), answer(200), answer(200));
     for (let count = 0; count < 3; count += 1) await deliver(url, { 'webhook-id': 'msg_1' });
@@ -125,7 +125,7 @@ describe('signatures', () => {
     expect(merchant.uniqueIds().size).toBe(0);
   });
 
-  it('are not looked at without a secret', async () => {
+  it('are not checked without a secret', async () => {
     const { merchant, url } = await startMerchant();
     await deliver(url);
     expect(merchant.deliveries()[0]?.signature).toBe('unchecked');

@@ -7,7 +7,7 @@ function addressIn(lines: readonly string[], start: string): string | undefined 
   return /http:\S+/.exec(lines.find((line) => line.startsWith(start)) ?? '')?.[0];
 }
 
-it('runs gateway and merchant until the signal, and says what happens', async () => {
+it('runs gateway and merchant until the signal, and logs what happens', async () => {
   const lines: string[] = [];
   const stop = new AbortController();
   const options = { gatewayPort: 0, merchantPort: 0, callbackDelayMs: 1, basePath: '/gateway/mmo/v2' };
@@ -30,7 +30,7 @@ it('ends at once when the signal came before it', async () => {
   });
 });
 
-it('leaves nothing running when a port is taken', async () => {
+it('leaves nothing running if a port is in use', async () => {
   const lines: string[] = [];
   const stop = new AbortController();
   const first = runSimulator({ gatewayPort: 0, merchantPort: 0 }, (line) => void lines.push(line), stop.signal);

@@ -84,7 +84,7 @@ describe('starting a transaction', () => {
     expect(gateway.transactions()).toHaveLength(0);
   });
 
-  it('takes the longest of everything', async () => {
+  it('accepts the longest values', async () => {
     const { url } = await startGateway();
     const labels = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`l${index}`, 'x']));
     const merchantReference = 'я'.repeat(255);
@@ -107,7 +107,7 @@ describe('starting a transaction', () => {
     expect((await startPayin(url)).status).toBe(200);
   });
 
-  it('takes HTTPS addresses only when told to be as strict as the gateway', async () => {
+  it('accepts only HTTPS addresses if told to be as strict as the gateway', async () => {
     const { url } = await startGateway({ requireHttps: true });
     expect((await startPayin(url)).status).toBe(400);
     expect((await startPayin(url, { resultUrl: 'https://127.0.0.1:9/' })).status).toBe(200);

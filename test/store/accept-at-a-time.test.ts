@@ -117,7 +117,7 @@ test('a wait of a millisecond is one', async () => {
   expect(await delayed()).toEqual([[item.jobId, (nowMs + 1) * 0x1000]]);
 });
 
-test('what the gateway said itself waits for nothing, and is not asked for', async () => {
+test('results from the gateway’s API wait for nothing, and need no confirmation', async () => {
   const [called, found] = [itemOf(), itemOf('records')];
   await accept([called, found]);
   expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([found.jobId]);
@@ -125,7 +125,7 @@ test('what the gateway said itself waits for nothing, and is not asked for', asy
   expect(await redis.zrange(keysOf.unconfirmed(queue), '0', '-1')).toEqual([called.member]);
 });
 
-test('with CONFIRM=after the gateway is asked once a sweep may have listed it', async () => {
+test('with CONFIRM=after the gateway is asked once a sweep may have listed the callback', async () => {
   const item = itemOf();
   const before = Date.now();
   const after = { brands: new Map([['default', { confirm: 'after' }]] as const) };

@@ -90,7 +90,7 @@ test.each([
   [['off', 'before', 'after'], { delayed: 1, unconfirmed: 1 }],
   [['off', 'after'], { delayed: 0, unconfirmed: 1 }],
   [['off'], { delayed: 0, unconfirmed: 0 }],
-] as const)('a brand that nobody has configured is confirmed as the most careful of %j', async (modes, expected) => {
+] as const)('a brand without configuration is confirmed like the strictest of %j', async (modes, expected) => {
   const brands = new Map(modes.map((confirm, at) => [`brand${at}`, { confirm }]));
   const settings = { ...times, brands, CONFIRM_WAIT: 600_000 };
   await createAcceptBatch(redis, queue, settings, { replicas: 0, timeoutMs: 0 })([itemOf()]);
@@ -253,14 +253,14 @@ describe('what it decides', () => {
     expect(claim).toMatchObject({ duplicates: 159, status: 'success', amount: '100KES', sequence: 0 });
   });
 
-  test('takes a repeated call for its own work and not for a duplicate', async () => {
+  test('recognizes a repeated call as its own, not as a duplicate', async () => {
     const item = itemOf();
     expect(await outcomesOf(item)).toEqual(['queued']);
     expect(await outcomesOf(item)).toEqual(['queued']);
     expect(await waiting()).toBe(1);
   });
 
-  test('leaves nothing claimed that is not queued where a batch breaks off in its middle', async () => {
+  test('leaves nothing claimed that is not queued if a batch fails in the middle', async () => {
     const broken = itemOf();
     const items = [itemOf(), broken, itemOf()];
     const key = `${queue.base}:${jobIdOf(digestFor(broken.callback.gatewayReference), broken.nonce)}`;
@@ -275,7 +275,7 @@ describe('what it decides', () => {
   });
 
   test.for(['wait', 'id', 'events', 'marker'])(
-    'takes the whole batch on the next try where the key %s could not be written',
+    'accepts the whole batch on the next try if the key %s could not be written',
     async (name) => {
       const items = Array.from({ length: 3 }, () => itemOf());
       const ids = items.map(({ callback, nonce }) => jobIdOf(digestFor(callback.gatewayReference), nonce));
@@ -307,7 +307,7 @@ describe('what it decides', () => {
     expect(Number(await redis.get(keysOf.quarantineBytes(queue)))).toBe(contradiction.data.length);
   });
 
-  test('keeps the body of a conflict at the next try where the first one breaks off', async () => {
+  test('keeps the body of a conflict at the next try if the first one fails', async () => {
     const reference = newReference();
     await accept([itemOf({ reference })]);
     await redis.set(keysOf.quarantine(queue), 'not what belongs here');
@@ -320,7 +320,7 @@ describe('what it decides', () => {
     expect(await redis.zrange(keysOf.unverified(queue), '0', '-1')).toEqual([id]);
   });
 
-  test('does not call an amount that is written otherwise, or missing, a conflict', async () => {
+  test('does not treat a differently written or missing amount as a conflict', async () => {
     const reference = newReference();
     await accept([itemOf({ reference })]);
     expect(await outcomesOf(itemOf({ reference, amount: '1e2' }), itemOf({ reference, amount: 'null' }))).toEqual([
@@ -355,7 +355,7 @@ describe('what it decides', () => {
     expect(await outcomesOf(itemOf({ reference }))).toEqual(['duplicate']);
   });
 
-  test('stops at no reference, whatever characters it holds, and keeps each apart', async () => {
+  test('accepts references with any characters, and keeps each apart', async () => {
     const references = [
       '🙂'.repeat(255),
       'a\u0000b',
@@ -402,7 +402,7 @@ describe('a correction', () => {
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digestFor(reference), correction.nonce)]);
   });
 
-  test('is taken on the next try where it could not be written, and what it corrects is known until then', async () => {
+  test('is accepted on the next try if it could not be written, and the original stays until then', async () => {
     const reference = newReference();
     const original = itemOf({ reference });
     await accept([original]);
@@ -417,7 +417,7 @@ describe('a correction', () => {
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digestFor(reference), correction.nonce)]);
   });
 
-  test('is a duplicate where it says what is known, and comes once when handed in twice', async () => {
+  test('is a duplicate if it agrees with the claim, and is queued once when handed in twice', async () => {
     const reference = newReference();
     await accept([itemOf({ reference })]);
     expect(await outcomesOf(itemOf({ reference }, 'correction'))).toEqual(['duplicate']);

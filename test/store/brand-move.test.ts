@@ -138,7 +138,7 @@ function breakingAfter(commands: number): Redis {
 }
 
 describe('brand move', () => {
-  test('takes everything along, and leaves nothing but where it went', async () => {
+  test('moves everything, and leaves only where it went', async () => {
     await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
     await fill(stored);
     const acme = queueOf('acme', stored.prefix);
@@ -151,7 +151,7 @@ describe('brand move', () => {
     expect(isNothing(await readHoldings(redis, acme, dayMs))).toBe(false);
   });
 
-  test('comes to the same end, wherever it broke off before', { timeout: 240_000 }, async () => {
+  test('reaches the same result, wherever it stopped before', { timeout: 240_000 }, async () => {
     let brokeOff = 0;
     for (let commands = 1; ; commands += 3) {
       await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
@@ -189,7 +189,7 @@ describe('brand move', () => {
     }
   });
 
-  test('takes no callback for removed whose claim is there before its job', async () => {
+  test('does not treat a callback as removed whose claim arrives before its job', async () => {
     await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
     const reference = await stored.store();
     await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
@@ -219,7 +219,7 @@ describe('brand move', () => {
     expect((await callbackIndex.find(reference))?.callback.state).toBe('delivered');
   });
 
-  test('waits for a delivery that is under way, and says that it is left where that takes too long', async () => {
+  test('waits for a delivery in flight, and reports it as left if that takes too long', async () => {
     await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
     await stored.store();
     const job = await stored.take();
@@ -233,7 +233,7 @@ describe('brand move', () => {
     expect(await redis.zcard(`${acme.base}:completed`)).toBe(1);
   });
 
-  test('carries a pause along before any job', async () => {
+  test('moves a pause before any job', async () => {
     await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
     await stored.store();
     await pauseForwarding(redis, stored.queue);
@@ -282,7 +282,7 @@ describe('under the new name', () => {
     expect(corrected?.callback.webhookId).toBe(await idOf(alone, reference));
   });
 
-  test('other statuses, a merchant’s reference and what only memory is left of are found and erased', async () => {
+  test('other statuses, merchant’s references and callbacks with only a claim are found and erased', async () => {
     await using world = await brands();
     const { a, b, find, idOf } = world;
     const reference = await a.store({ merchantReference: 'order-1' });
@@ -306,7 +306,7 @@ describe('under the new name', () => {
     expect(await find(b, reference)).toMatchObject({ callback: { body: null }, others: [{ body: null }] });
   });
 
-  test('a brand with callbacks of its own takes another one in, on and back again, and every id stays', async () => {
+  test('a brand with its own callbacks takes over another one, moves on and back again, and every id stays', async () => {
     await using world = await brands();
     const { a, b, c, find, idOf } = world;
     const ofA = await a.store();
@@ -332,7 +332,7 @@ describe('under the new name', () => {
     expect(await redis.llen(`${a.queue.base}:wait`)).toBe(4);
   });
 
-  test('what a process of an earlier version still puts into the old queue is taken by the next run, duplicates as such', async () => {
+  test('jobs that a process of an earlier version still puts into the old queue are moved by the next run, duplicates as such', async () => {
     await using world = await brands();
     const { a, b, find, idOf } = world;
     const known = await a.store();
@@ -353,7 +353,7 @@ describe('under the new name', () => {
     expect(await redis.llen(`${b.queue.base}:wait`)).toBe(2);
   });
 
-  test('a target that was itself moved away is refused, its way back is not', async () => {
+  test('a target that was itself moved away is refused, but moving back is not', async () => {
     await using world = await brands();
     const { a, b, c } = world;
     await a.store();
@@ -363,7 +363,7 @@ describe('under the new name', () => {
     expect(await moveBrand(moveOf(b.queue, a.queue))).toMatchObject({ kind: 'moved' });
   });
 
-  test('nothing is accepted for either name while the memory is copied', async () => {
+  test('nothing is accepted for either name while claims are copied', async () => {
     await using world = await brands();
     const { a, b } = world;
     const reference = await a.store();

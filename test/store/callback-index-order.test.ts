@@ -68,7 +68,7 @@ describe.each([
   ['a small set, read as a whole', 2_000],
   ['a large set, looked for in the index', 0],
 ])('%s', (_name, wholeSetMax) => {
-  test.each(states)('lists %s ones by receipt, the newest first, each once on pages of any size', async (state) => {
+  test.each(states)('lists %s ones by receipt, newest first, each once on pages of any size', async (state) => {
     const references: string[] = [];
     for (const offset of offsetsMs) {
       const status = offset === -4_000 ? 'failed' : 'success';
@@ -99,7 +99,7 @@ describe.each([
     expect(rows.map(({ gatewayReference }) => gatewayReference).toSorted()).toEqual(references.toSorted());
   });
 
-  test('fills its pages with what was superseded, however few those are', async () => {
+  test('fills its pages with superseded ones, however few there are', async () => {
     const corrected = await stored.store({ receivedAtMs: nowMs - 9_000, status: 'failed' });
     await stored.store({ reference: corrected, source: 'correction', receivedAtMs: nowMs - 8_000 });
     for (let index = 0; index < 12; index += 1) {
@@ -111,7 +111,7 @@ describe.each([
   });
 });
 
-test('goes on where it was when the set outgrows what is read as a whole', async () => {
+test('continues in place when the set outgrows the size that is read as a whole', async () => {
   const references: string[] = [];
   for (const offset of offsetsMs) {
     references.push(await stored.store({ receivedAtMs: nowMs + offset }));
@@ -127,7 +127,7 @@ test('goes on where it was when the set outgrows what is read as a whole', async
   expect(listed.toSorted()).toEqual(references.toSorted());
 });
 
-test('keeps the order over brands of which one is read as a whole and one looked for in the index', async () => {
+test('keeps the order over brands of which one is read as a whole and one searched in the index', async () => {
   const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
   for (const [index, offset] of offsetsMs.entries()) {
     const brand = index % 4 === 0 ? acme : stored; // two and five

@@ -49,7 +49,7 @@ async function allOf(query: Omit<ListQuery, 'limit'>, limit = 3): Promise<(strin
 }
 
 describe('find', () => {
-  test('tells everything of a callback that waits, its body byte for byte', async () => {
+  test('returns everything about a waiting callback, its body byte for byte', async () => {
     const reference = await stored.store({ merchantReference: 'order-1' });
     expect(await found(reference)).toMatchObject({
       state: 'queued',
@@ -89,7 +89,7 @@ describe('find', () => {
     expect(await found(delivering)).toMatchObject({ state: 'delivering' });
   });
 
-  test('counts duplicates, and keeps what contradicts with its body', async () => {
+  test('counts duplicates, and keeps conflicts with their bodies', async () => {
     const reference = await stored.store();
     await stored.store({ reference });
     await stored.store({ reference, amount: '7.50' });
@@ -99,7 +99,7 @@ describe('find', () => {
     });
   });
 
-  test('shows what a chain of corrections replaced, the latest first', async () => {
+  test('shows what a chain of corrections replaced, latest first', async () => {
     const reference = await stored.store({ status: 'failed' });
     await stored.deliver();
     await stored.store({ reference, status: 'success', source: 'correction' });
@@ -130,7 +130,7 @@ describe('find', () => {
     expect(await found(reference)).toMatchObject({ state: 'queued', attempts: [{ status: 200 }] });
   });
 
-  test('answers a reference that only the memory knows, where a worker removed the job', async () => {
+  test('finds a reference of which only the claim is left, after a worker removed the job', async () => {
     const reference = await stored.store();
     const job = await stored.take();
     await job.moveToCompleted(undefined, 'token', false);
@@ -138,14 +138,14 @@ describe('find', () => {
     expect(await found(reference)).toMatchObject({ state: 'delivered', status: 'success', body: null, source: null });
   });
 
-  test('shows why a job of a worker of the merchant’s own failed', async () => {
+  test('shows why a job of the merchant’s own worker failed', async () => {
     const reference = await stored.store();
     const job = await stored.take();
     await job.moveToFailed(new UnrecoverableError('database is down'), 'token', false);
     expect(await found(reference)).toMatchObject({ state: 'failed', attempts: [{ error: 'database is down' }] });
   });
 
-  test('does not call delivered what failed because its data could not be read', async () => {
+  test('does not show a job as delivered that failed because its data could not be read', async () => {
     const reference = await stored.store();
     const job = await stored.take();
     await stored.redis.hset(`${stored.queue.base}:${job.id ?? ''}`, 'data', 'no JSON {');
@@ -162,7 +162,7 @@ describe('find', () => {
     expect(await callbackIndex.find('never')).toBeUndefined();
   });
 
-  test('finds what lies in the spool, also while Redis is away', async () => {
+  test('finds spooled callbacks, even while Redis is down', async () => {
     const data = {
       version: 1,
       brand: 'default',
@@ -185,7 +185,7 @@ describe('find', () => {
     await expect(withSpool.find('other')).rejects.toThrow(/./);
   });
 
-  test('lists of the spool what is asked for', async () => {
+  test('lists the selected callbacks of the spool', async () => {
     const listed = ['order-1', 'order-2'].map((merchantReference) =>
       toSpooled({
         brand: 'default',
@@ -203,7 +203,7 @@ describe('find', () => {
     expect((await withSpool.list({ state: 'spooled', limit: 10 })).data).toHaveLength(2);
   });
 
-  test('tells brands apart that know the same reference', async () => {
+  test('distinguishes brands with the same reference', async () => {
     const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
     const reference = await stored.store({ status: 'success' });
     await acme.store({ reference, status: 'failed' });
@@ -249,7 +249,7 @@ describe('list', () => {
     expect(await allOf({ state: 'delivered' })).toEqual([]);
   });
 
-  test('lists what waits over several brands, page by page', async () => {
+  test('lists waiting callbacks of several brands, page by page', async () => {
     const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
     const references: string[] = [];
     for (let index = 0; index < 3; index += 1) references.push(await stored.store(), await acme.store());
@@ -262,7 +262,7 @@ describe('list', () => {
     await acme[Symbol.asyncDispose]();
   });
 
-  test('keeps to the limit under one merchant’s reference, and gives each once', async () => {
+  test('respects the limit under one merchant’s reference, and returns each once', async () => {
     const references: string[] = [];
     const merchantReference = 'often';
     for (let index = 0; index < 7; index += 1) {
@@ -280,7 +280,7 @@ describe('list', () => {
     expect(seen[0]).toBe(references[0]);
   });
 
-  test('lists under a merchant’s reference what a correction took the place of, too', async () => {
+  test('also lists replaced callbacks under a merchant’s reference', async () => {
     const merchantReference = 'corrected';
     const reference = await stored.store({ merchantReference, receivedAtMs: 1_000 });
     await stored.deliver();
@@ -302,7 +302,7 @@ describe('list', () => {
     expect(await allOf({ merchantReference }, 1)).toEqual([reference, reference, reference]);
   });
 
-  test('gives each once where several brands use one merchant’s reference hundreds of times', async () => {
+  test('returns each once if several brands use one merchant’s reference hundreds of times', async () => {
     const acme = createStoredCallbacks(server.url, 'acme', stored.prefix);
     const references: string[] = [];
     await stored.redis.config('SET', 'hash-max-listpack-entries', 8); // a hash this small is not scanned in one go

@@ -87,7 +87,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     });
   }
 
-  test('is remembered before its memory expires, and the count of its duplicates with it', async () => {
+  test('has its claim prolonged before it expires, with its count of duplicates', async () => {
     const reference = await stored.store({ merchantReference: 'm-1', receivedAtMs: longAgoMs() });
     await stored.store({ reference });
     await stored.fail();
@@ -98,7 +98,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     expect(await found(reference)).toMatchObject({ state: 'failed', duplicates: 2, conflicts: [{ status: 'failed' }] });
   });
 
-  test('of another status is found for as long as its claim is there, which a conflict lets live longer', async () => {
+  test('of another status is found as long as its claim exists, which a conflict prolongs', async () => {
     const ttlOf = async (pattern: string) => {
       const [key = ''] = await stored.redis.keys(`${stored.queue.base}${pattern}`);
       return stored.redis.pttl(key);
@@ -137,7 +137,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     expect(await found(reference)).toMatchObject({ conflicts: [{ amount: '5KES' }] });
   });
 
-  test('is found as the correction that it is, with what it replaced', async () => {
+  test('is found as a correction, with what it replaced', async () => {
     const reference = await stored.store({ status: 'failed', receivedAtMs: longAgoMs() - 2 });
     await stored.deliver();
     await stored.store({ reference, source: 'correction', receivedAtMs: longAgoMs() - 1 });
@@ -172,7 +172,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     expect(await found(reference)).toMatchObject({ state: 'delivered' });
   });
 
-  test('is forgotten in its time once its job is gone', async () => {
+  test('expires in time once its job is gone', async () => {
     const reference = await stored.store({ receivedAtMs: longAgoMs() });
     await stored.fail();
     const jobId = (await found(reference))?.jobId ?? '';
@@ -194,7 +194,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
   });
 });
 
-test('a conflict keeps what it contradicts findable for as long as it lies in quarantine', async () => {
+test('a conflict keeps the contradicted callback findable as long as it is in quarantine', async () => {
   const reference = await stored.store();
   await stored.deliver();
   await stored.store({ reference, amount: '5' });
@@ -204,7 +204,7 @@ test('a conflict keeps what it contradicts findable for as long as it lies in qu
   }
 });
 
-test('the reference of an other status alone is kept, too', async () => {
+test('the reference of another status is kept, too', async () => {
   const reference = await stored.store({ status: 'reversed', receivedAtMs: longAgoMs() });
   await stored.fail();
   await expireMemory();
@@ -215,7 +215,7 @@ test('the reference of an other status alone is kept, too', async () => {
 });
 
 test(
-  'the service itself finds, replays and erases a failed callback after DEDUP_TTL, and takes the next one for a duplicate',
+  'the service itself finds, replays and erases a failed callback after DEDUP_TTL, and treats the next one as a duplicate',
   { timeout: 60_000 },
   async () => {
     await using service = await startService({

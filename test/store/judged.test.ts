@@ -90,7 +90,7 @@ describe('a callback whose job is gone', () => {
     expect(await claim()).toMatchObject({ nonce: found.nonce, duplicates: 0 });
   });
 
-  test('but whose brand is being moved here, is on its way', async () => {
+  test('but whose brand is being moved here, is still arriving', async () => {
     const first = itemOf();
     await handIn(first);
     await redis.del(keysOf.job(queue, jobIdOf(digest, first.nonce)));
@@ -98,7 +98,7 @@ describe('a callback whose job is gone', () => {
     expect(await handIn(itemOf({ source: 'records', insteadOf: first.nonce }))).toBe('duplicate');
   });
 
-  test('is not replaced by one that was found in the place of another job, or says something else', async () => {
+  test('is not replaced by one that was found for another job, or that differs', async () => {
     const first = itemOf();
     await handIn(first);
     await redis.del(keysOf.job(queue, jobIdOf(digest, first.nonce)));
@@ -108,7 +108,7 @@ describe('a callback whose job is gone', () => {
 });
 
 describe('a correction', () => {
-  test('counts where what it was judged by stands, by its sequence and its word', async () => {
+  test('applies if the state it is based on is current, by sequence and result', async () => {
     await handIn(itemOf());
     expect(await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') }))).toBe(
       'queued',
@@ -116,13 +116,13 @@ describe('a correction', () => {
     expect(await claim()).toMatchObject({ sequence: 1, status: 'failed' });
   });
 
-  test('counts against what it was judged by, however late the clock was that received that', async () => {
+  test('applies to the state it is based on, however late the receiving clock was', async () => {
     await handIn(itemOf({ atMs: 60_000 }));
     const correction = { source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') } as const;
     expect(await handIn(itemOf(correction))).toBe('queued');
   });
 
-  test('is overtaken where a later correction stands, and where the same sequence says another word since', async () => {
+  test('is overtaken by a later correction, and by another result under the same sequence', async () => {
     await handIn(itemOf());
     await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success'), atMs: 1_000 }));
     const byTheFirst = itemOf({ source: 'correction', amount: '90', replaces: judgedBy(0, 'success'), atMs: 2_000 });
@@ -132,26 +132,26 @@ describe('a correction', () => {
     expect(await handIn(itemOf({ ...byAnother, atMs: 1_000 }))).toBe('queued');
   });
 
-  test('of a later sequence than stands here counts although it says the same: the merchant may know another word', async () => {
+  test('of a later sequence than the claim’s applies although it agrees: the merchant may have another result', async () => {
     await handIn(itemOf());
     expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success') }))).toBe('duplicate');
     expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(2, 'failed') }))).toBe('queued');
     expect(await claim()).toMatchObject({ sequence: 3, status: 'success' });
   });
 
-  test('of a body that was altered counts although it says the same', async () => {
+  test('of an altered body applies although it agrees', async () => {
     await handIn(itemOf());
     expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success', 'altered') }))).toBe('queued');
   });
 
-  test('of an amount that the other does not name contradicts nothing', async () => {
+  test('of an amount that only one names contradicts nothing', async () => {
     await handIn(itemOf({ amount: 'null' }));
     expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success', '') }))).toBe('duplicate');
     expect(await handIn(itemOf({ amount: '5' }))).toBe('duplicate');
   });
 });
 
-describe('a callback that came before the correction that stands, and that Redis lost', () => {
+describe('a callback that came before the current correction, and that Redis lost', () => {
   async function corrected() {
     await handIn(itemOf({ atMs: 1_000 }));
     await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success'), atMs: 2_000 }));
@@ -161,7 +161,7 @@ describe('a callback that came before the correction that stands, and that Redis
     [2_000, 0],
     [2_001, 1],
   ] as const)(
-    'and says the same, is counted as a duplicate only if it came later (%i ms)',
+    'and that agrees with it, is counted as a duplicate only if it came later (%i ms)',
     async ([atMs, duplicates]) => {
       await corrected();
       expect(await handIn(itemOf({ status: 'failed', atMs }))).toBe('duplicate');
@@ -172,19 +172,22 @@ describe('a callback that came before the correction that stands, and that Redis
   test.for([
     [2_000, 'duplicate'],
     [2_001, 'conflict'],
-  ] as const)('and says what was replaced, is a conflict only if it came later (%i ms)', async ([atMs, outcome]) => {
-    await corrected();
-    expect(await handIn(itemOf({ status: 'success', atMs }))).toBe(outcome);
-  });
+  ] as const)(
+    'and that agrees with the replaced one, is a conflict only if it came later (%i ms)',
+    async ([atMs, outcome]) => {
+      await corrected();
+      expect(await handIn(itemOf({ status: 'success', atMs }))).toBe(outcome);
+    },
+  );
 
-  test('without any correction an earlier one is a duplicate like every other', async () => {
+  test('without a correction an earlier one is a duplicate like any other', async () => {
     await handIn(itemOf({ atMs: 1_000 }));
     await handIn(itemOf({ atMs: 500 }));
     expect((await claim())?.duplicates).toBe(1);
   });
 });
 
-test('the body of a conflict, and the way to it, are kept as long as the quarantine keeps anything', async () => {
+test('the body of a conflict, and the keys that lead to it, are kept as long as quarantine entries', async () => {
   await handIn(itemOf());
   await handIn(itemOf({ status: 'failed' }));
   const [id = ''] = await redis.zrange(keysOf.quarantine(queue), '0', '-1');
@@ -195,13 +198,13 @@ test('the body of a conflict, and the way to it, are kept as long as the quarant
   }
 });
 
-test('the way to a callback by the merchant’s reference goes with the last of what it may lead to', async () => {
+test('the key of a merchant’s reference expires with the last callback that it leads to', async () => {
   await handIn(itemOf());
   const key = keysOf.merchantReference(queue, referenceDigest('default', 'merchant', 'quickstart-001'));
   expect(await redis.pttl(key)).toBeGreaterThan(0);
 });
 
-test('the way to a callback of another status lives as long as its claim; a terminal one needs none', async () => {
+test('the key to a callback of another status lives as long as its claim; a terminal one needs none', async () => {
   const key = keysOf.otherKinds(queue, referenceDigest('default', 'gateway', reference));
   await handIn(itemOf());
   expect(await redis.exists(key)).toBe(0);
@@ -213,7 +216,7 @@ test('the way to a callback of another status lives as long as its claim; a term
   expect(await redis.pttl(key)).toBeGreaterThan(settings.DEDUP_TTL / 2);
 });
 
-test('a correction does not shorten the life of a claim that a conflict has made longer', async () => {
+test('a correction does not shorten the life of a claim that a conflict has prolonged', async () => {
   await handIn(itemOf());
   await handIn(itemOf({ status: 'failed' }));
   await redis.pexpire(keysOf.claim(queue, digest), 600_000);
@@ -221,7 +224,7 @@ test('a correction does not shorten the life of a claim that a conflict has made
   expect(await redis.pttl(keysOf.claim(queue, digest))).toBeGreaterThan(settings.DEDUP_TTL);
 });
 
-test('of a batch that breaks off behind a job that is written anew, that claim stays and the one at fault is free', async () => {
+test('if a batch fails after a rewritten job, that job’s claim stays and the failing one is released', async () => {
   const first = itemOf();
   await handIn(first);
   await redis
@@ -241,7 +244,7 @@ test('of a batch that breaks off behind a job that is written anew, that claim s
   expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digest, first.nonce)]);
 });
 
-test('a job that cannot be written anew leaves its claim as it was', async () => {
+test('a job that cannot be rewritten leaves its claim unchanged', async () => {
   const first = itemOf();
   await handIn(first);
   await redis
@@ -255,7 +258,7 @@ test('a job that cannot be written anew leaves its claim as it was', async () =>
 });
 
 describe('what is handed in again', () => {
-  test.each(['data', 'opts'])('writes its job anew where the %s of it is missing', async (field) => {
+  test.each(['data', 'opts'])('rewrites its job if its %s is missing', async (field) => {
     const item = itemOf();
     await handIn(item);
     const jobKey = keysOf.job(queue, jobIdOf(digest, item.nonce));
@@ -266,7 +269,7 @@ describe('what is handed in again', () => {
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digest, item.nonce)]);
   });
 
-  test('changes nothing of a job that is whole: one that is failed stays failed', async () => {
+  test('changes nothing of an intact job: a failed one stays failed', async () => {
     const item = itemOf();
     await handIn(item);
     const jobId = jobIdOf(digest, item.nonce);
@@ -276,7 +279,7 @@ describe('what is handed in again', () => {
     expect(await redis.exists(`${queue.base}:wait`)).toBe(0);
   });
 
-  test('is what it was then: a correction that was no news is a duplicate after later ones, too', async () => {
+  test('has its first outcome: a correction that was not new is a duplicate even after later ones', async () => {
     await handIn(itemOf());
     const noNews = itemOf({ source: 'correction', replaces: judgedBy(0, 'success') });
     expect(await handIn(noNews)).toBe('duplicate');
@@ -285,8 +288,8 @@ describe('what is handed in again', () => {
   });
 });
 
-describe('to look at one that was handed in', () => {
-  test('misses what would have to be handed in again, and nothing else', async () => {
+describe('looking at one that was handed in', () => {
+  test('reports as missing exactly what would have to be handed in again', async () => {
     const [first, duplicate, conflict] = [itemOf(), itemOf(), itemOf({ status: 'failed' })];
     expect(await isGone(first)).toBe(true);
     for (const item of [first, duplicate, conflict]) await handIn(item);

@@ -21,7 +21,7 @@ async function failNext(stored: StoredCallbacks): Promise<string> {
   return job.id ?? '';
 }
 
-test('lists what somebody else put in and failed, among the callbacks, by when it was added', async () => {
+test('lists another program’s failed jobs among the callbacks, by when they were added', async () => {
   await using stored = createStoredCallbacks(server.url);
   const now = Date.now();
   const callbackIndex = createCallbackIndex(stored);
@@ -48,7 +48,7 @@ test('lists what somebody else put in and failed, among the callbacks, by when i
   ]);
 });
 
-test('lists a callback of ours whose data was broken, with what the claim still tells', async () => {
+test('lists one of our callbacks whose data is broken, with what the claim still shows', async () => {
   await using stored = createStoredCallbacks(server.url);
   const receivedAtMs = Date.now() - 5_000;
   await stored.store({ receivedAtMs });
@@ -61,7 +61,7 @@ test('lists a callback of ours whose data was broken, with what the claim still 
   expect((await callbackIndex.list({ limit: 10 })).data).toMatchObject([broken]);
 });
 
-test('lists beside callbacks what bears times that are none', async () => {
+test('lists jobs with invalid times beside callbacks', async () => {
   await using stored = createStoredCallbacks(server.url);
   const callbackIndex = createCallbackIndex(stored);
   const queue = new Queue(stored.queue.name, { connection: { url: server.url }, prefix: stored.queue.prefix });

@@ -77,7 +77,7 @@ test.for([
   ['100.5 KES', '10035', true], // no dot of a pattern
   ['100.5 KES', '100', true],
   ['100 UGX', '100.00', true],
-] as const)('where %s is ordered and %s KES come, that it is held is %s', async ([ordered, amount, isHeld]) => {
+] as const)('if %s is ordered and %s KES are paid, whether it is held: %s', async ([ordered, amount, isHeld]) => {
   await order(ordered);
   const jobId = await accept({ amount });
   expect(await heldOnes()).toEqual(isHeld ? [jobId] : []);
@@ -97,7 +97,7 @@ test.for([
 });
 
 describe('a correction to another amount than was ordered', () => {
-  test('is not held where workers have seen what it takes back', async () => {
+  test('is not held if workers have seen what it corrects', async () => {
     await order('100 KES');
     const original = await accept({ amount: '100.00' });
     await redis.multi().lrem(`${queue.base}:wait`, 1, original).hset(keysOf.job(queue, original), 'ats', 1).exec();
@@ -107,7 +107,7 @@ describe('a correction to another amount than was ordered', () => {
     expect(await waiting()).toEqual([correction]);
   });
 
-  test('is held where it is the first that workers would see', async () => {
+  test('is held if it is the first that workers would see', async () => {
     await order('100 KES');
     await accept({ amount: '100.00' });
     const correction = await accept({ amount: '50.00' }, 'correction');
@@ -115,7 +115,7 @@ describe('a correction to another amount than was ordered', () => {
     expect(await waiting()).toEqual([]);
   });
 
-  test('takes the place of one that is held, and is delivered where it says what was ordered', async () => {
+  test('replaces a held one, and is delivered if it has the ordered amount', async () => {
     await order('100 KES');
     const original = await accept({ amount: '50.00' });
     expect(await heldOnes()).toEqual([original]);
@@ -124,7 +124,7 @@ describe('a correction to another amount than was ordered', () => {
     expect(await waiting()).toEqual([correction]);
   });
 
-  test('of a correction that nobody has seen is held as that one would be', async () => {
+  test('of a correction that nobody has seen is held like that one', async () => {
     await order('100 KES');
     await accept({ amount: '100.00' });
     await accept({ amount: '50.00' }, 'correction');

@@ -20,7 +20,7 @@ function stretchOf(source: readonly Entry[], after: Position | undefined, step: 
   return { entries, end: left.length > step ? told.at(-1) : undefined };
 }
 
-test('gives every entry of every source once, in order, however little each tells at a time', () => {
+test('returns every entry of every source once, in order, however little each returns at a time', () => {
   const received = fc.array(fc.nat(9), { maxLength: 20 });
   const sizes = {
     limit: fc.integer({ min: 1, max: 7 }),

@@ -116,7 +116,7 @@ describe('removed', () => {
     expect([await stateOf(retrying), await stateOf(failed)]).toEqual(['removed', 'removed']);
   });
 
-  test('is what a callback is that a foreign worker with removeOnFail gave up', async () => {
+  test('is what a callback is after another worker with removeOnFail gave it up', async () => {
     const reference = await stored.store();
     const [job] = await bull.getJobs();
     await stored.redis.hset(keysOf.job(stored.queue, job?.id ?? ''), 'opts', '{"attempts":1}');
@@ -155,8 +155,8 @@ describe('removed', () => {
   });
 });
 
-describe('what reconciliation hands in again', () => {
-  test('is queued once under the sequence that it had, and again when it is removed again', async () => {
+describe('a callback that reconciliation hands in again', () => {
+  test('is queued once under its sequence, and again when it is removed again', async () => {
     const reference = await stored.store({ status: 'failed' });
     await stored.deliver();
     await stored.store({ reference, source: 'correction' });
@@ -170,7 +170,7 @@ describe('what reconciliation hands in again', () => {
     }
   });
 
-  test('is a duplicate while the job is in whatever state, and once it was delivered', async () => {
+  test('is a duplicate while the job is in any state, and once it was delivered', async () => {
     const reference = await stored.store();
     const again = async () => {
       await handInAgain(reference);
@@ -187,7 +187,7 @@ describe('what reconciliation hands in again', () => {
     expect(await stateOf(reference)).toBe('delivered');
   });
 
-  test('is a duplicate where the finder did not know of the removal', async () => {
+  test('is a duplicate if the finder did not know of the removal', async () => {
     const reference = await stored.store();
     await bull.drain();
     await stored.store({ reference, source: 'records' });
@@ -205,7 +205,7 @@ describe('what reconciliation hands in again', () => {
 });
 
 describe('delivered', () => {
-  test('is remembered of what a foreign worker completed and removed at once', async () => {
+  test('is recorded for a callback that another worker completed and removed at once', async () => {
     const reference = await stored.store({ merchantReference: 'm-7' });
     foreignWorker({ removeOnComplete: { count: 0 } });
     await until(async () => (await bull.getJobs()).length === 0);
@@ -217,7 +217,7 @@ describe('delivered', () => {
     expect((await callbackIndex.list({ state: 'removed', limit: 10 })).data).toEqual([]);
   });
 
-  test('is remembered of what a foreign worker completed and a dashboard cleaned away, its events trimmed since', async () => {
+  test('is recorded for a callback that another worker completed and a dashboard cleaned, even with its events trimmed since', async () => {
     const reference = await stored.store();
     foreignWorker({});
     await until(async () => (await bull.getCompletedCount()) === 1);
@@ -228,7 +228,7 @@ describe('delivered', () => {
     expect(await stateOf(reference)).toBe('delivered');
   });
 
-  test('is remembered although every trace of the queue is obliterated, where the built-in worker delivered it', async () => {
+  test('is recorded although the queue is obliterated, if the built-in worker delivered it', async () => {
     const reference = await stored.store();
     const jobId = await jobIdOf(reference);
     const records = createDeliveryRecords({ redis: stored.redis, queue: stored.queue, log });
@@ -257,7 +257,7 @@ describe('delivered', () => {
   });
 });
 
-test('a callback that a worker still has in hand is being delivered, though its job is gone, and is not queued again', async () => {
+test('a callback that a worker still holds is being delivered, although its job is gone, and is not queued again', async () => {
   const reference = await stored.store();
   const jobId = await jobIdOf(reference);
   const records = createDeliveryRecords({ redis: stored.redis, queue: stored.queue, log });
@@ -272,7 +272,7 @@ test('a callback that a worker still has in hand is being delivered, though its 
   expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
 });
 
-test('a worker whose clock is a month ahead, and dies, hides what is removed no longer than any other', async () => {
+test('a dead worker whose clock was a month ahead hides removed callbacks no longer than any other', async () => {
   const jobId = await jobIdOf(await stored.store());
   await stored.take();
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 30 * 24 * hour });
@@ -290,7 +290,7 @@ test('a worker whose clock is a month ahead, and dies, hides what is removed no 
   expect(endsAtMs).toBeLessThan(Date.now() + 11_000);
 });
 
-test('a lease further ahead than any reaches, as a clock of Redis that was ahead left it, hides nothing', async () => {
+test('a lease further ahead than possible, left by a Redis clock that was ahead, hides nothing', async () => {
   const reference = await stored.store();
   const jobId = await jobIdOf(reference);
   await stored.redis.zadd(keysOf.inHand(stored.queue), Date.now() + hour, jobId);

@@ -100,7 +100,7 @@ describe('a job that is corrected', () => {
     expect(await redis.zscore(at('completed'), original)).toBe('1');
   });
 
-  test('after it was removed is not made anew', async () => {
+  test('after it was removed is not recreated', async () => {
     const original = await originalIn('wait');
     await redis.multi().del(keysOf.job(queue, original)).del(at('wait')).exec();
     const correction = await correct();
@@ -109,7 +109,7 @@ describe('a job that is corrected', () => {
   });
 });
 
-describe('the first word that workers see of a callback', () => {
+describe('the first result that workers see of a callback', () => {
   test('is a correction of what waits untried, and the correction of that one; each names what it replaced', async () => {
     const original = await originalIn('wait');
     const first = await correct();
@@ -118,7 +118,7 @@ describe('the first word that workers see of a callback', () => {
     expect(await fieldsOf(second)).toMatchObject({ isUnseen: '1', corrects: `${first},${original}` });
   });
 
-  test('is none where an attempt was begun, nor any correction after that', async () => {
+  test('is never a correction after an attempt was begun', async () => {
     const original = await originalIn('delayed');
     await redis.hset(keysOf.job(queue, original), 'ats', 1);
     expect(await fieldsOf(await correct())).not.toHaveProperty('isUnseen');

@@ -63,7 +63,7 @@ test.for([
   ['completed', { atm: 4, returnvalue: attempt, finishedOn: 1, processedOn: 1 }, [attempt]],
   ['completed', { atm: 4, returnvalue: '"by a worker of the merchant"', finishedOn: 1 }, []],
   ['delayed', { atm: 4, delay: 5_000, processedOn: 1 }, []],
-] as const)('puts a %s job back as if it were new, and keeps what was done', async ([state, fields, log]) => {
+] as const)('puts a %s job back as if it were new, and keeps its attempts', async ([state, fields, log]) => {
   const { jobId, digest, accept } = await jobIn(state, fields);
   const [before] = await readClaims(redis, queue, [digest]);
   expect(await replay(redis, queue, jobId)).toEqual({ kind: 'replayed' });
@@ -82,14 +82,14 @@ test.for([
   expect(await replay(redis, queue, jobId)).toEqual({ kind: 'in-progress' });
 });
 
-test('wakes nobody while the queue is paused', async () => {
+test('wakes no worker while the queue is paused', async () => {
   const { jobId } = await jobIn('failed');
   await bull.pause();
   expect(await replay(redis, queue, jobId)).toEqual({ kind: 'replayed' });
   expect(await redis.exists(`${queue.base}:marker`)).toBe(0);
 });
 
-test('says what cannot be replayed, and why', async () => {
+test('reports what cannot be replayed, and why', async () => {
   const waiting = await jobIn('wait');
   expect(await replay(redis, queue, waiting.jobId)).toEqual({ kind: 'in-progress' });
   const superseded = await jobIn('completed', { superseded: 1 });

@@ -51,7 +51,7 @@ function retentionOf({ completedMs = hour, completedMax = 1_000, failedMs = hour
 const later = (ms: number) => () => Date.now() + ms;
 
 describe('retention', () => {
-  test('removes delivered jobs past their time with all that belongs to them, and remembers how they ended', async () => {
+  test('removes expired delivered jobs with all that belongs to them, and records how they ended', async () => {
     const deliveredAtMs = Date.now() - 5;
     const reference = await stored.store({ merchantReference: 'gone-1' });
     await stored.deliver({ atMs: deliveredAtMs });
@@ -72,7 +72,7 @@ describe('retention', () => {
     expect(await callbackIndex.list({ limit: 10 })).toEqual({ data: [], next: null });
   });
 
-  test('keeps the deduplication memory and its time to live', async () => {
+  test('keeps the claims and their time to live', async () => {
     const reference = await stored.store();
     await stored.deliver();
     const [claim = ''] = await keysLike('/c:*');
@@ -86,7 +86,7 @@ describe('retention', () => {
     expect(await stored.redis.llen(`${stored.queue.base}:wait`)).toBe(0);
   });
 
-  test('never touches what is still to be delivered, however old', async () => {
+  test('never removes undelivered callbacks, however old', async () => {
     const waiting = await stored.store();
     await stored.retryLater(Date.now() + hour);
     const failed = await stored.store();
@@ -122,7 +122,7 @@ describe('retention', () => {
     expect(data).toMatchObject([{ gatewayReference: reference, status: 'success', state: 'queued', sequence: 1 }]);
   });
 
-  test('takes callbackIndex entries out whose jobs a worker of the merchant’s own removed', async () => {
+  test('removes index entries whose jobs the merchant’s own worker removed', async () => {
     await stored.store();
     const kept = await stored.store();
     const job = await stored.take();
@@ -150,7 +150,7 @@ describe('retention', () => {
 });
 
 describe('erasure', () => {
-  test('takes bodies and answers, and keeps reference, status, times and the memory', async () => {
+  test('erases bodies and answers, and keeps reference, status, times and the claim', async () => {
     const reference = await stored.store({ merchantReference: 'm-2' });
     await stored.fail('dear 254700000000');
     await stored.store({ reference, merchantReference: 'm-2', amount: '5' }); // a conflict, kept in quarantine
@@ -173,7 +173,7 @@ describe('erasure', () => {
     expect(await found(reference)).toMatchObject({ duplicates: 2 });
   });
 
-  test('reaches what corrections replaced and the other statuses', async () => {
+  test('covers replaced callbacks and other statuses', async () => {
     const reference = await stored.store({ status: 'failed' });
     await stored.deliver();
     await stored.store({ reference, source: 'correction' });
@@ -184,7 +184,7 @@ describe('erasure', () => {
     expect(await everything()).not.toContain('mpesa');
   });
 
-  test('refuses while the callback is still to be delivered, and then touches nothing', async () => {
+  test('refuses while the callback is still to be delivered, and then changes nothing', async () => {
     const reference = await stored.store();
     await stored.deliver();
     await stored.store({ reference, status: 'reversed' });
@@ -194,7 +194,7 @@ describe('erasure', () => {
     expect(await erase(stored.redis, stored.queue, 'never came')).toEqual({ kind: 'not-found' });
   });
 
-  test('reaches whatever quarantine holds of the reference, and nothing else there', async () => {
+  test('covers all quarantine entries of the reference, and nothing else there', async () => {
     const store = createQuarantineStore(stored.redis, stored.queue);
     const keep = async (id: string, fields: Record<string, string>) => {
       const bytes = String(fields['body']).length;

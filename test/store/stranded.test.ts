@@ -50,7 +50,7 @@ async function accept(count: number): Promise<string[]> {
 const waiting = () => redis.lrange(`${queue.base}:wait`, 0, -1);
 const placeOf = (name: string) => `${queue.base}:${name}`;
 
-test('is put back once, and no other job is touched', async () => {
+test('is put back once, and no other job changes', async () => {
   const [stranded = '', ...others] = await accept(6);
   const [delayed = '', active = '', failed = '', finished = '', held = ''] = others;
   for (const id of [stranded, ...others]) await redis.lrem(placeOf('wait'), 0, id);
@@ -77,7 +77,7 @@ test.each([
   expect(await requeueStranded(redis, queue)).toBe(0);
 });
 
-test('is found while the service runs, also where a foreign id hides it, as soon as Redis is there again', async () => {
+test('is found while the service runs, even if another program’s id hides it, as soon as Redis is back', async () => {
   const said: object[] = [];
   const lookedLately = keysOf.strandedLook(queue);
   const log = { warn: (fields: object) => void said.push(fields) };

@@ -107,7 +107,7 @@ describe('a Redis whose file was torn', () => {
     keysOf.job(queue, `${digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind })}${nonce}`);
   const hole = (text: string) => `${text.slice(0, 40)}${'\0'.repeat(30)}${text.slice(70)}`;
 
-  test.each(['data', 'opts'])('has the %s of a waiting job written anew, and the job waits once', async (field) => {
+  test.each(['data', 'opts'])('has the %s of a waiting job rewritten, and the job waits once', async (field) => {
     const item = itemOf();
     await handIn(item);
     const whole = await redis.hgetall(jobKey(item));
@@ -117,7 +117,7 @@ describe('a Redis whose file was torn', () => {
     expect(await delivered()).toEqual([{ status: 'failed', sequence: 0 }]);
   });
 
-  test('tries a job again that a worker gave up as unreadable', async () => {
+  test('retries a job that a worker gave up as unreadable', async () => {
     const item = itemOf();
     await handIn(item);
     const whole = await redis.hgetall(jobKey(item));
@@ -144,7 +144,7 @@ describe('a Redis whose file was torn', () => {
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([id]);
   });
 
-  test('leaves alone what was delivered and let go, what was erased, and what a worker has in hand', async () => {
+  test('leaves alone jobs that were delivered and removed, erased ones, and those that a worker holds', async () => {
     const item = itemOf();
     await handIn(item);
     const id = jobKey(item).slice(`${queue.base}:`.length);
@@ -193,7 +193,7 @@ describe('a Redis that has it all', () => {
     expect(await quarantined()).toBe(1);
   });
 
-  test('takes no correction of what was corrected meanwhile', async () => {
+  test('accepts no correction of a callback that was corrected meanwhile', async () => {
     await handIn(itemOf());
     const early = await correctionOf({ status: 'success', amount: '90.00' });
     const late = await correctionOf({ status: 'success' });
@@ -202,14 +202,14 @@ describe('a Redis that has it all', () => {
     expect(await delivered()).toEqual([{ status: 'success', sequence: 1 }]);
   });
 
-  test('knows what a former version replaced by the job of its correction', async () => {
+  test('recognizes by a correction’s job what a former version replaced', async () => {
     const items = await flipped();
     await redis.del(keysOf.tries(queue, (await claim()).digest));
     expect(await handIn(...items)).toEqual(['queued', 'queued', 'queued']);
     expect(await claim()).toMatchObject({ sequence: 2, duplicates: 0 });
   });
 
-  test('takes a correction of a former version, which does not say what it was judged by', async () => {
+  test('accepts a correction of a former version, which does not name the state it is based on', async () => {
     await handIn(itemOf());
     const former = itemOf({ status: 'success', source: 'correction' });
     expect(await handIn(former, former)).toEqual(['queued', 'queued']);
@@ -219,7 +219,7 @@ describe('a Redis that has it all', () => {
 
 describe('a Redis that has lost the latest of it', () => {
   test.for([0, 1, 2, 3])(
-    'ends with the last word under the highest sequence, whatever the order ($0 of 3 left)',
+    'ends with the last result under the highest sequence, whatever the order ($0 of 3 left)',
     async (left) => {
       const items = await flipped();
       for (const order of orders(items)) {
@@ -233,7 +233,7 @@ describe('a Redis that has lost the latest of it', () => {
     },
   );
 
-  test('does not let a correction of former times outdo what was found since', async () => {
+  test('does not let an old correction override a later result', async () => {
     const [, , correction] = await flipped();
     await redis.flushdb();
     const found = itemOf({ status: 'success', source: 'status' });
@@ -246,7 +246,7 @@ describe('a Redis that has lost the latest of it', () => {
 describe('looking', () => {
   const areThere = async (...items: AcceptItem[]) => (await look(items)).gone.length === 0;
 
-  test('finds what was handed in, whatever became of it, and changes nothing', async () => {
+  test('finds everything that was handed in, whatever its state, and changes nothing', async () => {
     const items = [...(await flipped()), itemOf({ status: 'success' }), itemOf()];
     await handIn(...items);
     const before = await claim();
@@ -254,7 +254,7 @@ describe('looking', () => {
     expect(await claim()).toEqual(before);
   });
 
-  test('misses each that Redis has lost', async () => {
+  test('reports as missing each that Redis has lost', async () => {
     const items = await flipped();
     await redis.flushdb();
     for (const item of items) expect(await areThere(item)).toBe(false);
@@ -273,7 +273,7 @@ describe('looking', () => {
   });
 });
 
-describe('the notes of what came', () => {
+describe('the notes of earlier tries', () => {
   test('expire with the claim', async () => {
     await flipped();
     const ttl = await redis.pttl(keysOf.tries(queue, (await claim()).digest));

@@ -62,7 +62,7 @@ test('is stopped in order even while frozen, and its folder is removed', async (
   expect(isRunning(redis.pid)).toBe(false);
 });
 
-test('dies with the process that started it, also when that one is killed', async () => {
+test('dies with the process that started it, even if that is killed', async () => {
   const dir = await makeTempDir('orphan');
   const code = `
     import { startPrivateRedis } from ${JSON.stringify(path.resolve('scripts/private-redis.ts'))};
@@ -88,12 +88,12 @@ function isRunning(pid: number): boolean {
   }
 }
 
-test('no port is given out twice, however many are asked for at once', async () => {
+test('no port is given out twice, however many are requested at once', async () => {
   const ports = await Promise.all(Array.from({ length: 2_000 }, () => freePort()));
   expect(new Set(ports).size).toBe(2_000);
 });
 
-test('no port of a living process is given to another one, also before anybody listens there', async () => {
+test('no port of a running process is given to another one, even before anybody listens there', async () => {
   const script = `
     import { freePort } from ${JSON.stringify(path.resolve('scripts/private-redis.ts'))};
     const ports = [];

@@ -27,7 +27,7 @@ test('an early end is an error that shows the exit code and the output', async (
   expect(error).toMatchObject({ exitCode: 78, output: expect.stringContaining('PAYALO_API_KEYS') });
 });
 
-test('nothing of the environment of the tests gets through', async () => {
+test('nothing of the tests’ environment leaks in', async () => {
   vi.stubEnv('PAYALO_API_KEYS', key);
   await expect(startService({ roles: ['receive'] })).rejects.toThrow('PAYALO_API_KEYS');
   vi.unstubAllEnvs();

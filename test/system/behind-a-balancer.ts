@@ -55,7 +55,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
     };
   };
 
-  test('both receivers restarted in turn under load cost not one callback', async () => {
+  test('both receivers restarted in turn under load cost no callback', async () => {
     await using house = await setUp({ SHUTDOWN_TIMEOUT: '8s' });
     const { redis, balancer } = house;
     const load = startLoad({ url: `${balancer.url}${path}`, ca: balancer.ca });
@@ -68,7 +68,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
     await expectAllStored(await load.stop(), redis);
   });
 
-  test('receivers killed under load cost not one callback: the other one gets a second try in time', async () => {
+  test('receivers killed under load cost no callback: the other one gets a second try in time', async () => {
     await using house = await setUp();
     const { redis, balancer } = house;
     const load = startLoad({ url: `${balancer.url}${path}`, ca: balancer.ca });
@@ -84,7 +84,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
     await expectAllStored(await load.stop(), redis);
   });
 
-  test('a receiver that hangs costs not one callback: the second try still fits into the time of the gateway', async () => {
+  test('a receiver that hangs costs no callback: the second try still fits into the gateway’s timeout', async () => {
     await using house = await setUp();
     const { redis, balancer, receivers } = house;
     receivers[0]?.kill('SIGSTOP');
@@ -95,7 +95,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
     await expectAllStored(sent, redis);
   });
 
-  test('the address of a client is its own, whatever it says; genuine callbacks are never limited', async () => {
+  test('a client’s address cannot be forged; genuine callbacks are never limited', async () => {
     await using house = await setUp({ AUTH_FAILURES_PER_MINUTE: '3' });
     const { balancer, receivers } = house;
     const send = (key: string, from: string) =>

@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 const key = 'key-of-nova-0123456789';
 const queueOf = (brand: string) => brandQueue(brand, { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
 
-test('a brand goes from one primary of a Cluster to another, its ids unchanged', { timeout: 180_000 }, async () => {
+test('a brand moves from one primary of a Cluster to another, its ids unchanged', { timeout: 180_000 }, async () => {
   await using redis = await startCluster();
   const owners = await Promise.all(['nova', 'zeta'].map((brand) => redis.ownerOf(keysOf.quarantine(queueOf(brand)))));
   expect(new Set(owners).size).toBe(2);

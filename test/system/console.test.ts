@@ -107,7 +107,7 @@ describe.skipIf(packages.missing)('the console', () => {
     await stranger.close();
   });
 
-  test('tells a newcomer what to do first, then shows what comes without a reload', async () => {
+  test('tells a newcomer what to do first, then shows new callbacks without a reload', async () => {
     await open('/');
     expect(await textOf('main')).toContain('No callback has come yet');
     const reference = await callbackIn('delivered');
@@ -116,7 +116,7 @@ describe.skipIf(packages.missing)('the console', () => {
     expect(errors).toEqual([]);
   });
 
-  test('answers a dispute from the search box: timeline, attempts, and the body with its very numbers', async () => {
+  test('settles a dispute from the search box: timeline, attempts, and the body with exact numbers', async () => {
     const reference = await callbackIn('delivered');
     await receive(callbackBody({ reference, amount: '7.50' }));
     await open('/');
@@ -195,7 +195,7 @@ describe.skipIf(packages.missing)('the console', () => {
     expect(await textOf('h1')).not.toContain('paused');
   });
 
-  test('never takes the text of a callback for HTML, wherever it stands', async () => {
+  test('never treats the text of a callback as HTML, wherever it appears', async () => {
     const evil = '<script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'">"\'&amp;';
     const text = JSON.stringify(evil);
     const body = `{"gatewayReference":${text},"merchantReference":${text},"status":${text},"type":${text},
@@ -273,7 +273,7 @@ describe.skipIf(packages.missing)('the console', () => {
     await plain.close();
   });
 
-  test('weighs little, and asks nobody else for anything', async () => {
+  test('is small, and loads nothing from elsewhere', async () => {
     await callbackIn('delivered');
     const asked: string[] = [];
     const sizes: Promise<number>[] = [];

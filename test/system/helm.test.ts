@@ -38,7 +38,7 @@ const objectsIn = (yaml: string) =>
 const named = (objects: readonly KubernetesObject[]) =>
   Object.fromEntries(objects.map((object) => [`${object.kind} ${object.metadata.name}`, object]));
 
-test('the chart makes the very objects of the kustomization', (context) => {
+test('the chart renders the same objects as the kustomization', (context) => {
   const { status, out } = render(context);
   expect(status).toBe(0);
   const { images } = z
@@ -54,7 +54,7 @@ test('the chart makes the very objects of the kustomization', (context) => {
   expect(named(objectsIn(out))).toEqual(objects);
 });
 
-test('values decide what they say they do', (context) => {
+test('values have their documented effect', (context) => {
   const { out } = render(
     context,
     '--set',
@@ -103,7 +103,7 @@ test('helm lint finds nothing', (context) => {
   expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining('0 chart(s) failed') });
 });
 
-test('what cannot be right is refused, with what is wrong', (context) => {
+test('invalid values are refused, with the problem', (context) => {
   for (const [value, reason] of [
     ['receiver.replica=3', "additional properties 'replica' not allowed"],
     ['receiver.replicas=0', "at '/receiver/replicas': minimum"],

@@ -35,13 +35,13 @@ function git(...args: string[]): string {
   return spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout.trim();
 }
 
-test('breaks nothing of the last release', async (context) => {
+test('does not break the last release’s API', async (context) => {
   const [release] = git('tag', '--list', 'v*', '--sort=-version:refname').split('\n');
   if (release === undefined || release === '') return context.skip('nothing was released yet');
   expect(await breaking(context, git('show', `${release}:${document}`), current)).toMatchObject({ status: 0 });
 });
 
-test('a call that is gone, a parameter that is demanded and a field that is missing are found', async (context) => {
+test('a removed call, a new required parameter and a missing field are detected', async (context) => {
   expect(await breaking(context, current, current)).toMatchObject({ status: 0 });
   for (const [before, after, said] of [
     ['"/v1/replays"', '"/v1/replay"', 'POST /v1/replays'],

@@ -23,7 +23,7 @@ test('publint finds nothing', { timeout: 120_000 }, async (context) => {
   expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining('All good!') });
 });
 
-test('its types are found, and are those of what runs', { timeout: 120_000 }, async (context) => {
+test('its types are found, and match the code that runs', { timeout: 120_000 }, async (context) => {
   const { status, output } = await runNpmProgram(context, '@arethetypeswrong/cli@0.18.5', [
     tarball,
     '--profile',
@@ -41,7 +41,7 @@ test('its types are found, and are those of what runs', { timeout: 120_000 }, as
   expect({ status, problems }).toMatchObject({ status: 0 });
 });
 
-test('package.json says where it comes from, and names nothing that is not in the package', () => {
+test('package.json names its origin, and nothing that is not in the package', () => {
   const manifest = z
     .object({
       repository: z.object({ url: z.string().startsWith('git+https://') }),

@@ -17,7 +17,7 @@ const release = 'schemathesis==4.32.5';
 const settings = path.join(import.meta.dirname, 'schemathesis.toml');
 const token = 'operator-token-0123456789';
 
-test('every answer of the operator API is one that its document describes', { timeout: 600_000 }, async (context) => {
+test('every answer of the operator API matches its document', { timeout: 600_000 }, async (context) => {
   const program = await installPythonProgram(release);
   if (program === undefined) return context.skip(`there is no Python 3 with pip that can install ${release}`);
   const redis = await startRedis({ durable: false });

@@ -41,7 +41,7 @@ describe('the site', () => {
     expect(documents.filter((file) => !/<h1 id="/.test(read(file)))).toEqual([]);
   });
 
-  test('has no link that leads nowhere', () => {
+  test('has no broken link', () => {
     const idsOf = (file: string) => new Set(Array.from(read(file).matchAll(/ id="([^"]+)"/g), ([, id]) => id));
     const ids = new Map(files.map((file) => [file, idsOf(file)]));
     const linksOf = (page: string) =>
@@ -58,7 +58,7 @@ describe('the site', () => {
     expect(broken).toEqual([]);
   });
 
-  test('leads to files of the repository that are there, where it is no page', () => {
+  test('links to existing files of the repository where there is no page', () => {
     const links = files.flatMap((page) => read(page).match(/blob\/main\/[^"#]+/g) ?? []);
     expect(links.length).toBeGreaterThan(3);
     const missing = links.filter((link) => !existsSync(path.join(root, link.slice('blob/main/'.length))));
@@ -69,7 +69,7 @@ describe('the site', () => {
     for (const page of files) expect(read(page)).not.toMatch(/<(script|link|img)\b[^>]* (src|href)="https?:/);
   });
 
-  test('finds words', () => {
+  test('its search finds words', () => {
     const index = globSync('assets/chunks/*localSearchIndex*.js', { cwd: pages }).map(read).join('\n');
     for (const word of ['RECONCILE_LOOKBACK', 'gatewayReference', 'heldReason'])
       expect(index.toLowerCase()).toContain(word.toLowerCase());

@@ -3,7 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { events } from '../../src/telemetry/events.ts';
 
-test('docs/reference/events.md is the list of events', async () => {
+test('docs/reference/events.md matches the list of events', async () => {
   const rows = Object.entries(events).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
   const text = [
     '# Log events',
@@ -20,7 +20,7 @@ test('docs/reference/events.md is the list of events', async () => {
   await expect(text).toMatchFileSnapshot('../../docs/reference/events.md');
 });
 
-test('names events in the order of the alphabet, and none that nobody logs', () => {
+test('lists events alphabetically, and none that nobody logs', () => {
   const names = Object.keys(events);
   expect(names.toSorted()).toEqual(names);
   const source = globSync('src/**/*.ts')

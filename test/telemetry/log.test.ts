@@ -12,7 +12,7 @@ function linesOf(write: (log: ReturnType<typeof createLog>) => void): Record<str
   return lines;
 }
 
-test('writes no key, body or phone number, however deep a mistake puts it', () => {
+test('writes no key, body or phone number, however deeply nested by mistake', () => {
   const [line] = linesOf((log) =>
     log.info({
       event: 'service.notice',
@@ -33,7 +33,7 @@ test('writes no key, body or phone number, however deep a mistake puts it', () =
   });
 });
 
-test('keeps the cause of an error, and values that turn themselves into JSON', () => {
+test('keeps the cause of an error, and values with toJSON', () => {
   const cause = new TypeError('the reason');
   const [line] = linesOf((log) =>
     log.warn({ event: 'service.notice', err: new Error('failed', { cause }), at: new Date(0), list: [1, null] }),
@@ -63,7 +63,7 @@ test.each([
   expect(lines.map((line): unknown => JSON.parse(line))).toMatchObject([{ n: 1 }, { n: 2 }, { n: 3 }]);
 });
 
-test('shows what a Redis error is, and nothing of the command that it answers', async () => {
+test('shows a Redis error without the command that it answers', async () => {
   await using server = await startRedis();
   const lines: string[] = [];
   const log = createLog({ level: 'info', destination: { write: (line) => lines.push(line) } });

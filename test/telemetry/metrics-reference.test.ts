@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 
-test('docs/reference/metrics.md is the list of metrics', async () => {
+test('docs/reference/metrics.md matches the list of metrics', async () => {
   const { registry } = createMetrics();
   const metrics = (await registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('payalo_'));
   const rows = metrics

@@ -128,7 +128,7 @@ function linesOf(text: string): Map<string, unknown>[] {
   return whole.filter((line) => line !== '').map((line) => new Map(Object.entries(JSON.parse(line))));
 }
 
-test('a log pipe that is not read holds up no callback; what is dropped is counted, and said when the reader is back', async () => {
+test('an unread log pipe holds up no callback; dropped lines are counted, and logged when the reader is back', async () => {
   const pipe = await makePipe();
   await using service = await start({ roles: ['all'], stdio: ['ignore', pipe.writer, 'inherit'] });
   while (!((await service.dropped()) >= 50)) await acceptMany(service, 200);
@@ -146,7 +146,7 @@ test('a log pipe that is not read holds up no callback; what is dropped is count
   expect(linesOf(pipe.read()).at(-1)?.get('event')).toBe('service.stopped');
 });
 
-test('a log socket that is not read, as a journal is one, holds up neither callbacks nor the stop', async () => {
+test('an unread log socket, such as a journal’s, holds up neither callbacks nor the stop', async () => {
   await using service = await start({ roles: ['receive'], stdio: ['ignore', 'pipe', 'inherit'] });
   // More than the buffers of a socket hold.
   await acceptMany(service, 600);
@@ -155,7 +155,7 @@ test('a log socket that is not read, as a journal is one, holds up neither callb
   expect(ms).toBeLessThan(10_000);
 });
 
-test('a pipe of both streams that is not read holds up neither a handler that prints nor the stop', async () => {
+test('an unread pipe of both streams holds up neither a printing handler nor the stop', async () => {
   const pipe = await makePipe();
   const dir = await makeTempDir('handler');
   const handler = path.join(dir, 'handler.mjs');
@@ -183,7 +183,7 @@ test('a pipe of both streams that is not read holds up neither a handler that pr
   expect(ms).toBeLessThan(10_000);
 });
 
-test('a reader of the log that died is not missed', async () => {
+test('a dead reader of the log has no effect', async () => {
   const pipe = await makePipe();
   await using service = await start({ roles: ['all'], stdio: ['ignore', pipe.writer, pipe.writer] });
   pipe.die();
@@ -191,7 +191,7 @@ test('a reader of the log that died is not missed', async () => {
   expect((await service.stop()).code).toBe(0);
 });
 
-test('a command whose reader went away ends as if it had been read', async () => {
+test('a command whose reader has gone ends normally', async () => {
   const child = spawn(process.execPath, [path.resolve('src/cli.ts'), '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
   endWithThisProcess(child);
   child.stdout.destroy();
@@ -201,7 +201,7 @@ test('a command whose reader went away ends as if it had been read', async () =>
   expect(complaint).toBe('');
 });
 
-describe('what a process says that logs more than is read, and then ends', () => {
+describe('the output of a process that logs more than is read, and then ends', () => {
   /** Logs numbered lines in one turn after `before`, then does `end`; exits with 7 where it gets to. */
   function program(count: number, end = 'process.exit(7);'): string[] {
     const at = (file: string) => JSON.stringify(path.resolve('src/telemetry', file));
@@ -232,7 +232,7 @@ describe('what a process says that logs more than is read, and then ends', () =>
     expect(numbers.length).toBeGreaterThan(30);
   });
 
-  test('writes all that was kept to a reader that is slow', async () => {
+  test('writes all kept lines to a slow reader', async () => {
     const pipe = await makePipe();
     const child = spawn(process.execPath, program(500), { stdio: ['ignore', pipe.writer, 'inherit'] });
     endWithThisProcess(child);
@@ -247,23 +247,26 @@ describe('what a process says that logs more than is read, and then ends', () =>
     expect(await once(child, 'exit')).toEqual([7, null]);
   });
 
-  test.skipIf(!canFillDisk())('keeps what a full disk does not take, and writes it once there is room', async () => {
-    const disk = makeSmallDisk(await makeTempDir('disk'), 1);
-    const file = path.join(disk.dir, 'log');
-    const output = openSync(file, 'a');
-    const code = program(100, 'process.stdin.once("data", () => process.exit(7));');
-    const makeRoom = disk.fill();
-    const child = spawn(process.execPath, code, { stdio: ['pipe', output, 'inherit'] });
-    endWithThisProcess(child);
-    const exited = once(child, 'exit');
-    const wasTried = () => /^write_bytes|syscw: [1-9]/m.test(readFileSync(`/proc/${child.pid}/io`, 'utf8'));
-    await until(wasTried);
-    makeRoom();
-    await until(() => linesOf(readFileSync(file, 'utf8')).length === 100, { describe: 'the lines to be written' });
-    child.stdin?.write('end');
-    expect(await exited).toEqual([7, null]);
-    disk.remove();
-  });
+  test.skipIf(!canFillDisk())(
+    'keeps lines that a full disk does not take, and writes them once there is room',
+    async () => {
+      const disk = makeSmallDisk(await makeTempDir('disk'), 1);
+      const file = path.join(disk.dir, 'log');
+      const output = openSync(file, 'a');
+      const code = program(100, 'process.stdin.once("data", () => process.exit(7));');
+      const makeRoom = disk.fill();
+      const child = spawn(process.execPath, code, { stdio: ['pipe', output, 'inherit'] });
+      endWithThisProcess(child);
+      const exited = once(child, 'exit');
+      const wasTried = () => /^write_bytes|syscw: [1-9]/m.test(readFileSync(`/proc/${child.pid}/io`, 'utf8'));
+      await until(wasTried);
+      makeRoom();
+      await until(() => linesOf(readFileSync(file, 'utf8')).length === 100, { describe: 'the lines to be written' });
+      child.stdin?.write('end');
+      expect(await exited).toEqual([7, null]);
+      disk.remove();
+    },
+  );
 
   test.runIf(existsSync('/usr/bin/script'))('ends in time behind a terminal that was stopped with Ctrl-S', async () => {
     const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;

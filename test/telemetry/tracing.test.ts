@@ -101,7 +101,7 @@ test('holds one trace from the request over the queue to the merchant, and sends
   for (const hidden of ['quickstart-001', 'mpesa', testKey]) expect(text).not.toContain(hidden);
 });
 
-test('takes over the trace of nobody but a trusted proxy', async () => {
+test('continues only a trusted proxy’s trace', async () => {
   await using service = await start({});
   await send(service, newReference(), given);
   await until(() => delivered.length === 1);
@@ -112,7 +112,7 @@ test('takes over the trace of nobody but a trusted proxy', async () => {
   expect(deliver).toMatchObject({ traceId: receive?.traceId, parentSpanId: receive?.spanId });
 });
 
-test('heeds a caller that does not sample, and passes that on', async () => {
+test('respects a caller that does not sample, and passes that on', async () => {
   await using service = await start({ TRUST_PROXY: '127.0.0.1' });
   await send(service, newReference(), given.replace(/1$/, '0'));
   await until(() => delivered.length === 1);
@@ -121,7 +121,7 @@ test('heeds a caller that does not sample, and passes that on', async () => {
   expect(sentSpans()).toEqual([]);
 });
 
-test('delivers and ends in time though the collector never answers', async () => {
+test('delivers and ends in time although the collector never answers', async () => {
   collecting = false;
   await using service = await start({ SHUTDOWN_TIMEOUT: '3s' });
   expect(await send(service, newReference())).toBe(200);
@@ -129,7 +129,7 @@ test('delivers and ends in time though the collector never answers', async () =>
   expect((await service.stop()).code).toBe(0);
 });
 
-test('heeds the standard variables, from `.env` and from a secret’s file as well', async () => {
+test('applies the standard variables, from `.env` and from a secret’s file as well', async () => {
   const dir = await makeTempDir('traces');
   writeFileSync(path.join(dir, 'headers'), 'x-token=from%20a%20file\n');
   writeFileSync(
@@ -157,7 +157,7 @@ test('heeds the standard variables, from `.env` and from a secret’s file as we
   for (const said of ['shop-callbacks', 'deployment.environment.name']) expect(text).toContain(said);
 });
 
-test('keeps no trace where the sampler says so, but that of a caller that samples', async () => {
+test('drops traces by the sampler’s decision, except those of a caller that samples', async () => {
   await using service = await start({ TRUST_PROXY: '127.0.0.1', OTEL_TRACES_SAMPLER: 'parentbased_always_off' });
   await send(service, newReference());
   await send(service, newReference(), given);
@@ -186,7 +186,7 @@ test.for([{ OTEL_EXPORTER_OTLP_ENDPOINT: '' }, { OTEL_SDK_DISABLED: 'true' }, { 
   },
 );
 
-test('would notice if it were loaded', async () => {
+test('would detect that it is loaded', async () => {
   await using service = await start({}, nodeFlags);
   await until(() => service.output().includes('loaded @opentelemetry/sdk-trace'));
 });

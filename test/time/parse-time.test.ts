@@ -28,11 +28,11 @@ test.each([
   '2026-02-30',
   '2026-01-31T25:00',
   '2026-01-31T10:20:30CET',
-])('%j is no moment', (text) => {
+])('%j is not a time', (text) => {
   expect(parseTimeMs(text)).toBeUndefined();
 });
 
-test.each(['Africa/Nairobi', 'America/New_York'])('says the same in the time zone %s', (zone) => {
+test.each(['Africa/Nairobi', 'America/New_York'])('gives the same result in the time zone %s', (zone) => {
   const file = path.join(import.meta.dirname, '../../src/time/parse-time.ts');
   const script = `import { parseTimeMs } from ${JSON.stringify(file)}; console.log(parseTimeMs('2026-01-31T10:20'))`;
   const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {

@@ -38,7 +38,7 @@ async function startServer(statusOf: () => number) {
   };
 }
 
-test('two processes tell once that the merchant is down, and once that it is back; each that Redis is', async () => {
+test('two processes notify once that the merchant is down, and once that it is back; each notifies about Redis', async () => {
   await using redis = await startRedis();
   let merchantStatus = 503;
   using merchant = await startServer(() => merchantStatus);
@@ -104,7 +104,7 @@ test('a receiver of notifications that never answers holds up no callback and no
   silent.close();
 }, 60_000);
 
-test('doctor --notify sends a test, and says whether it was taken', async () => {
+test('doctor --notify sends a test, and reports whether it was accepted', async () => {
   let status = 200;
   using people = await startServer(() => status);
   await using redis = await startRedis();

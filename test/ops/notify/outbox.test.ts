@@ -87,7 +87,7 @@ function teller({ connection, queue }: ReturnType<typeof newPlace>, url: string,
   return { notes, outbox, outcomes };
 }
 
-test('is signed as deliveries are, and has what the contract lists', async () => {
+test('is signed like deliveries, and has the contract’s fields', async () => {
   const place = newPlace();
   using receiver = await startReceiver();
   const { notes, outbox, outcomes } = teller(place, receiver.url);
@@ -130,7 +130,7 @@ test('waits for a receiver that is down, longer each time, then arrives in order
   expect(await outcomes()).toMatchObject({ sent: 2, given_up: 0 });
 });
 
-test('troubles a receiver that is down as often with many processes as with one', async () => {
+test('is sent to a receiver that is down as often by many processes as by one', async () => {
   const place = newPlace();
   using receiver = await startReceiver(() => 503);
   const tellers = Array.from({ length: 5 }, () => teller(place, receiver.url));
@@ -174,7 +174,7 @@ test('is sent once, whichever of many processes sends', async () => {
   expect(receiver.got).toHaveLength(10);
 });
 
-test('is put down by one process only, the first to see the change', async () => {
+test('is created by one process only, the first to see the change', async () => {
   const place = newPlace();
   using receiver = await startReceiver();
   const { notes } = teller(place, receiver.url);
@@ -202,7 +202,7 @@ test('shows its text where a Slack-compatible webhook looks, and the text alone 
   expect(await outcomes()).toMatchObject({ sent: 2, retried: 0 });
 });
 
-test('goes out from this process alone while Redis is out', async () => {
+test('is sent by this process alone while Redis is down', async () => {
   const away = new Redis({ port: 1, lazyConnect: true, enableOfflineQueue: false, retryStrategy: () => null });
   away.on('error', () => undefined);
   using receiver = await startReceiver();

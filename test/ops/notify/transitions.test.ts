@@ -100,7 +100,7 @@ test.for(cases)('%s is seen, and nothing else', ([type, facts]) => {
   expect(holding(facts)).toEqual([type]);
 });
 
-test('nothing is seen while all is well, nor while nothing can be read but that Redis is away', () => {
+test('nothing is seen while all is well, and only the outage while Redis is down', () => {
   expect(holding(factsOf())).toEqual([]);
   const away = {
     redis: { up: false, usedBytes: null, maxBytes: null },
@@ -112,11 +112,11 @@ test('nothing is seen while all is well, nor while nothing can be read but that 
   expect(holding({ ...factsOf(away), reconciliation: undefined })).toEqual(['redis.down']);
 });
 
-test('one failed sweep is not yet worth a word', () => {
+test('one failed sweep is not yet notified', () => {
   expect(holding(factsOf({}, ['timeout', undefined]))).toEqual([]);
 });
 
-test.for(cases)('%s is told in one plain sentence, which says so when it is over', ([type, facts]) => {
+test.for(cases)('%s is notified in one plain sentence, and so is its end', ([type, facts]) => {
   for (const { text, overText } of kinds.find((kind) => kind.type === type)?.read(facts) ?? []) {
     for (const sentence of [text, overText]) {
       expect(sentence).toMatch(/^[A-Z0-9][^\n<>{}]{10,250}[.?]$/);
@@ -158,19 +158,19 @@ test.for(kinds.map(({ type }) => type))('an outage of ten minutes gives two mess
   expect(told(kindOf(type), 3_600, outage)).toEqual(['begun', 'over']);
 });
 
-test.for(['redis.down', 'merchant.down'])('a blink within an outage tells nothing: %s', (type) => {
+test.for(['redis.down', 'merchant.down'])('a short interruption of an outage notifies nothing: %s', (type) => {
   expect(told(kindOf(type), 1_200, (second) => second >= 60 && second < 660 && second % 100 > 2)).toEqual([
     'begun',
     'over',
   ]);
 });
 
-test('what comes and goes all the time is told of a few times an hour', () => {
+test('a flapping condition is notified a few times an hour', () => {
   const messages = told(kindOf('merchant.down'), 3_600, (second) => second % 60 < 30);
   expect(messages.length).toBeLessThanOrEqual(8);
 });
 
-test('what lasts is told once, and more of it once an hour', () => {
+test('a lasting condition is notified once, and its growth once an hour', () => {
   const kind = kindOf('callbacks.failed');
   expect(told(kind, 4 * 3_600, () => true)).toEqual(['begun']);
   expect(
@@ -183,7 +183,7 @@ test('what lasts is told once, and more of it once an hour', () => {
   ).toEqual(['begun', 'grown', 'grown']);
 });
 
-test('more of it is told although it was last told of by a clock that was a year ahead', () => {
+test('growth is notified although the last notification has a time a year ahead', () => {
   const kind = kindOf('callbacks.failed');
   const ahead = start + 365 * 24 * 60 * minuteMs;
   const state: State = { isOn: true, sinceMs: ahead, toldMs: ahead, count: 1, begunMs: [ahead] };
