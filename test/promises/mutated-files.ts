@@ -21,8 +21,8 @@ const ofAccepting = [
     'test/store/paid-otherwise.test.ts',
     'test/store/accept-batch.test.ts',
   ],
-  ['test/store/taken-before.test.ts', 'test/store/removed.test.ts'],
-  ['test/store/claim-keeper.test.ts', 'test/intake/culprits.test.ts', 'test/store/brand-move.test.ts'],
+  ['test/store/taken-before.test.ts', 'test/store/removed.test.ts', 'test/store/former-names.test.ts'],
+  ['test/store/claim-keeper.test.ts', 'test/intake/culprits.test.ts'],
 ];
 
 export const mutatedFiles: readonly MutatedFile[] = [

@@ -269,6 +269,18 @@ describe('what is handed in again', () => {
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual([jobIdOf(digest, item.nonce)]);
   });
 
+  test('rewrites a correction of a former version under the sequence that it had', async () => {
+    await handIn(itemOf());
+    const correction = itemOf({ source: 'correction', status: 'failed' }); // it does not say what it is based on
+    await handIn(correction);
+    const jobKey = keysOf.job(queue, jobIdOf(digest, correction.nonce));
+    const before = await redis.hget(jobKey, 'data');
+    expect(JSON.parse(before ?? '')).toMatchObject({ status: 'failed', sequence: 1 });
+    await redis.hdel(jobKey, 'data');
+    expect(await handIn(correction)).toBe('queued');
+    expect(await redis.hget(jobKey, 'data')).toBe(before);
+  });
+
   test('changes nothing of an intact job: a failed one stays failed', async () => {
     const item = itemOf();
     await handIn(item);
