@@ -21,9 +21,11 @@ const replacedSchema = z.object({
 export type Replaced = z.infer<typeof replacedSchema>;
 
 export const jobSchema = z.object({
-  version: z.literal(1).describe('Raised when a consumer of the former version could misread the job.'),
-  brand: z.string().describe('The brand whose key the callback carried; `default` where there is only one.'),
-  source: z.enum(sources).describe('How it came in: as a callback, found by reconciliation, or as a correction.'),
+  version: z.literal(1).describe('Incremented if a consumer of the previous version could misread the job.'),
+  brand: z.string().describe('The brand whose key the callback carried; `default` if there is only one brand.'),
+  source: z
+    .enum(sources)
+    .describe('How the result was received: as a callback, by reconciliation, or as a correction.'),
   gatewayReference: z.string(),
   merchantReference: z.string().nullable(),
   status: z.string().nullable().describe('An open set: success, failed, ...'),
@@ -33,10 +35,10 @@ export const jobSchema = z.object({
     .describe(
       'Value and currency, as `100 KES`: exact, without trailing zeros. If present, even as null, it is part of the webhook-id.',
     ),
-  receivedAt: z.iso.datetime().describe('When it was received, UTC.'),
-  requestId: z.string().describe('The id of the request that brought it, as in the log.'),
+  receivedAt: z.iso.datetime().describe('Time of receipt, UTC.'),
+  requestId: z.string().describe('The id of the request that brought the callback, as in the log.'),
   body: z.string().describe("The gateway's JSON text, byte for byte."),
-  sequence: z.int().min(1).optional().describe('Only on corrections: 1, 2, ...; the highest wins.'),
+  sequence: z.int().min(1).optional().describe('Only on corrections: 1, 2, ...; the highest sequence wins.'),
   replaces: replacedSchema.optional().describe('Only on corrections: the earlier result that was found to be wrong.'),
   expectedAmount: z
     .string()
@@ -46,7 +48,7 @@ export const jobSchema = z.object({
     .string()
     .optional()
     .describe('If the callback was moved to another brand: the brand from which its webhook-id is derived.'),
-  traceparent: z.string().optional().describe('W3C trace context, where tracing is on.'),
+  traceparent: z.string().optional().describe('W3C trace context, if tracing is on.'),
 });
 
 const formerAmount = z.object({ value: z.string(), currency: z.string() });

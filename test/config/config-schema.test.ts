@@ -16,7 +16,7 @@ const meanings = new Map(
     ([, names = '', meaning = '']) =>
       Array.from(
         names.matchAll(/`([A-Z_]+)`/g),
-        ([, name = '']) => [name, meaning.replaceAll(/[`*]|\[|\]\([^)]*\)/g, '')] as const,
+        ([, name = '']) => [name, meaning.replaceAll(/`|\[|\]\([^)]*\)/g, '')] as const,
       ),
   ),
 );

@@ -23,7 +23,7 @@ const names = Object.keys(deliveryHeaders(full, [Buffer.alloc(32)], 0));
 /** Of the table in docs/delivery.md; two that it does not have explain themselves. */
 const meanings = new Map([
   ['content-type', 'application/json'],
-  ['traceparent', 'W3C trace context, where tracing is on.'],
+  ['traceparent', 'W3C trace context, if tracing is on.'],
   ...[...page.matchAll(/^\| (`(?:webhook|payalo)-[^|]*) \| (.*) \|$/gm)].flatMap(([, heads = '', meaning = '']) =>
     Array.from(heads.matchAll(/`([\w-]+)`/g), ([, name = '']): [string, string] => [name, plain(meaning)]),
   ),
@@ -35,7 +35,7 @@ const document = {
     title: 'payalo-receiver: queue and deliveries',
     version: packageVersion(),
     description:
-      'What the receiver hands on: each callback is a job in a BullMQ queue, and is delivered by HTTP, at least once.',
+      'What the receiver passes on: each callback becomes a job in a BullMQ queue and is delivered by HTTP, at least once.',
     license: { name: 'MIT' },
   },
   defaultContentType: 'application/json',
@@ -44,14 +44,14 @@ const document = {
       address: variableDefaults.get('QUEUE_NAME'),
       title: 'The BullMQ queue of the brand default',
       description:
-        'QUEUE_NAME, with QUEUE_PREFIX before its keys; every other brand has QUEUE_NAME.brand. Any BullMQ worker may consume it.',
+        'The queue is QUEUE_NAME, and QUEUE_PREFIX starts its keys. Every other brand has the queue QUEUE_NAME.brand. Any BullMQ worker may consume it.',
       messages: { [jobName]: { $ref: '#/components/messages/job' } },
     },
     endpoint: {
       address: null,
       title: "The merchant's endpoint",
       description:
-        'FORWARD_URL. A 2xx within FORWARD_TIMEOUT is done; anything else is tried again by FORWARD_RETRIES.',
+        'FORWARD_URL. A 2xx within FORWARD_TIMEOUT completes the delivery; after anything else it is retried as FORWARD_RETRIES says.',
       messages: { delivery: { $ref: '#/components/messages/delivery' } },
     },
   },

@@ -79,7 +79,7 @@ export function actionRoutes({ actions }: { actions: Actions }): Route[] {
       needs: 'change',
       summary: 'Replay many, throttled, in the background',
       input: z.object({ body: replaysBody }),
-      answers: { 202: { description: 'Begun', schema: z.object({ count: z.int() }) } },
+      answers: { 202: { description: 'Started', schema: z.object({ count: z.int() }) } },
       async handle({ body: { from, to, ...rest } }, actor) {
         const { count } = await actions.replayMany(actor, { ...rest, fromMs: from, toMs: to });
         return { status: 202, body: { count } };

@@ -75,7 +75,7 @@ export function quarantineRoutes({ quarantine, actions }: QuarantineRoutesDeps):
       answers: {
         200: { description: 'Released', schema: z.object({ id: z.string(), outcome: z.string() }) },
         404: { description: 'Unknown' },
-        409: { description: 'Intake took nothing from it' },
+        409: { description: 'Intake refused it' },
         422: { description: 'The body is not a usable callback' },
       },
       async handle({ params: { id }, body }, actor): Promise<Answer> {

@@ -22,7 +22,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
       needs: 'read',
       summary: 'The state of the service; values that cannot be read are null',
       input: z.object({}),
-      answers: { 200: { description: 'Now', schema: overviewSchema } },
+      answers: { 200: { description: 'The current state', schema: overviewSchema } },
       handle: async () => ({ status: 200, body: await overview() }),
     }),
     route({
@@ -31,7 +31,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
       needs: 'read',
       summary: 'The last sweeps, transactions pending too long, open expectations',
       input: z.object({ query: brandQuery }),
-      answers: { 200: { description: 'Lately', schema: reconciliationSchema } },
+      answers: { 200: { description: 'The recent sweeps', schema: reconciliationSchema } },
       handle: async ({ query }) => ({ status: 200, body: await reconciliation(query.brand) }),
     }),
     route({
@@ -40,7 +40,7 @@ export function stateRoutes({ overview, reconciliation, audit }: StateRoutesDeps
       needs: 'read',
       summary: 'The audit trail, latest first',
       input: z.object({ query: auditQuery }),
-      answers: { 200: { description: 'Lately', schema: z.object({ data: z.array(auditEntrySchema) }) } },
+      answers: { 200: { description: 'The recent entries', schema: z.object({ data: z.array(auditEntrySchema) }) } },
       handle: async ({ query }) => ({ status: 200, body: { data: await audit.latest(query.limit) } }),
     }),
   ];
