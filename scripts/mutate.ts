@@ -1,7 +1,7 @@
 // `npm run test:mutation`: makes one small mistake after the other in a copy of the sources (scripts/mutations.ts), and runs
 // the tests that hold that file. Each mistake must be noticed, or test/promises/mutated-files.ts says why it is harmless.
-// `-- TEXT` tries only those whose place, `src/callback/decimal.ts:41`, contains the text; `-- --at-once 4` tries so many beside
-// each other.
+// `-- TEXT ...` tries only those whose place, `src/callback/decimal.ts:41`, contains one of the texts; `-- --at-once 4` tries so
+// many beside each other.
 //
 // First the same tests must pass without a mistake. A test whose time merely ran out says nothing: the machine may be busy. So
 // such a mistake is tried again with nothing beside it, and if the time runs out again, it is noticed, and named as such.
@@ -23,10 +23,12 @@ const { values, positionals } = parseArgs({
   options: { 'at-once': { type: 'string', default: '2' } },
   allowPositionals: true,
 });
-const [only = ''] = positionals;
+const only = positionals.length > 0 ? positionals : [''];
 const atOnce = Number(values['at-once']);
 if (!(atOnce >= 1)) fail('--at-once must be a number from 1');
-const trials = mutatedFiles.flatMap(trialsOf).filter(({ file, mutant }) => `${file}:${mutant.line}`.includes(only));
+const trials = mutatedFiles
+  .flatMap(trialsOf)
+  .filter(({ file, mutant }) => only.some((text) => `${file}:${mutant.line}`.includes(text)));
 const chosen = mutatedFiles.filter(({ file }) => trials.some((trial) => trial.file === file));
 const survivors: Trial[] = [];
 /** Of these nothing failed but by its time running out. */

@@ -1,8 +1,15 @@
 // The breaker as one process sees it: what it asks Redis, what it says of each failure, and what it does without an answer.
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { AttemptResult } from '../../src/deliver/attempt.ts';
-import { createBreaker, isOutage, type Breaker } from '../../src/deliver/breaker/breaker.ts';
+import {
+  createBreaker,
+  defaultBreakerSettings,
+  isOutage,
+  type Breaker,
+  type BreakerDependencies,
+} from '../../src/deliver/breaker/breaker.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -26,20 +33,25 @@ beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{process-${count}}` });
   lines = [];
   phases = [];
-  breaker = createBreaker({
+  breaker = createBreaker(dependencies());
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  breaker.stop();
+  redis.disconnect();
+});
+
+function dependencies(settings = { failures: 3, firstWaitMs: 60_000, waitMaxMs: 600_000 }): BreakerDependencies {
+  return {
     queue,
     redis,
     log: createLog({ level: 'info', destination: { write: (line) => void lines.push(JSON.parse(line)) } }),
     onPhase: (phase) => phases.push(phase),
-    settings: { failures: 3, firstWaitMs: 60_000, waitMaxMs: 600_000 },
+    settings,
     timeoutMs: 5_000,
     concurrency: 4,
-  });
-});
-afterEach(() => {
-  breaker.stop();
-  redis.disconnect();
-});
+  };
+}
 
 const failed: AttemptResult = { kind: 'error', error: 'timeout' };
 const answered = (status: number, retryAfter?: string): AttemptResult => ({
@@ -134,6 +146,98 @@ test('a process that starts while it is closed logs nothing', async () => {
   breaker.start();
   await until(() => phases.length >= 2);
   expect(lines).toEqual([]);
+});
+
+test('by default five different callbacks open it, and the first probe comes a second later', async () => {
+  breaker = createBreaker(dependencies(defaultBreakerSettings));
+  for (const jobId of ['a', 'b', 'c', 'd', 'a'])
+    expect(await breaker.failure(jobId, 0, failed)).toEqual({ kind: 'counted' });
+  expect(await breaker.failure('e', 0, failed)).toEqual({ kind: 'straggler', restMs: 1_000 });
+});
+
+test('a process that starts while it is open reports it', async () => {
+  await open();
+  lines.splice(0);
+  phases.splice(0);
+  const other = createBreaker(dependencies());
+  other.start();
+  await until(() => phases.length > 0);
+  other.stop();
+  expect(events()).toEqual(['breaker.opened']);
+  expect(phases[0]).toBe('open');
+});
+
+test('the first success of a process clears the failures that another one saw', async () => {
+  await breaker.failure('a', 0, failed);
+  await createBreaker(dependencies()).success(0);
+  expect(await redis.exists(keysOf.breakerFailures(queue))).toBe(0);
+});
+
+test('a success closes an open breaker whose failures have expired', async () => {
+  await open();
+  await redis.del(keysOf.breakerFailures(queue));
+  await later();
+  breaker.start();
+  const looked = phases.length;
+  await until(() => phases.length > looked); // it is told that no failure is remembered
+  breaker.stop();
+  await breaker.success(0);
+  expect(events()).toEqual(['breaker.opened', 'breaker.recovering']);
+});
+
+/** How long it waits for its next look, and in which phase. */
+function waits() {
+  const waited: { phase: string | undefined; ms: number }[] = [];
+  const setTimer = globalThis.setTimeout;
+  vi.spyOn(globalThis, 'setTimeout').mockImplementation((callback, ms = 0) => {
+    if (ms >= 100 && ms < 600) waited.push({ phase: phases.at(-1), ms });
+    return setTimer(callback, ms);
+  });
+  return waited;
+}
+
+test('it looks every half second while it is closed, and every tenth of a second while it is not', async () => {
+  const waited = waits();
+  breaker.start();
+  await until(() => waited.length >= 2);
+  await open();
+  await until(() => waited.some(({ phase }) => phase === 'open'));
+  await later();
+  await redis.del(keysOf.breakerResting(queue));
+  await breaker.success(0);
+  await until(() => waited.some(({ phase }) => phase === 'ramp'));
+  for (const { phase, ms } of waited) expect(ms).toBe(phase === 'closed' ? 500 : 100);
+});
+
+test('it looks every tenth of a second while callbacks rest that it may bring back', async () => {
+  const waited = waits();
+  const resting = Array.from({ length: 401 }, (_, index) => `resting-${index}`);
+  await redis.sadd(keysOf.breakerResting(queue), ...resting);
+  breaker.start();
+  await until(() => waited.length >= 3);
+  expect(waited.slice(0, 3).map(({ ms }) => ms)).toEqual([100, 100, 500]); // 200 at a time
+});
+
+test('once it is stopped it does not look, not even if a look was due', async () => {
+  const before = await asked();
+  breaker.start();
+  breaker.stop();
+  await delay(1); // timers of one length end in the order in which they began
+  expect(await asked()).toBe(before);
+});
+
+test('a look in flight when it is stopped is the last one', async () => {
+  const other = new Redis(server.url);
+  await other.client('PAUSE', 60_000, 'WRITE');
+  const waited = waits();
+  breaker.start();
+  await until(async () => (await other.info('clients')).includes('blocked_clients:1'));
+  breaker.stop();
+  await other.client('UNPAUSE');
+  other.disconnect();
+  await until(() => phases.length > 0);
+  await redis.ping();
+  expect(waited).toEqual([]);
 });
 
 test.for([

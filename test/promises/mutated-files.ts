@@ -76,7 +76,11 @@ export const mutatedFiles: readonly MutatedFile[] = [
   {
     file: 'src/deliver/breaker/breaker.ts',
     tests: [['test/deliver/breaker-process.test.ts'], ...ofBreaker],
-    harmless: {},
+    harmless: {
+      'let failures = {{0 => 1}};': 'While nothing is known of the phase, a success asks in any case.',
+      'let resting = {{0 => 1}};': 'It is read once the phase is known, and known with it.',
+      'timer = setTimeout(() => void observe(), {{0 => 1}});': 'Node takes 0 for 1.',
+    },
   },
   {
     file: 'src/deliver/breaker/breaker.lua',
@@ -105,6 +109,10 @@ export const mutatedFiles: readonly MutatedFile[] = [
     harmless: {
       "if redis.call('PTTL', key) {{< => <=}} tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end":
         'It is set to what it is.',
+      "local text = type(reason) == 'table' {{and => or}} reason['err'] or tostring(reason)":
+        'Redis and Valkey give the text of an error; a table would be another server’s.',
+      "local text = type(reason) {{== => ~=}} 'table' and reason['err'] or tostring(reason)":
+        'Redis and Valkey give the text of an error; a table would be another server’s.',
       "if torn == 'job' then redis.call('LREM', wait, {{0 => 1}}, jobId) end -- its id may still be in the list":
         'An id is left there once at most.',
     },
@@ -122,9 +130,19 @@ export const mutatedFiles: readonly MutatedFile[] = [
     tests: ofAccepting,
     harmless: {
       '{{claimed[at] = nil => }}': 'To give a claim back twice is to give it back.',
+      "local last = redis.call('ZREVRANGEBYSCORE', delayed, (due + 1) * 0x1000 - 1, due * 0x1000, 'WITHSCORES', 'LIMIT', 0, {{1 => 2}})":
+        'The first one is looked at.',
+      "if removed == 0 then removed = redis.call('LREM', wait, {{1 => 2}}, jobId) end": 'A job waits once.',
+      'return removed > 0 and data and not started and (isUnseen or not string.find(data, \'"sequence":\', {{1 => 2}}, true))':
+        'The first character is a bracket.',
+      'return removed > 0 and data and not started and (isUnseen or not string.find(data, \'"sequence":\', 1, {{true => false}}))':
+        'The text is the same as a pattern.',
       "local first = redis.call('ZRANGE', delayed, 0, {{0 => 1}}, 'WITHSCORES')": 'The first one is looked at.',
       "if #held > {{0 => 1}} then redis.call('ZADD', KEYS[21], unpack(held)) end": 'Each adds two.',
       'queued = queued {{+ => -}} #waiting': 'It is asked only whether it is 0.',
+      "if #unconfirmed {{> => >=}} 0 then redis.pcall('ZADD', KEYS[20], unpack(unconfirmed)) end":
+        'Redis refuses an empty list, and that is not looked at.',
+      "if #unconfirmed > {{0 => 1}} then redis.pcall('ZADD', KEYS[20], unpack(unconfirmed)) end": 'Each adds two.',
       "if #entries {{> => >=}} 0 then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end":
         'Redis refuses an empty list, and that is not looked at.',
       "if #entries > {{0 => 1}} then redis.pcall('ZADD', KEYS[9 + part], unpack(entries)) end": 'Each adds two.',

@@ -147,6 +147,11 @@ test('the events of the queue are bounded as its metadata says, else by ten thou
   expect(await redis.hget(`${queue.base}:meta`, 'opts.maxLenEvents')).toBe('1');
 });
 
+test('the first callback makes the queue known to dashboards, even if nobody listens to its events', async () => {
+  await accept([itemOf()], { CONFIRM_WAIT: 0 });
+  expect(await redis.hgetall(`${queue.base}:meta`)).toEqual({ 'opts.maxLenEvents': '10000' });
+});
+
 test('of a batch under a brand that had other names, each is found under the name that it was claimed by', async () => {
   const names = ['default', 'old', 'older'];
   const items = [itemOf(), itemOf(), itemOf()];

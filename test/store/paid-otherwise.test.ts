@@ -107,6 +107,22 @@ describe('a correction to another amount than was ordered', () => {
     expect(await waiting()).toEqual([correction]);
   });
 
+  test.for(['delivered', 'delivered and no longer kept'] as const)(
+    'is not held if what it corrects was %s',
+    async (state) => {
+      await order('100 KES');
+      const original = await accept({ amount: '100.00' });
+      await redis.multi().del(`${queue.base}:wait`).zadd(`${queue.base}:completed`, 1, original).exec();
+      if (state !== 'delivered') {
+        await redis.del(keysOf.job(queue, original));
+        await redis.zrem(`${queue.base}:completed`, original);
+      }
+      const correction = await accept({ amount: '50.00' }, 'correction');
+      expect(await heldOnes()).toEqual([]);
+      expect(await waiting()).toEqual([correction]);
+    },
+  );
+
   test('is held if it is the first that workers would see', async () => {
     await order('100 KES');
     await accept({ amount: '100.00' });
