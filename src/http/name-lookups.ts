@@ -80,7 +80,8 @@ export function createNameLookups({ namesMax, log }: NameLookupsOptions) {
     nextId += 1;
     pending.set(key, { id, waiting: [tell] });
     child ??= start();
-    child.send({ id, ...question }, () => undefined); // a failed send shows as the end of the process
+    // A failed send shows as the end of the process; one without descriptors for its pipes has no `send`, and ends at once.
+    if (child.connected) child.send({ id, ...question }, () => undefined);
   }
 
   const lookup: LookupFunction = (hostname, options, callback) => {

@@ -1,8 +1,9 @@
 // A name server that does not answer is felt by the destination whose name it should know, and by nobody else.
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { Queue } from 'bullmq';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { brandQueue } from '../../src/redis/brand-queue.ts';
@@ -116,3 +117,33 @@ function lookupProcesses(): number[] {
     .filter((line) => line.includes('name-lookup-process'))
     .map((line) => Number(line.trim().split(' ')[0]));
 }
+
+test('a process that cannot be started for want of descriptors fails a lookup and throws nothing', async () => {
+  const program = path.join(dir, 'without-descriptors.ts');
+  const source = new URL('../../src/http/name-lookups.ts', import.meta.url).href;
+  await writeFile(
+    program,
+    `import { closeSync, openSync } from 'node:fs';
+     import { createNameLookups } from ${JSON.stringify(source)};
+     const lines = [];
+     const { lookup, close } = createNameLookups({ namesMax: 1, log: { warn: (line) => lines.push(line) } });
+     const awake = setInterval(() => undefined, 1_000);
+     const held = [];
+     try { for (;;) held.push(openSync('/dev/null')); } catch {}
+     const answer = new Promise((resolve) => lookup('shop.test', { all: true }, (error) => resolve(error?.code)));
+     for (const one of held) closeSync(one);
+     console.log(JSON.stringify({ code: await answer, lines }));
+     close();
+     clearInterval(awake);`,
+  );
+  const { stdout } = await promisify(execFile)('sh', [
+    '-c',
+    'ulimit -n 100 && exec "$0" "$1"',
+    process.execPath,
+    program,
+  ]);
+  expect(JSON.parse(stdout)).toMatchObject({
+    code: 'ETIMEOUT',
+    lines: [{ event: 'lookups.process_ended', reason: expect.stringMatching(/EMFILE$/), lookedUpHere: true }],
+  });
+});
