@@ -10,7 +10,7 @@ test('docs/reference/events.md matches the list of events', async () => {
     '',
     'One JSON object per line on standard output. Each has `level`, `time`, `service`, `pid` and `event`, and the fields of',
     'its event: `brand`, `gatewayReference`, `requestId`, `ms` and others. Keys, bodies and personal data are never logged.',
-    'This page is made from `src/telemetry/events.ts` (`npx vitest run test/telemetry/events.test.ts -u` writes it).',
+    'This page is generated from `src/telemetry/events.ts` (`npx vitest run test/telemetry/events.test.ts -u` writes it).',
     '',
     '| event | meaning |',
     '| --- | --- |',

@@ -20,7 +20,7 @@ test('docs/reference/metrics.md matches the list of metrics', async () => {
     'Prometheus text at `/metrics` on the operator listener, beside the process’s own metrics. A gauge that is read from',
     'Redis describes the queue and not the process, so every process shows the same: aggregate it with',
     '`max without (instance)`. Dashboard and alert rules: [deploy/observability](../../deploy/observability/). This page is',
-    'made from the metrics themselves (`npx vitest run test/telemetry/metrics-reference.test.ts -u` writes it).',
+    'generated from the metrics themselves (`npx vitest run test/telemetry/metrics-reference.test.ts -u` writes it).',
     '',
     '| metric | type | meaning |',
     '| --- | --- | --- |',
@@ -28,7 +28,7 @@ test('docs/reference/metrics.md matches the list of metrics', async () => {
     '',
     'The outcomes of `payalo_callbacks_total` are ' +
       labelsOf(metrics, 'payalo_callbacks_total') +
-      ', those of `payalo_deliveries_total` ' +
+      '. The outcomes of `payalo_deliveries_total` are ' +
       labelsOf(metrics, 'payalo_deliveries_total') +
       '.',
     '',
