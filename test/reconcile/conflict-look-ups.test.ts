@@ -1,7 +1,6 @@
 // A conflict asks the gateway which of the two callbacks is true: what the gateway says is delivered, and what it does not
 // confirm stays in quarantine with the reason.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { IntakeOutcome } from '../../src/intake/intake.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -39,10 +38,6 @@ describe('a conflict', () => {
     const [id = ''] = await rig.redis.zrange(keysOf.quarantine(rig.queue), '0', '-1');
     return rig.redis.hget(keysOf.quarantineEntry(rig.queue, id), 'detail');
   }
-  /** As if intake answered so. */
-  const saying = (rig: Rig, outcome: IntakeOutcome) => ({
-    scope: { ...rig.scope, intake: { ...rig.intake, accept: async () => outcome } },
-  });
 
   test('that the gateway confirms is delivered once as a correction, and leaves the quarantine', async () => {
     await using rig = await rigOf();
@@ -117,7 +112,7 @@ describe('a conflict', () => {
       await using rig = await rigOf();
       const { reference, original } = await contradict(rig);
       await rig.gateway.correct(reference, truth);
-      await lookUp(saying(rig, { kind: 'unavailable', reason: 'it is full' }));
+      await lookUp({ scope: rig.scopeSaying({ kind: 'unavailable', reason: 'it is full' }) });
       expect(await rig.jobs()).toMatchObject([{ source: 'callback', body: original }]);
       expect([await quarantined(rig), await unverified(rig)]).toEqual([1, 1]);
       expect(await kept(rig)).toMatch(/^Another status or final amount/);

@@ -1,7 +1,6 @@
 // What reconciliation found, and what intake says to it: what came by another way in that very moment is not counted as
 // missing, and what could not be stored is found again.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { IntakeOutcome } from '../../src/intake/intake.ts';
 import { inject } from '../../src/reconcile/inject.ts';
 import { injectTruth } from '../../src/reconcile/sweep/settle.ts';
 import { parseTransaction } from '../../src/reconcile/gateway/transaction.ts';
@@ -21,10 +20,6 @@ afterAll(async () => {
 });
 
 const missing = () => rig.metrics.registry.getSingleMetricAsString('payalo_reconciliation_missing_total');
-const scopeSaying = (outcome: IntakeOutcome) => ({
-  ...rig.scope,
-  intake: { ...rig.intake, accept: async () => outcome },
-});
 
 function found() {
   const transaction = parseTransaction(callbackBody());
@@ -43,7 +38,7 @@ test.for([
 ] as const)('the intake outcome %j is reported as %s', async ([outcome, injection, settled, counted]) => {
   const transaction = found();
   const before = Number(/ (\d+)$/m.exec(await missing())?.[1]);
-  const scope = scopeSaying(outcome);
+  const scope = rig.scopeSaying(outcome);
   const by = { source: 'status', requestId: 'sweep-1' } as const;
   expect(await inject(scope, { ...by, callback: transaction.callback })).toBe(injection);
   const nothingHere = { claim: undefined, isRemoved: false, terminalSinceMs: 0 };

@@ -1,6 +1,6 @@
 // What the tests of reconciliation stand on: a real Redis, the gateway's simulator over real HTTP, the real intake, and
 // a clock that can be set ahead. No deliveries: what reaches the queue is looked at there.
-import { createIntake } from '../../src/intake/intake.ts';
+import { createIntake, type IntakeOutcome } from '../../src/intake/intake.ts';
 import { createStore } from '../../src/intake/redis-store.ts';
 import { parseCallbackText, type Callback } from '../../src/callback/parse-callback.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
@@ -73,6 +73,11 @@ export async function createRig({ redisUrl, environment = {}, gateway: gatewayOp
     reconciliation: (settings: Parameters<typeof createReconciliation>[1] = {}) =>
       createReconciliation(dependencies, { windowMs: 6 * 3_600_000, ...settings }), // fewer calls at their slow pace
     jobs: () => readJobs(redis, scope.queue),
+    /** As if intake answered so to everything. */
+    scopeSaying: (outcome: IntakeOutcome): BrandScope => ({
+      ...scope,
+      intake: { ...intake, accept: async () => outcome },
+    }),
     /** What the gateway's callback would have brought. */
     receive: (body: string, source: Source = 'callback') => receive(scope, body, source),
     async close(): Promise<void> {
