@@ -3,7 +3,7 @@
 //
 // Exit codes: 0 done; 1 the answer is no (unknown reference, a check that failed, not delivered); 2 wrong usage;
 // 69 Redis or another service could not be reached; 78 the configuration is invalid. With --json standard output is one JSON
-// document, `{ "error": ... }` where there is no result.
+// document, `{ "error": ... }` if there is no result.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';

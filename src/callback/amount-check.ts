@@ -14,7 +14,7 @@ export interface Checked {
   readonly expectedAmount?: string | undefined;
 }
 
-/** Undefined where nothing was expected, or nothing was paid. Exact: 100 and 100.00 are equal. */
+/** Undefined if nothing was expected, or nothing was paid. Exact: 100 and 100.00 are equal. */
 export function amountCheckOf({ status, finalAmount, expectedAmount }: Checked): AmountCheck | undefined {
   const [paid, ordered] = [amountOfJob({ finalAmount }), amountOfJob({ finalAmount: expectedAmount })];
   if (status !== 'success' || paid === null || ordered === null) return undefined;

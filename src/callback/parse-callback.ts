@@ -55,7 +55,7 @@ export function parseCallbackText(body: string): ParsedCallback {
   };
 }
 
-/** What is wrong with a gatewayReference, as a sentence; undefined where nothing is. */
+/** What is wrong with a gatewayReference, as a sentence; undefined if it is valid. */
 export function referenceProblem(reference: unknown): string | undefined {
   if (reference === undefined) return 'gatewayReference is missing.';
   if (typeof reference !== 'string') return 'gatewayReference is not a string.';

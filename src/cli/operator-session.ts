@@ -31,7 +31,7 @@ export async function operatorSession(session: Session): Promise<OperatorSession
   };
 }
 
-/** Notes in the trail what a command did by itself. */
+/** Records an action that only commands have. */
 export async function noteAction(session: Session, action: string, target: string, result: string): Promise<void> {
   await (await auditOf(session)).record(session.actor, action, target, result);
 }

@@ -44,7 +44,7 @@ async function verifyPeriod(session: Session, options: VerifyOptions): Promise<E
     const since = new Date(sinceMs).toISOString();
     throw new CommandError(
       'usage',
-      `Older than what is remembered here (DEDUP_TTL): only from ${since} on can be verified.`,
+      `Older than the claims here (DEDUP_TTL): only periods from ${since} on can be verified.`,
     );
   }
   const differences: Difference[] = [];

@@ -75,7 +75,7 @@ export function startHandlerChild(moduleUrl: string, memoryBytesMax: number): Ha
     end(failure ?? (signal === null ? `exited with ${code}` : `ended by ${signal}`));
     goneNow();
   });
-  // Node leaves them out where it had no descriptors for them.
+  // Undefined if Node had no descriptors left for them.
   const pipes: ChildProcess['stdio'] | undefined = child.stdio;
   const [, output, errors, channel, lifeline] = pipes ?? [];
   passOn(output, process.stdout);

@@ -13,7 +13,7 @@ import { isSuccess } from '../../http/http-answer.ts';
 
 export interface CallbackPageView {
   readonly finding: Finding;
-  /** Whether it was replaced, and is shown only because it was asked for by name: then there are no actions. */
+  /** Whether it was replaced, and is shown only because its id was requested: then there are no actions. */
   readonly isEarlier?: boolean;
   /** The same reference in other brands. */
   readonly elsewhere: readonly CallbackView[];
@@ -83,7 +83,7 @@ function sentence(callback: CallbackView, nowMs: number): string {
     case 'superseded':
       return 'Superseded: the gateway corrected this result before it was delivered, so the correction goes to the shop instead.';
     case 'removed':
-      return 'Not delivered: its job was removed from the queue by somebody else. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
+      return 'Not delivered: another program removed its job from the queue. The next sweep fetches it from the gateway and delivers it under the same webhook-id.';
   }
 }
 

@@ -13,7 +13,7 @@ export function messagePage(title: string, detail: string): Content {
 export function unknownPage(reference: string): Content {
   return html`<section class="headline card tinted row warn">
       <div>
-        <h1>Nothing is known here under this reference</h1>
+        <h1>Nothing is stored here under this reference</h1>
         <p class="reference">${reference}</p>
       </div>
     </section>

@@ -103,7 +103,7 @@ export function headlineOf(overview: Overview, nowMs: number): Headline {
     return {
       tone: 'warn',
       title: 'The spool is being emptied',
-      detail: `${countOf(spool.entries)} callbacks lie in the spool of this process and are on their way into Redis.`,
+      detail: `${countOf(spool.entries)} callbacks are in the spool of this process and on their way to Redis.`,
     };
   }
   if ((oldestWaitingSeconds ?? 0) > 600) {

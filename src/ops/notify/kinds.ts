@@ -190,7 +190,7 @@ export const kinds: readonly Kind[] = [
     countIn: ({ overview: { reconciliation } }) => reconciliation?.foundLastHour,
     text: (number) =>
       `${callbacks(number)} never came and had to be fetched from the gateway in the last hour: can the gateway reach us?`,
-    overText: 'For an hour every callback came by itself.',
+    overText: 'No callback has been missing for an hour.',
   }),
   counted({
     type: 'pending.overdue',

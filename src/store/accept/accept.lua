@@ -1,9 +1,9 @@
 --[[
-  The one atomic step of intake: claim, enqueue and note down a BATCH of callbacks of one brand.
+  The one atomic step of intake: claims, enqueues and records a BATCH of callbacks of one brand.
 
   For each callback: claims its identity; if it was free, writes the job as BullMQ's addStandardJob does (hash, wait
-  list, marker; events while somebody listens to them) and the index; if not, tells duplicate from conflict and keeps a conflict's body. Nothing else
-  writes a claim, so two receivers cannot disagree. The layout of the job is BullMQ's own, hence BullMQ is pinned and
+  list, marker; events while somebody listens) and the index; if not, distinguishes duplicates from conflicts and keeps a
+  conflict's body. Nothing else writes a claim, so two receivers cannot disagree. The layout of the job is BullMQ's own, so BullMQ is pinned and
   test/store/accept-batch.test.ts compares every key with what queue.add writes.
 
   A refusal by Redis (OOM, READONLY, MISCONF) rejects the whole batch before its first write.
@@ -14,29 +14,28 @@
        [22] mismatched  [23] flag: somebody listens to `added` and `waiting`
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] claim ttl, ms  [4] merchant reference ttl, ms
        [5] quarantine ttl, ms  [6] job name  [7] job options, JSON
-       [8] brand  [9] mode: 'plain'; 'marked', which always writes something; or 'look', which does, too, and takes nothing in
-       [10] after how long the gateway is asked whether a callback is true, ms; '' never
-       [11] how long a callback waits for that before workers see it, ms; 0 for none
-       [12] '1' holds what was paid otherwise than ordered
+       [8] brand  [9] mode: 'plain'; 'marked', which always writes something; or 'look', which also does, and accepts nothing
+       [10] after how long the gateway is asked to confirm a callback, ms; '' never
+       [11] how long a callback waits for the answer before workers see it, ms; 0 for none
+       [12] '1' holds callbacks whose amount differs from the ordered one
        [13] the lineage that the caller knows  [14] number n of former names  then those names
        then 11 + n per callback:
-       [+1] claim digest  [+2] nonce  [+3] what the claim knows: received at, base 36 ms, status and amount
+       [+1] claim digest  [+2] nonce  [+3] the claim's fields: received at, base 36 ms, status and amount
        [+4] received at, ms  [+5] merchant reference digest or ''  [+6] job data, JSON
-       [+7] source; `for:` and a nonce where reconciliation found that job removed, and this is to take its place
+       [+7] source; `for:` and a nonce if reconciliation found that job removed, and this one replaces it
        [+8] index part 1..3  [+9] reference digest, '' for the terminal kind
-       [+10] '', or what a correction was judged by: sequence, status and amount
+       [+10] '', or the state that a correction is based on: sequence, status and amount
        [+11] its member in the set of unconfirmed callbacks
        then the claim digest under each former name
-  Returns for each callback 'queued' (or 'held:' and the amount that was ordered), 'duplicate', 'conflict' or 'overtaken' (a correction of what no longer stands); when
-  it only looks, 'gone' for one that would have to be handed in again. Or, where the lineage is another than the caller
-  knows, and nothing done: 'lineage', the lineage, '1' while it holds callbacks back.
+  Returns for each callback 'queued' (or 'held:' and the ordered amount), 'duplicate', 'conflict' or 'overtaken' (a correction of
+  a state that has changed since); in mode 'look', 'gone' for one that must be handed in again. If the lineage differs from the
+  caller's, does nothing and returns 'lineage', the lineage, and '1' while it holds callbacks back.
 
-  What a callback is under a claimed identity decides judge-claimed.lua, and what a batch writes into BullMQ's places
-  stands in gather-jobs.lua; both stand before this.
+  judge-claimed.lua decides what a callback under a claimed identity is, and gather-jobs.lua writes a batch into BullMQ's places;
+  both are prepended to this script.
 
-  A callback may be handed in again under its nonce, in any order and long after it was replaced, and has its effect once.
-  Beside the claim a hash of what came under it tells that: nonce -> outcome, and `status|amount` -> when a correction
-  replaced such a callback, ms.
+  A callback may be handed in again under its nonce, in any order and long after it was replaced, and takes effect once. A hash
+  beside the claim records that: nonce -> outcome, and `status|amount` -> when a correction replaced such a callback, ms.
 ]]
 local claimTtl, merchantTtl, quarantineTtl = ARGV[3], ARGV[4], ARGV[5]
 local brand, mode = ARGV[8], ARGV[9]

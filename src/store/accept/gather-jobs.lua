@@ -1,6 +1,6 @@
 --[[
-  Put before accept.lua, after judge-claimed.lua: what a batch of callbacks writes into BullMQ's places and the index. The
-  arguments are accept.lua's.
+  Prepended to accept.lua, after judge-claimed.lua: writes a batch of callbacks into BullMQ's places and the index. The arguments
+  are accept.lua's.
 ]]
 local name, options = ARGV[6], ARGV[7]
 

@@ -1,5 +1,6 @@
 --[[
-  Put before accept.lua, after lease.lua: what a callback is whose identity is claimed already. Only reads; the arguments are accept.lua's.
+  Prepended to accept.lua, after lease.lua: classifies a callback whose identity is already claimed. Only reads; the arguments are
+  accept.lua's.
 ]]
 local base, now = ARGV[1], ARGV[2]
 

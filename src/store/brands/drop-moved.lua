@@ -1,5 +1,5 @@
 --[[
-  `brand move`: removes jobs that the other brand has by now.
+  `brand move`: removes jobs that have arrived at the other brand.
 
   KEYS[1] moving  [2] index success  [3] index failed  [4] index other
   ARGV[1] base ("prefix:queue")  then job ids

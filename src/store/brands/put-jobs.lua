@@ -1,9 +1,9 @@
 --[[
   `brand move`: puts jobs of another brand into the places that they had there, each once, however often it is called.
 
-  A job comes with the claim of its identity, so that its duplicates are known from the moment on at which it is here.
-  Where another callback or correction holds the claim already, an undelivered job must not be delivered beside it: it is
-  `superseded` where a correction replaced it; else ('claimed') the caller hands it to intake, which decides.
+  A job comes with the claim of its identity, so that its duplicates are recognized as soon as it is here. If another callback or
+  correction already holds the claim, an undelivered job must not be delivered beside it: it is `superseded` if a correction
+  replaced it; otherwise ('claimed') the caller hands it to intake, which decides.
 
   KEYS[1] wait  [2] delayed  [3] prioritized  [4] failed  [5] completed  [6] meta  [7] active  [8] events  [9] marker
        [10] id  [11] index success  [12] index failed  [13] index other  [14] taken  [15] held

@@ -1,9 +1,9 @@
 --[[
-  `brand move`: everything about jobs that were taken out to be moved, with the claims of their identities.
+  `brand move`: reads everything about jobs that were taken out to be moved, with their claims.
 
   KEYS[1] moving  [2] index success  [3] index failed  [4] index other
   ARGV[1] base ("prefix:queue")  [2] how many at most
-  Returns per job: { id, place, score, hash as field and value in turn, log lines, number of its index part or 0, its
+  Returns per job: { id, place, score, hash as alternating fields and values, log lines, number of its index part or 0, its
   score there, claim text or '', the claim's time to live in ms }.
 ]]
 local base, left = ARGV[1], tonumber(ARGV[2])

@@ -1,6 +1,6 @@
 --[[
-  `brand move`: takes jobs out of their places, so that no worker can take them any more, and notes each with its place.
-  The note is what a later run goes on from. A job that a worker holds stays: it is being delivered.
+  `brand move`: takes jobs out of their places, so that no worker can take them any more, and notes each with its place. A later
+  run continues from these notes. A job that a worker holds stays: it is being delivered.
 
   KEYS[1] wait  [2] paused  [3] active  [4] delayed  [5] prioritized  [6] failed  [7] completed  [8] moving  [9] stalled
        [10] held

@@ -1,15 +1,15 @@
 --[[
-  Records deliveries that a worker of the merchant's own made: BullMQ tells of each in its stream of events, which holds
-  about the last ten thousand. Walks a step of the stream, from where the last call stopped.
+  Records deliveries by the merchant's own workers, from BullMQ's stream of events, which holds about the last ten thousand. Reads
+  a step of the stream, from where the last call stopped.
 
-  Reads nothing while there is nothing to learn: no job of the index is missing from the queue, and the claim of what was
-  completed last has its record (the built-in worker writes it by itself).
+  Reads nothing if nothing can be new: no job of the index is missing from the queue, and the last completed job's claim has its
+  record (the built-in worker writes it itself).
 
   KEYS[1] followed  [2] events  [3] completed  [4] failed  [5] delayed  [6] prioritized  [7] wait  [8] active
       [9...] the index's parts
   ARGV[1] base ("prefix:queue")  [2] now, ms  [3] '1' to read whatever there is  [4] events per step
        [5] the return value of a superseded job
-  Returns 1 where more events remain, else 0.
+  Returns 1 if more events remain, else 0.
 ]]
 local base, now, readAll, step, superseded = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), ARGV[5]
 -- The built-in worker may record a delivery this much later than the job completes.

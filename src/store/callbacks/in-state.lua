@@ -1,11 +1,11 @@
 --[[
-  Which of some jobs are in a state at this moment, and when each was received. Reads no callback's body, writes nothing.
+  Finds which of some jobs are in a state, and when each was received. Reads no callback's body, writes nothing.
 
   KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6] held  [7...] the index's parts
   ARGV[1] base ("prefix:queue")  [2] the state, as callback-view.ts names it, or '' for any  [3] how many of the active list to look at
        [4] the return value of a superseded job  [5...] job ids
-  Returns { id, time of receipt in ms } in turn. For a job that no index part has (somebody else put it in) the time is
-  the one that BullMQ noted when it was added, else 0.
+  Returns ids and receipt times in ms, alternating. For a job that no index part has (another program added it) the time is the
+  one that BullMQ noted when it was added, else 0.
 ]]
 local base, state = ARGV[1], ARGV[2]
 

@@ -1,12 +1,12 @@
 --[[
-  Reads everything about some jobs of one brand at one moment: one command for a whole page, and no state seen twice.
-  Writes nothing. The wait list is never searched: a job in none of the other four places waits.
+  Reads everything about some jobs of one brand atomically, with one command for a whole page. Writes nothing. The wait list is
+  never searched: a job in none of the other places is waiting.
 
   KEYS[1] completed  [2] failed  [3] delayed  [4] active  [5] in hand  [6] held  [7] denied
   ARGV[1] base ("prefix:queue")  [2] how many log lines per job, newest last; 0 reads only their count
        [3] how many of the active list to look at  [4...] job ids
-  Returns per job: { id, claim text, hash fields (see below), completed score, failed score, delayed score, held score, denied score, is active,
-  number of log lines, log lines, conflicts as field and value in turn }; '' stands for what is not there.
+  Returns per job: { id, claim text, hash fields (see below), completed score, failed score, delayed score, held score, denied
+  score, is active, number of log lines, log lines, conflicts as alternating fields and values }; '' means absent.
 ]]
 local base, logLines, activeMax = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
