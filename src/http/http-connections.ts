@@ -6,8 +6,9 @@
 // the answer. A refused client can read why, even while it is still sending: its input is discarded for a moment, because
 // an immediate close could destroy the unread answer. Answers in progress are sent first. No client can hold a connection
 // open longer than that moment.
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import { problem, problemContentType } from './problem.ts';
 
 /** For the headers, from the first byte; and for the body, from the end of the headers. */
@@ -69,12 +70,35 @@ export function createHttpConnections(onRejected: () => void = () => undefined) 
     }, leftMs).unref();
   }
 
+  function bodyRead(request: IncomingMessage): void {
+    const state = stateOf(request.socket);
+    state.headersAtMs = 0;
+    state.answering.add(request);
+  }
+
+  function answered(request: IncomingMessage): void {
+    const state = stateOf(request.socket);
+    const { broken } = state;
+    if (!state.answering.delete(request) || state.answering.size > 0 || broken === undefined) return;
+    delete state.broken;
+    reject(broken, request.socket);
+  }
+
   return {
     /** Call once, before listening. */
-    tend(server: Server, idleMs: number): void {
+    tend(app: Pick<FastifyInstance, 'server' | 'addHook'>, idleMs: number): void {
       // Otherwise Node aborts a request whose sender half-closes. Undocumented in Node; a test guards it.
-      Object.assign(server, { httpAllowHalfOpen: true });
-      server.on('connection', (socket) => socket.setTimeout(idleMs));
+      Object.assign(app.server, { httpAllowHalfOpen: true });
+      app.server.on('connection', (socket) => socket.setTimeout(idleMs));
+      // Hooks with a callback: an async hook would cost every request a promise.
+      app.addHook('preHandler', (request, _reply, done) => {
+        bodyRead(request.raw);
+        done();
+      });
+      app.addHook('onResponse', (request, _reply, done) => {
+        answered(request.raw);
+        done();
+      });
     },
 
     /** Call when a request's headers are read and its body follows. */
@@ -82,20 +106,6 @@ export function createHttpConnections(onRejected: () => void = () => undefined) 
       stateOf(socket).headersAtMs = performance.now();
       // Node clears only the idle timeout that it set itself.
       if (socket.timeout !== 0) socket.setTimeout(0);
-    },
-
-    bodyRead(request: IncomingMessage): void {
-      const state = stateOf(request.socket);
-      state.headersAtMs = 0;
-      state.answering.add(request);
-    },
-
-    answered(request: IncomingMessage): void {
-      const state = stateOf(request.socket);
-      const { broken } = state;
-      if (!state.answering.delete(request) || state.answering.size > 0 || broken === undefined) return;
-      delete state.broken;
-      reject(broken, request.socket);
     },
 
     /** Too slow, headers too large, not HTTP: Node leaves the connection to us. */

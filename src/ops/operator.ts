@@ -5,7 +5,6 @@
 // the listener stays up, reports what it still knows, and answers 503 to the rest.
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { createFindSpooled } from '../intake/spool/find-spooled.ts';
 import type { Quarantine } from '../intake/quarantine/quarantine.ts';
 import { brandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
@@ -29,14 +28,14 @@ import { serveConsole } from './console/console.ts';
 import { createOperatorServer, sendProblem } from './api/operator-server.ts';
 import type { NotificationsDeps } from './notify/create-notifications.ts';
 import { createOverview } from './overview.ts';
-import { reportCsvDescription, reportRoutes, serveReportCsv } from './api/report-routes.ts';
+import { reportRoutes } from './api/report-routes.ts';
 import type { ReadReport } from '../store/report/read-report.ts';
 import { quarantineRoutes } from './api/quarantine-routes.ts';
 import { createQueueGauges } from './queue-gauges.ts';
 import { createQueueState } from './queue-state.ts';
 import { createRates } from './rates.ts';
 import { createReconciliationOverview } from './reconciliation-overview.ts';
-import { createListSpooled, type SpoolReader } from './list-spooled.ts';
+import { createSpooledCallbacks, type SpoolReader } from './spooled-callbacks.ts';
 import { stateRoutes } from './api/state-routes.ts';
 
 export interface OperatorDeps {
@@ -61,12 +60,12 @@ export async function createOperator(deps: OperatorDeps) {
   const queues = new Map(brands.map((brand) => [brand, brandQueue(brand, config)]));
   // Data that belongs to no brand (the rates) is stored beside the first brand's keys.
   const shared = brandQueue(brands[0] ?? '', config);
-  const listSpooled = createListSpooled(spool, brands);
+  const spooled = createSpooledCallbacks(spool, brands);
   const callbackIndex = createCallbackIndex({
     redis,
     queues,
-    findSpooled: createFindSpooled(spool, brands),
-    listSpooled,
+    findSpooled: spooled.find,
+    listSpooled: spooled.list,
   });
   const queueState = createQueueState({ redis, queues });
   const refreshGauges = createQueueGauges({ queueState, isRedisUp, metrics, log });
@@ -97,18 +96,14 @@ export async function createOperator(deps: OperatorDeps) {
     await refreshGauges();
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
-  server.serve(
-    [
-      ...callbackRoutes({ callbackIndex }),
-      ...actionRoutes({ actions }),
-      ...expectationRoutes({ actions }),
-      ...quarantineRoutes({ quarantine, actions }),
-      ...stateRoutes({ overview, reconciliation, audit }),
-      ...reportRoutes(readReport),
-    ],
-    [reportCsvDescription],
-  );
-  serveReportCsv(app, readReport);
+  server.serve([
+    ...callbackRoutes({ callbackIndex }),
+    ...actionRoutes({ actions }),
+    ...expectationRoutes({ actions }),
+    ...quarantineRoutes({ quarantine, actions }),
+    ...stateRoutes({ overview, reconciliation, audit }),
+    ...reportRoutes(readReport),
+  ]);
   await serveConsole(app, {
     askerOf: server.askerOf,
     callbackIndex,

@@ -7,7 +7,7 @@ import type { RedisConnection } from '../redis/connections.ts';
 import { readForwarding } from '../store/lifecycle/forwarding.ts';
 import { jobCountsSchema, type ReadQueueState } from './queue-state.ts';
 import { reconciliationSchema, type ReadReconciliation } from './reconciliation-overview.ts';
-import type { SpoolReader } from './list-spooled.ts';
+import type { SpoolReader } from './spooled-callbacks.ts';
 
 const time = z.iso.datetime();
 

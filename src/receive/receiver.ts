@@ -57,7 +57,7 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, notFound),
     clientErrorHandler: (error, socket) => connections.failed(error, socket),
   });
-  connections.tend(app.server, config.KEEP_ALIVE_TIMEOUT);
+  connections.tend(app, config.KEEP_ALIVE_TIMEOUT);
   // Node would refuse an unknown `Expect` header with an empty 417.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.removeAllContentTypeParsers();
@@ -75,15 +75,6 @@ export async function createReceiver(dependencies: ReceiverDependencies) {
     // Answered here, before any of the body is read.
     if (request.is404) return void answerUnknown(request, reply);
     connections.headersRead(request.raw);
-    done();
-  });
-
-  app.addHook('preHandler', (request, _reply, done) => {
-    connections.bodyRead(request.raw);
-    done();
-  });
-  app.addHook('onResponse', (request, _reply, done) => {
-    connections.answered(request.raw);
     done();
   });
 

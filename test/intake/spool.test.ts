@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createSpool, type Spool, type SpoolOptions } from '../../src/intake/spool/spool.ts';
 import { listSpool } from '../../src/intake/spool/spool-by-hand.ts';
-import { createListSpooled } from '../../src/ops/list-spooled.ts';
+import { createSpooledCallbacks } from '../../src/ops/spooled-callbacks.ts';
 import { canFillDisk, makeSmallDisk } from '../support/small-disk.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { callbacksOf, refusedEntry, spoolEntry } from './spool-entry.ts';
@@ -84,7 +84,7 @@ test('large entries are read in batches bounded by bytes; lists go through all o
   const batch = await spool.readBatch(callbacksOf(), 256);
   expect(batch.entries.length).toBeGreaterThan(1);
   expect(batch.entries.length).toBeLessThan(8);
-  const listed = await createListSpooled(spool, ['default'])(10, undefined);
+  const listed = await createSpooledCallbacks(spool, ['default']).list(10, undefined);
   expect(listed.map(({ gatewayReference }) => gatewayReference)).toEqual(references.slice(0, 10));
   expect(JSON.stringify(listed)).not.toContain('xxxx');
   await spool.close();

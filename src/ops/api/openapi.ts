@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { packageVersion } from '../../telemetry/package-version.ts';
 import { problemContentType } from '../../http/problem.ts';
-import type { AnswerSpec, RouteDescription } from './route.ts';
+import type { AnswerSpec, Route } from './route.ts';
 
 const problemSchema = z.object({
   type: z.string(),
@@ -22,7 +22,7 @@ const always: Readonly<Record<number, AnswerSpec>> = {
   503: { description: 'Redis does not answer' },
 };
 
-export function openApi(routes: readonly RouteDescription[]): object {
+export function openApi(routes: readonly Route[]): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const route of routes) {
     paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) };
@@ -39,7 +39,7 @@ export function openApi(routes: readonly RouteDescription[]): object {
   };
 }
 
-function operation({ summary, path, method, needs, shape, answers }: RouteDescription): object {
+function operation({ summary, path, method, needs, shape, answers }: Route): object {
   const parameters = [...parametersOf(shape.params, 'path'), ...parametersOf(shape.query, 'query')];
   return {
     summary,

@@ -15,7 +15,7 @@ import { withoutPersonalData } from '../masking.ts';
 import { createAuthorize } from './authorize.ts';
 import { openApi } from './openapi.ts';
 import { askerOf, needs, type Asker, type Need } from './permissions.ts';
-import { route, type Route, type RouteDescription } from './route.ts';
+import { route, type Answer, type Route } from './route.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -56,17 +56,9 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
       void sendProblem(reply, problem(400, 'bad-url', 'The URL is not valid.')),
     clientErrorHandler: (error, socket) => connections.failed(error, socket),
   });
-  connections.tend(app.server, idleMs);
+  connections.tend(app, idleMs);
   app.addHook('onRequest', (request, _reply, done) => {
     connections.headersRead(request.raw);
-    done();
-  });
-  app.addHook('preHandler', (request, _reply, done) => {
-    connections.bodyRead(request.raw);
-    done();
-  });
-  app.addHook('onResponse', (request, _reply, done) => {
-    connections.answered(request.raw);
     done();
   });
   await app.register(fastifyHelmet, {
@@ -102,7 +94,7 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
     return found;
   };
 
-  function refuseOtherMethods(url: string, ofPath: readonly RouteDescription[]): void {
+  function refuseOtherMethods(url: string, ofPath: readonly Route[]): void {
     const taken = new Set<string>(ofPath.map(({ method }) => method));
     if (taken.has('GET')) taken.add('HEAD');
     const allow = [...taken].toSorted().join(', ');
@@ -123,12 +115,9 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
     app,
     askerOf: asker,
 
-    /**
-     * Serves the routes and their description at /v1/openapi.json; answers 405 to other methods on their paths. `described`:
-     * routes that are served elsewhere.
-     */
-    serve(served: readonly Route[], described: readonly RouteDescription[] = []): void {
-      const routes = withDescription(served, described);
+    /** Serves the routes and their description at /v1/openapi.json; answers 405 to other methods on their paths. */
+    serve(served: readonly Route[]): void {
+      const routes = withDescription(served);
       for (const one of routes) {
         app.route({
           method: one.method,
@@ -139,6 +128,7 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
             const by = asker(request);
             const answer = await one.run({ params, query, body: body ?? {} }, by);
             if ('problem' in answer) return sendProblem(reply, answer.problem);
+            if ('csv' in answer) return sendFile(reply, answer);
             if (by.mayReveal) return reply.code(answer.status).send(answer.body);
             void reply
               .code(answer.status)
@@ -148,7 +138,7 @@ export async function createOperatorServer(deps: OperatorServerDeps) {
           },
         });
       }
-      for (const [url, ofPath] of Map.groupBy([...routes, ...described], urlOf)) refuseOtherMethods(url, ofPath);
+      for (const [url, ofPath] of Map.groupBy(routes, urlOf)) refuseOtherMethods(url, ofPath);
     },
   };
 }
@@ -203,12 +193,19 @@ export function sendProblem(reply: FastifyReply, body: Problem) {
   return reply.code(body.status).type(problemContentType).send(body);
 }
 
+function sendFile(reply: FastifyReply, { csv, name }: Extract<Answer, { csv: unknown }>) {
+  return reply
+    .type('text/csv; charset=utf-8')
+    .header('content-disposition', `attachment; filename="${name}"`)
+    .send(csv);
+}
+
 /** In Fastify's notation. */
-function urlOf({ path }: RouteDescription): string {
+function urlOf({ path }: Route): string {
   return path.replaceAll(/\{(\w+)\}/g, ':$1');
 }
 
-function withDescription(routes: readonly Route[], described: readonly RouteDescription[]): Route[] {
+function withDescription(routes: readonly Route[]): Route[] {
   const all: Route[] = [
     ...routes,
     route({
@@ -221,7 +218,7 @@ function withDescription(routes: readonly Route[], described: readonly RouteDesc
       handle: async () => ({ status: 200, body: document }),
     }),
   ];
-  const document = openApi([...all, ...described]);
+  const document = openApi(all);
   return all;
 }
 

@@ -1,6 +1,5 @@
 // `/v1/report` and `/v1/report.csv`: the report of the CLI, for a period of at most 92 days.
 import { Readable } from 'node:stream';
-import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import type { ReadReport, ReportEvent, ReportPeriod } from '../../store/report/read-report.ts';
 import { rowCells, rowHead, totalCells, totalHead } from '../../store/report/report-columns.ts';
@@ -12,9 +11,8 @@ import {
   type ReportKey,
 } from '../../store/report/report-totals.ts';
 import { byteOrderMark, csvDocument, csvLine } from '../csv.ts';
-import { sendProblem } from './operator-server.ts';
 import { brandQuery, time } from './callback-routes.ts';
-import { refusal, route, type Refusal, type Route, type RouteDescription } from './route.ts';
+import { refusal, route, type Answer, type Refusal, type Route } from './route.ts';
 
 const periodMaxMs = 92 * 86_400_000;
 
@@ -101,6 +99,11 @@ function unanswered(event: Unanswered): Refusal {
   return refusal(502, 'gateway-unavailable', detail);
 }
 
+const unanswerable = {
+  422: { description: 'A period without end, or over 92 days' },
+  502: { description: 'The gateway did not answer' },
+};
+
 export function reportRoutes(readReport: ReadReport): Route[] {
   return [
     route({
@@ -111,8 +114,7 @@ export function reportRoutes(readReport: ReadReport): Route[] {
       input: z.object({ query: querySchema }),
       answers: {
         200: { description: 'The totals', schema: reportSchema },
-        422: { description: 'A period without end, or over 92 days' },
-        502: { description: 'The gateway did not answer' },
+        ...unanswerable,
       },
       async handle({ query }) {
         const asked = periodOf(query);
@@ -121,49 +123,37 @@ export function reportRoutes(readReport: ReadReport): Route[] {
         return 'problem' in read ? read : { status: 200, body: read.report };
       },
     }),
+    route({
+      method: 'GET',
+      path: '/v1/report.csv',
+      needs: 'read',
+      summary: 'The report as CSV for a spreadsheet: totals, or each transaction',
+      input: z.object({ query: csvQuerySchema }),
+      answers: {
+        200: { description: 'UTF-8 with a byte order mark, RFC 4180', schema: z.string(), mediaType: 'text/csv' },
+        ...unanswerable,
+      },
+      handle: ({ query }) => readCsv(readReport, query),
+    }),
   ];
 }
 
-/** Only for the OpenAPI document; `serveReportCsv` serves it, since it streams. */
-export const reportCsvDescription: RouteDescription = {
-  method: 'GET',
-  path: '/v1/report.csv',
-  needs: 'read',
-  summary: 'The report as CSV for a spreadsheet: totals, or each transaction',
-  shape: { query: csvQuerySchema },
-  answers: {
-    200: { description: 'UTF-8 with a byte order mark, RFC 4180', schema: z.string(), mediaType: 'text/csv' },
-    422: { description: 'A period without end, or over 92 days' },
-    502: { description: 'The gateway did not answer' },
-  },
-};
-
-/** CSV: totals, or with `transactions=true` each transaction as it is read. */
-export function serveReportCsv(app: FastifyInstance, readReport: ReadReport): void {
-  app.get('/v1/report.csv', { config: { needs: 'read' } }, async (request, reply) => {
-    const refuse = ({ problem }: Refusal) => sendProblem(reply, problem);
-    const parsed = csvQuerySchema.safeParse(request.query);
-    if (!parsed.success) {
-      const detail = z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ');
-      return refuse(refusal(400, 'invalid-request', detail));
-    }
-    const asked = periodOf(parsed.data);
-    if ('problem' in asked) return refuse(asked);
-    const { by, transactions } = parsed.data;
-    const name = `report-${new Date(asked.period.fromMs).toISOString().slice(0, 10)}.csv`;
-    const csv = () =>
-      reply.type('text/csv; charset=utf-8').header('content-disposition', `attachment; filename="${name}"`);
-    if (transactions) {
-      const events = readReport(asked.period, new AbortController().signal);
-      const first = await events.next();
-      if (!first.done && isUnanswered(first.value)) return refuse(unanswered(first.value));
-      return csv().send(Readable.from(transactionLines(first, events)));
-    }
-    const read = await readTotals(readReport, asked.period, by);
-    if ('problem' in read) return refuse(read);
-    const rows = read.report.data.map((line) => totalCells(by, line));
-    return csv().send(csvDocument(totalHead(by), rows));
-  });
+/** Totals, or with `transactions=true` each transaction as it is read. */
+async function readCsv(readReport: ReadReport, query: z.infer<typeof csvQuerySchema>): Promise<Answer> {
+  const { by, transactions } = query;
+  const asked = periodOf(query);
+  if ('problem' in asked) return asked;
+  const name = `report-${new Date(asked.period.fromMs).toISOString().slice(0, 10)}.csv`;
+  if (transactions) {
+    const events = readReport(asked.period, new AbortController().signal);
+    const first = await events.next();
+    if (!first.done && isUnanswered(first.value)) return unanswered(first.value);
+    return { csv: Readable.from(transactionLines(first, events)), name };
+  }
+  const read = await readTotals(readReport, asked.period, by);
+  if ('problem' in read) return read;
+  const rows = read.report.data.map((line) => totalCells(by, line));
+  return { csv: csvDocument(totalHead(by), rows), name };
 }
 
 /** If the gateway fails in the middle, the connection is cut, so that a part does not look complete. */

@@ -1,4 +1,5 @@
 // A route of the operator API: one definition for validation, handler and OpenAPI document.
+import type { Readable } from 'node:stream';
 import * as z from 'zod';
 import { problem, type Problem } from '../../http/problem.ts';
 import type { Asker, Need } from './permissions.ts';
@@ -8,7 +9,11 @@ export interface Refusal {
   readonly problem: Problem;
 }
 
-export type Answer = { readonly status: number; readonly body: unknown } | Refusal;
+export type Answer =
+  | { readonly status: number; readonly body: unknown }
+  /** A file to save, whole or as it is read. */
+  | { readonly csv: string | Readable; readonly name: string }
+  | Refusal;
 
 export function refusal(...of: Parameters<typeof problem>): Refusal {
   return { problem: problem(...of) };
@@ -41,12 +46,8 @@ interface RouteHead {
   readonly needs: Exclude<Need, 'nothing'>;
 }
 
-/** What the OpenAPI document says about a route; for a route served elsewhere nothing else is needed. */
-export interface RouteDescription extends RouteHead {
+export interface Route extends RouteHead {
   readonly shape: InputShape;
-}
-
-export interface Route extends RouteDescription {
   readonly run: (raw: unknown, asker: Asker) => Promise<Answer>;
 }
 
