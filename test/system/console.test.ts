@@ -136,7 +136,7 @@ describe.skipIf(packages.missing)('the console', () => {
   test('says kindly that a reference is unknown', async () => {
     const response = await open('/search?q=nobody-knows');
     expect(response?.status()).toBe(404);
-    expect(await textOf('h1')).toContain('Nothing is known');
+    expect(await textOf('h1')).toContain('Nothing is stored');
   });
 
   test('replays a failed callback after a confirmation, and shows who did it', async () => {
