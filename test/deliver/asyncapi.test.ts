@@ -64,7 +64,8 @@ const document = {
     deliver: {
       action: 'send',
       channel: { $ref: '#/channels/endpoint' },
-      summary: 'At least once; exactly once for whoever does the work and notes the webhook-id in one transaction.',
+      summary:
+        'At least once. Exactly once for a merchant who books the result and stores the webhook-id in one transaction.',
       bindings: { http: { method: 'POST', bindingVersion: '0.3.0' } },
     },
   },

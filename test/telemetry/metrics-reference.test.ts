@@ -18,7 +18,7 @@ test('docs/reference/metrics.md matches the list of metrics', async () => {
     '# Metrics',
     '',
     'Prometheus text at `/metrics` on the operator listener, beside the process’s own metrics. A gauge that is read from',
-    'Redis describes the queue and not the process, so every process shows the same: aggregate it with',
+    'Redis describes the queue and not the process, so every process shows the same value: aggregate it with',
     '`max without (instance)`. Dashboard and alert rules: [deploy/observability](../../deploy/observability/). This page is',
     'generated from the metrics themselves (`npx vitest run test/telemetry/metrics-reference.test.ts -u` writes it).',
     '',

@@ -6,7 +6,7 @@ import { refusal, route, type Answer, type Route } from './route.ts';
 
 const replaysBody = z.object({
   state: z.enum(replayableStates),
-  from: time.describe('Of receipt, inclusive.'),
+  from: time.describe('Time of receipt, inclusive.'),
   to: time.describe('Time of receipt, exclusive.'),
   brand: z.string().optional(),
 });

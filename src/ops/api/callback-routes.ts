@@ -34,7 +34,7 @@ const listQuerySchema = brandQuery.extend({
     .optional()
     .describe('Compares the paid amount with the ordered one; `mismatch` means all but `match`.'),
   merchantReference: z.string().optional(),
-  from: time.describe('Of receipt, inclusive; ISO 8601 with an offset.'),
+  from: time.describe('Time of receipt, inclusive; ISO 8601 with an offset.'),
   to: time.describe('Time of receipt, exclusive.'),
   limit: z.coerce.number().int().min(1).max(callbackPageMax).default(limitDefault),
   cursor: z.string().min(1).optional().describe('`next` of the previous page.'),

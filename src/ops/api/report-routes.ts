@@ -25,8 +25,8 @@ const keys = z
   .describe(`Some of ${reportKeys.join(',')}, separated by commas. Type and currency always have lines of their own.`);
 
 const querySchema = brandQuery.extend({
-  from: time.describe('Of creation at the gateway, inclusive; ISO 8601 with an offset.'),
-  to: time.describe('Of creation, exclusive; at most 92 days after `from`.'),
+  from: time.describe('Time of creation at the gateway, inclusive; ISO 8601 with an offset.'),
+  to: time.describe('Time of creation, exclusive; at most 92 days after `from`.'),
   by: keys,
 });
 const csvQuerySchema = querySchema.extend({
@@ -100,7 +100,7 @@ function unanswered(event: Unanswered): Refusal {
 }
 
 const unanswerable = {
-  422: { description: 'A period without end, or over 92 days' },
+  422: { description: 'A period without an end, or over 92 days' },
   502: { description: 'The gateway did not answer' },
 };
 

@@ -25,7 +25,7 @@ export const reportTotalSchema = z.object({
   pending: count,
   /** In any other status, such as reversed. */
   other: count,
-  gross: z.string().describe('Sum of the successful ones; exact decimals.'),
+  gross: z.string().describe('Sum of the successful transactions; exact decimals.'),
   fees: z.string(),
   net: z.string().describe('Gross minus fees for pay-ins, plus fees for payouts.'),
   received: ours,
