@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { keysOf, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
+import { pairs } from '../redis/pairs.ts';
 
 const eventsMax = 1_000;
 /** How long events are still written after nobody listens any more. */
@@ -39,8 +40,8 @@ export async function followNew(redis: RedisConnection, queue: BrandQueue): Prom
       const events = stream?.[1] ?? [];
       position = events.at(-1)?.[0] ?? position;
       return events.flatMap(([, fields]) => {
-        const valueOf = (name: string) => fields[fields.findIndex((field, at) => at % 2 === 0 && field === name) + 1];
-        return valueOf('event') === 'added' ? [valueOf('jobId') ?? ''] : [];
+        const event = new Map(pairs(fields));
+        return event.get('event') === 'added' ? [event.get('jobId') ?? ''] : [];
       });
     },
   };

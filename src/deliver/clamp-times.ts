@@ -1,7 +1,7 @@
 // Looks periodically for times in a brand's queue that lie too far ahead, and cuts them. See clamp-times.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import type { BrandQueue } from '../redis/brand-queue.ts';
+import { bullKeys, type BrandQueue } from '../redis/brand-queue.ts';
 import type { RedisConnection } from '../redis/connections.ts';
 import { createRounds } from '../redis/rounds.ts';
 import { defineScript } from '../redis/script.ts';
@@ -26,14 +26,13 @@ const clamp = defineScript({
 
 /** Never throws: while Redis is down there is nothing to cut. */
 export function createTimesClamp({ queue, redis, stalledIntervalMs, lockMs }: ClampTimesOptions) {
-  const { base } = queue;
-  const keys = ['delayed', 'stalled-check', 'active', 'marker'].map((key) => `${base}:${key}`);
+  const keys = bullKeys(queue, 'delayed', 'stalled-check', 'active', 'marker');
   let rank = 0;
   return createRounds({
     redis,
     everyMs,
     async round() {
-      rank = await clamp(redis, keys, [base, stalledIntervalMs, Math.max(lockMs, lockMsMin), rank, jobsPerLook]);
+      rank = await clamp(redis, keys, [queue.base, stalledIntervalMs, Math.max(lockMs, lockMsMin), rank, jobsPerLook]);
     },
     onError: () => (rank = 0),
   });

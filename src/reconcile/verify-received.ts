@@ -38,14 +38,8 @@ function unknownThere(
   record: JobRecord,
 ) {
   const here = `${said(status, finalAmount?.replace(' ', '') ?? '')}, ${stateOf(record)}`;
-  return {
-    brand,
-    gatewayReference,
-    merchantReference,
-    kind: 'unknown-at-gateway',
-    atGateway: 'unknown',
-    here,
-  } as const;
+  const found = { kind: 'unknown-at-gateway', atGateway: 'unknown', here } as const;
+  return { brand, gatewayReference, merchantReference, ...found };
 }
 
 async function* receivedIn(

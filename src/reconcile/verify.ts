@@ -102,14 +102,16 @@ export async function* verifyWindow(
 }
 
 function unreadable(brand: string, reason: string, gatewayReference: string): VerifyEvent {
+  const atGateway = `unreadable (${reason})`;
   const difference = {
     brand,
     gatewayReference,
     merchantReference: null,
-    atGateway: `unreadable (${reason})`,
+    kind: 'unreadable',
+    atGateway,
     here: '',
   } as const;
-  return { kind: 'difference', difference: { ...difference, kind: 'unreadable' } };
+  return { kind: 'difference', difference };
 }
 
 /** The claim for the gateway's present result; for an unreported reversal, the success. */

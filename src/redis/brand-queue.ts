@@ -132,3 +132,12 @@ export type IndexPart = (typeof indexParts)[number];
 export function indexPartOf(status: string | null): IndexPart {
   return status === 'success' || status === 'failed' ? status : 'other';
 }
+
+export function indexKeys(queue: BrandQueue): string[] {
+  return indexParts.map((part) => keysOf.index(queue, part));
+}
+
+/** BullMQ's own keys of a queue: `wait`, `active`, `meta`, ... */
+export function bullKeys({ base }: BrandQueue, ...names: readonly string[]): string[] {
+  return names.map((name) => `${base}:${name}`);
+}

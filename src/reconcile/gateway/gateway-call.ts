@@ -9,7 +9,7 @@ import { createHttpPool, type Egress } from '../../http/http-pool.ts';
 import { createSemaphore } from '../../async/semaphore.ts';
 import type { CallPace } from './call-pace.ts';
 import type { Clock } from '../clock.ts';
-import { retryWaitMs, type TryResult } from './retry.ts';
+import { retryWaitMs } from './retry.ts';
 import { parseJson } from '../../callback/json-text.ts';
 import { isSuccess } from '../../http/http-answer.ts';
 
@@ -106,10 +106,9 @@ export function createGatewayCall(options: GatewayCallOptions) {
     for (let tries = 1; ; tries += 1) {
       const answer = await tryKeys(dispatcher, asked, deadlineMs, signal);
       if (answer.kind === 'too-large') return answer;
-      const result: TryResult = answer.kind === 'answer' ? answer : { kind: 'no-answer' };
       const waitMs = retryWaitMs({
         method: asked.method,
-        result,
+        result: answer,
         tries,
         triesMax,
         nowMs: clock.now(),

@@ -2,7 +2,7 @@
 import { retryAfterMs } from '../../http/http-answer.ts';
 
 /** The outcome of one try: an HTTP status, or no answer. */
-export type TryResult =
+type TryResult =
   | { readonly kind: 'answer'; readonly status: number; readonly retryAfter: string | undefined }
   | { readonly kind: 'no-answer' };
 

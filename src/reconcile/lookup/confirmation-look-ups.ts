@@ -18,7 +18,7 @@ import { postpone } from '../../redis/due.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { confirmListed } from '../confirm/confirm-listed.ts';
 import { judgeCallback } from '../confirm/judge-callback.ts';
-import { tellConfirmed } from '../confirm/tell-confirmed.ts';
+import { tellConfirmed, type ToldOf } from '../confirm/tell-confirmed.ts';
 import { checkGateway } from '../gateway/check-gateway.ts';
 import { describeFailure } from '../gateway/gateway-client.ts';
 import type { Transaction } from '../gateway/transaction.ts';
@@ -174,10 +174,7 @@ function unanswered(scope: BrandScope, gatewayReference: string, reason: string,
   return 'unanswered';
 }
 
-interface Told {
-  readonly requestId: string;
-  readonly atGateway?: string | null;
-}
+type Told = Pick<ToldOf, 'requestId' | 'atGateway'>;
 
 async function settle(scope: BrandScope, one: CalledBack, word: GatewayWord, told: Told): Promise<void> {
   const { redis, queue } = scope;

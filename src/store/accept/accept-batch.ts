@@ -7,7 +7,15 @@ import { digestOf, isTerminal, kindOf, referenceDigest } from '../../callback/id
 import { modeOfNewBrand, type ConfirmMode } from '../../config/confirm-modes.ts';
 import type { Callback } from '../../callback/parse-callback.ts';
 import { hopsMax, namesOf, noLineage, parseLineage, type Lineage } from '../../redis/brand-lineage.ts';
-import { brandQueue, keysOf, indexPartOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import {
+  indexKeys,
+  bullKeys,
+  brandQueue,
+  keysOf,
+  indexPartOf,
+  indexParts,
+  type BrandQueue,
+} from '../../redis/brand-queue.ts';
 import { claimAmount, claimStatus, replacedText } from './claims.ts';
 import { createConfirmedCall, type Confirmation } from '../../redis/confirmed-call.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
@@ -239,8 +247,8 @@ function confirmationOf(brand: string, settings: AcceptSettings): (string | numb
 function acceptKeys(queue: BrandQueue): string[] {
   const ofBullMq = ['wait', 'meta', 'id', 'active', 'events', 'marker', 'delayed', 'completed', 'failed'];
   return [
-    ...ofBullMq.map((key) => `${queue.base}:${key}`),
-    ...indexParts.map((part) => keysOf.index(queue, part)),
+    ...bullKeys(queue, ...ofBullMq),
+    ...indexKeys(queue),
     keysOf.quarantine(queue),
     keysOf.quarantineBytes(queue),
     keysOf.unverified(queue),

@@ -6,7 +6,8 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
-import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { indexKeys, bullKeys, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { pairs } from '../../redis/pairs.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob, toBrand } from '../../callback/job.ts';
 import { parseData } from '../callbacks/read-callbacks.ts';
@@ -45,9 +46,8 @@ const dropMoved = defineScript({ lua: readScript('./drop-moved.lua'), keyCount: 
 /** Moves one batch; returns the number of jobs, 0 at the end. */
 export async function moveJobs(dependencies: MoveJobsDependencies): Promise<number> {
   const { redis, from } = dependencies;
-  const taking = ['wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 'completed'];
-  const ofBullMq = taking.map((key) => `${from.base}:${key}`);
-  const keys = [...ofBullMq, keysOf.moving(from), `${from.base}:stalled`, keysOf.held(from)];
+  const places = bullKeys(from, 'wait', 'paused', 'active', 'delayed', 'prioritized', 'failed', 'completed');
+  const keys = [...places, keysOf.moving(from), `${from.base}:stalled`, keysOf.held(from)];
   let rows = await readMoving(dependencies);
   if (rows.length === 0) {
     await takeJobs(redis, keys, [from.base, batchMax]);
@@ -58,8 +58,7 @@ export async function moveJobs(dependencies: MoveJobsDependencies): Promise<numb
 }
 
 async function readMoving({ redis, from }: MoveEnds): Promise<Row[]> {
-  const keys = [keysOf.moving(from), ...indexParts.map((part) => keysOf.index(from, part))];
-  return readJobs(redis, keys, [from.base, batchMax]);
+  return readJobs(redis, [keysOf.moving(from), ...indexKeys(from)], [from.base, batchMax]);
 }
 
 async function moveRows(dependencies: MoveJobsDependencies, rows: readonly Row[]): Promise<void> {
@@ -72,19 +71,13 @@ async function moveRows(dependencies: MoveJobsDependencies, rows: readonly Row[]
   }
   await confirm();
   const ids = rows.map(([jobId]) => jobId);
-  const keys = [keysOf.moving(from), ...indexParts.map((part) => keysOf.index(from, part))];
-  await dropMoved(redis, keys, [from.base, ...ids]);
+  await dropMoved(redis, [keysOf.moving(from), ...indexKeys(from)], [from.base, ...ids]);
   await redis.srem(keysOf.taken(to, from.brand), ...ids);
 }
 
 function putRows({ redis, from, to, merchantTtlMs }: MoveJobsDependencies, rows: readonly Row[]) {
   const bull = ['wait', 'delayed', 'prioritized', 'failed', 'completed', 'meta', 'active', 'events', 'marker', 'id'];
-  const keys = [
-    ...bull.map((key) => `${to.base}:${key}`),
-    ...indexParts.map((part) => keysOf.index(to, part)),
-    keysOf.taken(to, from.brand),
-    keysOf.held(to),
-  ];
+  const keys = [...bullKeys(to, ...bull), ...indexKeys(to), keysOf.taken(to, from.brand), keysOf.held(to)];
   const args = rows.flatMap((row) => {
     const [jobId, place, score, fields, lines, part, receivedAt, claim, claimTtlMs] = row;
     const renamed = fields.map((value, at) =>
@@ -104,6 +97,5 @@ export function renameJob(data: string, to: BrandQueue): string {
 }
 
 function valueOf(fields: readonly string[], name: string): string {
-  const at = fields.findIndex((field, index) => index % 2 === 0 && field === name);
-  return at < 0 ? '' : (fields[at + 1] ?? '');
+  return new Map(pairs(fields)).get(name) ?? '';
 }

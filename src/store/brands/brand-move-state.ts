@@ -1,7 +1,7 @@
 // What `brand move` copies besides jobs and claims, key by key: quarantine, expectations, the sweeps' progress, the audit
 // trail, the breaker. The type demands an entry here for each new key.
 import * as z from 'zod';
-import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { bullKeys, keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { MoveEnds } from './brand-move-jobs.ts';
 import { carryKey, type Kind } from './carry-keys.ts';
 import { carryQuarantine } from './carry-quarantine.ts';
@@ -132,9 +132,7 @@ return 1`,
 
 /** What BullMQ keeps beside the jobs; removed once there are none. */
 export async function removeLeftovers({ redis, from }: MoveEnds): Promise<void> {
-  const jobs = [...places.map((place) => `${from.base}:${place}`), keysOf.held(from), keysOf.moving(from)];
-  const rest = [...leftovers, ...metrics].map((key) => `${from.base}:${key}`);
-  const own = ownKeys.map((key) => key(from));
-  const keys = [...jobs, ...rest, ...own];
-  await removeIfEmpty(redis, keys, [jobs.length]);
+  const jobs = [...bullKeys(from, ...places), keysOf.held(from), keysOf.moving(from)];
+  const rest = [...bullKeys(from, ...leftovers, ...metrics), ...ownKeys.map((key) => key(from))];
+  await removeIfEmpty(redis, [...jobs, ...rest], [jobs.length]);
 }

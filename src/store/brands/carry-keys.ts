@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import type { RedisConnection } from '../../redis/connections.ts';
 import type { MoveEnds } from './brand-move-jobs.ts';
+import { pairs } from '../../redis/pairs.ts';
 import { defineScript } from '../../redis/script.ts';
 
 export type Kind = 'hash' | 'sorted set' | 'list' | 'copy';
@@ -78,13 +79,12 @@ async function carryHash({ redis, confirm }: MoveEnds, { from, to }: CarriedKey,
 async function carrySortedSet({ redis, confirm }: MoveEnds, { from, to }: CarriedKey): Promise<number> {
   let carried = 0;
   for (;;) {
-    const flat = await redis.zrange(from, '0', String(pieceMax - 1), 'WITHSCORES');
-    if (flat.length === 0) return carried;
-    const members = flat.filter((_, at) => at % 2 === 0);
-    await redis.zadd(to, 'NX', ...members.flatMap((member, at) => [flat[2 * at + 1] ?? '0', member]));
+    const piece = pairs(await redis.zrange(from, '0', String(pieceMax - 1), 'WITHSCORES'));
+    if (piece.length === 0) return carried;
+    await redis.zadd(to, 'NX', ...piece.flatMap(([member, score]) => [score, member]));
     await confirm();
-    await redis.zrem(from, ...members);
-    carried += members.length;
+    await redis.zrem(from, ...piece.map(([member]) => member));
+    carried += piece.length;
   }
 }
 

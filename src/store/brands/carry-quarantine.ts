@@ -5,6 +5,7 @@ import type { MoveEnds } from './brand-move-jobs.ts';
 import { renameJob } from './brand-move-jobs.ts';
 import { keysOf } from '../../redis/brand-queue.ts';
 import { createQuarantineStore } from '../quarantine/quarantine-store.ts';
+import { pairs } from '../../redis/pairs.ts';
 import { defineScript } from '../../redis/script.ts';
 
 const pageMax = 50;
@@ -29,13 +30,12 @@ export async function carryQuarantine(ends: MoveEnds): Promise<number> {
   const store = createQuarantineStore(redis, from);
   let carried = 0;
   for (;;) {
-    const page = await redis.zrange(keysOf.quarantine(from), '0', String(pageMax - 1), 'WITHSCORES');
-    const ids = page.filter((_, at) => at % 2 === 0);
-    if (ids.length === 0) break;
-    for (const [at, id] of ids.entries()) await carryEntry(ends, id, page[2 * at + 1] ?? '0');
+    const page = pairs(await redis.zrange(keysOf.quarantine(from), '0', String(pageMax - 1), 'WITHSCORES'));
+    if (page.length === 0) break;
+    for (const [id, at] of page) await carryEntry(ends, id, at);
     await confirm();
-    for (const id of ids) await store.remove(id);
-    carried += ids.length;
+    for (const [id] of page) await store.remove(id);
+    carried += page.length;
   }
   await redis.del(keysOf.quarantineBytes(from), keysOf.unverified(from));
   return carried;

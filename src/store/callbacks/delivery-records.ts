@@ -6,7 +6,7 @@
 // about ten thousand: a delivery that left neither a job nor an event is not known.
 import * as z from 'zod';
 import { readFileSync } from 'node:fs';
-import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { indexKeys, bullKeys, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { createRounds } from '../../redis/rounds.ts';
 import { defineScript } from '../../redis/script.ts';
@@ -111,12 +111,8 @@ export async function followDeliveries(
   queue: BrandQueue,
   { all = false, nowMs = Date.now() }: FollowOptions = {},
 ): Promise<void> {
-  const places = ['events', 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active'];
-  const keys = [
-    keysOf.followed(queue),
-    ...places.map((place) => `${queue.base}:${place}`),
-    ...indexParts.map((part) => keysOf.index(queue, part)),
-  ];
+  const places = bullKeys(queue, 'events', 'completed', 'failed', 'delayed', 'prioritized', 'wait', 'active');
+  const keys = [keysOf.followed(queue), ...places, ...indexKeys(queue)];
   const args = [queue.base, nowMs, all ? '1' : '0', eventsPerStep, supersededText];
   for (let step = 0; step < stepsMax; step += 1) if ((await follow(redis, keys, args)) !== 1) return;
 }

@@ -2,7 +2,8 @@
 // Redis fails.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { indexKeys, bullKeys, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { pairs } from '../../redis/pairs.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { deliveryRecordLua, supersededText } from './delivery-records.ts';
 import { activeMax } from './read-callbacks.ts';
@@ -15,7 +16,6 @@ const readStates = defineScript({
   keyCount: 9,
   reply: z.array(z.string()),
 });
-const sets = ['completed', 'failed', 'delayed', 'active'];
 
 export function createInState(redis: RedisConnection) {
   return async function inState(
@@ -25,10 +25,10 @@ export function createInState(redis: RedisConnection) {
   ): Promise<Entry[]> {
     if (jobIds.length === 0) return [];
     const keys = [
-      ...sets.map((set) => `${queue.base}:${set}`),
+      ...bullKeys(queue, 'completed', 'failed', 'delayed', 'active'),
       keysOf.inHand(queue),
       keysOf.held(queue),
-      ...indexParts.map((part) => keysOf.index(queue, part)),
+      ...indexKeys(queue),
     ];
     const answer = await readStates(redis, keys, [queue.base, state, activeMax, supersededText, ...jobIds]);
     return toEntries(queue, answer);
@@ -37,9 +37,6 @@ export function createInState(redis: RedisConnection) {
 
 /** Ids and scores alternate, as in Redis's reply. */
 export function toEntries(queue: BrandQueue, flat: readonly string[]): Entry[] {
-  return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => ({
-    queue,
-    jobId: flat[at * 2] ?? '',
-    receivedAtMs: Number(flat[at * 2 + 1]) || 0, // a job of another program may have no valid time
-  }));
+  // A job of another program may have no valid time.
+  return pairs(flat).map(([jobId, score]) => ({ queue, jobId, receivedAtMs: Number(score) || 0 }));
 }

@@ -5,7 +5,7 @@
 // process shows that result. Rejects if Redis fails.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { bullKeys, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
 import { parseJson } from '../../callback/json-text.ts';
@@ -30,8 +30,7 @@ export async function oldestUndelivered(
 ): Promise<number | undefined> {
   const size = await largestPlace(redis, queue);
   if (size === 0) return undefined;
-  const ofBullMq = ['wait', 'active', 'delayed', 'prioritized'].map((place) => `${queue.base}:${place}`);
-  const keys = [...ofBullMq, keysOf.held(queue)];
+  const keys = [...bullKeys(queue, 'wait', 'active', 'delayed', 'prioritized'), keysOf.held(queue)];
   const lookAt = async (first: number) => {
     const since = await look(redis, keys, [queue.base, nowMs, first, first + step - 1]);
     return since === '' ? Infinity : Number(since);
@@ -50,9 +49,9 @@ export async function oldestUndelivered(
 }
 
 async function largestPlace(redis: RedisConnection, queue: BrandQueue): Promise<number> {
-  const lists = ['wait', 'active'].map((place) => redis.llen(`${queue.base}:${place}`));
-  const sets = ['delayed', 'prioritized'].map((place) => redis.zcard(`${queue.base}:${place}`));
-  return Math.max(...(await Promise.all([...lists, ...sets, redis.zcard(keysOf.held(queue))])));
+  const lists = bullKeys(queue, 'wait', 'active').map((key) => redis.llen(key));
+  const sets = [...bullKeys(queue, 'delayed', 'prioritized'), keysOf.held(queue)].map((key) => redis.zcard(key));
+  return Math.max(...(await Promise.all([...lists, ...sets])));
 }
 
 function finite(ms: number): number | undefined {

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { readLineage } from '../../redis/brand-lineage.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { bullKeys, brandQueue, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { pairs } from '../../redis/pairs.ts';
 import { parseClaim, type Claim } from '../accept/claims.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { followDeliveries, leaseLua } from './delivery-records.ts';
@@ -74,11 +75,10 @@ const readRows = defineScript({
 
 export function createJobReader(redis: RedisConnection) {
   async function read(queue: BrandQueue, jobIds: readonly string[], withLogs: boolean): Promise<JobRecord[]> {
-    const places = ['completed', 'failed', 'delayed', 'active'].map((place) => `${queue.base}:${place}`);
-    const args = [queue.base, withLogs ? logLinesMax : 0, activeMax, ...jobIds];
-    return (
-      await readRows(redis, [...places, keysOf.inHand(queue), keysOf.held(queue), keysOf.denied(queue)], args)
-    ).map((row) => toRecord(queue, row));
+    const places = bullKeys(queue, 'completed', 'failed', 'delayed', 'active');
+    const keys = [...places, keysOf.inHand(queue), keysOf.held(queue), keysOf.denied(queue)];
+    const rows = await readRows(redis, keys, [queue.base, withLogs ? logLinesMax : 0, activeMax, ...jobIds]);
+    return rows.map((row) => toRecord(queue, row));
   }
 
   /** Reads what `brand move` has not copied yet, if the brand had another name. */
@@ -174,8 +174,4 @@ export function parseData(json: string): JobData | undefined {
 
 function toNumber(digits: string): number | undefined {
   return digits === '' ? undefined : Number(digits);
-}
-
-function pairs(flat: readonly string[]): [string, string][] {
-  return Array.from({ length: Math.floor(flat.length / 2) }, (_, at) => [flat[at * 2] ?? '', flat[at * 2 + 1] ?? '']);
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { HeldReason } from '../../callback/confirmation.ts';
-import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { bullKeys, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
 import { requeueLua } from './requeue.ts';
@@ -39,7 +39,7 @@ export async function settleConfirmation(
   asked: readonly Asked[],
   word: GatewayWord,
 ): Promise<ConfirmationOutcome[]> {
-  const ofBullMq = ['wait', 'delayed', 'active', 'meta', 'events', 'marker'].map((key) => `${queue.base}:${key}`);
+  const ofBullMq = bullKeys(queue, 'wait', 'delayed', 'active', 'meta', 'events', 'marker');
   const keys = [keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.held(queue), ...ofBullMq];
   const reason = 'reason' in word ? word.reason : '';
   const settled: ConfirmationOutcome[] = [];

@@ -1,7 +1,7 @@
 // Replay: delivers a callback again under its old `webhook-id`, with the whole schedule. See replay.lua.
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
+import { bullKeys, keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { digestOfJob } from '../../callback/job.ts';
 import { defineScript } from '../../redis/script.ts';
@@ -30,12 +30,11 @@ const replayJob = defineScript({
 
 /** Throws only if Redis fails. */
 export async function replay(redis: RedisConnection, queue: BrandQueue, jobId: string): Promise<ReplayOutcome> {
-  const bull = (key: string) => `${queue.base}:${key}`;
   const keys = [
     keysOf.claim(queue, digestOfJob(jobId)),
     keysOf.job(queue, jobId),
     keysOf.jobLog(queue, jobId),
-    ...['wait', 'delayed', 'completed', 'failed', 'meta', 'active', 'events', 'marker'].map(bull),
+    ...bullKeys(queue, 'wait', 'delayed', 'completed', 'failed', 'meta', 'active', 'events', 'marker'),
     keysOf.held(queue),
   ];
   return { kind: await replayJob(redis, keys, [jobId, Date.now()]) };

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { referenceDigest } from '../../callback/identity.ts';
-import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { indexKeys, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { defineScript } from '../../redis/script.ts';
 import { deliveredAtMs, type CallbackState } from '../callbacks/callback-view.ts';
@@ -28,14 +28,13 @@ export function retire(
   records: readonly JobRecord[],
   { place, upToMs, stateOf }: Retiring,
 ): Promise<number> {
-  const keys = [place, ...indexParts.map((part) => keysOf.index(queue, part))];
   const args = records.flatMap((record) => [
     record.jobId,
     merchantDigest(record),
     stateOf(record),
     deliveredAtMs(record)?.toString(36) ?? '',
   ]);
-  return retireJobs(redis, keys, [queue.base, upToMs, ...args]);
+  return retireJobs(redis, [place, ...indexKeys(queue)], [queue.base, upToMs, ...args]);
 }
 
 function merchantDigest({ brand, data }: JobRecord): string {

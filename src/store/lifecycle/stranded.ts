@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Log } from '../../telemetry/log.ts';
-import { keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
+import { bullKeys, keysOf, indexParts, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
 import { createRounds } from '../../redis/rounds.ts';
 import { defineScript } from '../../redis/script.ts';
@@ -99,15 +99,10 @@ export async function requeueStranded(redis: RedisConnection, queue: BrandQueue)
 }
 
 function keysFor(queue: BrandQueue): string[] {
-  const placed = ['wait', 'active', 'delayed', 'prioritized', 'completed', 'failed'].map(
-    (key) => `${queue.base}:${key}`,
-  );
   return [
-    ...placed,
+    ...bullKeys(queue, 'wait', 'active', 'delayed', 'prioritized', 'completed', 'failed'),
     keysOf.held(queue),
-    `${queue.base}:meta`,
-    `${queue.base}:events`,
-    `${queue.base}:marker`,
+    ...bullKeys(queue, 'meta', 'events', 'marker'),
     keysOf.moving(queue),
   ];
 }

@@ -6,6 +6,7 @@ import * as z from 'zod';
 import type { Redis } from 'ioredis';
 import { keysOf, type BrandQueue } from '../../redis/brand-queue.ts';
 import type { RedisConnection } from '../../redis/connections.ts';
+import { pairs } from '../../redis/pairs.ts';
 import { defineScript } from '../../redis/script.ts';
 
 export interface QuarantineBounds {
@@ -129,10 +130,7 @@ export function createQuarantineStore(redis: RedisConnection, queue: BrandQueue)
     async ids(beforeMs: number, limit: number): Promise<{ id: string; atMs: number }[]> {
       const key = keysOf.quarantine(queue);
       const found = await redis.zrevrangebyscore(key, beforeMs, '-inf', 'WITHSCORES', 'LIMIT', 0, limit);
-      return Array.from({ length: found.length / 2 }, (_, index) => ({
-        id: found[index * 2] ?? '',
-        atMs: Number(found[index * 2 + 1]),
-      }));
+      return pairs(found).map(([id, at]) => ({ id, atMs: Number(at) }));
     },
 
     /** An entry without its body; undefined after it expired. */
