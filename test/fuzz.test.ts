@@ -9,7 +9,7 @@ import { brandQueue } from '../src/redis/brand-queue.ts';
 import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { startMerchant, type Merchant } from './support/merchant.ts';
 import { rawHttp, requestText } from './support/raw-http.ts';
-import { startRedis, type TestRedis } from './support/redis.ts';
+import { withRedis } from './support/with-redis.ts';
 import { startService, type TestService } from './support/service.ts';
 import { until } from './support/until.ts';
 
@@ -18,12 +18,11 @@ const path = '/webhooks/payalo';
 const queueOf = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
 const patience = { timeoutMs: 20_000 };
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let merchant: Merchant;
 let service: TestService;
 
 beforeAll(async () => {
-  redis = await startRedis();
   merchant = await startMerchant();
   service = await startService({
     env: {
@@ -40,7 +39,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   await merchant[Symbol.asyncDispose]();
-  await redis.stop();
 });
 
 /** JSON as some other language might write it, in or near the shape of a callback. */

@@ -6,26 +6,24 @@ import { answer } from '../simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../simulator/merchant.ts';
 import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { openRaw, requestText } from './support/raw-http.ts';
-import { startRedis } from './support/redis.ts';
+import { withRedis } from './support/with-redis.ts';
 import { startService, type TestService } from './support/service.ts';
 import { makeTempDir } from './support/temp-dir.ts';
 import { until } from './support/until.ts';
 
 const secret = `whsec_${Buffer.from('a secret of thirty-two characters').toString('base64')}`;
 
-let redis: Awaited<ReturnType<typeof startRedis>>;
+const { server: redis } = await withRedis();
 let merchant: ReturnType<typeof createMerchantSimulator>;
 let forwardUrl: string;
 
 beforeAll(async () => {
-  redis = await startRedis();
   merchant = createMerchantSimulator({ secrets: [secret] });
   forwardUrl = (await merchant.listen()).url;
 });
 
 afterAll(async () => {
   await merchant.close();
-  await redis.stop();
 });
 
 function start(roles: string[], env: Record<string, string> = {}): Promise<TestService> {

@@ -6,17 +6,16 @@ import { createAudit } from '../../src/ops/audit.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { testKey } from '../support/callbacks.ts';
 import { runCli } from '../support/cli.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let stored: StoredCallbacks;
 let env: Record<string, string>;
 const lines: string[] = [];
 
 beforeAll(async () => {
-  redis = await startRedis();
   stored = createStoredCallbacks(redis.url, 'default', '{audit}');
   env = {
     REDIS_URL: redis.url,
@@ -29,7 +28,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stored[Symbol.asyncDispose]();
-  await redis.stop();
 });
 
 /** With a log that lets only fatal lines through. */

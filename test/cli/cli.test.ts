@@ -7,26 +7,25 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { createProgram } from '../../src/cli.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const cli = path.join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let stored: StoredCallbacks;
 let cwd: string;
 
 beforeAll(async () => {
-  redis = await startRedis();
   cwd = await makeTempDir('cli');
   stored = createStoredCallbacks(redis.url, 'default', '{cli}');
 });
 
 afterAll(async () => {
   await stored[Symbol.asyncDispose]();
-  await redis.stop();
 });
 
 interface Run {

@@ -1,30 +1,20 @@
 // `deliver --to` and `listen --to`: copies for developing, as a user runs them; the callbacks themselves stay as they are.
-import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createMerchantSimulator, type MerchantSimulator } from '../../simulator/merchant.ts';
 import { newReference } from '../support/callbacks.ts';
 import { runCli, startCli } from '../support/cli.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
 const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
-let server: TestRedis;
-let redis: Redis;
+const { server, redis } = await withRedis();
 let stored: ReturnType<typeof createStoredCallbacks>;
 let merchant: MerchantSimulator;
 let to: string;
 let env: Readonly<Record<string, string>>;
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(async () => {
   stored = createStoredCallbacks(server.url);
   merchant = createMerchantSimulator({ secrets: [secret] });

@@ -6,26 +6,24 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 
 const cli = path.join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let stored: StoredCallbacks;
 let cwd: string;
 
 beforeAll(async () => {
-  redis = await startRedis();
   cwd = await makeTempDir('json');
   stored = createStoredCallbacks(redis.url, 'default', '{json}');
 });
 
 afterAll(async () => {
   await stored[Symbol.asyncDispose]();
-  await redis.stop();
 });
 
 function start(args: readonly string[], env: Record<string, string> = {}) {

@@ -1,18 +1,13 @@
 // What counts as the merchant's answer: interim answers are none, and a final status counts whatever its body does.
 import type { ServerHttp2Stream } from 'node:http2';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { expect, test } from 'vitest';
+import { withRedis } from '../support/with-redis.ts';
 import { startRawMerchant, type Step } from './raw-merchant.ts';
 import { attemptAt } from './attempt-at.ts';
 import { startHttp2Merchant } from './http2-merchant.ts';
 import { createRig } from './rig.ts';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 const ok = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 const broken = 'HTTP/1.1 500 Oh no\r\ncontent-length: 6\r\nretry-after: 0\r\n\r\nbroken';

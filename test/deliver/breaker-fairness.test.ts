@@ -1,19 +1,14 @@
 // The breaker holds back what cannot be delivered, and nothing else: no good callback, no limit of an operator's.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { defaultBreakerSettings } from '../../src/deliver/breaker/breaker.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { readForwarding, resumeForwarding } from '../../src/store/lifecycle/forwarding.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, type Rig } from './rig.ts';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 const patient = { FORWARD_RETRIES: '10m,10m' };
 const isOpen = async (rig: Rig) => (await readForwarding(rig.connection, rig.queue)).breaker === 'open';

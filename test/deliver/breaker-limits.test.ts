@@ -1,15 +1,11 @@
 // What the breaker leaves alone: an operator's limit, and deliveries after a clock was set back. And whom it lets go first.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { withRedis } from '../support/with-redis.ts';
 import { byHand, createBreakerAt, settings, startMs, type BreakerAt } from './breaker-at.ts';
 
-let server: TestRedis;
+const { server } = await withRedis({ durable: false });
 let breaker: BreakerAt;
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-});
-afterAll(async () => server.stop());
 beforeEach(async () => {
   breaker = await createBreakerAt(server.url);
 });

@@ -1,7 +1,7 @@
 // The breaker as one process sees it: what it asks Redis, what it says of each failure, and what it does without an answer.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { AttemptResult } from '../../src/deliver/attempt.ts';
 import {
   createBreaker,
@@ -12,10 +12,10 @@ import {
 } from '../../src/deliver/breaker/breaker.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 
-let server: TestRedis;
+const { server } = await withRedis({ durable: false });
 let redis: Redis;
 let queue: BrandQueue;
 let breaker: Breaker;
@@ -23,10 +23,6 @@ let lines: Record<string, unknown>[];
 let phases: string[];
 let count = 0;
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-});
-afterAll(async () => server.stop());
 beforeEach(() => {
   count += 1;
   redis = new Redis(server.url);

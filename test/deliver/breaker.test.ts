@@ -1,20 +1,15 @@
 // A merchant that is down: no attempts spent, one probe at a time, and a backlog that flows again at a growing rate.
 import { Queue } from 'bullmq';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { pauseForwarding, readForwarding, resumeForwarding } from '../../src/store/lifecycle/forwarding.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { addCallback, createRig, fastBreaker, type Rig } from './rig.ts';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 const patient = { FORWARD_RETRIES: '10m,10m' };
 

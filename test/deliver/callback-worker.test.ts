@@ -1,18 +1,13 @@
 // Merchants who consume the queue themselves: with our createCallbackWorker, or with nothing of ours at all.
 import { Worker } from 'bullmq';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createCallbackWorker, PermanentError, type HandledCallback } from '../../src/index.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, terminalWebhookId } from './rig.ts';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 test('a bare stock Worker that throws twice succeeds the third time', async () => {
   await using rig = await createRig(redis);

@@ -3,12 +3,12 @@ import { copyFileSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { once } from 'node:events';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import type { ClientTls } from '../../src/config/client-tls.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { makeCertificates, type Certificates } from '../support/certificates.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
@@ -17,13 +17,11 @@ import { attemptAt } from './attempt-at.ts';
 let server: Certificates;
 let ours: Certificates;
 let others: Certificates;
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 
 beforeAll(async () => {
   [server, ours, others] = await Promise.all([makeCertificates(), makeCertificates(), makeCertificates()]);
-  redis = await startRedis();
 });
-afterAll(() => redis.stop());
 
 /** Takes callbacks from whoever shows a certificate of `authority`. */
 async function startMerchant(authority: string) {

@@ -5,20 +5,15 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, terminalWebhookId } from './rig.ts';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis();
 
 test('retries after 500, 404 and 401 until a 200, all under one webhook-id, and records every attempt', async () => {
   await using rig = await createRig(redis);

@@ -1,6 +1,6 @@
 // With CONFIRM=before: a worker takes what somebody promoted, and the gateway's word comes while it has it in hand.
 import { Worker } from 'bullmq';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createProcessor } from '../../src/deliver/process-job.ts';
 import { terminalKind } from '../../src/callback/identity.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
@@ -9,14 +9,10 @@ import { unconfirmedMember } from '../../src/store/confirmation/unconfirmed.ts';
 import { createJobReader } from '../../src/store/callbacks/read-callbacks.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig } from './rig.ts';
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 test.each([
   [

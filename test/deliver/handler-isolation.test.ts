@@ -7,20 +7,18 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { createRig } from './rig.ts';
 
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 let dir: string;
 
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   dir = await mkdtemp(path.join(tmpdir(), 'isolation-'));
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(dir, { recursive: true, force: true });
 });
 

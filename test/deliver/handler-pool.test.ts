@@ -8,19 +8,18 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig } from './rig.ts';
 
 const node = process.execPath;
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 let dir: string;
 let module: string;
 /** The callback `first` is held until this file is there. */
 let gate: string;
 
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   dir = await mkdtemp(path.join(tmpdir(), 'handler-pool-'));
   module = path.join(dir, 'handler.mjs');
   gate = path.join(dir, 'gate');
@@ -37,7 +36,6 @@ afterEach(() => {
   process.execPath = node;
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(dir, { recursive: true, force: true });
 });
 

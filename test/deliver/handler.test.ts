@@ -9,20 +9,18 @@ import { startServiceProcess } from '../../scripts/service-process.ts';
 import { createHandlerPool } from '../../src/deliver/handler/handler-pool.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { createRig, terminalWebhookId } from './rig.ts';
 
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 let dir: string;
 
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   dir = await mkdtemp(path.join(tmpdir(), 'handler-'));
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(dir, { recursive: true, force: true });
 });
 

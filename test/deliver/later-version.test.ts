@@ -1,16 +1,12 @@
 // After a rollback: what a later release queued waits for that one, and stops nothing else. After an upgrade: what an
 // earlier one queued is delivered.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { webhookIdOfJob } from '../../src/callback/job.ts';
 import { createCallbackWorker } from '../../src/index.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, jobData } from './rig.ts';
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 const later = { ...jobData({ gatewayReference: 'later' }), version: 2, body: undefined, bodies: ['{}'] };
 

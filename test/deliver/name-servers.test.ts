@@ -10,12 +10,12 @@ import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createNameLookups } from '../../src/http/name-lookups.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { addCallback } from './rig.ts';
 
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 let dir: string;
 /**
  * Replaces the system's resolver: a name below `silent.test` blocks one of the process's threads, as getaddrinfo does
@@ -24,7 +24,6 @@ let dir: string;
 let resolver: string;
 
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   dir = await mkdtemp(path.join(tmpdir(), 'names-'));
   const pipe = path.join(dir, 'never-written');
   execFileSync('mkfifo', [pipe]);
@@ -48,7 +47,6 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(dir, { recursive: true, force: true });
 });
 

@@ -4,7 +4,7 @@ import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig } from './rig.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 });
@@ -12,10 +12,9 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 });
 const root = path.resolve(import.meta.dirname, '../..');
 
 let project: string;
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   project = await mkdtemp(path.join(tmpdir(), 'installed-'));
   run('npm', ['pack', '--silent', '--pack-destination', project], root);
   const [tarball = ''] = await readdir(project);
@@ -23,7 +22,6 @@ beforeAll(async () => {
   run('npm', ['install', '--silent', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`], project);
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(project, { recursive: true, force: true });
 });
 

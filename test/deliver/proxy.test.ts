@@ -1,22 +1,17 @@
 // HTTP_PROXY, HTTPS_PROXY and NO_PROXY: deliveries, calls to the gateway and the CLI, through a real forward proxy.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { checkMerchant } from '../../src/ops/doctor/doctor-http.ts';
 import { createGatewayClient } from '../../src/reconcile/gateway/gateway-client.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createGatewaySimulator } from '../../simulator/gateway.ts';
 import { startForwardProxy } from '../support/forward-proxy.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { attemptAt } from './attempt-at.ts';
 import { startHttp2Merchant } from './http2-merchant.ts';
 import { startRawMerchant } from './raw-merchant.ts';
 import { createRig } from './rig.ts';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 const portOf = (url: string) => Number(new URL(url).port);
 

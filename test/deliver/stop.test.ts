@@ -1,18 +1,14 @@
 // Deliveries that are cut short, by us or by a crash: none is lost, and none counts.
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { answer } from '../../simulator/merchant-behaviour.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { createRig, type Rig } from './rig.ts';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(async () => redis.stop());
+const { server: redis } = await withRedis();
 
 async function startWork(rig: Rig, env: Record<string, string> = {}): Promise<TestService> {
   return startService({

@@ -1,14 +1,10 @@
 // A job whose data is no JSON (a disk tore it) stops no other one.
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { expect, test } from 'vitest';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig } from './rig.ts';
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 test('a job whose data is not JSON fails and keeps its data, and the next ones are delivered', async () => {
   await using rig = await createRig(redis);

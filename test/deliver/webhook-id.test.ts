@@ -1,6 +1,6 @@
 // One webhook-id never carries two results, and what a former version queued keeps the id that it had.
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createCallbackWorker } from '../../src/deliver/callback-worker.ts';
 import { toDelivery } from '../../src/deliver/delivery-identity.ts';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
@@ -8,7 +8,7 @@ import { createNonce, isFormerNonce } from '../../src/callback/job.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
 import { createStoredCallbacks } from '../support/stored-callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, jobData } from './rig.ts';
 
@@ -17,12 +17,7 @@ const reference = 'b2p01j3abcdef0000000000000000a1b2';
 const formerId = 'msg_bBYXG2MUZs98qqF8r3Ny5g';
 const amount = '100 KES';
 
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 test('a job of a former version keeps its id over retries and replays, whoever delivers it', async () => {
   await using rig = await createRig(redis);

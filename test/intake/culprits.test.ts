@@ -1,10 +1,9 @@
 // One bad thing stops none of the good ones: a claim or a key that the script cannot read, an entry that Redis refuses.
 // A real Redis, the real spool, and the real way between them.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { digestOf, referenceDigest, terminalKind } from '../../src/callback/identity.ts';
 import { createDrain } from '../../src/intake/drain.ts';
 import { createIntake, type Intake } from '../../src/intake/intake.ts';
@@ -16,7 +15,7 @@ import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, type CallbackFields } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 import { refusedEntry, spoolEntry } from './spool-entry.ts';
@@ -24,8 +23,7 @@ import { refusedEntry, spoolEntry } from './spool-entry.ts';
 const settings = { DEDUP_TTL: 600_000, RETAIN_COMPLETED: 1, RETAIN_FAILED: 600_000, QUARANTINE_RETAIN: 600_000 };
 const log = createLog({ level: 'silent' });
 
-let server: TestRedis;
-let redis: Redis;
+const { redis } = await withRedis();
 let dir: string;
 let naming: { QUEUE_NAME: string; QUEUE_PREFIX: string };
 let queue: BrandQueue;
@@ -33,16 +31,6 @@ let spool: Spool;
 let intake: Intake;
 let quarantine: Quarantine;
 let ends: (() => unknown)[];
-
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 
 beforeEach(async () => {
   naming = { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` };

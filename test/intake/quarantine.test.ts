@@ -10,7 +10,7 @@ import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { jobSchema, webhookIdOfJob } from '../../src/callback/job.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { parseCallbackText } from '../../src/callback/parse-callback.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
 
@@ -28,13 +28,12 @@ const log = {
   error: vi.fn<() => void>(),
 };
 
-let server: TestRedis;
+const { server } = await withRedis();
 let redis: Redis;
 let dir: string;
 let spool: Spool;
 
 beforeAll(async () => {
-  server = await startRedis();
   redis = new Redis(server.url, { enableOfflineQueue: false, maxRetriesPerRequest: 0, lazyConnect: true });
   redis.on('error', () => {});
   await redis.connect();
@@ -43,7 +42,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   redis.disconnect();
-  await server.stop();
   rmSync(dir, { recursive: true, force: true });
 });
 

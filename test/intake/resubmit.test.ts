@@ -1,7 +1,6 @@
 // What comes out of the spool and is no longer news, or stands in the way of asking after it.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, toJobData, type Replaced } from '../../src/callback/job.ts';
 import { createIntake, type Intake } from '../../src/intake/intake.ts';
@@ -9,23 +8,14 @@ import { createStore } from '../../src/intake/redis-store.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 
-let server: TestRedis;
-let redis: Redis;
+const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 let intake: Intake;
 let reference: string;
 let lines: Record<string, unknown>[];
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   reference = newReference();

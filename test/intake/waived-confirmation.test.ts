@@ -1,32 +1,22 @@
 // REDIS_WAIT_REPLICAS while no replica confirms, and a spool that cannot hold all that waits for them: refusing would lose
 // what the primary has, and endanger what comes next.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { createIntake } from '../../src/intake/intake.ts';
 import { createStore } from '../../src/intake/redis-store.ts';
 import { createSpool } from '../../src/intake/spool/spool.ts';
 import { brandQueue, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
-let server: TestRedis;
-let redis: Redis;
+const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 let logged: Record<string, unknown>[];
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   logged = [];

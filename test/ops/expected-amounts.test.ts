@@ -4,22 +4,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const merchant = createMerchantSimulator();
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let service: TestService;
 beforeAll(async () => {
-  redis = await startRedis();
   const { url } = await merchant.listen();
   service = await startService({ env: { REDIS_URL: redis.url, PAYALO_API_KEYS: testKey, FORWARD_URL: url } });
 });
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   await merchant.close();
-  await redis.stop();
 });
 
 async function call(path: string, body?: unknown) {

@@ -6,21 +6,20 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { rawHttp, requestText } from '../support/raw-http.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const token = 'operator-token-0123456789';
 const expectToken = 'expect-token-0123456789';
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let service: TestService;
 let merchant: Server;
 let merchantStatus = 200;
 const delivered: { id: string; reference: string }[] = [];
 
 beforeAll(async () => {
-  redis = await startRedis();
   merchant = createServer((request, response) => {
     request.resume();
     request.on('end', () => {
@@ -48,7 +47,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   merchant.close();
-  await redis.stop();
 });
 
 async function receive(body: string): Promise<number> {

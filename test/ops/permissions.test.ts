@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { createOperatorServer } from '../../src/ops/api/operator-server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -30,14 +30,13 @@ const may: Readonly<Record<Right, readonly string[]>> = {
 const phone = '254700111222';
 const answer = `no account of ${phone}`;
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let service: TestService;
 let merchant: Server;
 let reference: string;
 let quarantineId: string;
 
 beforeAll(async () => {
-  redis = await startRedis();
   merchant = createServer((request, response) => {
     request.resume().on('end', () => response.writeHead(500).end(answer));
   });
@@ -68,7 +67,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   merchant.close();
-  await redis.stop();
 });
 
 const withPhone = (body: string) => body.replace('"country"', `"payer": { "msisdn": "${phone}" }, "country"`);

@@ -1,29 +1,19 @@
 // That nothing arrives shows: in the metrics, on the console's first page, in the overview.
-import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import * as z from 'zod';
 import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
 import { oldestUndelivered } from '../../src/store/callbacks/oldest-undelivered.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { createStoredCallbacks } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
 const hourMs = 3_600_000;
 
-let redis: TestRedis;
-let client: Redis;
-beforeAll(async () => {
-  redis = await startRedis();
-  client = new Redis(redis.url);
-});
-afterAll(async () => {
-  client.disconnect();
-  await redis.stop();
-});
+const { server: redis, redis: client } = await withRedis();
 
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

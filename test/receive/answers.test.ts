@@ -1,23 +1,20 @@
 // Every row of the contract's table "Answers of the public listener", against the real process, with hostile variants.
-import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { openRaw, rawHttp, requestText } from '../support/raw-http.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const otherKey = 'other-brand-key-0123456789';
 const bodyLimit = 4_096;
 
-let redisServer: Awaited<ReturnType<typeof startRedis>>;
+const { server: redisServer, redis } = await withRedis();
 let service: Awaited<ReturnType<typeof startService>>;
 let second: Awaited<ReturnType<typeof startService>>;
-let redis: Redis;
 
 beforeAll(async () => {
-  redisServer = await startRedis();
   const env = {
     PAYALO_API_KEYS: `${testKey},acme=${otherKey}`,
     REDIS_URL: redisServer.url,
@@ -28,13 +25,10 @@ beforeAll(async () => {
     startService({ roles: ['receive'], env }),
     startService({ roles: ['receive'], env }),
   ]);
-  redis = new Redis(redisServer.url);
 });
 
 afterAll(async () => {
-  redis.disconnect();
   await Promise.all([service[Symbol.asyncDispose](), second[Symbol.asyncDispose]()]);
-  await redisServer.stop();
 });
 
 const problemSchema = z.strictObject({

@@ -3,15 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callbackBody, testKey } from '../support/callbacks.ts';
 import { openRaw, requestText, type RawConnection } from '../support/raw-http.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 
-let redis: Awaited<ReturnType<typeof startRedis>>;
+const { server: redis } = await withRedis();
 let service: Awaited<ReturnType<typeof startService>>;
 let brief: Awaited<ReturnType<typeof startService>>;
 
 beforeAll(async () => {
-  redis = await startRedis();
   const env = { PAYALO_API_KEYS: testKey, REDIS_URL: redis.url };
   [service, brief] = await Promise.all([
     startService({ roles: ['receive'], env }),
@@ -21,7 +20,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await Promise.all([service, brief].map((one) => one[Symbol.asyncDispose]()));
-  await redis.stop();
 });
 
 /** What headers, and then a body, may take. */

@@ -3,21 +3,19 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callbackBody, testKey } from '../support/callbacks.ts';
 import { openRaw, rawHttp, requestText } from '../support/raw-http.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-let redis: Awaited<ReturnType<typeof startRedis>>;
+const { server: redis } = await withRedis();
 let service: Awaited<ReturnType<typeof startService>>;
 
 beforeAll(async () => {
-  redis = await startRedis();
   service = await startService({ roles: ['receive'], env: { PAYALO_API_KEYS: testKey, REDIS_URL: redis.url } });
 });
 
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
-  await redis.stop();
 });
 
 const firstLine = 'POST /webhooks/payalo HTTP/1.1';

@@ -1,27 +1,21 @@
 // Bodies that come compressed: taken as if they had come plain, and bounded.
-import { Redis } from 'ioredis';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { rawHttp, requestText } from '../support/raw-http.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-let server: Awaited<ReturnType<typeof startRedis>>;
-let redis: Redis;
+const { server, redis } = await withRedis();
 let service: Awaited<ReturnType<typeof startService>>;
 
 beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
   service = await startService({ roles: ['receive'], env: { PAYALO_API_KEYS: testKey, REDIS_URL: server.url } });
 });
 
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
-  redis.disconnect();
-  await server.stop();
 });
 
 const queue = '{payalo}:payalo-callbacks';

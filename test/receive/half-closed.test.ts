@@ -4,16 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callbackBody, testKey } from '../support/callbacks.ts';
 import { openRaw, requestText } from '../support/raw-http.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 
-let redis: Awaited<ReturnType<typeof startRedis>>;
+const { server: redis } = await withRedis();
 let proxy: Awaited<ReturnType<typeof startTcpProxy>>;
 let service: Awaited<ReturnType<typeof startService>>;
 
 beforeAll(async () => {
-  redis = await startRedis();
   proxy = await startTcpProxy({ target: redis.port });
   service = await startService({
     roles: ['receive'],
@@ -25,7 +24,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
   await proxy.stop();
-  await redis.stop();
 });
 
 const http11 = 'POST /webhooks/payalo HTTP/1.1';

@@ -1,12 +1,12 @@
 // The commands `reconcile`, `verify` and `payin`, as users run them: real processes, their output and exit codes.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { countExpectations } from '../../src/store/reconciliation/expectations.ts';
 import { simulatorKey } from '../../simulator/gateway.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { createRig, isoAgo, type Rig } from './reconcile-rig.ts';
@@ -14,11 +14,7 @@ import { createRig, isoAgo, type Rig } from './reconcile-rig.ts';
 const cli = path.join(import.meta.dirname, '../../src/cli.ts');
 const minuteMs = 60_000;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 async function run(env: Readonly<Record<string, string>>, ...args: string[]) {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {

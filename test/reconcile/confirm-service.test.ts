@@ -5,26 +5,23 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { runCli } from '../support/cli.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 const closers: (() => Promise<unknown>)[] = [];
 let rigs = 0;
 
-beforeAll(async () => {
-  redis = await startRedis();
-});
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
-afterAll(() => redis.stop());
 
 interface Rig {
   readonly gateway: ReturnType<typeof createGatewaySimulator>;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { newReference } from '../support/callbacks.ts';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
@@ -14,7 +14,7 @@ import { terminalKind } from '../../src/callback/identity.ts';
 import { findClaims } from '../../src/store/callbacks/find-claims.ts';
 import { inject } from '../../src/reconcile/inject.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { callbackFrom, createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
@@ -24,11 +24,7 @@ const hourMs = 60 * minuteMs;
 const after = { CONFIRM: 'after', RECONCILE_GRACE: '5m', RECONCILE_EVERY: '10m' };
 const before = { ...after, CONFIRM: 'before', CONFIRM_WAIT: '10m' };
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (environment: Readonly<Record<string, string>>) => createRig({ redisUrl: redis.url, environment });
 

@@ -1,9 +1,9 @@
 // A conflict asks the gateway which of the two callbacks is true: what the gateway says is delivered, and what it does not
 // confirm stays in quarantine with the reason.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
@@ -11,11 +11,7 @@ const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const politeMs = 2 * minuteMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 /** No other look-up asks for the same transaction. */
 const rigOf = () => createRig({ redisUrl: redis.url, environment: { CONFIRM: 'off' } });

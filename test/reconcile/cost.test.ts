@@ -1,6 +1,6 @@
 // What docs/reconciliation.md states that an hour costs the gateway in calls: counted with the real schedule, an hour
 // in steps of its clock.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import {
   nextStep,
   checkpointAfter,
@@ -11,18 +11,14 @@ import {
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { pageSizeDefault } from '../../src/reconcile/sweep/window-pages.ts';
 import type { SweepState } from '../../src/store/reconciliation/sweep-state.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, sweepMode } from './reconcile-rig.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 /** The windows that the defaults sweep in the hour after a steady state. */
 function windowsOfAnHour(everyMs: number) {

@@ -1,12 +1,12 @@
 // One damaged record, or one hour that fails, and everything else that still arrives.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
 import { parseRecordsPage } from '../../src/reconcile/gateway/records-page.ts';
 import { createJobReader } from '../../src/store/callbacks/read-callbacks.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { verifyWindow } from '../../src/reconcile/verify.ts';
 import type { VerifyEvent } from '../../src/reconcile/verify-event.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
 
@@ -14,11 +14,7 @@ const signal = new AbortController().signal;
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
 const lastHour = () => ({ fromMs: Date.now() - hourMs, toMs: Date.now() });

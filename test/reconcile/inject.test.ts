@@ -5,18 +5,16 @@ import { inject } from '../../src/reconcile/inject.ts';
 import { injectTruth } from '../../src/reconcile/sweep/settle.ts';
 import { parseTransaction } from '../../src/reconcile/gateway/transaction.ts';
 import { callbackBody } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, type Rig } from './reconcile-rig.ts';
 
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 let rig: Rig;
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   rig = await createRig({ redisUrl: redis.url });
 });
 afterAll(async () => {
   await rig.close();
-  await redis.stop();
 });
 
 const missing = () => rig.metrics.registry.getSingleMetricAsString('payalo_reconciliation_missing_total');

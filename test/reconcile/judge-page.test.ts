@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { classifyPage } from '../../src/reconcile/sweep/classify-page.ts';
 import { parseTransaction } from '../../src/reconcile/gateway/transaction.ts';
 import { callbackBody } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig } from './reconcile-rig.ts';
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const nowText = () => new Date().toISOString();
 const transactionOf = (body: string) => {

@@ -1,9 +1,9 @@
 // Whatever was seen unfinished is watched until it ends, however late that is.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { countPendingSince } from '../../src/store/reconciliation/watched.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
@@ -11,11 +11,7 @@ const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (environment: Record<string, string> = {}) =>
   createRig({ redisUrl: redis.url, environment: { RECONCILE_GRACE: '5m', ...environment } });

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { countExpectations, registerExpectation } from '../../src/store/reconciliation/expectations.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { countPendingSince } from '../../src/store/reconciliation/watched.ts';
 import { watchIntervalMs } from '../../src/reconcile/sweep/watch-unfinished.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
@@ -12,11 +12,7 @@ const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
 const referenceOf = (transactions: readonly { gatewayReference: string }[]) => transactions[0]?.gatewayReference ?? '';

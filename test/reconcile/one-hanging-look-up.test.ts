@@ -1,19 +1,15 @@
 // A gateway that hangs, refuses or breaks on one transaction, and all others that feel nothing of it.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { countExpectations, registerExpectation } from '../../src/store/reconciliation/expectations.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, type Rig } from './reconcile-rig.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (environment: Record<string, string> = {}) =>
   createRig({ redisUrl: redis.url, environment: { RECONCILE_LOOKBACK: '1m', ...environment } });

@@ -1,19 +1,15 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
 import { readSweepState, writeSweepState } from '../../src/store/reconciliation/sweep-state.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, type Rig, type RigOptions } from './reconcile-rig.ts';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
 

@@ -1,6 +1,6 @@
 // The report: the gateway's records are the truth, exact to the last digit, and what is known here stands beside them.
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { addDecimals, canonicalDecimal } from '../../src/callback/decimal.ts';
 import { createReport } from '../../src/reconcile/report.ts';
 import type { ReportRow } from '../../src/store/report/report-row.ts';
@@ -8,7 +8,7 @@ import { createTotals, type ReportKey } from '../../src/store/report/report-tota
 import { registerExpectedAmount } from '../../src/store/reconciliation/expected-amounts.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { runCli } from '../support/cli.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
@@ -17,11 +17,7 @@ const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 const signal = new AbortController().signal;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 async function read(rig: Rig, by: readonly ReportKey[] = [], fromMs = 2 * hourMs) {
   const report = createReport(rig.dependencies);

@@ -1,11 +1,11 @@
 // Money that is taken back is told of once, as its callback would have told it, whether that callback comes or not.
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { runCli } from '../support/cli.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { simulatorKey } from '../../simulator/gateway.ts';
 import { webhookIdOfJob } from '../../src/callback/job.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
@@ -14,11 +14,7 @@ const signal = new AbortController().signal;
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const sweep = (rig: Rig) =>
   sweepWindow(rig.scope, { fromMs: rig.clock.now() - 5 * hourMs, toMs: rig.clock.now() + 1 }, sweepMode(), signal);

@@ -1,9 +1,9 @@
 // The list says success; what the status call says, or that it says nothing, decides what reaches the merchant.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import type { GatewaySimulator } from '../../simulator/gateway.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
@@ -11,11 +11,7 @@ const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 type Misbehaviour = Parameters<GatewaySimulator['misbehave']>[1];
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = () => createRig({ redisUrl: redis.url, environment: { RECONCILE_GRACE: '5m' } });
 const sweep = (rig: Rig) =>

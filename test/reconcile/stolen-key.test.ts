@@ -1,17 +1,13 @@
 // What a thief of the API key can do, and what finds it: each row of the table in SECURITY.md that says that it is found.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const hourMs = 3_600_000;
 const signal = new AbortController().signal;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const sweep = (rig: Rig) =>
   sweepWindow(rig.scope, { fromMs: rig.clock.now() - 5 * hourMs, toMs: rig.clock.now() }, sweepMode(), signal);

@@ -1,21 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createJobReader } from '../../src/store/callbacks/read-callbacks.ts';
 import { createGatewayClient } from '../../src/reconcile/gateway/gateway-client.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { verifyWindow } from '../../src/reconcile/verify.ts';
 import type { VerifyEvent } from '../../src/reconcile/verify-event.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, sweepMode, type Rig, type RigOptions } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
 const hourMs = 3_600_000;
 const lastHour = () => ({ fromMs: Date.now() - hourMs, toMs: Date.now() });
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
 

@@ -1,10 +1,10 @@
 // What reconciliation finds while nothing can be stored, or while another result is stored in that very moment, is asked for
 // again until it is here. The gateway's answers about one reference are no reason to stop watching it.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { countExpectations, registerExpectation } from '../../src/store/reconciliation/expectations.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createRig, isoAgo, lookUp, sweepMode, type Rig } from './reconcile-rig.ts';
 
 const signal = new AbortController().signal;
@@ -13,11 +13,7 @@ const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 const full = { kind: 'unavailable', reason: 'it is full' } as const;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 const rigOf = () => createRig({ redisUrl: redis.url, environment: { CONFIRM: 'off' } });
 const sweep = (rig: Rig, scope = rig.scope) =>

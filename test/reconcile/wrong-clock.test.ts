@@ -1,5 +1,5 @@
 // Clocks that were wrong once: what lies in the future is not believed, and nobody waits for it.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { registerExpectation } from '../../src/store/reconciliation/expectations.ts';
 import { firstSeen } from '../../src/store/reconciliation/first-seen.ts';
@@ -7,7 +7,7 @@ import { takeReconcilerLock } from '../../src/store/reconciliation/reconciler-lo
 import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
 import { readSweepState, writeSweepState, type SweepState } from '../../src/store/reconciliation/sweep-state.ts';
 import { createCallPace } from '../../src/reconcile/gateway/call-pace.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 import { createRig, isoAgo, lookUp, type Rig } from './reconcile-rig.ts';
 
@@ -15,11 +15,7 @@ const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 const yearMs = 365 * dayMs;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 const rigOf = (environment: Record<string, string> = {}) => createRig({ redisUrl: redis.url, environment });
 const report = (rig: Rig) => readReconciliationReport(rig.redis, rig.queue, rig.clock.now());

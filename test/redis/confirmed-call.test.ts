@@ -3,28 +3,24 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createConfirmedCall } from '../../src/redis/confirmed-call.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 
 const script = { lua: "redis.call('SET', KEYS[1], ARGV[1]) return ARGV[1]", keyCount: 1 };
 
-let primary: TestRedis;
+const { server: primary, redis } = await withRedis();
 let replica: TestRedis;
-let redis: Redis;
 let ofReplica: Redis;
 
 beforeAll(async () => {
-  primary = await startRedis();
   replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(primary.port)] });
-  redis = new Redis(primary.url);
   ofReplica = new Redis(replica.url);
   await until(async () => (await ofReplica.info('replication')).includes('master_link_status:up'));
 });
 
 afterAll(async () => {
-  redis.disconnect();
   ofReplica.disconnect();
   await replica.stop();
-  await primary.stop();
 });
 
 test('confirms what a replica has', async () => {

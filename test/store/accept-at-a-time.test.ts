@@ -1,15 +1,14 @@
 // Where the accepting script puts what waits for its confirmation, at a time of the test's choosing: BullMQ's delayed jobs
 // are ordered by a score that holds the millisecond and twelve bits of an order within it.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Source } from '../../src/callback/job.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { acceptArguments, acceptKeyCount, acceptScript, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
 import { unconfirmedMember } from '../../src/store/confirmation/unconfirmed.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 
 const settings = {
   DEDUP_TTL: 60_000,
@@ -24,18 +23,9 @@ const script = acceptScript.replaceAll("redis.call('TIME')", `{ '${Math.floor(no
 const dueMs = nowMs + settings.CONFIRM_WAIT;
 const [first, last] = [dueMs * 0x1000, (dueMs + 1) * 0x1000 - 1];
 
-let server: TestRedis;
-let redis: Redis;
+const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
 });

@@ -1,9 +1,8 @@
 // The atomic step, against a real Redis and stock BullMQ: what it writes is what queue.add writes, and what it decides
 // holds under repetition, races, loss of the job and a restart of Redis.
 import { Queue, QueueEvents, Worker } from 'bullmq';
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
@@ -19,25 +18,14 @@ import {
   type Source,
 } from '../../src/callback/job.ts';
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 
-let server: Awaited<ReturnType<typeof startRedis>>;
-let redis: Redis;
+const { server, redis } = await withRedis();
 let queue: BrandQueue;
 let accept: ReturnType<typeof createAcceptBatch>;
-
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });

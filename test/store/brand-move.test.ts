@@ -1,7 +1,7 @@
 // Everything of a brand goes to another one, once, wherever the move breaks off. A real Redis; the service's own scripts.
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Redis } from 'ioredis';
+import { describe, expect, test } from 'vitest';
 import { moveBrand, type MoveDependencies } from '../../src/store/brands/brand-move.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { isNothing, readHoldings } from '../../src/store/brands/brand-registry.ts';
@@ -11,22 +11,12 @@ import { pauseForwarding, readForwarding } from '../../src/store/lifecycle/forwa
 import { findClaims } from '../../src/store/callbacks/find-claims.ts';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
 const dayMs = 86_400_000;
-let server: TestRedis;
-let redis: Redis;
-
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const { server, redis } = await withRedis({ durable: false });
 
 const queueOf = (brand: string, prefix: string) => brandQueue(brand, { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: prefix });
 

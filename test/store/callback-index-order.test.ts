@@ -1,20 +1,12 @@
 // Lists by state: newest first by receipt, whatever order the callbacks came into their state.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import type { CallbackState } from '../../src/store/callbacks/callback-view.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 
-let server: Awaited<ReturnType<typeof startRedis>>;
+const { server } = await withRedis();
 let stored: StoredCallbacks;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);

@@ -1,6 +1,6 @@
 // What is found of callbacks, in every state, against a real Redis and BullMQ's own moves.
 import { UnrecoverableError } from 'bullmq';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { toJobData } from '../../src/callback/job.ts';
 import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
@@ -8,23 +8,15 @@ import type { ListQuery } from '../../src/store/callbacks/callback-pages.ts';
 import { toSpooled } from '../../src/store/callbacks/callback-view.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { callbackBody, callbackOf } from '../support/callbacks.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 
-let server: Awaited<ReturnType<typeof startRedis>>;
+const { server } = await withRedis();
 let stored: StoredCallbacks;
 let callbackIndex: CallbackIndex;
 
 /** docs/operations.md has the figures with MANY_CALLBACKS=100000. */
 const manyCallbacks = Number(process.env['MANY_CALLBACKS'] ?? 2_000);
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);

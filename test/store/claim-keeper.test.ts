@@ -1,6 +1,6 @@
 // What is kept can be found, replayed and erased, however long ago it came.
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { referenceDigest } from '../../src/callback/identity.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { createClaimKeeper } from '../../src/store/lifecycle/claim-keeper.ts';
@@ -10,12 +10,12 @@ import { digestOfJob } from '../../src/callback/job.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
-let server: Awaited<ReturnType<typeof startRedis>>;
+const { server } = await withRedis();
 let stored: StoredCallbacks;
 let callbackIndex: CallbackIndex;
 
@@ -28,14 +28,6 @@ const config = {
   RETAIN_FAILED: hour,
   QUARANTINE_RETAIN: hour,
 };
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);

@@ -1,7 +1,6 @@
 // A brand that was moved: what it holds under its former names, and what comes for it under any of them.
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { jobSchema } from '../../src/callback/job.ts';
 import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { moveBrand, type MoveDependencies } from '../../src/store/brands/brand-move.ts';
@@ -10,21 +9,11 @@ import { erase } from '../../src/store/lifecycle/erase.ts';
 import { registerExpectedAmount } from '../../src/store/reconciliation/expected-amounts.ts';
 import { registerExpectation } from '../../src/store/reconciliation/expectations.ts';
 import { newReference } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 
 const dayMs = 86_400_000;
-let server: TestRedis;
-let redis: Redis;
-
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const { server, redis } = await withRedis({ durable: false });
 
 function moveOf(from: BrandQueue, to: BrandQueue): MoveDependencies {
   return {

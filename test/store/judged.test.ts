@@ -1,7 +1,6 @@
 // A callback whose identity is claimed already: when it takes the place of what is there, and when it is no news.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, referenceDigest, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
@@ -9,26 +8,17 @@ import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/
 import { quarantineTtlSlackMs } from '../../src/store/quarantine/quarantine-store.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 
 const settings = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 const noReplicas = { replicas: 0, timeoutMs: 0 };
 const startMs = 1_800_000_000_000;
 
-let server: TestRedis;
-let redis: Redis;
+const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 let reference: string;
 let digest: string;
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   reference = newReference();

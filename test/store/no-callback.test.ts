@@ -1,19 +1,11 @@
 // Jobs whose data is no callback (somebody else put them in, or something broke them): an operator sees them in the lists.
 import { Queue, UnrecoverableError } from 'bullmq';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 
-let server: Awaited<ReturnType<typeof startRedis>>;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
+const { server } = await withRedis();
 
 async function failNext(stored: StoredCallbacks): Promise<string> {
   const job = await stored.take();

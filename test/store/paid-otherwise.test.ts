@@ -1,14 +1,13 @@
 // Which callbacks HOLD_MISMATCHED holds back: a success whose final amount is not what was ordered, and nothing else.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Source } from '../../src/callback/job.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
 import { readClaims, replacedBy } from '../../src/store/accept/claims.ts';
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 
 const settings = {
   DEDUP_TTL: 60_000,
@@ -18,20 +17,11 @@ const settings = {
   HOLD_MISMATCHED: true,
 };
 
-let server: TestRedis;
-let redis: Redis;
+const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 let reference: string;
 let digest: string;
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   reference = newReference();

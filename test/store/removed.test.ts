@@ -2,7 +2,7 @@
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import { createDeliveryRecords, followDeliveries } from '../../src/store/callbacks/delivery-records.ts';
@@ -11,11 +11,11 @@ import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbac
 import { findRemoved } from '../../src/store/callbacks/removed-jobs.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks, type StoredFields } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
-let server: Awaited<ReturnType<typeof startRedis>>;
+const { server } = await withRedis();
 let stored: StoredCallbacks;
 let callbackIndex: CallbackIndex;
 let bull: Queue;
@@ -24,14 +24,6 @@ let connection: Redis;
 const hour = 3_600_000;
 const log = pino({ level: 'silent' });
 const closers: (() => Promise<unknown>)[] = [];
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);

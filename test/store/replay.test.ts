@@ -1,7 +1,6 @@
 import { Queue } from 'bullmq';
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
@@ -9,23 +8,14 @@ import { readClaims } from '../../src/store/accept/claims.ts';
 import { createNonce, jobIdOf, toJobData } from '../../src/callback/job.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 
-let server: TestRedis;
-let redis: Redis;
+const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 let bull: Queue;
 
-beforeAll(async () => {
-  server = await startRedis({ durable: false });
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
   bull = new Queue(queue.name, { prefix: queue.prefix, connection: redis });

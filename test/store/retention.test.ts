@@ -1,30 +1,22 @@
 // Retention and erasure: what goes, what stays, and what is still answered.
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { erase } from '../../src/store/lifecycle/erase.ts';
 import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { createRetention } from '../../src/store/lifecycle/retention.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
-let server: Awaited<ReturnType<typeof startRedis>>;
+const { server } = await withRedis();
 let stored: StoredCallbacks;
 let callbackIndex: CallbackIndex;
 
 const hour = 3_600_000;
 const log = pino({ level: 'silent' });
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(async () => {
-  await server.stop();
-});
 
 beforeEach(() => {
   stored = createStoredCallbacks(server.url);

@@ -1,30 +1,21 @@
 // A job whose body is there and whose id is in no list: after a power failure that tore Redis's file, or by foreign hands.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { toJobData } from '../../src/callback/job.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createAcceptBatch } from '../../src/store/accept/accept-batch.ts';
 import { createStranded, requeueStranded } from '../../src/store/lifecycle/stranded.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 
-let server: Awaited<ReturnType<typeof startRedis>>;
-let redis: Redis;
+const { server, redis } = await withRedis();
 let queue: BrandQueue;
 
 beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
   redis.on('error', () => {});
-});
-
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
 });
 
 beforeEach(() => {

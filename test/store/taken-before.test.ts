@@ -1,36 +1,24 @@
 // What is handed in again, by a call that is repeated or out of a spool: in any order, after whatever came meanwhile, to a
 // Redis that knows it or has lost it. Each callback has its effect once, and the later word stands.
-import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { readClaims, replacedBy } from '../../src/store/accept/claims.ts';
 import { createNonce, jobSchema, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
-import { startRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 const noReplicas = { replicas: 0, timeoutMs: 0 };
 
-let server: Awaited<ReturnType<typeof startRedis>>;
-let redis: Redis;
+const { redis } = await withRedis();
 let queue: BrandQueue;
 let accept: ReturnType<typeof createAcceptBatch>;
 let look: ReturnType<typeof createLook>;
 let reference: string;
 let clockMs: number;
-
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 
 beforeEach(() => {
   queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });

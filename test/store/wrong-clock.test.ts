@@ -7,22 +7,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
 import { testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { createStoredCallbacks } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
 
 const yearMs = 365 * 86_400_000;
 const shiftedClock = pathToFileURL(path.join(import.meta.dirname, '..', 'support', 'shifted-clock.ts')).href;
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let dir: string;
 
 beforeAll(async () => {
-  redis = await startRedis();
   dir = await mkdtemp(path.join(tmpdir(), 'clock-'));
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(dir, { recursive: true, force: true });
 });
 

@@ -1,15 +1,10 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { ServiceDidNotStart } from '../../scripts/service-process.ts';
-import { startRedis, type TestRedis } from './redis.ts';
+import { withRedis } from './with-redis.ts';
 import { startService } from './service.ts';
 
 const key = 'a-key-of-at-least-16';
-let redis: TestRedis;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis();
 
 test('listens on a free port and logs it, and ends in order on SIGTERM', async () => {
   await using service = await startService({

@@ -8,22 +8,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
 import { webhookIdOfJob } from '../../src/callback/job.ts';
 import { createRig, jobData, terminalWebhookId } from '../deliver/rig.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 
 const example = path.resolve(import.meta.dirname, '../../examples/python-worker');
 const works = (args: string[]) => spawnSync('python3', args, { stdio: 'ignore' }).status === 0;
 const hasPython = works(['-m', 'pip', '--version']) && works(['-c', 'import venv, ensurepip']);
 
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 let dir: string;
 
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   dir = await mkdtemp(path.join(tmpdir(), 'python-'));
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(dir, { recursive: true, force: true });
 });
 

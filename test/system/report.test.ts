@@ -3,9 +3,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 
 vi.setConfig({ testTimeout: 180_000 });
 
@@ -14,11 +14,7 @@ const transactions = 100_000;
 const heapMb = 96;
 const stallMs = 5;
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis({ durable: false });
-});
-afterAll(() => redis.stop());
+const { server: redis } = await withRedis({ durable: false });
 
 /** A reader that is slower than the report: what it has not taken must not pile up in memory. */
 function stall(stream: Readable): void {

@@ -10,7 +10,7 @@ import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
 import { freePort } from '../../scripts/private-redis.ts';
 import { createRig } from '../deliver/rig.ts';
 import { booked, deliverAll, ordersIn } from '../examples/shop.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
 
 vi.setConfig({ testTimeout: 240_000 });
@@ -21,15 +21,13 @@ const php = await ensureDebianPackages(['php-cli', 'php-sqlite3']);
 const works = (args: string[]) => spawnSync('python3', args, { stdio: 'ignore' }).status === 0;
 const hasPython = works(['-m', 'pip', '--version']) && works(['-c', 'import venv, ensurepip']);
 
-let redis: TestRedis;
+const { server: redis } = await withRedis({ durable: false });
 let dir: string;
 
 beforeAll(async () => {
-  redis = await startRedis({ durable: false });
   dir = await mkdtemp(path.join(tmpdir(), 'shops-'));
 });
 afterAll(async () => {
-  await redis.stop();
   await rm(dir, { recursive: true, force: true });
 });
 

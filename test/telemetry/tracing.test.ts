@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { startServiceProcess } from '../../scripts/service-process.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
@@ -30,7 +30,7 @@ const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const callerSpan = '00f067aa0ba902b7';
 const given = `00-${traceId}-${callerSpan}-01`;
 
-let redis: TestRedis;
+const { server: redis } = await withRedis();
 let collector: Listener;
 let merchant: Listener;
 let exports: string[] = [];
@@ -41,7 +41,6 @@ let merchantStatuses: number[] = [];
 let collecting = true;
 
 beforeAll(async () => {
-  redis = await startRedis();
   collector = await listen((request, body, answer) => {
     exports.push(body);
     paths.push(request.url);
@@ -67,7 +66,6 @@ afterAll(async () => {
     server.closeAllConnections();
     server.close();
   }
-  await redis.stop();
 });
 
 test('holds one trace from the request over the queue to the merchant, and sends it at shutdown', async () => {

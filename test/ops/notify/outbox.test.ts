@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Redis } from 'ioredis';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { createOutbox } from '../../../src/ops/notify/outbox.ts';
 import { createPoster } from '../../../src/ops/notify/post-notification.ts';
@@ -12,23 +12,14 @@ import { createSharedNotes } from '../../../src/ops/notify/shared-notes.ts';
 import { brandQueue } from '../../../src/redis/brand-queue.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import { startRedis, type TestRedis } from '../../support/redis.ts';
+import { withRedis } from '../../support/with-redis.ts';
 
 const secret = `whsec_${Buffer.from('notifications are signed').toString('base64')}`;
 const proxies = { HTTP_PROXY: undefined, HTTPS_PROXY: undefined, NO_PROXY: undefined };
 const never = new AbortController().signal;
 const log = createLog({ level: 'silent' });
 
-let redis: TestRedis;
-let client: Redis;
-beforeAll(async () => {
-  redis = await startRedis();
-  client = new Redis(redis.url);
-});
-afterAll(async () => {
-  client.disconnect();
-  await redis.stop();
-});
+const { redis: client } = await withRedis();
 
 interface Got {
   readonly body: string;

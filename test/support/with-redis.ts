@@ -1,0 +1,21 @@
+// A real Redis for one test file, and a connection to it.
+import { Redis } from 'ioredis';
+import { afterAll } from 'vitest';
+import { startRedis, type TestRedisOptions } from './redis.ts';
+
+/** Called while the file loads. The server stops after the file's last test and after the file's own hooks. */
+export async function withRedis(options: TestRedisOptions = {}) {
+  const server = await startRedis(options);
+  let client: Redis | undefined;
+  afterAll(async () => {
+    client?.disconnect();
+    await server.stop();
+  });
+  return {
+    server,
+    /** Connects when it is first read. */
+    get redis(): Redis {
+      return (client ??= new Redis(server.url));
+    },
+  };
+}
