@@ -4,7 +4,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { chromium, type Browser } from 'playwright-core';
-import { ensureDebianPackages } from './debian-packages.ts';
+import { ensureDebianPackages } from '../test/support/debian-packages.ts';
 import { startStage, type Stage } from './quickstart/stage.ts';
 import { createTerminal } from './quickstart/terminal.ts';
 

@@ -72,6 +72,17 @@ function wrongImports(
   );
 }
 
+/** What test/ and bench/ import from scripts/, as `file -> target`: only test/scripts/ may, to test a script. */
+function importsOfScripts(list: readonly string[], importsIn: (file: string) => readonly string[]): string[] {
+  return list
+    .filter((file) => !file.startsWith('test/scripts/'))
+    .flatMap((file) =>
+      importsIn(file)
+        .filter((target) => target.startsWith('scripts/'))
+        .map((target) => `${file} -> ${target}`),
+    );
+}
+
 function partOfStore(file: string): string {
   return /^src\/store\/([^/]+)\//.exec(file)?.[1] ?? '';
 }
@@ -114,6 +125,19 @@ test('would detect an import cycle', () => {
 test('would detect an import in the wrong direction', () => {
   const planted = (file: string) => (file === 'src/receive/receiver.ts' ? ['src/deliver/verdict.ts'] : []);
   expect(wrongImports(files, planted)).toEqual(['src/receive/receiver.ts -> src/deliver/verdict.ts']);
+});
+
+test('imports no script into a test or a benchmark, but the one that the test is about', () => {
+  const users = globSync(['test/**/*.ts', 'bench/**/*.ts']).map((file) => file.split(path.sep).join('/'));
+  expect(importsOfScripts(users, importsOf)).toEqual([]);
+});
+
+test('would detect an import from scripts/', () => {
+  const planted = () => ['scripts/build.ts', 'test/support/redis.ts'];
+  expect(importsOfScripts(['bench/rig.ts', 'test/fuzz.test.ts', 'test/scripts/sbom.test.ts'], planted)).toEqual([
+    'bench/rig.ts -> scripts/build.ts',
+    'test/fuzz.test.ts -> scripts/build.ts',
+  ]);
 });
 
 test('covers every part of src', () => {

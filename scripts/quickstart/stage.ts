@@ -7,9 +7,9 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { createGatewaySimulator, type GatewayEvent, type GatewaySimulator } from '../../simulator/gateway.ts';
 import { createMerchantSimulator, type Delivery, type MerchantSimulator } from '../../simulator/merchant.ts';
-import { freePort, isFree, startPrivateRedis } from '../private-redis.ts';
-import { ensureRedisServer } from '../redis-server.ts';
-import { startServiceProcess, type LogLine } from '../service-process.ts';
+import { freePort, isFree, startPrivateRedis } from '../../test/support/private-redis.ts';
+import { ensureRedisServer } from '../../test/support/redis-server.ts';
+import { startServiceProcess, type LogLine } from '../../test/support/service-process.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface Stage {

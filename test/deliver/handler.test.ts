@@ -5,7 +5,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startServiceProcess } from '../../scripts/service-process.ts';
+import { startServiceProcess } from '../support/service-process.ts';
 import { createHandlerPool } from '../../src/deliver/handler/handler-pool.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';

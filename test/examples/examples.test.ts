@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { endWithThisProcess } from '../support/end-with-this-process.ts';
 import { createRig } from '../deliver/rig.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';

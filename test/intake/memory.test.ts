@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import { newReference, testKey } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';

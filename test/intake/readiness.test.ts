@@ -2,7 +2,7 @@
 // Real processes; the balancer of these tests asks before each callback.
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import { ownerOf, isSameOwner } from '../../src/intake/spool/spool-owner.ts';
 import { parseRedisUrl } from '../../src/config/redis-url.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';

@@ -3,7 +3,7 @@ import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';

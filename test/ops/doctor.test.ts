@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import type { Check } from '../../src/ops/doctor/check.ts';
 import { runDoctor, type DoctorOptions } from '../../src/ops/doctor/doctor.ts';
 import { runStartChecks } from '../../src/ops/doctor/start-checks.ts';

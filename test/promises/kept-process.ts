@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { createStallableOutput, type StallableOutput } from '../support/stallable-output.ts';
 

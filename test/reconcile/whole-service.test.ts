@@ -11,7 +11,7 @@ import { parseRedisUrl } from '../../src/config/redis-url.ts';
 import { createGatewaySimulator, simulatorKey, type GatewaySimulatorOptions } from '../../simulator/gateway.ts';
 import { answer } from '../../simulator/merchant-behaviour.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import { startRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';

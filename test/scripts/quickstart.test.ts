@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { endWithThisProcess } from '../support/end-with-this-process.ts';
 import { recordingIn, recordingOf, shapeOf, withRecording } from '../../scripts/quickstart/recording.ts';
 import { until } from '../support/until.ts';
 

@@ -1,7 +1,7 @@
 // A Redis Cluster: three primaries with a replica each, all real processes.
 import { Redis } from 'ioredis';
 import * as z from 'zod';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from './private-redis.ts';
 import { redisTlsSettings, type Certificates } from './certificates.ts';
 import { startRedis, type TestRedis } from './redis.ts';
 import { until } from './until.ts';

@@ -4,9 +4,9 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import type { DebianPackages } from '../../scripts/debian-packages.ts';
-import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
-import { freePort } from '../../scripts/private-redis.ts';
+import type { DebianPackages } from './debian-packages.ts';
+import { endWithThisProcess } from './end-with-this-process.ts';
+import { freePort } from './private-redis.ts';
 import { makeTempDir } from './temp-dir.ts';
 import { until } from './until.ts';
 

@@ -1,7 +1,7 @@
 // Makes sure of a Redis server once per run, so that `npx vitest run test/one.test.ts` works by itself too. The workers
 // find it in their environment, which they inherit from the process that this runs in.
 import path from 'node:path';
-import { ensureRedisServer } from '../../scripts/redis-server.ts';
+import { ensureRedisServer } from './redis-server.ts';
 
 export async function setup(): Promise<void> {
   const { command, env } = await ensureRedisServer({ say: (text) => process.stderr.write(`${text}\n`) });

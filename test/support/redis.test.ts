@@ -1,4 +1,4 @@
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from './private-redis.ts';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -65,7 +65,7 @@ test('is stopped in order even while frozen, and its folder is removed', async (
 test('dies with the process that started it, even if that is killed', async () => {
   const dir = await makeTempDir('orphan');
   const code = `
-    import { startPrivateRedis } from ${JSON.stringify(path.resolve('scripts/private-redis.ts'))};
+    import { startPrivateRedis } from ${JSON.stringify(path.resolve('test/support/private-redis.ts'))};
     const redis = await startPrivateRedis({ server: ${JSON.stringify(redisServer())}, dir: ${JSON.stringify(dir)} });
     console.log(redis.pid);
     setInterval(() => undefined, 1000);`;
@@ -95,7 +95,7 @@ test('no port is given out twice, however many are requested at once', async () 
 
 test('no port of a running process is given to another one, even before anybody listens there', async () => {
   const script = `
-    import { freePort } from ${JSON.stringify(path.resolve('scripts/private-redis.ts'))};
+    import { freePort } from ${JSON.stringify(path.resolve('test/support/private-redis.ts'))};
     const ports = [];
     for (let count = 0; count < 800; count += 1) ports.push(await freePort());
     console.log(JSON.stringify(ports));

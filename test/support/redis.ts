@@ -1,7 +1,7 @@
 // A real Redis for one test or one file, in a folder of its own, ready when this resolves.
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
-import { startPrivateRedis, type PrivateRedis } from '../../scripts/private-redis.ts';
+import { startPrivateRedis, type PrivateRedis } from './private-redis.ts';
 import { makeTempDir } from './temp-dir.ts';
 
 export interface TestRedisOptions {

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { ServiceDidNotStart } from '../../scripts/service-process.ts';
+import { ServiceDidNotStart } from './service-process.ts';
 import { withRedis } from './with-redis.ts';
 import { startService } from './service.ts';
 

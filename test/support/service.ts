@@ -2,7 +2,7 @@
 // own, with nothing in its environment but what the test gives.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { startServiceProcess, type ServiceProcess, type ServiceProcessOptions } from '../../scripts/service-process.ts';
+import { startServiceProcess, type ServiceProcess, type ServiceProcessOptions } from './service-process.ts';
 import { makeTempDir } from './temp-dir.ts';
 
 export interface TestServiceOptions {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { Agent, request } from 'undici';
 import { expect, test } from 'vitest';
-import { freePort } from '../../scripts/private-redis.ts';
+import { freePort } from '../support/private-redis.ts';
 import type { Balancer } from '../support/balancer.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
 import { failuresOf, startLoad, type Load, type Sent } from '../support/load.ts';

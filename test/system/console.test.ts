@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
+import { ensureDebianPackages } from '../support/debian-packages.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';

@@ -1,6 +1,6 @@
 // deploy/haproxy/haproxy.cfg with the real HAProxy.
 import { describe } from 'vitest';
-import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
+import { ensureDebianPackages } from '../support/debian-packages.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { behindABalancer } from './behind-a-balancer.ts';
 

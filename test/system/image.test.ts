@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
-import { freePort } from '../../scripts/private-redis.ts';
+import { ensureDebianPackages } from '../support/debian-packages.ts';
+import { freePort } from '../support/private-redis.ts';
 import { startRedis } from '../support/redis.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');

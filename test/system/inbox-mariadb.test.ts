@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
-import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
+import { ensureDebianPackages } from '../support/debian-packages.ts';
 import { describeInbox } from '../inbox/inbox-suite.ts';
 import { startMariadb, type DatabaseServer } from '../support/database-servers.ts';
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe } from 'vitest';
-import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
+import { ensureDebianPackages } from '../support/debian-packages.ts';
 import { describeInbox } from '../inbox/inbox-suite.ts';
 import { postgresVersions, startPostgres, type DatabaseServer } from '../support/database-servers.ts';
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ensureDebianPackages } from '../../scripts/debian-packages.ts';
+import { ensureDebianPackages } from '../support/debian-packages.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { testKey } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';

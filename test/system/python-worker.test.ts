@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { endWithThisProcess } from '../support/end-with-this-process.ts';
 import { webhookIdOfJob } from '../../src/callback/job.ts';
 import { createRig, jobData, terminalWebhookId } from '../deliver/rig.ts';
 import { withRedis } from '../support/with-redis.ts';

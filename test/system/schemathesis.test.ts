@@ -6,7 +6,7 @@ import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
-import { endWithThisProcess } from '../../scripts/end-with-this-process.ts';
+import { endWithThisProcess } from '../support/end-with-this-process.ts';
 import { callbackBody } from '../support/callbacks.ts';
 import { installPythonProgram } from '../support/outside-programs.ts';
 import { startRedis } from '../support/redis.ts';

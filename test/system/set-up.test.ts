@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { startPrivateRedis } from '../../scripts/private-redis.ts';
-import { ensureRedisServer } from '../../scripts/redis-server.ts';
-import { canUnpackDebianPackages } from '../../scripts/unpack-debian-packages.ts';
+import { startPrivateRedis } from '../support/private-redis.ts';
+import { ensureRedisServer } from '../support/redis-server.ts';
+import { canUnpackDebianPackages } from '../support/unpack-debian-packages.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 describe.skipIf(!canUnpackDebianPackages())('on Debian and Ubuntu, without a Redis on the PATH', () => {

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
-import { startServiceProcess } from '../../scripts/service-process.ts';
+import { startServiceProcess } from '../support/service-process.ts';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { startService, type TestService } from '../support/service.ts';

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { createMerchantSimulator } from '../../../simulator/merchant.ts';
-import { startPrivateRedis, type PrivateRedis } from '../../../scripts/private-redis.ts';
+import { startPrivateRedis, type PrivateRedis } from '../../support/private-redis.ts';
 import { testKey } from '../../support/callbacks.ts';
 import { redisServer } from '../../support/redis.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';

@@ -22,7 +22,7 @@ export interface DebianPackages {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const root = path.dirname(import.meta.dirname);
+const root = path.resolve(import.meta.dirname, '../..');
 const systemFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 /** Asked by dpkg's scripts before they start a service; 101 forbids it. */
 const servicePolicy = '/usr/sbin/policy-rc.d';

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { ensureRedisServer } from '../../scripts/redis-server.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
+import { ensureRedisServer } from './redis-server.ts';
+import { makeTempDir } from './temp-dir.ts';
 
 async function machineWith(programs: Readonly<Record<string, string>>) {
   const searchPath = path.join(await makeTempDir('machine'), 'bin');

@@ -26,7 +26,7 @@ export interface RedisServerOptions {
 const versionNeeded = [6, 2] as const;
 const brewPlaces = ['/opt/homebrew/bin', '/usr/local/bin', '/home/linuxbrew/.linuxbrew/bin'];
 const names = ['valkey-server', 'redis-server'] as const;
-const root = path.dirname(import.meta.dirname);
+const root = path.resolve(import.meta.dirname, '../..');
 
 export async function ensureRedisServer(options: RedisServerOptions): Promise<RedisServer> {
   const { say, home = path.join(root, '.tools', 'redis'), searchPath = process.env['PATH'] ?? '' } = options;
@@ -63,7 +63,7 @@ export async function ensureRedisServer(options: RedisServerOptions): Promise<Re
   const engine = ['docker', 'podman'].map((name) => firstFile(folders, name)).find(answers);
   if (engine !== undefined) {
     say(`There is no Redis server on this machine: running one in a container with ${path.basename(engine)}`);
-    return { command: path.join(root, 'scripts', 'redis-in-container.mjs'), env: { CONTAINER_ENGINE: engine } };
+    return { command: path.join(import.meta.dirname, 'redis-in-container.mjs'), env: { CONTAINER_ENGINE: engine } };
   }
 
   for (const failure of failures) say(failure);

@@ -35,7 +35,7 @@ export interface Exit {
 
 export type ServiceProcess = Awaited<ReturnType<typeof startServiceProcess>>;
 
-const ownMain = path.join(path.dirname(import.meta.dirname), 'src', 'main.ts');
+const ownMain = path.resolve(import.meta.dirname, '../..', 'src', 'main.ts');
 /** Of `npm run coverage`. */
 const coverageVariables = process.env['TEST_COVERAGE_DIR'] === undefined ? [] : ['TEST_COVERAGE_DIR', 'NODE_OPTIONS'];
 const outputCharactersMax = 20_000;
