@@ -50,17 +50,23 @@ async function list(processes: readonly KeptProcess[], selection: Record<string,
   let cursor: string | null = '';
   while (cursor !== null) {
     const query = new URLSearchParams({ ...selection, limit: '200', ...(cursor !== '' && { cursor }) });
-    const response = await fetch(`${opsUrl}/v1/callbacks?${query.toString()}`);
-    const page = pageSchema.parse(await response.json());
+    const page = pageSchema.parse(await ask(`${opsUrl}/v1/callbacks?${query.toString()}`));
     for (const { gatewayReference } of page.data) found.add(gatewayReference ?? 'unreadable');
     cursor = page.next;
   }
   return found;
 }
 
+async function ask(url: string): Promise<unknown> {
+  const response = await fetch(url);
+  const text = await response.text();
+  if (response.status >= 500) throw new Error(`${url} was answered ${response.status}: ${text}`);
+  return JSON.parse(text);
+}
+
 async function stateOf(processes: readonly KeptProcess[], reference: string): Promise<string | undefined> {
-  const response = await fetch(`${processes[0]?.opsUrl ?? ''}/v1/callbacks/${encodeURIComponent(reference)}`);
-  return callbackSchema.parse(await response.json()).state;
+  const opsUrl = processes[0]?.opsUrl ?? '';
+  return callbackSchema.parse(await ask(`${opsUrl}/v1/callbacks/${encodeURIComponent(reference)}`)).state;
 }
 
 async function references(redis: Redis, states: readonly string[]): Promise<string[]> {
