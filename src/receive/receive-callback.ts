@@ -36,14 +36,9 @@ export interface ReceiveDependencies {
   readonly tracing?: Tracing | undefined;
 }
 
-type LogLevel = 'info' | 'warn' | 'error';
-
 const ok = { status: 200, body: '{"status":"ok"}' } as const;
 const duplicate = { status: 200, body: '{"status":"ok","duplicate":true}' } as const;
 const ignored = { status: 200, body: '{"status":"ok","ignored":"pending"}' } as const;
-
-/** A rate-limited request is counted but not logged: that would be one line per try. */
-type LoggedOutcome = Exclude<CallbackOutcome, 'limited'>;
 
 export function createReceiveCallback({ intake, quarantine, log, metrics, tracing }: ReceiveDependencies) {
   const isoTime = createIsoTime();
@@ -64,11 +59,12 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
     };
   }
 
-  function say(outcome: LoggedOutcome, level: LogLevel, startedAt: number, fields: object): void {
+  /** Counts the answer, and returns the milliseconds that it took. */
+  function counted(outcome: CallbackOutcome, startedAt: number): number {
     const ms = Math.round((performance.now() - startedAt) * 100) / 100;
     metrics.callbacks.inc({ outcome });
     metrics.ackSeconds.observe(ms / 1_000);
-    log[level]({ event: `callback.${outcome}`, ...fields, ms });
+    return ms;
   }
 
   async function receive(request: ReceivedRequest, span?: TraceSpan): Promise<Answer> {
@@ -80,7 +76,8 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
       const refused = { ...request, reason: parsed.kind, detail: parsed.detail, receivedAtMs };
       const kept = await quarantine(refused, startedAt);
       span?.set({ 'payalo.outcome': 'quarantined' });
-      say('quarantined', 'warn', startedAt, { requestId, brand, reason: parsed.kind, bytes: raw.length, kept });
+      const fields = { requestId, brand, reason: parsed.kind, bytes: raw.length, kept };
+      log.warn({ event: 'callback.quarantined', ...fields, ms: counted('quarantined', startedAt) });
       return parsed.kind === 'not-json'
         ? { status: 400, problem: problem(400, 'not-json', `${parsed.detail} ${kept ? keptHint : lostHint}`) }
         : { status: 422, problem: problem(422, 'bad-reference', `${parsed.detail} ${kept ? keptHint : lostHint}`) };
@@ -98,23 +95,28 @@ export function createReceiveCallback({ intake, quarantine, log, metrics, tracin
     });
     switch (outcome.kind) {
       case 'queued':
-        say('accepted', 'info', startedAt, fields);
+        log.info({ event: 'callback.accepted', ...fields, ms: counted('accepted', startedAt) });
         return ok;
       case 'overtaken': // only for corrections, which do not come this way
       case 'duplicate':
-        say('duplicate', 'info', startedAt, fields);
+        log.info({ event: 'callback.duplicate', ...fields, ms: counted('duplicate', startedAt) });
         return duplicate;
       case 'conflict':
-        say('conflict', 'warn', startedAt, fields);
+        log.warn({ event: 'callback.conflict', ...fields, ms: counted('conflict', startedAt) });
         return duplicate;
       case 'ignored':
-        say('ignored', 'info', startedAt, fields);
+        log.info({ event: 'callback.ignored', ...fields, ms: counted('ignored', startedAt) });
         return ignored;
       case 'spooled':
-        say('spooled', 'warn', startedAt, fields);
+        log.warn({ event: 'callback.spooled', ...fields, ms: counted('spooled', startedAt) });
         return ok;
       case 'unavailable':
-        say('unavailable', 'error', startedAt, { ...fields, reason: outcome.reason });
+        log.error({
+          event: 'callback.unavailable',
+          ...fields,
+          reason: outcome.reason,
+          ms: counted('unavailable', startedAt),
+        });
         return {
           status: 503,
           problem: problem(503, 'unavailable', 'The callback cannot be stored durably now. Send it again.'),

@@ -7,13 +7,7 @@
 import { pino, stdSerializers } from 'pino';
 import { createBoundedOutput } from './bounded-output.ts';
 import { createIsoTime } from '../time/iso-time.ts';
-import type { EventName } from './events.ts';
-
-/** One log line: its event, and fields that are safe by construction. */
-export interface LogFields {
-  readonly event: EventName;
-  readonly [field: string]: unknown;
-}
+import type { LogFields } from './events.ts';
 
 type LogMethod = (fields: LogFields) => void;
 

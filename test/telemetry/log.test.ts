@@ -13,18 +13,17 @@ function linesOf(write: (log: ReturnType<typeof createLog>) => void): Record<str
 }
 
 test('writes no key, body or phone number, however deeply nested by mistake', () => {
-  const [line] = linesOf((log) =>
-    log.info({
-      event: 'service.notice',
-      body: 'secret',
-      apiKey: 'secret',
-      request: {
-        headers: { 'x-api-key': 'secret', authorization: 'secret', accept: '*/*' },
-        payer: [{ msisdn: 'secret' }],
-      },
-      err: Object.assign(new Error('failed'), { code: 'E_FAILED', request: { body: 'secret' } }),
-    }),
-  );
+  const mistaken = {
+    notice: 'a mistake',
+    body: 'secret',
+    apiKey: 'secret',
+    request: {
+      headers: { 'x-api-key': 'secret', authorization: 'secret', accept: '*/*' },
+      payer: [{ msisdn: 'secret' }],
+    },
+    err: Object.assign(new Error('failed'), { code: 'E_FAILED', request: { body: 'secret' } }),
+  };
+  const [line] = linesOf((log) => log.info({ event: 'service.notice', ...mistaken }));
   expect(JSON.stringify(line)).not.toContain('secret');
   expect(line).toMatchObject({
     event: 'service.notice',
@@ -35,9 +34,8 @@ test('writes no key, body or phone number, however deeply nested by mistake', ()
 
 test('keeps the cause of an error, and values with toJSON', () => {
   const cause = new TypeError('the reason');
-  const [line] = linesOf((log) =>
-    log.warn({ event: 'service.notice', err: new Error('failed', { cause }), at: new Date(0), list: [1, null] }),
-  );
+  const fields = { err: new Error('failed', { cause }), at: new Date(0), list: [1, null] };
+  const [line] = linesOf((log) => log.warn({ event: 'retention.failed', ...fields }));
   expect(line).toMatchObject({ level: 'warn', at: '1970-01-01T00:00:00.000Z', list: [1, null] });
   expect(JSON.stringify(line)).toContain('the reason');
 });
@@ -74,9 +72,9 @@ test('shows a Redis error without the command that it answers', async () => {
     redis.call('auth', 'user', 'hunter2-hunter2'),
   ]) {
     await command.catch((error: unknown) => {
-      log.warn({ event: 'service.notice', err: error });
-      log.warn({ event: 'service.notice', err: new AggregateError([error], 'several') });
-      log.warn({ event: 'service.notice', err: new Error('outer', { cause: error }) });
+      log.warn({ event: 'retention.failed', err: error });
+      log.warn({ event: 'retention.failed', err: new AggregateError([error], 'several') });
+      log.warn({ event: 'retention.failed', err: new Error('outer', { cause: error }) });
     });
   }
   redis.disconnect();
