@@ -64,18 +64,18 @@ test('lists events alphabetically, and none that nobody logs', () => {
 
 test('the compiler, and nothing at run time, refuses a line that is not one of an event’s', () => {
   const lines: string[] = [];
-  const { info } = createLog({ level: 'info', destination: { write: (line) => void lines.push(line) } });
-  info({ event: 'spool.drained', entries: 1 });
+  const log = createLog({ level: 'info', destination: { write: (line) => void lines.push(line) } });
+  log.info({ event: 'spool.drained', entries: 1 });
   // @ts-expect-error no such event
-  info({ event: 'spool.emptied', entries: 1 });
+  log.info({ event: 'spool.emptied', entries: 1 });
   // @ts-expect-error a field is missing
-  info({ event: 'spool.drained' });
+  log.info({ event: 'spool.drained' });
   // @ts-expect-error a field has the wrong type
-  info({ event: 'spool.drained', entries: 'one' });
+  log.info({ event: 'spool.drained', entries: 'one' });
   // @ts-expect-error the event has no such field
-  info({ event: 'spool.drained', entries: 1, folder: 'x' });
+  log.info({ event: 'spool.drained', entries: 1, folder: 'x' });
   // @ts-expect-error a field that other events have
-  info({ event: 'breaker.opened', brand: 'x', jobId: '1' });
+  log.info({ event: 'breaker.opened', brand: 'x', jobId: '1' });
   expect(lines).toHaveLength(6);
 });
 
