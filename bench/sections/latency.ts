@@ -1,4 +1,5 @@
-// How long an answer takes at fixed rates, from when the callback was due to when its answer was read; and the same
+// How long an answer takes at fixed rates, from when the callback was due to when its answer was read, beside the bare
+// route; and the same
 // while a backlog waits and a worker delivers it.
 import { fillBacklog } from '../backlog.ts';
 import type { LoadResult } from '../processes/load.ts';
@@ -13,49 +14,73 @@ export const latency: Section = {
   name: 'latency',
   title: 'Acknowledgement latency at fixed rates (open loop)',
   async run(rig, size) {
-    const redis = await rig.startRedis();
+    const [redis, redisOfAll] = [await rig.startRedis(), await rig.startRedis()];
+    const merchant = await rig.startContestant('merchant');
     const receiver = await rig.startService({ roles: ['receive'], redis });
-    await rig.load({ urls: [receiver.url], connections, requests: sized(size, 5_000, 100), run: 'warm' });
+    const env = { FORWARD_URL: merchant.url };
+    const all = await rig.startService({ roles: ['receive', 'work'], redis: redisOfAll, env });
+    const bare = await rig.startContestant('bare-route');
+    const contestants = { 'bare route': bare, receiver, 'receiver and worker, which deliver': all };
+    for (const { url } of Object.values(contestants))
+      await rig.load({ urls: [url], connections, requests: sized(size, 5_000, 100), run: 'warm' });
     const rows: Row[] = [];
     const summary: Record<string, number> = {};
     for (const rate of rates) {
-      const results = await atRate(rig, receiver, size, rate, 'calm');
-      rows.push({ 'callbacks/s': rate, meanwhile: 'nothing', ...rowOf(results) });
-      summary[`p99 ms at ${rate}/s`] = round(median(results.map(({ p99Ms }) => p99Ms)), 2);
+      const results = await inTurn(rig, Object.values(contestants), size, rate);
+      for (const [at, name] of Object.keys(contestants).entries())
+        rows.push({ 'callbacks/s': rate, contestant: name, meanwhile: 'nothing', ...rowOf(results[at] ?? []) });
+      const [ofBare = [], ofReceiver = [], ofAll = []] = results;
+      summary[`receiver / bare, p99 at ${rate}/s`] = ratioOf(ofReceiver, ofBare);
+      summary[`receiver and worker / bare, p99 at ${rate}/s`] = ratioOf(ofAll, ofBare);
     }
-    rows.push(...(await besideBacklog(rig, redis, receiver, size)));
-    await receiver.stop();
-    await redis.stop();
+    await Promise.all([bare.stop(), all.stop()]);
+    rows.push(...(await besideBacklog(rig, redis, { receiver, merchant }, size)));
+    await Promise.all([receiver.stop(), merchant.stop()]);
+    await Promise.all([redis.stop(), redisOfAll.stop()]);
     return { rows, summary };
   },
 };
 
-async function besideBacklog(rig: Rig, redis: BenchRedis, receiver: Running, size: Size): Promise<Row[]> {
+/** The results of each contestant, a round of all after the other, so that a slow moment meets all of them. */
+async function inTurn(rig: Rig, contestants: readonly Running[], size: Size, rate: number): Promise<LoadResult[][]> {
+  const results: LoadResult[][] = contestants.map(() => []);
+  for (let round = 0; round < size.rounds; round += 1)
+    for (const [at, contestant] of contestants.entries())
+      results[at]?.push(await atRate(rig, contestant, size, rate, `calm${rate}r${round}`));
+  return results;
+}
+
+function ratioOf(ours: readonly LoadResult[], theirs: readonly LoadResult[]): number {
+  return round(median(ours.map(({ p99Ms }, at) => p99Ms / (theirs[at]?.p99Ms ?? Number.NaN))), 2);
+}
+
+interface Beside {
+  readonly receiver: Running;
+  readonly merchant: Running;
+}
+
+async function besideBacklog(rig: Rig, redis: BenchRedis, { receiver, merchant }: Beside, size: Size): Promise<Row[]> {
   const backlog = sized(size, 100_000, 500);
   await redis.client.flushall();
   await fillBacklog(redis, 'backlog', backlog);
-  const merchant = await rig.startContestant('merchant');
+  await merchantCounts(merchant); // it counts from one reading to the next
   const worker = await rig.startService({ roles: ['work'], redis, env: { FORWARD_URL: merchant.url } });
   const rows: Row[] = [];
   for (const rate of rates) {
-    const results = await atRate(rig, receiver, size, rate, 'busy');
+    const results: LoadResult[] = [];
+    for (let at = 0; at < Math.min(size.rounds, 3); at += 1)
+      results.push(await atRate(rig, receiver, size, rate, `busy${rate}r${at}`));
     const { deliveries } = await merchantCounts(merchant);
-    rows.push({ 'callbacks/s': rate, meanwhile: `${backlog} waited, ${deliveries} delivered`, ...rowOf(results) });
+    const meanwhile = `${backlog} waited, ${deliveries} delivered`;
+    rows.push({ 'callbacks/s': rate, contestant: 'receiver', meanwhile, ...rowOf(results) });
   }
   await worker.stop();
-  await merchant.stop();
   return rows;
 }
 
-async function atRate(rig: Rig, { url }: Running, size: Size, rate: number, run: string): Promise<LoadResult[]> {
-  const requests = sized(size, rate * 5, 100);
-  const results: LoadResult[] = [];
-  for (let at = 0; at < Math.min(size.rounds, 3); at += 1) {
-    results.push(
-      await rig.load({ urls: [url], connections, requests, run: `${run}${rate}r${at}`, ratePerSecond: rate }),
-    );
-  }
-  return results;
+/** Five seconds of it. */
+function atRate(rig: Rig, { url }: Running, size: Size, rate: number, run: string): Promise<LoadResult> {
+  return rig.load({ urls: [url], connections, requests: sized(size, rate * 5, 100), run, ratePerSecond: rate });
 }
 
 function rowOf(results: readonly LoadResult[]) {
