@@ -12,6 +12,7 @@ import { median, round } from '../statistics.ts';
 const root = path.resolve(import.meta.dirname, '../..');
 const megabyte = 1_048_576;
 const ratePerSecond = 200;
+const settlePerSecond = 1_500;
 const connections = 16;
 
 interface Sample {
@@ -42,6 +43,7 @@ export const footprint: Section = {
       'MB at 200/s': round(middle(name, 'busyBytes') / megabyte),
     }));
     const ratio = (key: keyof Sample, name: string) => round(middle(name, key) / middle('bare Fastify', key), 2);
+    const settled = await settle(rig, size, contestants.at(-1)?.start);
     const packages = round(productionPackagesBytes() / megabyte, 1);
     return {
       rows,
@@ -50,6 +52,8 @@ export const footprint: Section = {
         'work / bare, idle': ratio('idleBytes', 'work'),
         'all / bare, idle': ratio('idleBytes', 'all'),
         'all / bare, ready': ratio('readyMs', 'all'),
+        'all after 10,000 callbacks, MB': round(settled.firstBytes / megabyte),
+        'all after 110,000 callbacks, MB': round(settled.lastBytes / megabyte),
         'production packages, MB': packages,
       },
     };
@@ -82,6 +86,21 @@ async function measure(rig: Rig, size: Size, run: string, start: () => Promise<R
   const busyBytes = residentBytes(running.pid);
   await running.stop();
   return { readyMs, idleBytes, busyBytes };
+}
+
+/** Whether memory stops growing: resident after 10,000 callbacks that are delivered as well, and after 100,000 more. */
+async function settle(rig: Rig, size: Size, start: (() => Promise<Running>) | undefined) {
+  const running = await start?.();
+  if (running === undefined) throw new Error('there is no contestant');
+  const { url, pid } = running;
+  const load = async (run: string, requests: number) => {
+    await rig.load({ urls: [url], connections, requests, run, ratePerSecond: settlePerSecond });
+    return residentBytes(pid);
+  };
+  const firstBytes = await load('settle', sized(size, 10_000, 40));
+  const lastBytes = await load('settled', sized(size, 100_000, 40));
+  await running.stop();
+  return { firstBytes, lastBytes };
 }
 
 function build(): void {
