@@ -7,12 +7,13 @@ import {
   createAcceptBatch,
   type AcceptItem,
 } from '../src/store/accept/accept-batch.ts';
-import { brandQueue, keysOf } from '../src/redis/brand-queue.ts';
+import { keysOf } from '../src/redis/brand-queue.ts';
 import { parseCallbackText } from '../src/callback/parse-callback.ts';
 import { callbackText, referenceOf } from './callback-text.ts';
 import type { BenchRedis } from './rig.ts';
+import { serviceQueue } from '../test/support/queues.ts';
 
-export const defaultQueue = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+export const defaultQueue = serviceQueue();
 
 const dayMs = 86_400_000;
 const times = {

@@ -5,17 +5,17 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isOfLaterVersion } from '../src/callback/job.ts';
-import { brandQueue } from '../src/redis/brand-queue.ts';
 import { callbackBody, newReference, testKey } from './support/callbacks.ts';
 import { startMerchant, type Merchant } from './support/merchant.ts';
 import { rawHttp, requestText } from './support/raw-http.ts';
 import { withRedis } from './support/with-redis.ts';
 import { startService, type TestService } from './support/service.ts';
 import { until } from './support/until.ts';
+import { serviceQueue } from './support/queues.ts';
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 2026);
 const path = '/webhooks/payalo';
-const queueOf = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+const queueOf = serviceQueue();
 const patience = { timeoutMs: 20_000 };
 
 const { server: redis } = await withRedis();
@@ -164,5 +164,5 @@ async function expectWell(): Promise<void> {
     body: callbackBody({ reference }),
   });
   expect(answer.status).toBe(200);
-  await until(() => merchant.deliveries.has(reference), patience);
+  await until(() => merchant.hasGot(reference), patience);
 }

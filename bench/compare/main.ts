@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
-import { startLoad } from '../../test/promises/load.ts';
+import { startLoad } from '../../test/support/load.ts';
 import { gotBy } from '../../test/promises/world.ts';
 import { callbackBody, newReference } from '../../test/support/callbacks.ts';
 import { setup } from '../../test/support/global-setup.ts';

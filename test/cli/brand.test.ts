@@ -144,7 +144,6 @@ describe('brand move while processes receive for both names', () => {
     const { redis, merchant, before, start } = await world({ GATEWAY_BASE_URL: '' });
     const both = { ...before, PAYALO_API_KEYS: `${simulatorKey},acme=${otherKey}` };
     const service = await start(both);
-    const url = `${service.url}/webhooks/payalo`;
     const client = new Redis(redis.url);
     closers.push(async () => client.disconnect());
     merchant.always(answer(200, { delayMs: 5 }));
@@ -152,7 +151,7 @@ describe('brand move while processes receive for both names', () => {
     for (const reference of earlier) await send(service, callbackBody({ reference }));
     await until(() => merchant.uniqueIds().size === earlier.length, { timeoutMs: 30_000 });
 
-    const loads = [simulatorKey, otherKey].map((key) => startLoad({ url, key, senders: 1 }));
+    const loads = [simulatorKey, otherKey].map((key) => startLoad({ targets: [service.url], key }));
     const acme = '{payalo.acme}:payalo-callbacks.acme';
     const moments = [
       async () => (await client.exists(`${acme}/lineage`)) === 1,
@@ -166,8 +165,8 @@ describe('brand move while processes receive for both names', () => {
       await killed.ended;
     }
     expect(await runCli(['brand', 'move', 'default', 'acme'], both)).toMatchObject({ code: 0 });
-    const counts = loads.map(({ sent }) => sent.length);
-    await until(() => loads.every(({ sent }, index) => sent.length > (counts[index] ?? 0) + 20));
+    const counts = loads.map(({ answers }) => answers.length);
+    await until(() => loads.every(({ answers }, index) => answers.length > (counts[index] ?? 0) + 20));
     const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
     expect(failuresOf(sent)).toEqual([]);
     await until(() => sent.every(({ reference }) => merchant.deliveriesOf(reference).length > 0), {

@@ -29,13 +29,13 @@ test('a key is rotated without a restart and without refusing one callback', asy
     const answer = await fetch(url, { method: 'POST', headers: { 'x-api-key': key }, body: callbackBody() });
     return answer.status === 200;
   };
-  const withOld = startLoad({ url, key: oldKey, senders: 2 });
+  const withOld = startLoad({ targets: [service.url], key: oldKey });
 
   write(`${oldKey},${newKey}`); // 1. accept both, and see that the new one is
   await until(() => accepts(newKey));
 
-  const withNew = startLoad({ url, key: newKey, senders: 2 }); // 2. rotate at the gateway: for a while it uses either
-  await until(() => withNew.sent.length >= 20);
+  const withNew = startLoad({ targets: [service.url], key: newKey }); // 2. rotate at the gateway: for a while it uses either
+  await until(() => withNew.answers.length >= 20);
   const sentWithOld = await withOld.stop();
 
   write(newKey); // 3. when the gateway uses the new one only, drop the old one

@@ -2,10 +2,10 @@
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { createAcceptBatch, batchSizeMax } from '../../src/store/accept/accept-batch.ts';
-import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { createNonce, toJobData } from '../../src/callback/job.ts';
 import { callbackOf } from '../support/callbacks.ts';
 import { startRedis } from '../support/redis.ts';
+import { serviceQueue } from '../support/queues.ts';
 
 const count = 4_000;
 /** An entry of Redis's table of expiries: its 24 bytes and its place in the table. */
@@ -24,7 +24,7 @@ test(
   async () => {
     await using server = await startRedis();
     const redis = new Redis(server.url);
-    const queue = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+    const queue = serviceQueue();
     const accept = createAcceptBatch(redis, queue, times, { replicas: 0, timeoutMs: 0 });
     const before = await bytesOf(redis);
     for (let at = 0; at < count; at += batchSizeMax) {

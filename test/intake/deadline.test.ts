@@ -7,10 +7,10 @@ import type { Store } from '../../src/intake/redis-store.ts';
 import type { SpoolDoor } from '../../src/intake/spool/spool-entry.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, testKey } from '../support/callbacks.ts';
+import { startLoad, tookMs, type Answer } from '../support/load.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { slowCommitFlags } from '../support/slow-commit.ts';
-import { steadyLoad, type Answered } from '../support/steady-load.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 
@@ -33,7 +33,7 @@ test(
   async () => {
     const { server, proxy, service } = await start({ ACK_BUDGET: '3s' });
     proxy.set({ kind: 'slow', oneWayMs: 500 });
-    const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 60, seconds: 8 });
+    const answers = await send(service, { perSecond: 60, seconds: 8 });
     expectInTime(answers, 3_000);
     expectAll200(answers);
     proxy.set({ kind: 'pass' });
@@ -47,14 +47,14 @@ test(
   async () => {
     const { server, proxy, service } = await start({ ACK_BUDGET: '4s' });
     proxy.set({ kind: 'slow', oneWayMs: 1_250 });
-    const loading = steadyLoad({ url: callbackUrl(service), perSecond: 40, seconds: 12 });
+    const loading = send(service, { perSecond: 40, seconds: 12 });
     await until(async () => (await redisUp(service)) === '0', { timeoutMs: 20_000, describe: 'payalo_redis_up 0' });
     const answers = await loading;
     expectInTime(answers, 4_000);
     expectAll200(answers);
     // Waiting until the deadline is only for those who find out.
-    const later = answers.filter(({ sentAtMs }) => sentAtMs > 7_000);
-    expect(later.filter(({ ms }) => ms > 3_900).length).toBeLessThan(later.length / 4);
+    const later = sentAfter(answers, 7_000);
+    expect(later.filter((answer) => tookMs(answer) > 3_900).length).toBeLessThan(later.length / 4);
     const events = () => service.logs.map(({ event }) => event).filter((event) => String(event).startsWith('intake.'));
     expect(events()).toContain('intake.redis_slow');
     expect(events()).not.toContain('intake.redis_keeps_up');
@@ -62,14 +62,14 @@ test(
     proxy.set({ kind: 'pass' });
     await until(
       async () => {
-        await steadyLoad({ url: callbackUrl(service), perSecond: 10, seconds: 0.2 });
+        await send(service, { perSecond: 10, seconds: 0.2 });
         return events().includes('intake.redis_keeps_up');
       },
       { timeoutMs: 30_000, everyMs: 200 },
     );
     expect(await redisUp(service)).toBe('1');
     await expectQueuedOnce(server, answers);
-    const after = await steadyLoad({ url: callbackUrl(service), perSecond: 20, seconds: 1 });
+    const after = await send(service, { perSecond: 20, seconds: 1 });
     const spooledNow = service.logs.filter(
       ({ event, gatewayReference }) =>
         event === 'callback.spooled' && after.some(({ reference }) => reference === gatewayReference),
@@ -84,16 +84,16 @@ test(
   async () => {
     const { server, service } = await start({ ACK_BUDGET: '1s', TEST_COMMIT_MS: '800' }, slowCommitFlags);
     await server.kill('SIGSTOP');
-    const load = { url: callbackUrl(service), seconds: 8 };
+    const seconds = 8;
     const [answers, refused] = await Promise.all([
-      steadyLoad({ ...load, perSecond: 30 }),
-      steadyLoad({ ...load, perSecond: 10, body: 'this is not JSON' }),
+      send(service, { seconds, perSecond: 30 }),
+      send(service, { seconds, perSecond: 10, body: 'this is not JSON' }),
     ]);
     expectInTime([...answers, ...refused], 1_000);
     expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([400]));
     expect(new Set(answers.map(({ status }) => status)).difference(new Set([200, 503]))).toEqual(new Set());
     // Only those that had spent their time on Redis before it was known to be out may have had too little left.
-    const later = answers.filter(({ sentAtMs }) => sentAtMs > 4_000);
+    const later = sentAfter(answers, 4_000);
     expect(later.map(({ status }) => status)).toEqual(later.map(() => 200));
     await server.kill('SIGCONT');
     await expectQueuedOnce(server, answers);
@@ -103,7 +103,7 @@ test(
 test('answers 503 in time, and no late 200, if the disk is too slow', patient, async () => {
   const { server, service } = await start({ ACK_BUDGET: '500ms', TEST_COMMIT_MS: '6000' }, slowCommitFlags);
   await server.kill('SIGSTOP');
-  const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 20, seconds: 3 });
+  const answers = await send(service, { perSecond: 20, seconds: 3 });
   expectInTime(answers, 500);
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([503]));
 });
@@ -154,7 +154,7 @@ test('does not send a callback to Redis whose time ran out while it waited for a
 test('stores callbacks in Redis, however slow it is, while the spool is full', patient, async () => {
   const { server, proxy, service } = await start({ ACK_BUDGET: '3s', SPOOL_MAX_BYTES: '65536' });
   proxy.set({ kind: 'slow', oneWayMs: 1_000 });
-  const answers = await steadyLoad({ url: callbackUrl(service), perSecond: 40, seconds: 10 });
+  const answers = await send(service, { perSecond: 40, seconds: 10 });
   expectInTime(answers, 3_000);
   expectAll200(answers);
   proxy.set({ kind: 'pass' });
@@ -192,8 +192,7 @@ test('accepts a late answer of Redis if the spool fails', async () => {
 test('logs that Redis keeps up again only once it does', patient, async () => {
   const { server, service } = await start({ ACK_BUDGET: '500ms' });
   await server.kill('SIGSTOP');
-  const url = callbackUrl(service);
-  await steadyLoad({ url, perSecond: 20, seconds: 8 });
+  await send(service, { perSecond: 20, seconds: 8 });
   const events = () => service.logs.map(({ event }) => String(event)).filter((event) => event.startsWith('intake.'));
   expect(events()).toContain('intake.redis_out');
   expect(events()).not.toContain('intake.redis_keeps_up');
@@ -221,20 +220,33 @@ async function start(env: Record<string, string>, nodeFlags: string[] = []): Pro
   return { server, proxy, service };
 }
 
-function callbackUrl({ url }: TestService): string {
-  return `${url}/webhooks/payalo`;
+interface Sending {
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly body?: string;
 }
 
-function expectInTime(answers: readonly Answered[], budgetMs: number): void {
-  expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(budgetMs + addedMs + noiseMs);
+/** Resolves when every callback is answered. */
+function send({ url }: TestService, { perSecond, seconds, body }: Sending): Promise<readonly Answer[]> {
+  const next = body === undefined ? {} : { next: () => ({ reference: '', body }) };
+  return startLoad({ targets: [url], perSecond, callbacksMax: perSecond * seconds, ...next }).ended();
 }
 
-function expectAll200(answers: readonly Answered[]): void {
+function sentAfter(answers: readonly Answer[], ms: number): Answer[] {
+  const firstMs = Math.min(...answers.map(({ sentAtMs }) => sentAtMs));
+  return answers.filter(({ sentAtMs }) => sentAtMs - firstMs > ms);
+}
+
+function expectInTime(answers: readonly Answer[], budgetMs: number): void {
+  expect(Math.max(...answers.map(tookMs))).toBeLessThan(budgetMs + addedMs + noiseMs);
+}
+
+function expectAll200(answers: readonly Answer[]): void {
   expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
 }
 
 /** Everything answered 200 is in the queue once, however it came there. */
-async function expectQueuedOnce(server: TestRedis, answers: readonly Answered[]): Promise<void> {
+async function expectQueuedOnce(server: TestRedis, answers: readonly Answer[]): Promise<void> {
   const acknowledged = answers.filter(({ status }) => status === 200).map(({ reference }) => reference);
   const redis = new Redis(server.url);
   ends.push(async () => redis.disconnect());

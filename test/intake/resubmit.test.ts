@@ -1,14 +1,14 @@
 // What comes out of the spool and is no longer news, or stands in the way of asking after it.
-import { randomUUID } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, toJobData, type Replaced } from '../../src/callback/job.ts';
 import { createIntake, type Intake } from '../../src/intake/intake.ts';
 import { createStore } from '../../src/intake/redis-store.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
@@ -17,7 +17,7 @@ let reference: string;
 let lines: Record<string, unknown>[];
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   reference = newReference();
   lines = [];
   const settings = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 1, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };

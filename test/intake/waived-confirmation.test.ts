@@ -1,24 +1,24 @@
 // REDIS_WAIT_REPLICAS while no replica confirms, and a spool that cannot hold all that waits for them: refusing would lose
 // what the primary has, and endanger what comes next.
-import { randomUUID } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { createIntake } from '../../src/intake/intake.ts';
 import { createStore } from '../../src/intake/redis-store.ts';
 import { createSpool } from '../../src/intake/spool/spool.ts';
-import { brandQueue, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import type { BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { newQueue } from '../support/queues.ts';
 
 const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 let logged: Record<string, unknown>[];
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   logged = [];
 });
 

@@ -1,17 +1,16 @@
 // The console's last hour: counted at once, over all processes.
 import { Redis } from 'ioredis';
 import pino from 'pino';
-import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { createRates } from '../../src/ops/rates.ts';
-import { brandQueue } from '../../src/redis/brand-queue.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { startRedis } from '../support/redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 test('shows the first callback at once, each once, and what other processes counted', async () => {
   await using server = await startRedis();
   const redis = new Redis(server.url);
-  const queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  const queue = newQueue();
   const state = {
     jobs: { queued: 2, delivering: 0, retrying: 1, delivered: 0, failed: 0, held: 0, removed: 0 },
     oldestWaitingSeconds: 0,

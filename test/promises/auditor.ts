@@ -1,20 +1,7 @@
-// The auditor: holds three index against each other. What was answered 200, what the merchant got, what remains.
+// The auditor: compares three lists: what was answered 200, what the merchant got, what remains.
 //
 // A pure function of what was seen, so that it can itself be tested, and so that no fault of the product can reach it.
-export interface Answer {
-  readonly reference: string;
-  readonly body: string;
-  /** The receiver that it was sent to. */
-  readonly target: string;
-  readonly sentAtMs: number;
-  readonly endedAtMs: number;
-  /** Of that time, how long this process stood still: it could not have seen an answer that was there. */
-  readonly blindMs?: number;
-  /** Null: there was no answer. */
-  readonly status: number | null;
-  /** A thief of the key sent it: the gateway knows no such transaction. */
-  readonly isForged?: boolean;
-}
+import { tookMs, type Answer } from '../support/load.ts';
 
 export interface Got {
   readonly reference: string;
@@ -225,11 +212,7 @@ function isJustified(answer: Answer, outages: readonly Outage[]): boolean {
   return answer.status === null && parts.has(answer.target);
 }
 
-/** With the time since the load began, to be held against the faults. */
-function tookMs({ sentAtMs, endedAtMs, blindMs = 0 }: Answer): number {
-  return endedAtMs - sentAtMs - blindMs;
-}
-
+/** With the time since the load began, for comparison with the faults. */
 function describeLate(answer: Answer, first: Answer | undefined): string {
   const { reference, target, sentAtMs } = answer;
   const seconds = (sentAtMs - (first?.sentAtMs ?? sentAtMs)) / 1_000;

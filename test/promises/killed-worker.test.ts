@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { answer } from '../../simulator/merchant-behaviour.ts';
 import { until } from '../support/until.ts';
 import { violations } from './auditor.ts';
-import { startLoad } from './load.ts';
+import { startLoad } from '../support/load.ts';
 import { settleAndAudit } from './run-promises.ts';
 import { startWorld } from './world.ts';
 

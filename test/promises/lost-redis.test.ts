@@ -3,7 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { until } from '../support/until.ts';
 import { violations } from './auditor.ts';
-import { startLoad } from './load.ts';
+import { startLoad } from '../support/load.ts';
 import { settleAndAudit } from './run-promises.ts';
 import { startWorld, type WorldOptions } from './world.ts';
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { until } from '../support/until.ts';
 import { violations } from './auditor.ts';
-import { startLoad } from './load.ts';
+import { startLoad } from '../support/load.ts';
 import { settleAndAudit } from './run-promises.ts';
 import { startWorld } from './world.ts';
 

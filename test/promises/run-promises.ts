@@ -6,7 +6,7 @@ import { audit, notFound, violations, type Report } from './auditor.ts';
 import { faults } from './faults.ts';
 import { pick, type Fault } from './faults/fault.ts';
 import { serverName } from './ledger.ts';
-import { startLoad, type Load, type Sent } from './load.ts';
+import { startLoad, type Load, type Sent } from '../support/load.ts';
 import { startTruths, type Truths } from './truths.ts';
 import { ackBudgetMs, startWorld, type World } from './world.ts';
 

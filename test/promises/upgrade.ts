@@ -8,7 +8,7 @@ import { callbackBody, newReference } from '../support/callbacks.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { violations, type Report } from './auditor.ts';
 import type { KeptProcess } from './kept-process.ts';
-import { startLoad } from './load.ts';
+import { startLoad } from '../support/load.ts';
 import { settleAndAudit } from './run-promises.ts';
 import { startWorld, type World } from './world.ts';
 

@@ -3,7 +3,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
 import { createRedis } from '../../src/redis/connections.ts';
 import { readSweepState, writeSweepState } from '../../src/store/reconciliation/sweep-state.ts';
 import { createLog } from '../../src/telemetry/log.ts';
@@ -16,6 +16,7 @@ import { startRedis } from '../support/redis.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 import { isoAgo } from './reconcile-rig.ts';
+import { serviceQueue } from '../support/queues.ts';
 
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
@@ -125,7 +126,7 @@ test(
     const connection = createRedis(target.target, profile, 'test', createLog({ level: 'silent' }));
     closers.push(async () => connection.disconnect());
     await until(() => connection.status === 'ready');
-    const queue = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+    const queue = serviceQueue();
     await connection.set(keysOf.reconciler(queue), 'test');
     await writeSweepState(connection, queue, 'test', { checkpointMs: Date.now() - 7 * dayMs });
     await connection.del(keysOf.reconciler(queue));

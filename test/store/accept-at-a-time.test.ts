@@ -1,14 +1,14 @@
 // Where the accepting script puts what waits for its confirmation, at a time of the test's choosing: BullMQ's delayed jobs
 // are ordered by a score that holds the millisecond and twelve bits of an order within it.
-import { randomUUID } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Source } from '../../src/callback/job.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { acceptArguments, acceptKeyCount, acceptScript, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
 import { unconfirmedMember } from '../../src/store/confirmation/unconfirmed.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 const settings = {
   DEDUP_TTL: 60_000,
@@ -27,7 +27,7 @@ const { redis } = await withRedis({ durable: false });
 let queue: BrandQueue;
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
 });
 
 function itemOf(source: Source = 'callback'): AcceptItem & { jobId: string; member: string } {

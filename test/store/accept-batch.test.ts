@@ -1,12 +1,11 @@
 // The atomic step, against a real Redis and stock BullMQ: what it writes is what queue.add writes, and what it decides
 // holds under repetition, races, loss of the job and a restart of Redis.
 import { Queue, QueueEvents, Worker } from 'bullmq';
-import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import {
   createNonce,
@@ -20,6 +19,7 @@ import {
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
+import { newQueue } from '../support/queues.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 
@@ -28,7 +28,7 @@ let queue: BrandQueue;
 let accept: ReturnType<typeof createAcceptBatch>;
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   accept = createAcceptBatch(redis, queue, times, { replicas: 0, timeoutMs: 0 });
 });
 
@@ -99,7 +99,7 @@ describe('with CONFIRM=before', () => {
   };
 
   test('is what queue.add writes with a delay, but for the delay in its options and the time by Redis’s clock', async () => {
-    const stock = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+    const stock = newQueue();
     await listenTo();
     const item = itemOf();
     const jobId = jobIdOf(digestFor(item.callback.gatewayReference), item.nonce);
@@ -145,7 +145,7 @@ describe('what it writes', () => {
     'is what queue.add writes, key by key, but for the events unless somebody listens (paused: $paused, listens: $isListenedTo)',
     async ({ paused, isListenedTo }) => {
       if (isListenedTo) await listenTo();
-      const stock = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+      const stock = newQueue();
       const item = itemOf();
       const jobId = jobIdOf(digestFor(item.callback.gatewayReference), item.nonce);
       for (const { name, prefix } of [queue, stock]) {

@@ -1,14 +1,14 @@
 // A callback whose identity is claimed already: when it takes the place of what is there, and when it is no news.
-import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, referenceDigest, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
 import { quarantineTtlSlackMs } from '../../src/store/quarantine/quarantine-store.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 const settings = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 const noReplicas = { replicas: 0, timeoutMs: 0 };
@@ -20,7 +20,7 @@ let reference: string;
 let digest: string;
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   reference = newReference();
   digest = digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind });
 });

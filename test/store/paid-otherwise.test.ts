@@ -1,13 +1,13 @@
 // Which callbacks HOLD_MISMATCHED holds back: a success whose final amount is not what was ordered, and nothing else.
-import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Source } from '../../src/callback/job.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
 import { readClaims, replacedBy } from '../../src/store/accept/claims.ts';
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 const settings = {
   DEDUP_TTL: 60_000,
@@ -23,7 +23,7 @@ let reference: string;
 let digest: string;
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   reference = newReference();
   digest = digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind });
 });

@@ -1,12 +1,12 @@
 // What becomes of a job whose callback is corrected, wherever BullMQ has it, and when workers are woken for the new one.
-import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createAcceptBatch } from '../../src/store/accept/accept-batch.ts';
 import { callbackOf, newReference, type CallbackFields } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 const settings = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 
@@ -15,7 +15,7 @@ let queue: BrandQueue;
 let reference: string;
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   reference = newReference();
 });
 

@@ -1,14 +1,14 @@
 import { Queue } from 'bullmq';
-import { randomUUID } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { readClaims } from '../../src/store/accept/claims.ts';
 import { createNonce, jobIdOf, toJobData } from '../../src/callback/job.ts';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 
@@ -17,7 +17,7 @@ let queue: BrandQueue;
 let bull: Queue;
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   bull = new Queue(queue.name, { prefix: queue.prefix, connection: redis });
 });
 

@@ -1,13 +1,13 @@
 // A job whose body is there and whose id is in no list: after a power failure that tore Redis's file, or by foreign hands.
-import { randomUUID } from 'node:crypto';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { toJobData } from '../../src/callback/job.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { createAcceptBatch } from '../../src/store/accept/accept-batch.ts';
 import { createStranded, requeueStranded } from '../../src/store/lifecycle/stranded.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';
+import { newQueue } from '../support/queues.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
 });
 
 async function accept(count: number): Promise<string[]> {

@@ -1,14 +1,14 @@
 // What is handed in again, by a call that is repeated or out of a spool: in any order, after whatever came meanwhile, to a
 // Redis that knows it or has lost it. Each callback has its effect once, and the later word stands.
-import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
-import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { readClaims, replacedBy } from '../../src/store/accept/claims.ts';
 import { createNonce, jobSchema, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
 import { callbackOf, newReference } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { newQueue } from '../support/queues.ts';
 
 const times = { DEDUP_TTL: 60_000, RETAIN_COMPLETED: 60_000, RETAIN_FAILED: 60_000, QUARANTINE_RETAIN: 60_000 };
 const noReplicas = { replicas: 0, timeoutMs: 0 };
@@ -21,7 +21,7 @@ let reference: string;
 let clockMs: number;
 
 beforeEach(() => {
-  queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  queue = newQueue();
   accept = createAcceptBatch(redis, queue, times, noReplicas);
   look = createLook(redis, queue, times, noReplicas);
   reference = newReference();

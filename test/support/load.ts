@@ -1,89 +1,169 @@
-// A stream of genuine callbacks, as the gateway sends them: one attempt each, at most 15 seconds, never again.
+// A steady load of callbacks, as the gateway sends them: one attempt each, at a fixed rate whether or not earlier ones were
+// answered, to whichever target is next. Records every answer and how long it took.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { callbackBody, newReference, testKey } from './callbacks.ts';
 
+export interface Answer {
+  readonly reference: string;
+  readonly body: string;
+  /** The origin that it was sent to. */
+  readonly target: string;
+  readonly sentAtMs: number;
+  readonly endedAtMs: number;
+  /** Of that time, how long this process stood still: it could not have seen an answer that was there. */
+  readonly blindMs?: number;
+  /** Null if there was no answer; `error` says why. */
+  readonly status: number | null;
+  readonly error?: string | undefined;
+  /** A thief of the key sent it: the gateway knows no such transaction. */
+  readonly isForged?: boolean;
+}
+
+/** What to send. */
 export interface Sent {
   readonly reference: string;
-  /** Undefined where there was no answer; `error` says why. */
-  readonly status: number | undefined;
-  readonly error: string | undefined;
-  readonly ms: number;
+  readonly body: string;
+  readonly isForged?: boolean;
 }
 
 export interface LoadOptions {
-  /** Of the callback path. */
-  readonly url: string;
+  /** Origins, each used in turn. */
+  readonly targets: readonly string[];
+  readonly perSecond?: number;
+  readonly callbacksMax?: number;
+  /** Returns what is sent next; by default the gateway's example under a new reference. */
+  readonly next?: () => Sent;
   readonly key?: string;
-  readonly senders?: number;
   /** The authority to trust, for https. */
   readonly ca?: string;
 }
 
-export interface Load {
-  /** Grows while the load lasts. */
-  readonly sent: readonly Sent[];
-  /** Resolves when all that are under way now have their answers. */
-  settled(): Promise<void>;
-  stop(): Promise<readonly Sent[]>;
-}
+export type Load = ReturnType<typeof startLoad>;
 
+/** The gateway gives up after this long. */
 const gatewayTimeoutMs = 15_000;
-/** Between two callbacks of one sender: a steady stream, not a race for the processor. */
-const paceMs = 10;
 
-export function startLoad({ url, key = testKey, senders = 4, ca }: LoadOptions): Load {
-  const sent: Sent[] = [];
-  const agent = new Agent({ connections: senders, ...(ca !== undefined && { connect: { ca } }) });
+export function startLoad(options: LoadOptions) {
+  const { targets, perSecond = 50, callbacksMax = Infinity, next = newCallback, key = testKey, ca } = options;
+  const agent = new Agent({ connections: 200, ...(ca !== undefined && { connect: { ca } }) });
+  const answers: Answer[] = [];
+  const inFlight = new Set<Promise<void>>();
   const stopping = new AbortController();
-  const underWay = new Set<Promise<void>>();
+  const stalls = watchStalls();
+  const running = run();
 
-  async function sendOne(): Promise<void> {
-    const reference = newReference();
-    const startedAt = performance.now();
-    let status: number | undefined;
-    let error: string | undefined;
-    try {
-      const { statusCode, body } = await request(url, {
-        method: 'POST',
-        dispatcher: agent,
-        headers: { 'x-api-key': key, 'content-type': 'application/json' },
-        body: callbackBody({ reference }),
-        signal: AbortSignal.timeout(gatewayTimeoutMs),
-      });
-      await body.dump();
-      status = statusCode;
-    } catch (cause) {
-      error = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+  async function run(): Promise<void> {
+    const startedAtMs = performance.now();
+    for (let count = 0; count < callbacksMax && !stopping.signal.aborted; count += 1) {
+      const sending: Promise<void> = send(targets[count % targets.length] ?? '').finally(() =>
+        inFlight.delete(sending),
+      );
+      inFlight.add(sending);
+      const dueInMs = startedAtMs + (count * 1_000) / perSecond - performance.now();
+      if (dueInMs > 0) await delay(dueInMs);
     }
-    sent.push({ reference, status, error, ms: performance.now() - startedAt });
   }
 
-  const running = Array.from({ length: senders }, async () => {
-    while (!stopping.signal.aborted) {
-      const sending = sendOne();
-      underWay.add(sending);
-      await sending;
-      underWay.delete(sending);
-      await delay(paceMs);
+  async function send(target: string): Promise<void> {
+    const { reference, body, isForged = false } = next();
+    const sentAtMs = performance.now();
+    const { status, error } = await post(target, body);
+    const endedAtMs = performance.now();
+    answers.push({
+      reference,
+      body,
+      target,
+      sentAtMs,
+      endedAtMs,
+      blindMs: stalls.between(sentAtMs, endedAtMs),
+      status,
+      error,
+      isForged,
+    });
+  }
+
+  async function post(target: string, body: string): Promise<Pick<Answer, 'status' | 'error'>> {
+    try {
+      const response = await request(`${target}/webhooks/payalo`, {
+        method: 'POST',
+        headers: { 'x-api-key': key, 'content-type': 'application/json' },
+        body,
+        dispatcher: agent,
+        signal: AbortSignal.timeout(gatewayTimeoutMs),
+      });
+      await response.body.dump();
+      return { status: response.statusCode };
+    } catch (error) {
+      return { status: null, error: String(error) };
     }
-  });
+  }
 
   return {
-    sent,
-    async settled() {
-      await Promise.all(underWay);
+    answers,
+    acknowledged: () => answers.filter(({ status, isForged }) => status === 200 && isForged !== true),
+    forged: () => answers.filter(({ status, isForged }) => status === 200 && isForged === true),
+    /** Resolves when every callback that is in flight now has its answer. */
+    async settled(): Promise<void> {
+      await Promise.all(inFlight);
     },
-    async stop() {
+    /** Resolves when `callbacksMax` are answered. */
+    ended,
+    /** Sends no more, and waits for the answers that are owed. */
+    stop(): Promise<readonly Answer[]> {
       stopping.abort();
-      await Promise.all(running);
-      await agent.close();
-      return sent;
+      return ended();
     },
+  };
+
+  async function ended(): Promise<readonly Answer[]> {
+    await running;
+    await Promise.all(inFlight);
+    await agent.close();
+    stalls.stop();
+    return answers;
+  }
+}
+
+/** Without the time in which this process stood still. */
+export function tookMs({ sentAtMs, endedAtMs, blindMs = 0 }: Answer): number {
+  return endedAtMs - sentAtMs - blindMs;
+}
+
+/** What the gateway would record as failed. */
+export function failuresOf(answers: readonly Answer[]): Answer[] {
+  return answers.filter(({ status }) => status === null || status < 200 || status > 299);
+}
+
+const lookEveryMs = 50;
+/** A timer may be late by so much on a busy machine. */
+const stalledMs = 250;
+
+/**
+ * When this process stood still, on a machine that is busy with other things. An answer that came meanwhile is seen only
+ * afterwards: that time is the stopwatch's own, and nobody's fault.
+ */
+function watchStalls() {
+  const stalls: { readonly fromMs: number; readonly toMs: number }[] = [];
+  let lookedAtMs = performance.now();
+  function look(): void {
+    const nowMs = performance.now();
+    if (nowMs - lookedAtMs > stalledMs) stalls.push({ fromMs: lookedAtMs + lookEveryMs, toMs: nowMs });
+    lookedAtMs = nowMs;
+  }
+  const timer = setInterval(look, lookEveryMs);
+
+  return {
+    between(fromMs: number, toMs: number): number {
+      look();
+      const overlaps = stalls.map((stall) => Math.min(stall.toMs, toMs) - Math.max(stall.fromMs, fromMs));
+      return overlaps.reduce((sum, ms) => sum + Math.max(ms, 0), 0);
+    },
+    stop: () => clearInterval(timer),
   };
 }
 
-/** What the gateway would have recorded as failed, for a message that says more than a number. */
-export function failuresOf(sent: readonly Sent[]): Sent[] {
-  return sent.filter(({ status }) => status === undefined || status < 200 || status > 299);
+function newCallback(): Sent {
+  const reference = newReference();
+  return { reference, body: callbackBody({ reference }) };
 }

@@ -1,51 +1,30 @@
-// A merchant that takes every delivery and keeps the references, for tests that ask whether anything was lost.
+// The sample merchant, started for a test that asks whether anything was lost.
+import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { until, type UntilOptions } from './until.ts';
-import { once } from 'node:events';
-import { createServer } from 'node:http';
 
-export interface Merchant extends AsyncDisposable {
-  readonly url: string;
-  /** Deliveries by gatewayReference. */
-  readonly deliveries: ReadonlyMap<string, number>;
-}
+export type Merchant = Awaited<ReturnType<typeof startMerchant>>;
 
-export async function startMerchant(): Promise<Merchant> {
-  const deliveries = new Map<string, number>();
-  const server = createServer((request, response) => {
-    const reference = String(request.headers['payalo-gateway-reference']);
-    request.resume().on('end', () => {
-      deliveries.set(reference, (deliveries.get(reference) ?? 0) + 1);
-      response.end();
-    });
+export async function startMerchant() {
+  const got = new Set<unknown>();
+  const simulator = createMerchantSimulator({
+    onDelivery: ({ headers }) => got.add(headers['payalo-gateway-reference']),
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const { url } = await simulator.up();
   return {
-    url: `http://127.0.0.1:${port}/`,
-    deliveries,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
+    ...simulator,
+    url,
+    hasGot: (reference: string) => got.has(encodeURIComponent(reference)),
+    [Symbol.asyncDispose]: () => simulator.down(),
   };
 }
 
-/** References that were acknowledged and not delivered yet. */
-function undelivered(references: Iterable<string>, { deliveries }: Merchant): string[] {
-  return [...references].filter((reference) => !deliveries.has(reference));
-}
-
-/** Waits for every callback that was sent (each one acknowledged) to be delivered. */
+/** Waits until every callback that was sent (each one acknowledged) is delivered. */
 export async function untilDelivered(
   sent: readonly { readonly reference: string }[],
   merchant: Merchant,
   options: UntilOptions = {},
 ): Promise<void> {
-  const references = sent.map(({ reference }) => reference);
-  await until(() => undelivered(references, merchant).length === 0, {
+  await until(() => sent.every(({ reference }) => merchant.hasGot(reference)), {
     ...options,
     describe: 'every acknowledged callback to be delivered',
   });

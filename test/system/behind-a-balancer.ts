@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { freePort } from '../support/private-redis.ts';
 import type { Balancer } from '../support/balancer.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
-import { failuresOf, startLoad, type Load, type Sent } from '../support/load.ts';
+import { failuresOf, startLoad, tookMs, type Answer, type Load } from '../support/load.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -58,12 +58,12 @@ export function behindABalancer(startBalancer: StartBalancer): void {
   test('both receivers restarted in turn under load cost no callback', async () => {
     await using house = await setUp({ SHUTDOWN_TIMEOUT: '8s' });
     const { redis, balancer } = house;
-    const load = startLoad({ url: `${balancer.url}${path}`, ca: balancer.ca });
-    await until(() => load.sent.length >= 50, patience);
+    const load = startLoad({ targets: [balancer.url], ca: balancer.ca });
+    await until(() => load.answers.length >= 50, patience);
     for (const index of [0, 1] as const) {
       await house.replace(index, load, async (receiver) => expect((await receiver.stop()).code).toBe(0));
-      const since = load.sent.length;
-      await until(() => load.sent.length >= since + 50, patience);
+      const since = load.answers.length;
+      await until(() => load.answers.length >= since + 50, patience);
     }
     await expectAllStored(await load.stop(), redis);
   });
@@ -71,14 +71,14 @@ export function behindABalancer(startBalancer: StartBalancer): void {
   test('receivers killed under load cost no callback: the other one gets a second try in time', async () => {
     await using house = await setUp();
     const { redis, balancer } = house;
-    const load = startLoad({ url: `${balancer.url}${path}`, ca: balancer.ca });
-    await until(() => load.sent.length >= 50, patience);
+    const load = startLoad({ targets: [balancer.url], ca: balancer.ca });
+    await until(() => load.answers.length >= 50, patience);
     for (const index of [0, 1, 0, 1] as const) {
       await house.replace(index, load, async (receiver) => {
         receiver.kill('SIGKILL');
         await receiver.exited;
-        const since = load.sent.length;
-        await until(() => load.sent.length >= since + 20, patience);
+        const since = load.answers.length;
+        await until(() => load.answers.length >= since + 20, patience);
       });
     }
     await expectAllStored(await load.stop(), redis);
@@ -88,8 +88,8 @@ export function behindABalancer(startBalancer: StartBalancer): void {
     await using house = await setUp();
     const { redis, balancer, receivers } = house;
     receivers[0]?.kill('SIGSTOP');
-    const load = startLoad({ url: `${balancer.url}${path}`, ca: balancer.ca, senders: 8 });
-    await until(() => load.sent.length >= 8, patience);
+    const load = startLoad({ targets: [balancer.url], ca: balancer.ca });
+    await until(() => load.answers.length >= 8, patience);
     const sent = await load.stop();
     receivers[0]?.kill('SIGCONT');
     await expectAllStored(sent, redis);
@@ -170,9 +170,9 @@ async function answers(balancer: Balancer): Promise<boolean> {
   }
 }
 
-async function expectAllStored(sent: readonly Sent[], redis: TestRedis): Promise<void> {
+async function expectAllStored(sent: readonly Answer[], redis: TestRedis): Promise<void> {
   expect(failuresOf(sent)).toEqual([]);
-  expect(sent.filter(({ ms }) => ms >= gatewayTimeoutMs)).toEqual([]);
+  expect(sent.filter((answer) => tookMs(answer) >= gatewayTimeoutMs)).toEqual([]);
   const client = new Redis(redis.url);
   const stored = await client.llen('{payalo}:payalo-callbacks:wait');
   client.disconnect();

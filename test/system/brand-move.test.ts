@@ -1,15 +1,16 @@
 // `brand move` on a Redis Cluster: the two brands lie on different primaries, and replicas must confirm the copies.
 import { expect, test } from 'vitest';
-import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { callbackBody, newReference } from '../support/callbacks.ts';
 import { runCli } from '../support/cli.ts';
 import { startCluster } from '../support/cluster.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
+import { serviceQueue } from '../support/queues.ts';
 
 const key = 'key-of-nova-0123456789';
-const queueOf = (brand: string) => brandQueue(brand, { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+const queueOf = (brand: string) => serviceQueue(brand);
 
 test('a brand moves from one primary of a Cluster to another, its ids unchanged', { timeout: 180_000 }, async () => {
   await using redis = await startCluster();

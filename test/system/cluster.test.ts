@@ -2,18 +2,19 @@
 // costs no acknowledged callback.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { keysOf, brandQueue } from '../../src/redis/brand-queue.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { startCluster, type RedisCluster } from '../support/cluster.ts';
-import { failuresOf, startLoad } from '../support/load.ts';
+import { failuresOf, startLoad, tookMs } from '../support/load.ts';
 import { startMerchant, untilDelivered, type Merchant } from '../support/merchant.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
+import { serviceQueue } from '../support/queues.ts';
 
 /** Chosen so that the slots of their hash tags fall to three primaries. */
 const brands = ['nova', 'zeta', 'bolt'] as const;
 const keyOf = (brand: string) => `key-of-${brand}-0123456789`;
-const queueOf = (brand: string) => brandQueue(brand, { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+const queueOf = (brand: string) => serviceQueue(brand);
 const ownerOf = (redis: RedisCluster, brand: string) => redis.ownerOf(keysOf.quarantine(queueOf(brand)));
 const ackBudgetMs = 1_500;
 const patience = { timeoutMs: 60_000 };
@@ -40,29 +41,28 @@ for (const [what, signal] of [
     expect(new Set(owners).size).toBe(brands.length);
     await using merchant = await startMerchant();
     await using service = await serviceFor(redis, merchant);
-    const url = `${service.url}/webhooks/payalo`;
-    const loads = brands.map((brand) => startLoad({ url, key: keyOf(brand), senders: 2 }));
-    await until(() => loads.every(({ sent }) => sent.length >= 50), patience);
+    const loads = brands.map((brand) => startLoad({ targets: [service.url], key: keyOf(brand) }));
+    await until(() => loads.every(({ answers }) => answers.length >= 50), patience);
 
     const [lost] = owners;
     if (lost === undefined) throw new Error('Every brand has an owner.');
     await lost.kill(signal);
     await until(async () => (await ownerOf(redis, 'nova')) !== lost, { ...patience, describe: 'the failover' });
-    const since = loads.map(({ sent }) => sent.length);
+    const since = loads.map(({ answers }) => answers.length);
     await until(
       () =>
-        loads.every(({ sent }, index) =>
-          sent.slice(since[index]).some(({ reference }) => merchant.deliveries.has(reference)),
+        loads.every(({ answers }, index) =>
+          answers.slice(since[index]).some(({ reference }) => merchant.hasGot(reference)),
         ),
       { ...patience, describe: 'every brand to be delivered again' },
     );
     if (signal === 'SIGSTOP') await lost.kill('SIGCONT');
-    const thawedAt = loads.map(({ sent }) => sent.length);
-    await until(() => loads.every(({ sent }, index) => sent.length >= (thawedAt[index] ?? 0) + 50), patience);
+    const thawedAt = loads.map(({ answers }) => answers.length);
+    await until(() => loads.every(({ answers }, index) => answers.length >= (thawedAt[index] ?? 0) + 50), patience);
     const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
 
     expect(failuresOf(sent)).toEqual([]);
-    expect(sent.filter(({ ms }) => ms > ackBudgetMs + 2_000)).toEqual([]);
+    expect(sent.filter((answer) => tookMs(answer) > ackBudgetMs + 2_000)).toEqual([]);
     await untilDelivered(sent, merchant, patience);
   });
 }
@@ -72,9 +72,8 @@ test('speaks TLS to every node', async () => {
   await using redis = await startCluster({ tls });
   await using merchant = await startMerchant();
   await using service = await serviceFor(redis, merchant, { NODE_EXTRA_CA_CERTS: tls.authority });
-  const url = `${service.url}/webhooks/payalo`;
-  const loads = brands.map((brand) => startLoad({ url, key: keyOf(brand), senders: 1 }));
-  await until(() => loads.every(({ sent }) => sent.length >= 10), patience);
+  const loads = brands.map((brand) => startLoad({ targets: [service.url], key: keyOf(brand) }));
+  await until(() => loads.every(({ answers }) => answers.length >= 10), patience);
   const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
   expect(failuresOf(sent)).toEqual([]);
   await untilDelivered(sent, merchant, patience);
@@ -90,9 +89,8 @@ test('a user with the permissions that docs/deployment.md lists for a Cluster is
   await using service = await serviceFor(redis, merchant, {
     REDIS_URL: redis.url.replace('://', '://payalo:a-long-password@'),
   });
-  const url = `${service.url}/webhooks/payalo`;
-  const loads = brands.map((brand) => startLoad({ url, key: keyOf(brand), senders: 1 }));
-  await until(() => loads.every(({ sent }) => sent.length >= 20), patience);
+  const loads = brands.map((brand) => startLoad({ targets: [service.url], key: keyOf(brand) }));
+  await until(() => loads.every(({ answers }) => answers.length >= 20), patience);
   const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
   expect(failuresOf(sent)).toEqual([]);
   await untilDelivered(sent, merchant, patience);

@@ -3,13 +3,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { testKey } from '../support/callbacks.ts';
 import { makeCertificates } from '../support/certificates.ts';
-import { failuresOf, startLoad } from '../support/load.ts';
+import { failuresOf, startLoad, tookMs } from '../support/load.ts';
 import { startMerchant, untilDelivered } from '../support/merchant.ts';
 import { startSentinelSet } from '../support/sentinel.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-const path = '/webhooks/payalo';
 const ackBudgetMs = 1_500;
 const patience = { timeoutMs: 60_000 };
 
@@ -29,21 +28,21 @@ for (const [what, signal] of [
         FORWARD_URL: merchant.url,
       },
     });
-    const load = startLoad({ url: `${service.url}${path}` });
-    await until(() => load.sent.length >= 100, patience);
+    const load = startLoad({ targets: [service.url] });
+    await until(() => load.answers.length >= 100, patience);
     const primary = await redis.primary();
     await primary.kill(signal);
     await redis.failedOverFrom(primary);
     // The service is on the new primary once it delivers what came after the failover.
-    const since = load.sent.length;
-    await until(() => load.sent.slice(since).some(({ reference }) => merchant.deliveries.has(reference)), patience);
+    const since = load.answers.length;
+    await until(() => load.answers.slice(since).some(({ reference }) => merchant.hasGot(reference)), patience);
     if (signal === 'SIGSTOP') await primary.kill('SIGCONT'); // a former primary that still thinks it is one
-    const thawedAt = load.sent.length;
-    await until(() => load.sent.length >= thawedAt + 100, patience);
+    const thawedAt = load.answers.length;
+    await until(() => load.answers.length >= thawedAt + 100, patience);
     const sent = await load.stop();
 
     expect(failuresOf(sent)).toEqual([]);
-    expect(sent.filter(({ ms }) => ms > ackBudgetMs + 2_000)).toEqual([]);
+    expect(sent.filter((answer) => tookMs(answer) > ackBudgetMs + 2_000)).toEqual([]);
     await untilDelivered(sent, merchant, patience);
   });
 }
@@ -61,8 +60,8 @@ test('speaks TLS to the Sentinels and to the servers they name', async () => {
       NODE_EXTRA_CA_CERTS: tls.authority,
     },
   });
-  const load = startLoad({ url: `${service.url}${path}`, senders: 1 });
-  await until(() => load.sent.length >= 10, patience);
+  const load = startLoad({ targets: [service.url] });
+  await until(() => load.answers.length >= 10, patience);
   const sent = await load.stop();
   expect(failuresOf(sent)).toEqual([]);
   await untilDelivered(sent, merchant, patience);
@@ -100,13 +99,13 @@ describe('Sentinels', () => {
         ...env,
       },
     });
-    const load = startLoad({ url: `${service.url}${path}`, senders: 1 });
-    await until(() => load.sent.some(({ reference }) => merchant.deliveries.has(reference)), patience);
+    const load = startLoad({ targets: [service.url] });
+    await until(() => load.answers.some(({ reference }) => merchant.hasGot(reference)), patience);
     const primary = await redis.primary();
     await primary.kill('SIGKILL');
     await redis.failedOverFrom(primary);
-    const since = load.sent.length;
-    await until(() => load.sent.slice(since).some(({ reference }) => merchant.deliveries.has(reference)), patience);
+    const since = load.answers.length;
+    await until(() => load.answers.slice(since).some(({ reference }) => merchant.hasGot(reference)), patience);
     expect(failuresOf(await load.stop())).toEqual([]);
     expect(service.output()).not.toMatch(/the-password-of/);
   });
@@ -116,8 +115,8 @@ describe('Sentinels', () => {
     await using service = await startService({
       env: { PAYALO_API_KEYS: testKey, REDIS_URL: redis.url, SENTINEL_PASSWORD: 'another-password' },
     });
-    const load = startLoad({ url: `${service.url}${path}`, senders: 1 });
-    await until(() => load.sent.length >= 5, patience);
+    const load = startLoad({ targets: [service.url] });
+    await until(() => load.answers.length >= 5, patience);
     expect(failuresOf(await load.stop())).toEqual([]);
     const down = service.logs.filter(({ event }) => event === 'redis.down');
     expect(down.map(({ reason }) => String(reason))).toContainEqual(expect.stringContaining('WRONGPASS'));

@@ -1,5 +1,4 @@
 // Notifications on their way: signed, tried again, in order, by one of several processes, also without Redis.
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Redis } from 'ioredis';
@@ -9,10 +8,10 @@ import { z } from 'zod';
 import { createOutbox } from '../../../src/ops/notify/outbox.ts';
 import { createPoster } from '../../../src/ops/notify/post-notification.ts';
 import { createSharedNotes } from '../../../src/ops/notify/shared-notes.ts';
-import { brandQueue } from '../../../src/redis/brand-queue.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { withRedis } from '../../support/with-redis.ts';
+import { newQueue } from '../../support/queues.ts';
 
 const secret = `whsec_${Buffer.from('notifications are signed').toString('base64')}`;
 const proxies = { HTTP_PROXY: undefined, HTTPS_PROXY: undefined, NO_PROXY: undefined };
@@ -64,7 +63,7 @@ function notification(type = 'merchant.down', atMs = Date.now()) {
 /** Where nobody else's notifications are. */
 const newPlace = (connection = client) => ({
   connection,
-  queue: brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` }),
+  queue: newQueue(),
 });
 
 /** What one process has for telling. */

@@ -2,7 +2,6 @@
 // simulated: it moves only when a command moves it, and moves Redis's memory along.
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Replaced } from '../../../src/callback/job.ts';
 import { parseCallbackText } from '../../../src/callback/parse-callback.ts';
@@ -13,7 +12,6 @@ import { createDrain } from '../../../src/intake/drain.ts';
 import { createIntake, toAcceptItem } from '../../../src/intake/intake.ts';
 import { createStore, type Store } from '../../../src/intake/redis-store.ts';
 import { createSpool } from '../../../src/intake/spool/spool.ts';
-import { brandQueue } from '../../../src/redis/brand-queue.ts';
 import type { AcceptItem } from '../../../src/store/accept/accept-batch.ts';
 import { createCallbackIndex } from '../../../src/store/callbacks/callback-index.ts';
 import { createDeliveryRecords } from '../../../src/store/callbacks/delivery-records.ts';
@@ -25,6 +23,7 @@ import { callbackBody } from '../../support/callbacks.ts';
 import { startRedis } from '../../support/redis.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';
 import { confirmWaitMs, retryAfterMs, type Result } from './expected.ts';
+import { newQueue } from '../../support/queues.ts';
 
 const hourMs = 3_600_000;
 export const times = {
@@ -67,7 +66,7 @@ export function createReal({ server, log, spool, metrics }: Ground) {
   const clock = holdClock();
   const redis = new Redis(server.url);
   const workerConnection = new Redis(server.url, { maxRetriesPerRequest: null });
-  const queue = brandQueue('default', { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: `{${randomUUID()}}` });
+  const queue = newQueue();
   const queues = new Map([['default', queue]]);
   const config = times;
   const confirming = { brands: new Map([['default', { confirm: 'before' as const }]]), CONFIRM_WAIT: confirmWaitMs };

@@ -1,11 +1,12 @@
 // What Redis still knows of a callback that was lost: where to begin when a cut has broken a promise.
 import type { Redis } from 'ioredis';
 import { digestOf, terminalKind } from '../../../src/callback/identity.ts';
-import { brandQueue, keysOf } from '../../../src/redis/brand-queue.ts';
+import { keysOf } from '../../../src/redis/brand-queue.ts';
+import { serviceQueue } from '../../support/queues.ts';
 
 /** Its claim, and each job under its identity with the places that it lies in. */
 export async function trailOf(redis: Redis, gatewayReference: string): Promise<string> {
-  const queue = brandQueue('default', { QUEUE_NAME: 'payalo-callbacks', QUEUE_PREFIX: '{payalo}' });
+  const queue = serviceQueue();
   const digest = digestOf({ brand: 'default', gatewayReference, kind: terminalKind });
   const claim = await redis.get(keysOf.claim(queue, digest));
   const jobs = await redis.keys(`${keysOf.job(queue, digest)}*`);
