@@ -2,6 +2,10 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
+import { digestOfJob } from '../../src/callback/job.ts';
+import { terminalKind } from '../../src/callback/identity.ts';
+import { findClaims } from '../../src/store/callbacks/find-claims.ts';
+import { unconfirmedMember } from '../../src/store/confirmation/unconfirmed.ts';
 import { erase } from '../../src/store/lifecycle/erase.ts';
 import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
@@ -62,6 +66,39 @@ describe('retention', () => {
     expect((await keysLike('/*')).filter((key) => !/\/(c:.*|followed)$/.test(key))).toEqual([]);
     expect((await keysLike(':*')).filter((key) => !/:(meta|id|events|marker)$/.test(key))).toEqual([]);
     expect(await callbackIndex.list({ limit: 10 })).toEqual({ data: [], next: null });
+  });
+
+  test('forgets what is pending or noted about a callback only once its claim has expired', async () => {
+    const { redis, queue } = stored;
+    const membersOf = async (key: string) => (await redis.zrange(key, '0', '-1')).toSorted();
+    const noted = async () => ({
+      unconfirmed: await membersOf(keysOf.unconfirmed(queue)),
+      denied: await membersOf(keysOf.denied(queue)),
+      mismatched: await membersOf(keysOf.mismatched(queue)),
+    });
+    const note = async (gatewayReference: string, kind = terminalKind) => {
+      const [claim] = await findClaims(redis, queue, [{ gatewayReference, kind }]);
+      const jobId = claim?.jobId ?? 'unknown';
+      const member = unconfirmedMember({ gatewayReference, kind });
+      await redis.zadd(keysOf.unconfirmed(queue), Date.now(), member);
+      await redis.zadd(keysOf.denied(queue), Date.now(), jobId);
+      await redis.zadd(keysOf.mismatched(queue), Date.now(), jobId);
+      return { member, jobId };
+    };
+    const waiting = await note(await stored.store());
+    const reversed = await note(await stored.store({ status: 'reversed' }), 'status:reversed');
+    const expired = await note(await stored.store());
+    await redis.zadd(keysOf.unconfirmed(queue), 1, 'not one of ours');
+    await redis.del(keysOf.claim(queue, digestOfJob(expired.jobId)));
+    await retentionOf().sweep();
+    expect((await noted()).denied).toHaveLength(3); // nothing is old enough yet
+    await retentionOf({ now: later(2 * hour) }).sweep();
+    const jobIds = [waiting.jobId, reversed.jobId].toSorted();
+    expect(await noted()).toEqual({
+      unconfirmed: [waiting.member, reversed.member].toSorted(),
+      denied: jobIds,
+      mismatched: jobIds,
+    });
   });
 
   test('keeps the claims and their time to live', async () => {

@@ -15,6 +15,7 @@ import { agreedNowMs } from '../../redis/agreed-time.ts';
 import { createJobReader } from '../callbacks/read-callbacks.ts';
 import { stateOf } from '../callbacks/callback-view.ts';
 import { defineScript } from '../../redis/script.ts';
+import { forgetExpired } from './forget-expired.ts';
 import { retire } from './retire.ts';
 import { createRounds } from '../../redis/rounds.ts';
 
@@ -62,7 +63,7 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
     const byCount = await retireSurplus(queue);
     const failed = await retireUpTo(queue, 'failed', nowMs - config.RETAIN_FAILED);
     const held = await retireUpTo(queue, 'held', nowMs - config.RETAIN_FAILED);
-    await forgetOld(queue, nowMs);
+    await forgetExpired(redis, queue, nowMs - Math.max(config.DEDUP_TTL, config.RETAIN_FAILED));
     return { completed: byAge + byCount, failed: failed + held, indexEntries: await trimIndex(queue) };
   }
 
@@ -74,13 +75,6 @@ export function createRetention({ redis, queues, config, log, ...given }: Retent
       removed += await retireBatch(queue, set, ids, upToMs);
     }
     return removed;
-  }
-
-  /** Once the claim has expired, no confirmation is pending either. */
-  async function forgetOld(queue: BrandQueue, nowMs: number): Promise<void> {
-    const keptMs = Math.max(config.DEDUP_TTL, config.RETAIN_FAILED);
-    for (const key of [keysOf.unconfirmed(queue), keysOf.denied(queue), keysOf.mismatched(queue)])
-      await redis.zremrangebyscore(key, '-inf', nowMs - keptMs);
   }
 
   async function retireSurplus(queue: BrandQueue): Promise<number> {
