@@ -1,4 +1,4 @@
-// Puts many callbacks into a queue in the way that the service itself does, and many remembered references beside them.
+// Fills a queue with many callbacks, exactly as the service does, and adds many claims whose jobs are gone.
 import { createNonce, toJobData } from '../src/callback/job.ts';
 import {
   acceptArguments,
@@ -25,7 +25,7 @@ const times = {
 const callsAtOnce = 4;
 const rememberedPerCall = 10_000;
 
-/** The bodies' bytes together. */
+/** Total size of the bodies. */
 export async function fillBacklog(redis: BenchRedis, run: string, callbacks: number): Promise<number> {
   const acceptBatch = createAcceptBatch(redis.client, defaultQueue, times, { replicas: 0, timeoutMs: 0 });
   let next = 0;
@@ -43,7 +43,7 @@ export async function fillBacklog(redis: BenchRedis, run: string, callbacks: num
   return bytes;
 }
 
-/** What one call of the script is given, as text: the number of keys, the keys, the arguments. */
+/** The arguments of one script call, as text: the number of keys, the keys, the arguments. */
 export function batchArguments(callbacks: number): string[] {
   const items = Array.from({ length: callbacks }, (_, index) => itemOf(referenceOf('alone', index)));
   return [acceptKeyCount, ...acceptArguments(defaultQueue, times)(items)].map(String);
@@ -51,7 +51,7 @@ export function batchArguments(callbacks: number): string[] {
 
 function itemOf(reference: string): AcceptItem {
   const parsed = parseCallbackText(callbackText(reference));
-  if (parsed.kind !== 'callback') throw new TypeError('The benchmark’s own callback is none.');
+  if (parsed.kind !== 'callback') throw new TypeError('The benchmark’s callback is invalid.');
   const { callback } = parsed;
   const receivedAtMs = Date.now();
   const receivedAt = new Date(receivedAtMs).toISOString();
@@ -61,7 +61,7 @@ function itemOf(reference: string): AcceptItem {
 }
 
 /**
- * Claims as they are left when their jobs are gone: keys of the same length, and the text that one real claim has.
+ * Claims as they remain when their jobs are gone: keys of the same length, each with the text of one real claim.
  * Written by a loop in Redis, so that a million takes seconds.
  */
 export async function remember(redis: BenchRedis, count: number): Promise<void> {

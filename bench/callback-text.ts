@@ -1,6 +1,6 @@
-// The callback that every contestant gets: the gateway's own example, under a reference of fixed length.
+// The callback that every contestant gets: the gateway's documented example, with a reference of fixed length.
 //
-// `sentAt` stands in a label, so that a merchant can tell how long a callback was on its way from the gateway to it.
+// A label contains `sentAt`, so that the merchant can measure the end-to-end latency.
 
 export const benchKey = 'bench-key-0123456789abcdef';
 
@@ -28,13 +28,13 @@ export function callbackText(reference: string, sentAtMs = 0): string {
 }`;
 }
 
-/** When a callback's text says that it was sent, ms since the epoch; undefined where it does not. */
+/** The callback's `sentAt`, ms since the epoch; undefined if it has none. */
 export function sentAtOf(text: string): number | undefined {
   const found = /"sentAt": "([\d.]+)"/.exec(text)?.[1];
   return found === undefined || Number(found) === 0 ? undefined : Number(found);
 }
 
-/** Milliseconds since the epoch with their fractions; one clock for all processes of a machine. */
+/** Milliseconds since the epoch, with fractions; one clock for all processes on a machine. */
 export function preciseNowMs(): number {
   return performance.timeOrigin + performance.now();
 }

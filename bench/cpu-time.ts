@@ -1,7 +1,7 @@
-// What a process has used of the processors, user and system time of all its threads, from /proc.
+// The CPU time of a process, user and system, of all its threads, from /proc.
 //
-// schedstat counts nanoseconds; stat would count hundredths of a second. NaN where there is no /proc: then the tables
-// say so, and the ratios still stand.
+// schedstat counts nanoseconds; stat would count hundredths of a second. NaN without /proc: the tables then say so, and
+// the ratios are still valid.
 import { readFileSync, readdirSync } from 'node:fs';
 
 export function cpuMicroseconds(pid: number): number {
@@ -14,8 +14,8 @@ export function cpuMicroseconds(pid: number): number {
 }
 
 /**
- * How often the main thread of a process had to make room for another one. Where the processes are more than the
- * processors this is what they cost each other.
+ * The involuntary context switches of a process's main thread. With more processes than processors they show the
+ * contention.
  */
 export function preemptions(pid: number): number {
   try {
@@ -26,7 +26,7 @@ export function preemptions(pid: number): number {
   }
 }
 
-/** Runs something and says what each process used of the processors meanwhile, in microseconds. */
+/** Runs an action and returns the CPU time that each process used meanwhile, in microseconds. */
 export async function withCpu<T>(
   pids: readonly number[],
   run: () => Promise<T>,

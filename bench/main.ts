@@ -2,12 +2,12 @@
 //
 //   npm run bench                        every section
 //   npm run bench -- accept drain        some of them
-//   npm run bench -- --short             little of everything, for a look whether it works; its figures mean nothing
+//   npm run bench -- --short             a smoke test of every section; its figures mean nothing
 //   npm run bench -- --rounds=9 accept   more rounds
-//   npm run bench -- accept drain --against=../other   beside the service of another checkout: before and after
+//   npm run bench -- accept drain --against=../other   compares with the service of another checkout
 //
-// Prints tables and writes bench/results.json. Everything is ended with it. BENCH_PROFILE=folder makes the service leave
-// CPU profiles there.
+// Prints tables and writes bench/results.json, then stops every process. With BENCH_PROFILE=folder the service writes CPU
+// profiles there.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
@@ -54,9 +54,7 @@ const { values, positionals } = parseArgs({
 });
 const unknown = positionals.filter((name) => !sections.some((section) => section.name === name));
 if (unknown.length > 0) {
-  console.error(
-    `There is no section ${unknown.join(', ')}. There are: ${sections.map(({ name }) => name).join(', ')}.`,
-  );
+  console.error(`Unknown section ${unknown.join(', ')}. There are: ${sections.map(({ name }) => name).join(', ')}.`);
   process.exit(64);
 }
 const size = {
@@ -81,7 +79,7 @@ for (const section of chosen) {
   save(values.out);
 }
 
-/** After each section, so that a run that is broken off leaves what it measured. Sections not run keep their last result. */
+/** After each section, so that an interrupted run keeps its results. Sections that were not run keep their last result. */
 function save(file: string): void {
   const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model };
   const fresh = Object.fromEntries(

@@ -1,4 +1,4 @@
-// What a process holds in memory now, from /proc. NaN where there is none: then the tables say so.
+// A process's resident memory, from /proc. NaN without /proc: the tables then say so.
 import { readFileSync } from 'node:fs';
 
 export function residentBytes(pid: number): number {

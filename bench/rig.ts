@@ -1,5 +1,5 @@
-// What every section stands on: Redis servers of one's own with every write on disk before it is answered, a merchant,
-// the service from the sources, the contestants, and loads; each a process, each ended with the rig.
+// The test rig of every section: private Redis servers that sync every write before answering, a merchant, the service
+// from the sources, the contestants, and load generators. Each is a process and ends with the rig.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ export type Rig = Awaited<ReturnType<typeof createRig>>;
 
 export interface Running {
   readonly pid: number;
-  /** Of the callback path, or of the merchant. */
+  /** The URL of the callback path, or of the merchant. */
   readonly url: string;
   stop(): Promise<void>;
 }
@@ -32,9 +32,9 @@ export interface ServiceOptions {
   readonly roles: readonly string[];
   readonly redis: { readonly url: string };
   readonly env?: Readonly<Record<string, string>>;
-  /** The checkout whose service it is; this one without. */
+  /** The checkout of the service; by default this one. */
   readonly checkout?: string | undefined;
-  /** As the image runs it (`npm run build`), not from the sources. */
+  /** Runs the compiled service (`npm run build`), as the image does, instead of the sources. */
   readonly compiled?: boolean | undefined;
 }
 
@@ -46,11 +46,11 @@ const nodeFlags = ['--disable-warning=ExperimentalWarning', '--enable-source-map
 /** Node's options in the image. */
 function imageFlags(): string[] {
   const options = /NODE_OPTIONS="([^"]*)"/.exec(readFileSync(path.join(root, 'Dockerfile'), 'utf8'))?.[1];
-  if (options === undefined) throw new Error('The Dockerfile sets no NODE_OPTIONS any more: look where they went.');
+  if (options === undefined) throw new Error('The Dockerfile no longer sets NODE_OPTIONS.');
   return options.split(' ');
 }
 
-/** A rewrite of the log file in the middle of a run would be measured as if it were a callback's cost. */
+/** An append-only file rewrite during a run would distort the measurement. */
 const redisArgs = ['--auto-aof-rewrite-percentage', '0'];
 
 export async function createRig(say: (text: string) => void) {
@@ -62,14 +62,14 @@ export async function createRig(say: (text: string) => void) {
 
   async function startProcess(script: string, args: readonly string[], port: number, options: ProcessOptions = {}) {
     count += 1;
-    // The output goes to a file, as to a container's log; nobody reads it but when something fails.
+    // The output goes to a file, like a container's log; it is read only after a failure.
     const log = path.join(dir, `${count}.log`);
     const output = openSync(log, 'w');
     const child = spawn(process.execPath, [...nodeFlags, ...(options.flags ?? []), script, ...args], {
       cwd: dir,
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
       stdio: ['ignore', output, output],
-      detached: true, // a Ctrl-C in the terminal reaches the benchmark only, which ends its children in order
+      detached: true, // Ctrl-C in the terminal signals only the benchmark, which stops its children in order
     });
     closeSync(output);
     endWithThisProcess(child);
@@ -119,7 +119,7 @@ export async function createRig(say: (text: string) => void) {
       return { ...service, url: `http://127.0.0.1:${port}/webhooks/payalo` };
     },
 
-    /** A contestant of one's own: a script of `processes` that listens on the port it is given. */
+    /** Starts a script of `processes` that listens on the given port. */
     async startContestant(name: string, ...args: string[]): Promise<Running> {
       const port = await freePort();
       const running = await startProcess(scriptOf(name), [String(port), ...args], port);
@@ -131,7 +131,7 @@ export async function createRig(say: (text: string) => void) {
       return JSON.parse(await outputOf(process.execPath, [...nodeFlags, scriptOf(name), ...args]));
     },
 
-    /** Every request must have been answered 200, else what was measured is not what was meant. */
+    /** Throws unless every request was answered 200; otherwise the measurement is invalid. */
     async load(load: Load): Promise<LoadResult> {
       const result = loadResultSchema.parse(await this.run('load', JSON.stringify(load)));
       if (result.statuses['200'] !== load.requests) {
@@ -144,7 +144,7 @@ export async function createRig(say: (text: string) => void) {
   };
 }
 
-/** What the merchant counted since it was last asked. */
+/** The merchant's counts since the last call. */
 export async function merchantCounts({ url }: Running) {
   return merchantCountsSchema.parse(await (await fetch(url)).json());
 }
@@ -153,12 +153,12 @@ export async function usedMemoryBytes(redis: BenchRedis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.client.info('memory'))?.[1]);
 }
 
-/** A program of Redis's beside the server: redis-benchmark. */
-export function besideServer({ command }: RedisServer, name: string): string {
+/** The path of a program installed next to redis-server, such as redis-benchmark. */
+export function siblingProgram({ command }: RedisServer, name: string): string {
   return path.isAbsolute(command) ? path.join(path.dirname(command), name) : name;
 }
 
-/** What a command printed; throws where it failed. */
+/** The output of a command; throws if it fails. */
 export async function outputOf(command: string, args: readonly string[], env: object = {}): Promise<string> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   endWithThisProcess(child);
@@ -178,7 +178,7 @@ function scriptOf(name: string): string {
   return path.join(folder, 'processes', `${name}.ts`);
 }
 
-/** BENCH_PROFILE names a folder: the service writes a CPU profile into it when it ends. */
+/** With BENCH_PROFILE=folder the service writes a CPU profile there when it ends. */
 function profileFlags(name: string): string[] {
   const into = process.env['BENCH_PROFILE'];
   return into === undefined

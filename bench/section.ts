@@ -1,9 +1,9 @@
-// A section of the benchmark: what it is called, how long it takes as a short run, and the table that it gives.
+// A section of the benchmark: its name, its sizes, and the table that it produces.
 import type { Rig } from './rig.ts';
 
 export interface SectionResult {
   readonly rows: readonly Row[];
-  /** What the ratios are, against the goals. */
+  /** The ratios, compared with the goals. */
   readonly summary: Readonly<Record<string, number>>;
   readonly notes?: readonly string[];
 }
@@ -16,15 +16,15 @@ export interface Section {
   run(rig: Rig, size: Size): Promise<SectionResult>;
 }
 
-/** How much of everything; `short` only shows that the section works. */
+/** The sizes of the run; `short` only shows that the section works. */
 export interface Size {
   readonly short: boolean;
   readonly rounds: number;
-  /** Another checkout whose service runs beside this one's. */
+  /** Another checkout whose service is measured for comparison. */
   readonly against: string | undefined;
 }
 
-/** Picks the full figure or the short one. */
+/** Picks the full size or the short one. */
 export function sized(size: Size, full: number, short: number): number {
   return size.short ? short : full;
 }

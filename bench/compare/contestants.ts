@@ -1,4 +1,4 @@
-// Who is compared, and how a receiver is started, killed and started again.
+// The receivers under comparison, and how one is started, killed and restarted.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -11,7 +11,7 @@ import { until } from '../../test/support/until.ts';
 
 export interface Contestant {
   readonly name: string;
-  /** For `sh -c`; see environment.ts for what it is told. */
+  /** For `sh -c`; environment.ts lists its environment variables. */
   readonly command: string;
 }
 
@@ -42,7 +42,7 @@ export async function startReceiver({ command }: Contestant, { redisUrl, merchan
     REDIS_URL: redisUrl,
     MERCHANT_URL: merchantUrl,
     API_KEY: testKey,
-    // Our own names for the same.
+    // The same values under our service's variable names.
     PAYALO_API_KEYS: testKey,
     FORWARD_URL: merchantUrl,
     HOST: '127.0.0.1',

@@ -1,11 +1,11 @@
-// What each receiver under comparison is told: all of it comes as environment variables.
+// The environment variables that configure each receiver under comparison.
 import * as z from 'zod';
 
 export const environment = z.object({
-  /** Where it listens, on the loopback address; callbacks come to `/webhooks/payalo`. */
+  /** The port to listen on, at the loopback address; callbacks arrive at `/webhooks/payalo`. */
   PORT: z.coerce.number(),
   REDIS_URL: z.string(),
   MERCHANT_URL: z.string(),
-  /** What callbacks bear as `X-API-KEY`. */
+  /** The `X-API-KEY` of callbacks. */
   API_KEY: z.string(),
 });

@@ -1,8 +1,8 @@
-// `npm run compare`: this service beside a plain handler with BullMQ, as a team would write it, and beside the same with
-// `jobId` deduplication: the same load, the same faults, one table. `-- --also 'NAME=COMMAND'` adds another receiver, which
-// COMMAND starts (environment.ts says what it is told); `--only TEXT` runs only the scenarios whose names contain the text.
+// `npm run compare`: compares this service with a plain BullMQ handler, as a team would write it, and with one that
+// deduplicates by `jobId`: the same load, the same faults, one table. `-- --also 'NAME=COMMAND'` adds another receiver, which
+// COMMAND starts (environment.ts lists its variables); `--only TEXT` runs only the scenarios whose names contain the text.
 //
-// Each scenario has a Redis of its own (appendfsync always), a fresh receiver and a fresh merchant.
+// Each scenario gets a separate Redis (appendfsync always), a fresh receiver and a fresh merchant.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
@@ -58,7 +58,7 @@ async function run({ load: kind, fault }: Scenario, contestant: Contestant): Pro
       gotBy(merchant).filter((got) => got.taken),
       ({ reference }) => reference,
     );
-  // What is missing then counts as lost.
+  // Callbacks still missing after that count as lost.
   await until(() => [...acknowledged].every((reference) => taken().has(reference)), {
     timeoutMs: settleMs,
     everyMs: 200,
@@ -80,7 +80,7 @@ async function run({ load: kind, fault }: Scenario, contestant: Contestant): Pro
   ];
 }
 
-/** One callback, all at once; nothing afterwards matters. */
+/** The same callback in many concurrent requests; nothing afterwards matters. */
 function burst(atOnce: number) {
   const reference = newReference();
   return { perSecond: 1_000_000, callbacksMax: atOnce, next: () => ({ reference, body: callbackBody({ reference }) }) };

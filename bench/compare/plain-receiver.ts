@@ -1,5 +1,5 @@
-// A receiver as a team would write it on one day with BullMQ: the handler adds a job, a worker in the same process calls
-// the merchant. Deduplicated by a key of its own, or, as is usually advised, by the job's id.
+// A receiver as a team would write it in a day with BullMQ: the handler adds a job, a worker in the same process calls
+// the merchant. Deduplicates by a separate key or, as is usually advised, by the job's id.
 import { Queue, Worker } from 'bullmq';
 import { fastify } from 'fastify';
 import { Redis } from 'ioredis';

@@ -1,4 +1,4 @@
-// What goes wrong: the same for each contestant.
+// The faults: the same for each contestant.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MerchantSimulator } from '../../simulator/merchant.ts';
 import type { TestRedis } from '../../test/support/redis.ts';
@@ -7,7 +7,7 @@ import type { Receiver } from './contestants.ts';
 
 export interface Scene {
   readonly redis: TestRedis;
-  /** Between receiver and Redis. */
+  /** The proxy between receiver and Redis. */
   readonly redisProxy: TcpProxy;
   readonly receiver: Receiver;
   readonly merchant: MerchantSimulator;
@@ -15,7 +15,7 @@ export interface Scene {
 
 export interface Scenario {
   readonly name: string;
-  /** Callbacks a second, each of them another; or one callback, so many times at once. */
+  /** Distinct callbacks per second; or the number of concurrent copies of one callback. */
   readonly load: { readonly perSecond: number } | { readonly atOnce: number };
   readonly fault: (scene: Scene) => Promise<void>;
 }

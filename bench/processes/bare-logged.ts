@@ -1,4 +1,4 @@
-// The least that a service of this kind is: Fastify with its logger (pino), one route, nothing else loaded.
+// A minimal service of this kind: Fastify with its logger (pino), one route, nothing else loaded.
 import { fastify } from 'fastify';
 
 const app = fastify({ logger: true });

@@ -1,4 +1,4 @@
-// The ceiling of accepting: a bare Fastify route that reads the same body, parses it, compares the key and answers.
+// The upper bound of accepting: a bare Fastify route that reads the same body, parses it, compares the key and answers.
 // Nothing is stored.
 import { fastify } from 'fastify';
 import * as z from 'zod';

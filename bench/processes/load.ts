@@ -1,6 +1,6 @@
-// The load generator, a process of its own: raw sockets, requests made before the clock starts (those of an open loop
-// when they are due, since they say when they were sent), answers cut by their length. On a machine with few processors
-// it contends with what it measures, so it does little, and says what it took.
+// The load generator, a separate process. It uses raw sockets, builds requests before the clock starts (in an open loop,
+// when they are due, because they contain their sending time) and splits answers by length. On a machine with few
+// processors it competes with what it measures, so it does little and reports its own CPU time.
 //
 // Closed loop (no rate): each connection sends its next request when it has its answer. Open loop (a rate): requests
 // are due at fixed times; one that finds no free connection waits, and its latency counts from when it was due.
@@ -14,7 +14,7 @@ export const loadSchema = z.object({
   urls: z.array(z.string()).min(1),
   connections: z.number(),
   requests: z.number(),
-  /** Begins each reference; distinct for each load. */
+  /** The prefix of each reference; distinct for each load. */
   run: z.string(),
   ratePerSecond: z.number().optional(),
 });
@@ -23,7 +23,7 @@ export type Load = z.infer<typeof loadSchema>;
 export const loadResultSchema = z.object({
   statuses: z.record(z.string(), z.number()),
   seconds: z.number(),
-  /** What this process took of the processors meanwhile. */
+  /** This process's CPU time meanwhile. */
   cpuMicroseconds: z.number(),
   p50Ms: z.number(),
   p99Ms: z.number(),
@@ -47,7 +47,7 @@ async function generate(load: Load): Promise<LoadResult> {
   const { promise: finished, resolve: finish, reject: fail } = Promise.withResolvers<undefined>();
   const connections = await Promise.all(Array.from({ length: load.connections }, async (_, index) => open(index)));
   const free: Connection[] = [];
-  // All of them go to one path; only the Host header might tell them apart, and nobody reads it.
+  // All requests go to one path and may share a Host header: no server under test reads it.
   const made = load.ratePerSecond === undefined ? Array.from({ length: load.requests }, (_, at) => requestOf(at)) : [];
   let sent = 0;
   let answered = 0;
@@ -113,7 +113,7 @@ async function generate(load: Load): Promise<LoadResult> {
     let received = '';
     let usualBytes = 0;
     socket.on('data', (chunk: Buffer) => {
-      // Most answers are a 200 as long as the one before; only another one is looked into.
+      // Most answers are a 200 of the same length as the one before; only the others are parsed.
       if (received === '' && chunk.length === usualBytes && is200(chunk)) return onAnswer(connection, '200');
       received += chunk.toString('latin1');
       const head = received.indexOf('\r\n\r\n');
@@ -124,7 +124,7 @@ async function generate(load: Load): Promise<LoadResult> {
       received = '';
       onAnswer(connection, status);
     });
-    socket.on('error', fail).on('end', () => fail(new Error('a connection was closed')));
+    socket.on('error', fail).on('end', () => fail(new Error('The server closed a connection.')));
     await new Promise((resolve) => socket.once('connect', resolve));
     return connection;
   }

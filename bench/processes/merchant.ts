@@ -1,8 +1,8 @@
-// A merchant that answers 200 at once, or after so many milliseconds as the second argument says, on raw sockets so that it
-// takes little of the machine.
+// A merchant that answers 200 at once, or after the delay given as second argument (ms). It uses raw sockets to save CPU
+// time.
 //
-// `GET` anything gives what it counted since the last `GET`: deliveries, when the first and the last one came, and how
-// long after their `sentAt` they came.
+// Any `GET` returns the counts since the last `GET`: deliveries, the times of the first and the last one, and their
+// latencies since `sentAt`.
 import { createServer } from 'node:net';
 import * as z from 'zod';
 import { preciseNowMs, sentAtOf } from '../callback-text.ts';
@@ -12,7 +12,7 @@ export const merchantCountsSchema = z.object({
   deliveries: z.number(),
   firstAtMs: z.number(),
   lastAtMs: z.number(),
-  /** Null where nothing came that says when it was sent. */
+  /** Null if no delivery had a `sentAt`. */
   p50Ms: z.number().nullable(),
   p99Ms: z.number().nullable(),
 });

@@ -1,5 +1,5 @@
-// What one writes first: a Fastify handler that asks Redis whether the reference was seen, adds a job to BullMQ, and
-// marks the reference as seen. Three round trips, and a callback is lost or doubled where the process dies between them.
+// The naive implementation: a Fastify handler that asks Redis whether the reference was seen, adds a job to BullMQ, and
+// marks the reference as seen. Three round trips; a crash between them loses or duplicates a callback.
 import { Queue } from 'bullmq';
 import { fastify } from 'fastify';
 import { Redis } from 'ioredis';

@@ -1,6 +1,5 @@
-// The least that a durable receiver can do: the bare route, whose callbacks are appended to one list of Redis, as many
-// in one command as came while the commands before were under way. No job, no deduplication, no log, no metrics: what no
-// receiver on Redis can beat.
+// The upper bound of a durable receiver on Redis: the bare route appends callbacks to one Redis list, and one command
+// carries all that arrived while the previous commands were in flight. No job, no deduplication, no log, no metrics.
 import { fastify } from 'fastify';
 import { Redis } from 'ioredis';
 import * as z from 'zod';
@@ -9,7 +8,7 @@ import { benchKey } from '../callback-text.ts';
 const [port, redisUrl = ''] = process.argv.slice(2);
 const redis = new Redis(redisUrl, { maxRetriesPerRequest: null });
 const body = z.object({ gatewayReference: z.string() });
-/** As the service has it. */
+/** As in the service. */
 const [batchSizeMax, callsInFlightMax] = [16, 2];
 const waiting: { text: string; stored: () => void }[] = [];
 let callsInFlight = 0;

@@ -1,4 +1,4 @@
-// The ceiling of delivering: one undici pool that posts the same bodies as fast as the merchant answers, from memory.
+// The upper bound of delivering: one undici pool that posts the same bodies as fast as the merchant answers, from memory.
 import { Pool } from 'undici';
 import { callbackText, referenceOf } from '../callback-text.ts';
 
@@ -23,7 +23,7 @@ async function post(): Promise<void> {
 
 const before = process.cpuUsage();
 await Promise.all(Array.from({ length: Number(connections) }, post));
-// One line, as the other processes that are run to their end print one: what it took of the processors.
+// One line of JSON, as every process that runs to its end prints: its CPU time.
 const { user, system } = process.cpuUsage(before);
 console.log(JSON.stringify({ cpuMicroseconds: user + system }));
 await pool.close();

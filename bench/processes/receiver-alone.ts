@@ -1,5 +1,5 @@
-// This service's own way with everything on (key, parsing, identity, job, log line, metrics), but nothing stored: what
-// of a callback's cost is not Redis's and the way there. It answers as soon as a turn of the event loop is over.
+// The service's whole intake path (key, parsing, identity, job, log line, metrics) without storage: the cost of a callback
+// without Redis and the network. It answers at the end of the event loop's turn.
 import { createIntake } from '../../src/intake/intake.ts';
 import { acceptArguments } from '../../src/store/accept/accept-batch.ts';
 import { brandQueue } from '../../src/redis/brand-queue.ts';

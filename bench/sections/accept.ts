@@ -1,5 +1,5 @@
-// How many callbacks a second are accepted at 64 connections, against the bare route and the plain handler, and without
-// a Redis; all in turn, several rounds, and what each took of the processors.
+// The accept rate at 64 connections, compared with the bare route, the plain handler and the service without Redis; in
+// turn, several rounds, with the CPU time of each.
 import { preemptions, withCpu } from '../cpu-time.ts';
 import type { BenchRedis, Rig, Running } from '../rig.ts';
 import { sized, type Section, type Size } from '../section.ts';
@@ -24,7 +24,7 @@ export const accept: Section = {
     for (const name of names) {
       const running = await start(rig, redis, name, size);
       contestants.set(name, { running, samples: [] });
-      // Node compiles what is called often only after some ten thousand callbacks.
+      // Node optimises hot functions only after about ten thousand callbacks.
       await sample(rig, redis, running, 'warm', sized(size, 40_000, 200));
     }
     for (let at = 0; at < size.rounds; at += 1) {
@@ -91,7 +91,7 @@ interface Sample {
   readonly nodeUs: number;
   readonly redisUs: number;
   readonly loadUs: number;
-  /** Of the Node process, for each callback. */
+  /** CPU time of the Node process per callback. */
   readonly preemptions: number;
   readonly p99Ms: number;
 }

@@ -1,5 +1,5 @@
-// What confirmation costs: how many callbacks a second are accepted with CONFIRM off, after and before, in turn; and how long a
-// callback takes to the merchant where the gateway is asked first.
+// The cost of confirmation: the accept rate with CONFIRM off, after and before, in turn; and the end-to-end latency when
+// the gateway is asked first.
 import { setTimeout as delay } from 'node:timers/promises';
 import { createGatewaySimulator } from '../../simulator/gateway.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
@@ -11,7 +11,7 @@ import { median, percentile, round } from '../statistics.ts';
 const connections = 64;
 const modes = ['off', 'after', 'before'] as const;
 type Mode = (typeof modes)[number];
-/** Below and above what single status calls allow. */
+/** Below and above the limit of single status calls. */
 const ways: readonly (readonly [mode: Mode, perSecond: number])[] = [
   ['off', 20],
   ['before', 20],
@@ -37,7 +37,7 @@ export const confirm: Section = {
   },
 };
 
-/** Nobody asks meanwhile: what is measured is what is written for it. */
+/** No look-ups run meanwhile: this measures only the extra writes. */
 async function throughput(rig: Rig, size: Size): Promise<Record<Mode, number[]>> {
   const redis = await rig.startRedis();
   const samples: Record<Mode, number[]> = { off: [], after: [], before: [] };
@@ -64,7 +64,7 @@ async function throughput(rig: Rig, size: Size): Promise<Record<Mode, number[]>>
   return samples;
 }
 
-/** From its sending to its receipt, with the gateway's simulator, which takes 50 status calls a second. */
+/** From sending to receipt, with the simulated gateway, which allows 50 status calls a second. */
 async function timeToMerchant(rig: Rig, size: Size, mode: Mode, rate: number): Promise<Row> {
   const redis = await rig.startRedis();
   const gateway = createGatewaySimulator({ keys: [benchKey], statusCallsPerSecondMax: 50 });
@@ -96,7 +96,7 @@ async function timeToMerchant(rig: Rig, size: Size, mode: Mode, rate: number): P
   };
 }
 
-/** Of each genuine callback, when it was sent. */
+/** The sending time of each genuine callback. */
 async function send(
   gateway: ReturnType<typeof createGatewaySimulator>,
   url: string,

@@ -1,5 +1,5 @@
-// What taking a callback writes to the append-only file, command by command, alone and in a full batch. Redis writes what a
-// script did, not the script: each of its writes is an entry of its own.
+// What accepting a callback writes to the append-only file, command by command, alone and in a full batch. Redis logs the
+// effects of a script, not the script: each write is a separate entry.
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { defaultQueue, fillBacklog } from '../backlog.ts';
@@ -13,7 +13,7 @@ export const disk: Section = {
   title: 'Bytes of the append-only file for each callback',
   async run(rig) {
     const redis = await rig.startRedis();
-    await fillBacklog(redis, 'first', 1); // what only the first callback of a queue writes
+    await fillBacklog(redis, 'first', 1); // the first callback of a queue writes more
     const rows: Row[] = [];
     const summary: Record<string, number> = {};
     for (const batch of [1, batchSizeMax]) {
@@ -30,7 +30,7 @@ export const disk: Section = {
   },
 };
 
-/** A character a byte. */
+/** One byte per character. */
 async function readAppended({ dir }: BenchRedis): Promise<string> {
   const folder = path.join(dir, 'appendonlydir');
   const names = (await readdir(folder)).filter((name) => name.includes('.incr.'));

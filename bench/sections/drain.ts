@@ -1,5 +1,5 @@
-// How fast a backlog reaches an instant merchant, against the bare ceiling of one undici pool that posts the same bodies
-// from memory; the two in turn, several rounds.
+// How fast a backlog reaches an instant merchant, compared with the upper bound of one undici pool that posts the same
+// bodies from memory; in turn, several rounds.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import * as z from 'zod';
@@ -9,7 +9,7 @@ import { merchantCounts, type BenchRedis, type Rig, type Running } from '../rig.
 import { sized, type Section } from '../section.ts';
 import { median, round } from '../statistics.ts';
 
-/** FORWARD_CONCURRENCY as it is by default. */
+/** The default of FORWARD_CONCURRENCY. */
 const concurrency = 50;
 const lookEveryMs = 20;
 
@@ -70,12 +70,12 @@ async function drainAll(
 }
 
 export interface Drained {
-  /** Microseconds of Redis, of each of `beside`, then of each worker. */
+  /** Microseconds of CPU time: Redis, each of `beside`, then each worker. */
   readonly cpu: readonly number[];
   readonly seconds: number;
 }
 
-/** The queue is paused until the workers are there, so that their start is not measured. */
+/** The queue is paused until the workers are ready, so that their start-up is not measured. */
 export async function drainBacklog(
   redis: BenchRedis,
   callbacks: number,
@@ -98,13 +98,13 @@ export async function drainBacklog(
   return { cpu, seconds };
 }
 
-/** Deliveries a second between the first and the last one. */
+/** Deliveries per second between the first and the last one. */
 export async function pace(merchant: Running): Promise<number> {
   const { deliveries, firstAtMs, lastAtMs } = await merchantCounts(merchant);
   return ((deliveries - 1) * 1_000) / (lastAtMs - firstAtMs);
 }
 
-/** Resolves when so many callbacks of the default brand are delivered and settled. */
+/** Resolves when this many callbacks of the default brand are delivered and settled. */
 export async function untilDelivered(redis: BenchRedis, callbacks: number): Promise<void> {
   while ((await redis.client.zcard(`${defaultQueue.base}:completed`)) < callbacks) await delay(lookEveryMs);
 }

@@ -1,4 +1,4 @@
-// From the gateway's sending to the merchant's receipt at 200 callbacks a second, the service in one process.
+// Latency from the gateway to the merchant at 200 callbacks a second, with the service in one process.
 import { merchantCounts } from '../rig.ts';
 import { sized, type Row, type Section } from '../section.ts';
 import { round } from '../statistics.ts';

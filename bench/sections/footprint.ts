@@ -1,5 +1,5 @@
-// What the service needs where little is to be had: from start to ready, and resident memory idle and at 200 callbacks a second, of
-// each role as it is compiled for the image; beside a bare Fastify with its logger. And the size of the production packages.
+// The footprint: start-up time, and resident memory idle and at 200 callbacks a second, of each role as compiled for the
+// image, compared with a bare Fastify with its logger. Also the size of the production packages.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -33,7 +33,7 @@ export const footprint: Section = {
     for (let at = 0; at < size.rounds; at += 1)
       for (const { name, start } of contestants) {
         samples.get(name)?.push(await measure(rig, size, `${name}${at}`, start));
-        await redis.client.flushall(); // what one took in is no work for the next
+        await redis.client.flushall(); // leaves no backlog for the next contestant
       }
     const middle = (name: string, key: keyof Sample) => median((samples.get(name) ?? []).map((one) => one[key]));
     const rows = contestants.map(({ name }) => ({
@@ -72,7 +72,7 @@ function contestantsOf(rig: Rig, redis: BenchRedis, merchant: Running) {
   ];
 }
 
-/** Callbacks go to those that take them; to the others the time alone is given. */
+/** Receivers get callbacks; the other roles only run for the same time. */
 async function measure(rig: Rig, size: Size, run: string, start: () => Promise<Running>): Promise<Sample> {
   const startedMs = performance.now();
   const running = await start();
@@ -88,10 +88,10 @@ async function measure(rig: Rig, size: Size, run: string, start: () => Promise<R
   return { readyMs, idleBytes, busyBytes };
 }
 
-/** Whether memory stops growing: resident after 10,000 callbacks that are delivered as well, and after 100,000 more. */
+/** Whether memory stops growing: resident after 10,000 delivered callbacks, and after 100,000 more. */
 async function settle(rig: Rig, size: Size, start: (() => Promise<Running>) | undefined) {
   const running = await start?.();
-  if (running === undefined) throw new Error('there is no contestant');
+  if (running === undefined) throw new Error('There is no contestant.');
   const { url, pid } = running;
   const load = async (run: string, requests: number) => {
     await rig.load({ urls: [url], connections, requests, run, ratePerSecond: settlePerSecond });
@@ -108,11 +108,11 @@ function build(): void {
   if (status !== 0) throw new Error(`The build failed:\n${stderr}`);
 }
 
-/** Of node_modules, what `npm ci --omit=dev` would install. */
+/** The part of node_modules that `npm ci --omit=dev` would install. */
 function productionPackagesBytes(): number {
   const { stdout } = spawnSync('npm', ['ls', '--omit=dev', '--all', '--parseable'], { cwd: root, encoding: 'utf8' });
   const folders = new Set(stdout.split('\n').filter((line) => line.includes('node_modules')));
-  // A package's own node_modules are packages of the list themselves.
+  // Nested node_modules are listed as packages themselves.
   return [...folders].reduce((sum, folder) => sum + bytesOf(folder), 0);
 }
 

@@ -1,4 +1,4 @@
-// Whether accepting stays as fast when much is remembered or much waits: a Redis server per state, the states in turn.
+// Whether accepting stays fast with many claims or a long backlog: one Redis server per state, the states in turn.
 import { fillBacklog, remember } from '../backlog.ts';
 import { withCpu } from '../cpu-time.ts';
 import type { BenchRedis, Running } from '../rig.ts';
@@ -40,7 +40,7 @@ export const growth: Section = {
       for (const { redis, receiver, perSecond, redisUs } of states) {
         const load = { urls: [receiver.url], connections, requests, run: `r${at + 1}x` };
         const { result, cpu } = await withCpu([redis.pid], () => rig.load(load));
-        if (at < 0) continue; // the first round is to get warm
+        if (at < 0) continue; // the first round is a warm-up
         perSecond.push(requests / result.seconds);
         redisUs.push((cpu[0] ?? Number.NaN) / requests);
       }

@@ -1,6 +1,5 @@
-// How long an answer takes at fixed rates, from when the callback was due to when its answer was read, beside the bare
-// route; and the same
-// while a backlog waits and a worker delivers it.
+// Answer latency at fixed rates, from the time when the callback was due until its answer was read, compared with the
+// bare route; and the same while a worker delivers a backlog.
 import { fillBacklog } from '../backlog.ts';
 import type { LoadResult } from '../processes/load.ts';
 import { merchantCounts, type BenchRedis, type Rig, type Running } from '../rig.ts';
@@ -41,7 +40,7 @@ export const latency: Section = {
   },
 };
 
-/** The results of each contestant, a round of all after the other, so that a slow moment meets all of them. */
+/** The results of each contestant. Every round runs all of them, so that a slow moment affects all. */
 async function inTurn(rig: Rig, contestants: readonly Running[], size: Size, rate: number): Promise<LoadResult[][]> {
   const results: LoadResult[][] = contestants.map(() => []);
   for (let round = 0; round < size.rounds; round += 1)
@@ -63,7 +62,7 @@ async function besideBacklog(rig: Rig, redis: BenchRedis, { receiver, merchant }
   const backlog = sized(size, 100_000, 500);
   await redis.client.flushall();
   await fillBacklog(redis, 'backlog', backlog);
-  await merchantCounts(merchant); // it counts from one reading to the next
+  await merchantCounts(merchant); // resets the counts
   const worker = await rig.startService({ roles: ['work'], redis, env: { FORWARD_URL: merchant.url } });
   const rows: Row[] = [];
   for (const rate of rates) {
@@ -78,7 +77,7 @@ async function besideBacklog(rig: Rig, redis: BenchRedis, { receiver, merchant }
   return rows;
 }
 
-/** Five seconds of it. */
+/** Five seconds of load. */
 function atRate(rig: Rig, { url }: Running, size: Size, rate: number, run: string): Promise<LoadResult> {
   return rig.load({ urls: [url], connections, requests: sized(size, rate * 5, 100), run, ratePerSecond: rate });
 }

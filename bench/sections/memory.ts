@@ -1,4 +1,4 @@
-// What a callback costs in Redis's memory while it waits, and what stays of it as a remembered reference.
+// Redis memory per callback: while it waits, and of the claim that remains after delivery.
 import { defaultQueue, fillBacklog, remember } from '../backlog.ts';
 import { usedMemoryBytes } from '../rig.ts';
 import { sized, type Section } from '../section.ts';

@@ -1,16 +1,16 @@
-// One, two and four receivers on one Redis, and what that Redis could take of the same script: redis-benchmark sends it
-// full batches, as receivers under load do. On a machine with few processors the receivers contend for them; the
-// processor time per callback is what carries over to a larger one.
+// One, two and four receivers on one Redis, and the maximum of that Redis: redis-benchmark calls the same script with
+// full batches, as receivers under load do. On a machine with few processors the receivers compete for them; only the
+// CPU time per callback carries over to a larger machine.
 import { acceptScript } from '../../src/store/accept/accept-batch.ts';
 import { batchArguments, defaultQueue } from '../backlog.ts';
 import { withCpu } from '../cpu-time.ts';
-import { besideServer, outputOf, type BenchRedis, type Rig, type Running } from '../rig.ts';
+import { siblingProgram, outputOf, type BenchRedis, type Rig, type Running } from '../rig.ts';
 import { sized, type Row, type Section } from '../section.ts';
 import { median, round } from '../statistics.ts';
 
 const connections = 64;
 const batchSizes = [1, 16];
-/** As four receivers have: two calls each on their way. */
+/** As with four receivers, each with two calls in flight. */
 const clients = 8;
 
 export const scale: Section = {
@@ -28,7 +28,7 @@ export const scale: Section = {
     for (let at = -1; at < size.rounds; at += 1) {
       for (const [count, samples] of measured) {
         const one = await sample(rig, redis, receivers.slice(0, count), `r${at + 1}n${count}x`, requests);
-        if (at >= 0) samples.push(one); // the first round is to get warm
+        if (at >= 0) samples.push(one); // the first round is a warm-up
         await redis.client.flushall();
       }
     }
@@ -56,25 +56,25 @@ async function sample(rig: Rig, redis: BenchRedis, receivers: readonly Running[]
   return { perSecond: requests / result.seconds, redisUs, nodeUs: nodes.reduce((sum, used) => sum + used, 0) };
 }
 
-/** redis-benchmark puts another number into each `__rand_int__`, which makes every reference a new one. */
+/** redis-benchmark replaces each `__rand_int__` with a random number, so every reference is new. */
 async function alone(rig: Rig, redis: BenchRedis, batch: number, calls: number): Promise<Row> {
   const sha = String(await redis.client.script('LOAD', acceptScript));
   const args = batchArguments(batch).map((arg) =>
     arg.length === digestLength ? `${arg.slice(0, 4)}__rand_int__` : arg,
   );
   const options = ['-p', String(redis.port), '-n', String(calls), '-c', String(clients), '-r', '2000000000', '--csv'];
-  const program = besideServer(rig.server, 'redis-benchmark');
+  const program = siblingProgram(rig.server, 'redis-benchmark');
   await redis.client.flushall();
   const run = () => outputOf(program, [...options, 'EVALSHA', sha, ...args], rig.server.env);
   const { result, cpu } = await withCpu([redis.pid], run);
   const queued = await redis.client.llen(`${defaultQueue.base}:wait`);
-  // Random references collide now and then; more than that, and duplicates were measured.
+  // A few random references collide; with more collisions, the run measured duplicates.
   if (queued < calls * batch * 0.99) throw new Error(`redis-benchmark queued ${queued} of ${calls * batch} callbacks`);
   const perSecond = Number(/,"([\d.]+)"/.exec(result.trim().split('\n').at(-1) ?? '')?.[1]) * batch;
   return { 'callbacks/s': round(perSecond), 'Redis us': round((cpu[0] ?? Number.NaN) / (calls * batch), 1) };
 }
 
-/** Only digests are this long among a batch's arguments. */
+/** Of a batch's arguments, only digests have this length. */
 const digestLength = 16;
 
 function rowOf(samples: readonly Sample[]) {

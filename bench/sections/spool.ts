@@ -1,4 +1,4 @@
-// Accepting while Redis is down: every callback goes to the spool, whose fsync is waited for.
+// Accepting while Redis is down: every callback goes to the spool, and its answer waits for the fsync.
 import { sized, type Section } from '../section.ts';
 import { median, round } from '../statistics.ts';
 

@@ -1,14 +1,14 @@
-// One `work` process and two on the same backlog, Redis and merchant, in turn. Beside the pace stands what share of one
-// processor each of them used, which shows what the limit was: Node, Redis or the merchant.
+// One and two `work` processes on the same backlog, Redis and merchant, in turn. The CPU share of each process shows
+// the bottleneck: Node, Redis or the merchant.
 //
-// With a merchant that answers at once the processors decide. With one that takes its time FORWARD_CONCURRENCY decides, and
-// the same number of connections from one process stands beside two processes.
+// With a merchant that answers at once, the processors are the limit. With a slow one FORWARD_CONCURRENCY is, so two
+// processes are compared with one that has the same number of connections.
 import { type BenchRedis, type Rig, type Running } from '../rig.ts';
 import { sized, type Row, type Section } from '../section.ts';
 import { median, round } from '../statistics.ts';
 import { drainBacklog, pace } from './drain.ts';
 
-/** FORWARD_CONCURRENCY as it is by default. */
+/** The default of FORWARD_CONCURRENCY. */
 const concurrency = 50;
 const slowMs = 50;
 
@@ -21,7 +21,7 @@ interface Case {
 
 interface Sample {
   readonly perSecond: number;
-  /** Of one processor, all workers together. */
+  /** Share of one processor, all workers together. */
   readonly nodeShare: number;
   readonly redisShare: number;
   readonly merchantShare: number;
@@ -46,7 +46,7 @@ export const workers: Section = {
       caseOf(slowMs, 1, concurrency * 2),
     ];
     for (let at = 0; at < size.rounds; at += 1) {
-      // Every other round the other way round, so that what a round leaves behind meets each of them.
+      // Alternate rounds run in reverse order, so that the after-effects of a round affect each contestant.
       for (const one of at % 2 === 0 ? cases : cases.toReversed()) {
         const merchant = merchants.get(one.answerMs);
         if (merchant === undefined) throw new TypeError(`No merchant answers after ${one.answerMs} ms.`);
@@ -95,7 +95,7 @@ async function measure(rig: Rig, redis: BenchRedis, merchant: Running, one: Case
   };
 }
 
-/** Of what ran in the same round. */
+/** Of the runs of one round. */
 function ratio(above: Case | undefined, below: Case | undefined): number {
   const ofRounds = above?.samples.map((one, at) => one.perSecond / (below?.samples[at]?.perSecond ?? Number.NaN)) ?? [];
   return round(median(ofRounds), 2);
