@@ -110,7 +110,7 @@ async function move(session: Session, from: string, to: string): Promise<ExitCod
         throw new CommandError('unavailable', 'Redis does not take a callback.');
     },
     merchantTtlMs: Math.max(...retained),
-    rememberedMs: rememberedMs(config),
+    lineageTtlMs: lineageTtlMs(config),
     claimTtlMs: config.DEDUP_TTL,
     patienceMs: config.FORWARD_TIMEOUT + patienceMarginMs,
     onProgress: ({ jobs, claims }) => output.progress(jobs, jobs, `callbacks moved, ${claims} claims`),
@@ -126,7 +126,7 @@ const patienceMarginMs = 5_000;
 const dayMs = 86_400_000;
 
 /** Longer than anything of the old name can still be looked up. */
-function rememberedMs({ RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, QUARANTINE_RETAIN }: Config): number {
+function lineageTtlMs({ RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, QUARANTINE_RETAIN }: Config): number {
   return Math.max(RETAIN_COMPLETED, RETAIN_FAILED, DEDUP_TTL, QUARANTINE_RETAIN) + dayMs;
 }
 

@@ -33,7 +33,7 @@ export async function payin(scope: BrandScope, request: PayinRequest, signal: Ab
   if (started.kind !== 'found') return answer.kind === 'found' ? started : answer;
   const { gatewayReference, status } = started.transaction.callback;
   const amount = { value: canonicalDecimal(request.amount) ?? request.amount, currency: request.currency };
-  const registering = { keptMs: limits.rememberedMs, holdMismatched };
+  const registering = { keptMs: limits.dedupTtlMs, holdMismatched };
   await registerExpectedAmount(redis, queue, { gatewayReference, amount }, registering);
   await registerExpectation(redis, queue, { gatewayReference }, clock.now() + limits.graceMs);
   return { kind: 'started', gatewayReference, status };

@@ -1,6 +1,6 @@
 // `verify`: proof for an auditor that transactions that ended at the gateway were received and delivered here.
 import type { Command } from 'commander';
-import { rememberedSinceMs, verify } from '../reconcile/verify.ts';
+import { claimsSinceMs, verify } from '../reconcile/verify.ts';
 import type { Difference } from '../reconcile/verify-event.ts';
 import { parseTime, periodOf } from './arguments.ts';
 import { directIntake } from './direct-intake.ts';
@@ -39,7 +39,7 @@ async function verifyPeriod(session: Session, options: VerifyOptions): Promise<E
   const { brand } = options;
   const { fromMs, toMs } = periodOf(options);
   const dependencies = await directIntake(session);
-  const sinceMs = rememberedSinceMs(dependencies);
+  const sinceMs = claimsSinceMs(dependencies);
   if (fromMs < sinceMs) {
     const since = new Date(sinceMs).toISOString();
     throw new CommandError(

@@ -13,10 +13,10 @@ export function misspelledVariables(environment: Environment, known: readonly st
     (name) => !readable.has(name) && !foreign.has(name) && !name.startsWith('OTEL_') && environment[name] !== '',
   );
   return strange.flatMap((name) => {
-    const meant = nearest(name, readable);
-    return meant === undefined
+    const suggestion = nearest(name, readable);
+    return suggestion === undefined
       ? []
-      : [`${name} is not a variable of this service and is ignored; did you mean ${meant}?`];
+      : [`${name} is not a variable of this service and is ignored; did you mean ${suggestion}?`];
   });
 }
 

@@ -41,7 +41,7 @@ const maxStalledCount = Number.MAX_SAFE_INTEGER;
 const jobsPerSlot = 2;
 /** An error that was not seen for this long is logged again; and how many different errors are remembered. */
 const quietMs = 60_000;
-const troublesMax = 100;
+const errorsMax = 100;
 /** How often a worker checks whether the queue is still held back. */
 const heldLookMs = 500;
 
@@ -77,7 +77,7 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
     maxStalledCount,
     maximumRateLimitDelay: heldLookMs,
   });
-  tellTrouble(worker, dependencies);
+  logWorkerErrors(worker, dependencies);
   worker.on('stalled', (jobId) => log.warn({ event: 'delivery.stalled', brand, jobId }));
   dropEmptyJobs(worker, dependencies);
   if (breaker === undefined) leaveNoBreaker(redis, queue, log);
@@ -106,12 +106,12 @@ export function startBrandWorker(dependencies: BrandWorkerDependencies) {
  * BullMQ recovers by itself, but without a listener an error would end the process. It emits one per try, several a second
  * while Redis is down or refuses, so the same error is logged once, and again only after a quiet period.
  */
-function tellTrouble(worker: QueueWorker<Returned>, { queue: { brand }, log, now }: BrandWorkerDependencies): void {
+function logWorkerErrors(worker: QueueWorker<Returned>, { queue: { brand }, log, now }: BrandWorkerDependencies): void {
   const lastAtMs = new Map<string, number>();
   worker.on('error', (error: Error & { code?: unknown }) => {
     const { code = error.name, message: reason } = error;
     const isNews = now() - (lastAtMs.get(reason) ?? 0) > quietMs;
-    if (lastAtMs.size === troublesMax) lastAtMs.clear();
+    if (lastAtMs.size === errorsMax) lastAtMs.clear();
     lastAtMs.set(reason, now());
     if (isNews) log.warn({ event: 'delivery.worker_error', brand, code, reason });
   });

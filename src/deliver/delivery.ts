@@ -52,7 +52,7 @@ export function createDelivery(dependencies: DeliveryDependencies) {
     /** Also throws that ConfigError; does not wait for Redis. */
     async start(): Promise<void> {
       await check();
-      tellReservedHeaders(config, log);
+      logReservedHeaders(config, log);
       if (config.FORWARD_CONCURRENCY < brands.length) {
         log.warn({ event: 'delivery.concurrency_raised', configured: config.FORWARD_CONCURRENCY, to: brands.length });
       }
@@ -90,7 +90,7 @@ export function createDelivery(dependencies: DeliveryDependencies) {
 }
 
 /** Reports headers that are never sent: otherwise somebody would expect them. */
-function tellReservedHeaders({ brands }: Config, log: Log): void {
+function logReservedHeaders({ brands }: Config, log: Log): void {
   for (const { name: brand, forwardHeaders } of brands.values()) {
     const headers = reservedNames(forwardHeaders);
     if (headers.length > 0) log.warn({ event: 'delivery.headers_left_out', brand, headers });

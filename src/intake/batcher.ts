@@ -188,7 +188,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
   }
 
   /** A spooled correction was acknowledged, so somebody may look for it. */
-  function tellOvertaken(items: readonly AcceptItem[], outcomes: readonly AcceptOutcome[]): void {
+  function logOvertaken(items: readonly AcceptItem[], outcomes: readonly AcceptOutcome[]): void {
     for (const [index, { callback }] of items.entries()) {
       if (outcomes[index] !== 'overtaken') continue;
       const { gatewayReference, status } = callback;
@@ -243,7 +243,7 @@ export function createBatcher({ store, spool, budgetMs, log, now }: BatcherDepen
         for (let at = 0; at < items.length;) {
           const batch = items.slice(at, at + pace.batchSizeMax());
           const { outcomes, confirmed } = await take(batch);
-          tellOvertaken(batch, outcomes);
+          logOvertaken(batch, outcomes);
           at += batch.length;
           allConfirmed &&= confirmed;
         }

@@ -75,7 +75,7 @@ export function createDrain(dependencies: DrainDependencies) {
           backoffMs = backoffMinMs;
           break;
         case 'empty':
-          tellDrained();
+          logDrained();
           backoffMs = backoffMinMs;
           await pause(idleMs);
           break;
@@ -133,7 +133,7 @@ export function createDrain(dependencies: DrainDependencies) {
   /** Deletes what Redis has, and moves past what stays. */
   async function settle(queue: SpoolQueue, batch: SpoolBatch, staying: readonly SpooledEntry[]): Promise<Round> {
     for (const entries of runsWithout(batch.entries, staying)) await spool.remove(queue, { ...batch, entries });
-    if (staying.length > 0) goBehind(passed, nameOf(queue), batch);
+    if (staying.length > 0) advancePast(passed, nameOf(queue), batch);
     drained += batch.entries.length - staying.length;
     return 'progress';
   }
@@ -189,15 +189,15 @@ export function createDrain(dependencies: DrainDependencies) {
 
   /** The oldest batch waits for replicas; later entries must not wait for Redis meanwhile. */
   async function handInNext(queue: SpoolQueue, oldest: SpoolBatch): Promise<Round> {
-    const position = goBehind(handedIn, queue.brand, oldest);
+    const position = advancePast(handedIn, queue.brand, oldest);
     const batch = await spool.readBatch(queue, batchMax.callback, position);
     const { jobs } = sortOut(batch.entries);
     if ((await handIn(jobs, submit)).outcome === 'later') return 'held';
-    goBehind(handedIn, queue.brand, batch);
+    advancePast(handedIn, queue.brand, batch);
     return batch.entries.length === 0 ? 'held' : 'progress';
   }
 
-  function tellDrained(): void {
+  function logDrained(): void {
     if (drained > 0) log.info({ event: 'spool.drained', entries: drained });
     drained = 0;
   }
@@ -228,7 +228,7 @@ export function createDrain(dependencies: DrainDependencies) {
       endPause?.();
       await within(deadlineMs, Promise.resolve(running)).catch(() => undefined);
       ended.abort();
-      tellDrained();
+      logDrained();
       const { entries, quarantineEntries, bytes } = spool.stats();
       const left = entries + quarantineEntries;
       if (left > 0) log.warn({ event: 'spool.left', entries, quarantineEntries, bytes });
@@ -249,7 +249,7 @@ async function handIn(entries: readonly SpooledEntry[], give: Submit): Promise<H
   return { outcome: worse(first.outcome, second.outcome), refused: [...first.refused, ...second.refused] };
 }
 
-function goBehind(positions: Map<string, Position>, name: string, { folder, entries }: SpoolBatch): Position {
+function advancePast(positions: Map<string, Position>, name: string, { folder, entries }: SpoolBatch): Position {
   const position = positions.get(name) ?? new Map<string, number>();
   positions.set(name, position);
   const lastId = entries.at(-1)?.id;

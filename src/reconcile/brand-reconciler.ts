@@ -8,7 +8,7 @@ import { conflictLookUps } from './lookup/conflict-look-ups.ts';
 import { expectationLookUps } from './lookup/expectation-look-ups.ts';
 import { lead } from './leadership.ts';
 import { createLookUpLane, type LookUpLane } from './lookup/look-up-lane.ts';
-import { LockLostError, sweepForEver, type ReconcilerSettings } from './sweep/sweep-loop.ts';
+import { LockLostError, runSweepLoop, type ReconcilerSettings } from './sweep/sweep-loop.ts';
 import { watchLookUps } from './lookup/watch-look-ups.ts';
 
 /** How often to try for the lock, and to retry after a failure. */
@@ -62,12 +62,12 @@ async function act(
     Math.max(Math.min(settings.everyMs, scope.limits.graceMs) / 2, lookUpEveryMinMs),
     lookUpEveryMaxMs,
   );
-  const sweeps = sweepAgainAndAgain(scope, settings, token, signal).finally(() => ending.abort());
+  const sweeps = keepSweeping(scope, settings, token, signal).finally(() => ending.abort());
   await Promise.all([sweeps, ...createLookUps(scope).map((lane) => lane.run(lookUpEveryMs, signal))]);
 }
 
 /** Restarts the sweeps after any error, unless another process leads now. */
-async function sweepAgainAndAgain(
+async function keepSweeping(
   scope: BrandScope,
   settings: ReconcilerSettings,
   token: string,
@@ -76,7 +76,7 @@ async function sweepAgainAndAgain(
   const { clock, log, brand } = scope;
   while (!signal.aborted) {
     try {
-      await sweepForEver(scope, settings, token, signal);
+      await runSweepLoop(scope, settings, token, signal);
     } catch (error) {
       if (signal.aborted || error instanceof LockLostError) return;
       log.warn({ event: 'reconcile.interrupted', brand, ...reasonOf(error) });

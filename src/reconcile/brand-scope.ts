@@ -64,7 +64,7 @@ export function createBrandScope(dependencies: ReconcileDependencies, brand: Bra
     limits: {
       graceMs: config.RECONCILE_GRACE,
       sinceMs: config.RECONCILE_SINCE,
-      rememberedMs: config.DEDUP_TTL,
+      dedupTtlMs: config.DEDUP_TTL,
       lookbackMs: lookbackOf({ everyMs: config.RECONCILE_EVERY, lookbackMs: config.RECONCILE_LOOKBACK }),
     },
     confirm: brand.confirm,

@@ -59,7 +59,7 @@ async function* readWindow(
       case 'page':
         part.push(...(await rowsOf(scope, readJobs, step.page.transactions)));
         break;
-      case 'anew':
+      case 'restarted':
         part = [];
         break;
       case 'part':
@@ -81,11 +81,11 @@ async function rowsOf(scope: BrandScope, readJobs: JobReader, page: readonly Tra
   );
   const ids = claims.flatMap((claim) => (claim === undefined ? [] : [claim.jobId]));
   const records = new Map((await readJobs(queue, ids, { withLogs: false })).map((record) => [record.jobId, record]));
-  const rememberedMs = oldestInjectedMs(clock.now(), limits.rememberedMs);
+  const oldestMs = oldestInjectedMs(clock.now(), limits.dedupTtlMs);
   return page.map((transaction, at) => {
     const claim = claims[at];
     if (claim !== undefined) return toReportRow(brand, transaction, oursOf(claim, records.get(claim.jobId)));
-    const isForgotten = (transaction.createdAtMs ?? 0) < rememberedMs;
+    const isForgotten = (transaction.createdAtMs ?? 0) < oldestMs;
     return toReportRow(brand, transaction, isForgotten ? 'unknown' : 'not-received');
   });
 }

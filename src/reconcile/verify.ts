@@ -16,7 +16,7 @@ import { said, type Difference, type VerifyEvent } from './verify-event.ts';
 import { verifyReceived } from './verify-received.ts';
 
 /** The time from which on every claim still exists. */
-export function rememberedSinceMs({ config, clock }: ReconcileDependencies): number {
+export function claimsSinceMs({ config, clock }: ReconcileDependencies): number {
   return oldestInjectedMs(clock?.now() ?? Date.now(), config.DEDUP_TTL);
 }
 
@@ -65,22 +65,22 @@ export async function* verifyWindow(
 ): AsyncGenerator<VerifyEvent> {
   let terminal = 0;
   let terminalOfPart = 0;
-  const told = new Set<string>();
+  const reported = new Set<string>();
   for await (const step of windowPages(scope.gateway, window, pageSizeDefault, signal)) {
     if (step.kind === 'failed') {
       yield { kind: 'failed', brand: scope.brand, reason: step.reason };
       return;
     }
     if (step.kind !== 'page') {
-      terminal += step.kind === 'anew' ? 0 : terminalOfPart;
+      terminal += step.kind === 'restarted' ? 0 : terminalOfPart;
       terminalOfPart = 0;
       if (step.kind === 'unreadable') yield unreadable(scope.brand, 'page', isoWindow(step.window).from);
       continue;
     }
     for (const { reason, gatewayReference } of step.page.unreadable) {
       const reference = gatewayReference ?? `created after ${isoWindow(window).from}`;
-      if (gatewayReference !== undefined && told.has(gatewayReference)) continue;
-      told.add(reference);
+      if (gatewayReference !== undefined && reported.has(gatewayReference)) continue;
+      reported.add(reference);
       yield unreadable(scope.brand, reason, reference);
     }
     for (const { callback } of step.page.transactions) listed.add(callback.gatewayReference);
@@ -93,8 +93,8 @@ export async function* verifyWindow(
     const byJobId = new Map(records.map((record) => [record.jobId, record]));
     for (const one of classified) {
       const difference = compare(scope.brand, one, byJobId.get(claimHere(one)?.jobId ?? ''));
-      if (difference === undefined || told.has(difference.gatewayReference)) continue;
-      told.add(difference.gatewayReference);
+      if (difference === undefined || reported.has(difference.gatewayReference)) continue;
+      reported.add(difference.gatewayReference);
       yield { kind: 'difference', difference };
     }
   }
@@ -123,12 +123,12 @@ function compare(brand: string, classified: Classified, record: JobRecord | unde
   const { transaction, classification, reversal } = classified;
   const { gatewayReference, merchantReference, status, finalAmount } = transaction.callback;
   const claim = claimHere(classified);
-  const isUnheard = reversal !== undefined && reversal.claim === undefined;
+  const isUnnotified = reversal !== undefined && reversal.claim === undefined;
   const atGateway = said(status, finalAmount === null ? '' : finalAmount.value + finalAmount.currency);
   const found = { brand, gatewayReference, merchantReference, atGateway };
   if (claim === undefined) return { ...found, kind: 'not-received', here: '' };
   const state = record === undefined ? 'unknown' : stateOf(record);
   const here = `${said(claim.status, claim.amount)}, ${state}`;
-  if (classification === 'differs' || isUnheard) return { ...found, kind: 'contradicts', here };
+  if (classification === 'differs' || isUnnotified) return { ...found, kind: 'contradicts', here };
   return state === 'delivered' ? undefined : { ...found, kind: 'not-delivered', here };
 }

@@ -82,7 +82,7 @@ export function isNotPermitted(error: unknown): boolean {
   return error instanceof Error && refusal.test(error.message);
 }
 
-function redisOptions(target: RedisTarget, profile: RedisProfile, name: string, tellRefusal: (error: Error) => void) {
+function redisOptions(target: RedisTarget, profile: RedisProfile, name: string, logRefusal: (error: Error) => void) {
   return {
     connectionName: `payalo-receiver-${name}`,
     connectTimeout: connectTimeoutMs,
@@ -90,7 +90,7 @@ function redisOptions(target: RedisTarget, profile: RedisProfile, name: string, 
     retryStrategy: reconnectAfterMs,
     // After a failover the old primary answers READONLY until the connection is made anew.
     reconnectOnError(error: Error) {
-      tellRefusal(error);
+      logRefusal(error);
       return error.message.startsWith('READONLY');
     },
     ...(target.username !== undefined && { username: target.username }),
@@ -174,15 +174,15 @@ function watch(connection: RedisConnection, name: string, log: ConnectionLog): v
   let isDown = false;
   let wasReady = false;
   let isReady = false;
-  const tellDown = (code: unknown, reason: string) => {
+  const logDown = (code: unknown, reason: string) => {
     if (!isDown) log.warn({ event: 'redis.down', connection: name, code, reason });
     isDown = true;
   };
-  connection.on('error', (error: Error & { code?: unknown }) => tellDown(error.code ?? error.name, error.message));
+  connection.on('error', (error: Error & { code?: unknown }) => logDown(error.code ?? error.name, error.message));
   connection.on('close', () => {
     // A single close with a reconnect (after READONLY, perhaps several times a second) is not an outage. A close before the
     // connection became ready is: something accepts connections that is not Redis, or not yet.
-    if (!isReady && connection.status !== 'end') tellDown('CLOSED', 'connections are accepted and closed');
+    if (!isReady && connection.status !== 'end') logDown('CLOSED', 'connections are accepted and closed');
     isReady = false;
   });
   connection.on('ready', () => {

@@ -30,7 +30,7 @@ export const confirmationOutcomes = ['confirmed', 'denied', 'differs', 'unavaila
 const fast = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const slow = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 60, 600, 3_600, 86_400];
 
-function makersIn(registry: Registry) {
+function metricFactories(registry: Registry) {
   const registers = [registry];
   const counter = <Label extends string = never>(name: string, help: string, labelNames: Label[] = []) =>
     new Counter({ name, help, labelNames, registers });
@@ -41,7 +41,7 @@ function makersIn(registry: Registry) {
   return { counter, histogram, gauge };
 }
 
-function reconciliationMetrics({ counter, gauge }: ReturnType<typeof makersIn>) {
+function reconciliationMetrics({ counter, gauge }: ReturnType<typeof metricFactories>) {
   return {
     reconciliationUnreadable: counter(
       'payalo_reconciliation_unreadable_total',
@@ -68,8 +68,8 @@ function reconciliationMetrics({ counter, gauge }: ReturnType<typeof makersIn>) 
 
 export function createMetrics() {
   const registry = new Registry();
-  const makers = makersIn(registry);
-  const { counter, histogram, gauge } = makers;
+  const factories = metricFactories(registry);
+  const { counter, histogram, gauge } = factories;
   collectDefaultMetrics({ register: registry });
 
   const callbacks = counter('payalo_callbacks_total', 'Requests to the callback path by outcome.', ['outcome']);
@@ -118,7 +118,7 @@ export function createMetrics() {
     ),
     confirmations,
     unconfirmed: gauge('payalo_unconfirmed', 'Callbacks that the gateway has not confirmed or denied yet.'),
-    ...reconciliationMetrics(makers),
+    ...reconciliationMetrics(factories),
     breakerOpen: gauge('payalo_breaker_open', '1 while deliveries of a brand are held back.', ['brand']),
     gatewayAuthOk: gauge('payalo_gateway_auth_ok', '1 while the gateway accepts a key of the brand.', ['brand']),
     pendingOverdue: gauge('payalo_pending_overdue', 'Transactions pending at the gateway for over an hour.'),

@@ -22,7 +22,7 @@ export function takeOverStandardStreams(onDropped: (lines: number) => void): Sta
     tellTo(log) {
       errors.whenBack((count) => log.error({ event: 'log.lines_dropped', stream: 'stderr', count }));
       process.removeAllListeners('warning');
-      process.on('warning', (warning) => tellWarning(log, warning));
+      process.on('warning', (warning) => logWarning(log, warning));
     },
   };
 }
@@ -39,7 +39,7 @@ function replaceStream(name: 'stdout' | 'stderr', output: BoundedOutput): void {
 }
 
 /** Warnings about Node's experimental or deprecated interfaces only concern developers. */
-function tellWarning(log: Log, { name, message, ...rest }: Error & { code?: unknown }): void {
+function logWarning(log: Log, { name, message, ...rest }: Error & { code?: unknown }): void {
   const level = name === 'ExperimentalWarning' || name === 'DeprecationWarning' ? 'debug' : 'warn';
   log[level]({ event: 'process.warning', name, code: rest.code, reason: message });
 }

@@ -42,10 +42,10 @@ function entryOf(status: string, replaces?: Replaced) {
 }
 
 test('a spooled correction that another one has overtaken is dropped, and the log says so', async () => {
-  const judgedBy = { sequence: 0, status: 'failed', amount: '100KES' };
-  expect(await intake.resubmit([entryOf('failed'), entryOf('success', judgedBy)])).toBe('stored');
+  const baseState = { sequence: 0, status: 'failed', amount: '100KES' };
+  expect(await intake.resubmit([entryOf('failed'), entryOf('success', baseState)])).toBe('stored');
   expect(lines).toEqual([]);
-  expect(await intake.resubmit([entryOf('reversed'), entryOf('success', { ...judgedBy, amount: '90KES' })])).toBe(
+  expect(await intake.resubmit([entryOf('reversed'), entryOf('success', { ...baseState, amount: '90KES' })])).toBe(
     'stored',
   );
   expect(lines).toEqual([]); // it says what stands

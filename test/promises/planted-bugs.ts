@@ -47,8 +47,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a confirmation that says yes',
     file: 'src/reconcile/lookup/confirmation-look-ups.ts',
-    from: "await settle(scope, one, { answer: 'no', reason: 'denied' }, told);",
-    to: "await settle(scope, one, { answer: 'yes' }, told);",
+    from: "await settle(scope, one, { answer: 'no', reason: 'denied' }, context);",
+    to: "await settle(scope, one, { answer: 'yes' }, context);",
     tests: ['test/reconcile/confirmation.test.ts'],
   },
   {

@@ -34,5 +34,5 @@ test('follows the same cursors again when the window is read again', async () =>
     if (cursor === 'b' && pageSize === 100) return { kind: 'too-large' };
     return pageTo(cursor === undefined ? 'a' : nexts[cursor]);
   });
-  expect(steps).toEqual(['a', 'b', 'anew', 'a', 'b', 'last']);
+  expect(steps).toEqual(['a', 'b', 'restarted', 'a', 'b', 'last']);
 });

@@ -30,7 +30,7 @@ function moveOf(from: BrandQueue, to: BrandQueue, on: Redis = redis): MoveDepend
       throw new Error('nothing is claimed twice here');
     },
     merchantTtlMs: dayMs,
-    rememberedMs: dayMs,
+    lineageTtlMs: dayMs,
     claimTtlMs: dayMs,
     patienceMs: 0,
     onProgress: () => undefined,

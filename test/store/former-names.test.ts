@@ -25,7 +25,7 @@ function moveOf(from: BrandQueue, to: BrandQueue): MoveDependencies {
       throw new Error('nothing is claimed twice here');
     },
     merchantTtlMs: dayMs,
-    rememberedMs: dayMs,
+    lineageTtlMs: dayMs,
     claimTtlMs: dayMs,
     patienceMs: 0,
     onProgress: () => undefined,

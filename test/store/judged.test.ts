@@ -48,7 +48,7 @@ async function handIn(item: AcceptItem): Promise<string | undefined> {
 const isGone = async (item: AcceptItem) =>
   (await createLook(redis, queue, settings, noReplicas)([item])).gone.length === 1;
 const claim = async () => (await readClaims(redis, queue, [digest]))[0];
-const judgedBy = (sequence: number, status: string, amount = '100KES') => ({ sequence, status, amount });
+const baseState = (sequence: number, status: string, amount = '100KES') => ({ sequence, status, amount });
 
 describe('a callback whose job is gone', () => {
   test.for([
@@ -100,7 +100,7 @@ describe('a callback whose job is gone', () => {
 describe('a correction', () => {
   test('applies if the state it is based on is current, by sequence and result', async () => {
     await handIn(itemOf());
-    expect(await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') }))).toBe(
+    expect(await handIn(itemOf({ source: 'correction', status: 'failed', replaces: baseState(0, 'success') }))).toBe(
       'queued',
     );
     expect(await claim()).toMatchObject({ sequence: 1, status: 'failed' });
@@ -108,35 +108,35 @@ describe('a correction', () => {
 
   test('applies to the state it is based on, however late the receiving clock was', async () => {
     await handIn(itemOf({ atMs: 60_000 }));
-    const correction = { source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') } as const;
+    const correction = { source: 'correction', status: 'failed', replaces: baseState(0, 'success') } as const;
     expect(await handIn(itemOf(correction))).toBe('queued');
   });
 
   test('is overtaken by a later correction, and by another result under the same sequence', async () => {
     await handIn(itemOf());
-    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success'), atMs: 1_000 }));
-    const byTheFirst = itemOf({ source: 'correction', amount: '90', replaces: judgedBy(0, 'success'), atMs: 2_000 });
+    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: baseState(0, 'success'), atMs: 1_000 }));
+    const byTheFirst = itemOf({ source: 'correction', amount: '90', replaces: baseState(0, 'success'), atMs: 2_000 });
     expect(await handIn(byTheFirst)).toBe('overtaken');
-    const byAnother = { source: 'correction', amount: '90', replaces: judgedBy(1, 'success', '80KES') } as const;
+    const byAnother = { source: 'correction', amount: '90', replaces: baseState(1, 'success', '80KES') } as const;
     expect(await handIn(itemOf({ ...byAnother, atMs: 500 }))).toBe('overtaken');
     expect(await handIn(itemOf({ ...byAnother, atMs: 1_000 }))).toBe('queued');
   });
 
   test('of a later sequence than the claim’s applies although it agrees: the merchant may have another result', async () => {
     await handIn(itemOf());
-    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success') }))).toBe('duplicate');
-    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(2, 'failed') }))).toBe('queued');
+    expect(await handIn(itemOf({ source: 'correction', replaces: baseState(0, 'success') }))).toBe('duplicate');
+    expect(await handIn(itemOf({ source: 'correction', replaces: baseState(2, 'failed') }))).toBe('queued');
     expect(await claim()).toMatchObject({ sequence: 3, status: 'success' });
   });
 
   test('of an altered body applies although it agrees', async () => {
     await handIn(itemOf());
-    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success', 'altered') }))).toBe('queued');
+    expect(await handIn(itemOf({ source: 'correction', replaces: baseState(0, 'success', 'altered') }))).toBe('queued');
   });
 
   test('of an amount that only one names contradicts nothing', async () => {
     await handIn(itemOf({ amount: 'null' }));
-    expect(await handIn(itemOf({ source: 'correction', replaces: judgedBy(0, 'success', '') }))).toBe('duplicate');
+    expect(await handIn(itemOf({ source: 'correction', replaces: baseState(0, 'success', '') }))).toBe('duplicate');
     expect(await handIn(itemOf({ amount: '5' }))).toBe('duplicate');
   });
 });
@@ -144,7 +144,7 @@ describe('a correction', () => {
 describe('a callback that came before the current correction, and that Redis lost', () => {
   async function corrected() {
     await handIn(itemOf({ atMs: 1_000 }));
-    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success'), atMs: 2_000 }));
+    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: baseState(0, 'success'), atMs: 2_000 }));
   }
 
   test.for([
@@ -210,7 +210,7 @@ test('a correction does not shorten the life of a claim that a conflict has prol
   await handIn(itemOf());
   await handIn(itemOf({ status: 'failed' }));
   await redis.pexpire(keysOf.claim(queue, digest), 600_000);
-  await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') }));
+  await handIn(itemOf({ source: 'correction', status: 'failed', replaces: baseState(0, 'success') }));
   expect(await redis.pttl(keysOf.claim(queue, digest))).toBeGreaterThan(settings.DEDUP_TTL);
 });
 
@@ -283,9 +283,9 @@ describe('what is handed in again', () => {
 
   test('has its first outcome: a correction that was not new is a duplicate even after later ones', async () => {
     await handIn(itemOf());
-    const noNews = itemOf({ source: 'correction', replaces: judgedBy(0, 'success') });
+    const noNews = itemOf({ source: 'correction', replaces: baseState(0, 'success') });
     expect(await handIn(noNews)).toBe('duplicate');
-    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') }));
+    await handIn(itemOf({ source: 'correction', status: 'failed', replaces: baseState(0, 'success') }));
     expect(await handIn(noNews)).toBe('duplicate');
   });
 });
@@ -298,7 +298,7 @@ describe('looking at one that was handed in', () => {
     for (const item of [first, duplicate, conflict]) expect(await isGone(item)).toBe(false);
     expect(await isGone(itemOf({ status: 'failed', amount: '7' }))).toBe(true); // a contradiction that nobody kept
     expect(await isGone(itemOf({ status: 'failed' }))).toBe(false); // the same is kept
-    const correction = itemOf({ source: 'correction', status: 'failed', replaces: judgedBy(0, 'success') });
+    const correction = itemOf({ source: 'correction', status: 'failed', replaces: baseState(0, 'success') });
     expect(await isGone(correction)).toBe(true);
     await redis.del(keysOf.job(queue, jobIdOf(digest, first.nonce)));
     expect(await isGone(first)).toBe(true);

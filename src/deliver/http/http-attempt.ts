@@ -66,17 +66,17 @@ export function createHttpAttempt(options: HttpAttemptOptions) {
 function createExchange() {
   const { promise: result, resolve } = Promise.withResolvers<AttemptResult>();
   let control: Dispatcher.DispatchController | undefined;
-  let isBrokenOff = false;
+  let isAborted = false;
   let status: number | undefined;
   let retryAfter: string | undefined;
-  let patience: NodeJS.Timeout | undefined;
+  let bodyTimer: NodeJS.Timeout | undefined;
   const parts: Buffer[] = [];
   let kept = 0;
   let bytes = 0;
 
   /** Settles with the answer if there is one by now, else with the given outcome. */
   function settle(otherwise: AttemptResult): void {
-    clearTimeout(patience);
+    clearTimeout(bodyTimer);
     if (status === undefined) return resolve(otherwise);
     resolve({ kind: 'answered', status, retryAfter, answer: Buffer.concat(parts).toString() });
   }
@@ -84,14 +84,14 @@ function createExchange() {
   /** Drops the connection as well: nobody would read it to its end. */
   function end(otherwise: AttemptResult): void {
     settle(otherwise);
-    isBrokenOff = true;
+    isAborted = true;
     control?.abort(new Error('aborted'));
   }
 
   const handler: Dispatcher.DispatchHandler = {
     onRequestStart(controller) {
       control = controller;
-      if (isBrokenOff) controller.abort(new Error('aborted'));
+      if (isAborted) controller.abort(new Error('aborted'));
     },
     onResponseStart(_controller, statusCode, headers) {
       if (statusCode < 200 && statusCode !== switchingProtocols) return; // interim: the answer follows
@@ -99,7 +99,7 @@ function createExchange() {
       const header = headers['retry-after'];
       retryAfter = Array.isArray(header) ? header[0] : header;
       if (statusCode === switchingProtocols) return end(unusable);
-      patience = setTimeout(end, bodyReadMsMax, unusable);
+      bodyTimer = setTimeout(end, bodyReadMsMax, unusable);
     },
     onResponseData(_controller, chunk) {
       // A copy: undici reuses the buffer.

@@ -93,10 +93,10 @@ export function createQuarantine({
       { id, atMs: keptAtMs, bytes, retainMs, fields: { ...fields, ...content } },
       await bounds(),
     );
-    tellDropped(brand, dropped);
+    logDropped(brand, dropped);
   }
 
-  function tellDropped(brand: string, dropped: number): void {
+  function logDropped(brand: string, dropped: number): void {
     if (dropped > 0) log.warn({ event: 'quarantine.dropped', brand, dropped, maxBytes, retainMs });
   }
 
@@ -113,7 +113,7 @@ export function createQuarantine({
       const dropped = await bounds()
         .then((kept) => target.trim(kept))
         .catch(() => 0); // Redis is down; the next round trims
-      tellDropped(brand, dropped);
+      logDropped(brand, dropped);
     }
   }
 

@@ -103,11 +103,11 @@ function callbacksOf(store: SpoolStore, limit: number): SpooledCallback[] {
   return queues.flatMap((queue) => {
     const found: SpooledCallback[] = [];
     // In batches, which are bounded in bytes.
-    for (let behindId = 0; found.length < limit;) {
-      const entries = store.read(queue, limit - found.length, behindId);
+    for (let afterId = 0; found.length < limit;) {
+      const entries = store.read(queue, limit - found.length, afterId);
       const last = entries.at(-1);
       if (last === undefined) break;
-      behindId = last.id;
+      afterId = last.id;
       found.push(...entries.map(({ data }) => describe(queue.brand, data)));
     }
     return found;

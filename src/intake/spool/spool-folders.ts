@@ -155,14 +155,14 @@ export function createSpoolFolders(
     /** Deletes emptied subfolders. */
     sweep(): void {
       for (const store of adopted.filter((candidate) => candidate.isEmpty())) {
-        if (hidesRows(store)) {
+        if (hasHiddenRows(store)) {
           this.salvage(store);
           continue;
         }
         adopted.splice(adopted.indexOf(store), 1);
         store.destroy();
       }
-      if (own !== undefined && own.isEmpty() && hidesRows(own)) this.salvage(own);
+      if (own !== undefined && own.isEmpty() && hasHiddenRows(own)) this.salvage(own);
       if (own !== undefined && own.isEmpty() && (written > rotateBytes || problem !== undefined)) {
         own.destroy();
         own = undefined;
@@ -172,7 +172,7 @@ export function createSpoolFolders(
 
     close(): void {
       for (const store of this.all()) {
-        if (store.isEmpty() && !hidesRows(store)) store.destroy();
+        if (store.isEmpty() && !hasHiddenRows(store)) store.destroy();
         else store.close();
       }
       own = undefined;
@@ -191,9 +191,9 @@ function mark(folder: string, owner: Owner): void {
 }
 
 /** If it cannot be read, it is damaged, too. */
-function hidesRows(store: SpoolStore): boolean {
+function hasHiddenRows(store: SpoolStore): boolean {
   try {
-    return store.hidesRows();
+    return store.hasHiddenRows();
   } catch {
     return true;
   }

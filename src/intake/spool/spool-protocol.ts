@@ -10,7 +10,7 @@ export type SpoolPosition = ReadonlyMap<string, number>;
 export type SpoolRequest =
   | { readonly op: 'append'; readonly entries: readonly SpoolEntry[] }
   | { readonly op: 'queues' }
-  | { readonly op: 'read'; readonly queue: SpoolQueue; readonly limit: number; readonly behind: SpoolPosition }
+  | { readonly op: 'read'; readonly queue: SpoolQueue; readonly limit: number; readonly after: SpoolPosition }
   | { readonly op: 'remove'; readonly queue: SpoolQueue; readonly folder: string; readonly ids: SpoolRange }
   | { readonly op: 'find'; readonly brand: string; readonly gatewayReference: string; readonly limit: number }
   | { readonly op: 'adopt' }

@@ -122,8 +122,8 @@ export function openSpoolStore(folder: string) {
     queues,
 
     /** The oldest entries of a queue, after an id if one is given. */
-    read(queue: SpoolQueue, limit: number, behindId = 0): SpooledEntry[] {
-      const fromId = Math.max(floorOf(queue), behindId);
+    read(queue: SpoolQueue, limit: number, afterId = 0): SpooledEntry[] {
+      const fromId = Math.max(floorOf(queue), afterId);
       const rows = db.prepare(
         `SELECT id, ${columns.kind} AS kind, brand, nonce, data, ${columns.checksum} AS checksum FROM callbacks WHERE ${ofQueue} AND id > ? ORDER BY id LIMIT ?`,
       );
@@ -182,7 +182,7 @@ export function openSpoolStore(folder: string) {
     isEmpty: () => Object.values(totals).every(({ entries }) => entries === 0),
 
     /** Whether the table has rows that its index lacks: part of the index is lost, without an error. */
-    hidesRows: (): boolean =>
+    hasHiddenRows: (): boolean =>
       ![...undeleted.values()].some((ranges) => ranges.length > 0) &&
       db.prepare('SELECT id FROM callbacks NOT INDEXED LIMIT 1').get() !== undefined,
 

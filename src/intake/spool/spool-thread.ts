@@ -35,7 +35,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
     notices.push({ event: 'spool.damaged', ...saved }),
   );
   const room = createRoom(options);
-  let toldProblems = new Set<string>();
+  let reportedProblems = new Set<string>();
   let lastSent = '';
   let damaged = 0;
 
@@ -73,7 +73,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
         return { queues: ofEach((store) => store.queues()) };
       case 'read':
         return {
-          batch: readFirst((store) => store.read(request.queue, request.limit, request.behind.get(store.folder))),
+          batch: readFirst((store) => store.read(request.queue, request.limit, request.after.get(store.folder))),
         };
       case 'remove':
         remove(request.folder, (store) => store.remove(request.queue, request.ids));
@@ -168,13 +168,13 @@ function serve(port: NonNullable<typeof parentPort>): void {
     const problems = new Set<string>();
     const tell = (problem: string, notice: SpoolNotice) => {
       problems.add(problem);
-      if (!toldProblems.has(problem)) notices.push(notice);
+      if (!reportedProblems.has(problem)) notices.push(notice);
     };
     const taken = folders.adopt({
       onProblem: (folder, code) => tell(`${folder} ${code}`, notAdopted(folder, code)),
       onForeign: (folder, owner) => tell(folder, { event: 'spool.foreign', folder, owner: describeOwner(owner) }),
     });
-    toldProblems = problems;
+    reportedProblems = problems;
     for (const { folder, entries } of taken) notices.push({ event: 'spool.adopted', folder, entries });
     damaged = listDamaged(options.dir).length;
     folders.sweep();

@@ -63,7 +63,7 @@ export function createSpool(options: SpoolOptions) {
   let isWriting = false;
   let writingSinceMs = Number.POSITIVE_INFINITY;
   let state = starting;
-  let told: 'usable' | 'full' | 'unusable' | undefined;
+  let loggedState: 'usable' | 'full' | 'unusable' | undefined;
   const ready = Promise.withResolvers<void>();
   setTimeout(ready.resolve, readyDeadlineMs).unref(); // a hanging disk must not block the start
   // Read again when a thread is replaced.
@@ -76,7 +76,7 @@ export function createSpool(options: SpoolOptions) {
     onMessage: receive,
     onLost(code) {
       state = { ...state, problem: code };
-      tellChange();
+      logChange();
       ready.resolve();
     },
     onStarted: () => void writeGroups(),
@@ -91,19 +91,19 @@ export function createSpool(options: SpoolOptions) {
       if (notice.event === 'spool.adopted') log.info(notice);
       else log.warn(notice);
     }
-    tellChange();
+    logChange();
     ready.resolve();
   }
 
-  function tellChange(): void {
+  function logChange(): void {
     const { problem, isShort, entries, bytes } = state;
     const working = isShort ? 'full' : 'usable';
     const now = problem === undefined ? working : 'unusable';
-    if (now === told || link.isClosed()) return;
+    if (now === loggedState || link.isClosed()) return;
     if (now === 'unusable') log.error({ event: 'spool.unusable', dir, code: problem });
     else if (now === 'full') log.error({ event: 'spool.full', dir, entries, bytes, maxBytes });
     else log.info({ event: 'spool.usable', dir, entries, bytes });
-    told = now;
+    loggedState = now;
   }
 
   /** Why a new callback is not even tried: no callback waits for something that is known to fail. */
@@ -205,9 +205,9 @@ export function createSpool(options: SpoolOptions) {
       });
     },
 
-    /** The oldest entries of a queue, after the positions in `behind`. */
-    async readBatch(queue: SpoolQueue, limit: number, behind: SpoolPosition = new Map()): Promise<SpoolBatch> {
-      const { batch = { folder: '', entries: [] } } = await link.call({ op: 'read', queue, limit, behind });
+    /** The oldest entries of a queue, after the positions in `after`. */
+    async readBatch(queue: SpoolQueue, limit: number, after: SpoolPosition = new Map()): Promise<SpoolBatch> {
+      const { batch = { folder: '', entries: [] } } = await link.call({ op: 'read', queue, limit, after });
       return batch;
     },
 
@@ -218,7 +218,7 @@ export function createSpool(options: SpoolOptions) {
       await link.call({ op: 'remove', queue, folder, ids: [first.id, last.id] });
     },
 
-    /** Redis has told the id of this deployment (deployment-id.ts). */
+    /** Redis has returned the id of this deployment (deployment-id.ts). */
     async identify(id: string): Promise<void> {
       if (threadOptions.owner !== undefined) threadOptions.owner = { ...threadOptions.owner, id };
       await link.call({ op: 'identify', id });

@@ -45,7 +45,7 @@ export function createAuthorize(tokens: readonly OpsToken[]) {
   }
 
   return function authorize(asking: Asking, wanted: Wanted): Authorization {
-    const principal = known.length === 0 ? anybody : principalOf(asking.authorization);
+    const principal = known.length === 0 ? localPrincipal : principalOf(asking.authorization);
     if (principal === undefined) return { kind: 'unauthorized' };
     if (known.length === 0 && !isLoopback(hostName(asking.host))) return { kind: 'forbidden', reason: 'host' };
     if (!grants(principal.may, wanted.need)) return { kind: 'forbidden', reason: principal.may };
@@ -54,7 +54,7 @@ export function createAuthorize(tokens: readonly OpsToken[]) {
   };
 }
 
-const anybody: Principal = { name: 'local', may: 'everything' };
+const localPrincipal: Principal = { name: 'local', may: 'everything' };
 
 /** The Bearer token or the Basic password; '' if there is neither, which matches no token. */
 function presentedToken(authorization: string | undefined): string {

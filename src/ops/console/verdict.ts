@@ -18,13 +18,13 @@ const amount = z
   .nullish()
   .catch(null);
 const word = z.string().nullish().catch(null);
-const said = z.object({ finalAmount: amount, requestedAmount: amount, errorMessage: word, errorCode: word });
-type Said = Partial<z.infer<typeof said>>;
+const resultSchema = z.object({ finalAmount: amount, requestedAmount: amount, errorMessage: word, errorCode: word });
+type Result = Partial<z.infer<typeof resultSchema>>;
 
 export function verdictOf({ callback, others }: Pick<Finding, 'callback' | 'others'>): Verdict {
   const { status, confirmed, receivedAt } = callback;
   if (confirmed === 'denied') return denied(callback);
-  const { finalAmount, requestedAmount, errorMessage, errorCode } = saidIn(callback.body);
+  const { finalAmount, requestedAmount, errorMessage, errorCode } = resultIn(callback.body);
   const asked = textOf(requestedAmount);
   const detail = confirmationOf(callback);
   if (status === 'failed') {
@@ -82,17 +82,17 @@ function confirmationOf({ confirmed }: CallbackView): string {
 }
 
 /** Empty if the body is gone, hidden, or not JSON. */
-function saidIn(body: string | null): Said {
+function resultIn(body: string | null): Result {
   if (body === null) return {};
   try {
-    return said.safeParse(parseExact(withoutByteOrderMark(body))).data ?? {};
+    return resultSchema.safeParse(parseExact(withoutByteOrderMark(body))).data ?? {};
   } catch {
     return {};
   }
 }
 
 /** 100 and 100.0 are equal. */
-function isSame(one: Said['finalAmount'], other: Said['finalAmount']): boolean {
+function isSame(one: Result['finalAmount'], other: Result['finalAmount']): boolean {
   if (!one || !other) return false;
   return canonicalDecimal(one.value) === canonicalDecimal(other.value) && one.currency === other.currency;
 }

@@ -20,7 +20,7 @@ export async function runStartChecks({ config, queues, redis, log, now = Date.no
       ? checkSpoolFolder({ dir: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES, production: config.production })
       : [],
   ]);
-  const unwell = checks.flat().filter(({ status }) => status !== 'ok');
-  for (const { name, ...rest } of unwell) log.warn({ event: 'doctor.finding', check: name, ...rest });
-  if (unwell.length === 0) log.info({ event: 'doctor.well', checks: checks.flat().length });
+  const failedChecks = checks.flat().filter(({ status }) => status !== 'ok');
+  for (const { name, ...rest } of failedChecks) log.warn({ event: 'doctor.finding', check: name, ...rest });
+  if (failedChecks.length === 0) log.info({ event: 'doctor.well', checks: checks.flat().length });
 }

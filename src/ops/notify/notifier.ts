@@ -52,18 +52,18 @@ export function createNotifier({ readFacts, notes, outbox, log, now = Date.now }
     const isSeen = see(field, reading.holds);
     if (kind.isOwn) {
       const passed = transitionOf(kind, own.get(field), reading, isSeen, now());
-      if (passed !== undefined) await tellOwn(field, kind, reading, passed);
+      if (passed !== undefined) await notifyOwn(field, kind, reading, passed);
       return;
     }
     if (shared === undefined) return;
     const before = shared[field];
     const passed = transitionOf(kind, parseState(before), reading, isSeen, now());
     if (passed === undefined) return;
-    const told = passed.kind === 'shrunk' ? undefined : notificationOf(kind, reading, passed);
-    await notes.pass(field, before, passed.state, told);
+    const notification = passed.kind === 'shrunk' ? undefined : notificationOf(kind, reading, passed);
+    await notes.pass(field, before, passed.state, notification);
   }
 
-  async function tellOwn(field: string, kind: Kind, reading: Reading, passed: Transition): Promise<void> {
+  async function notifyOwn(field: string, kind: Kind, reading: Reading, passed: Transition): Promise<void> {
     own.set(field, passed.state);
     if (passed.kind === 'shrunk') return;
     const notification = notificationOf(kind, reading, passed);

@@ -13,18 +13,18 @@ import {
 import type { BrandScope } from '../brand-scope.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 import { isAltered } from './judge-callback.ts';
-import { tellConfirmed } from './tell-confirmed.ts';
+import { reportConfirmation } from './report-confirmation.ts';
 
 /** Confirms the callbacks that agree with their transaction. An altered one is left to the status call, and corrected. */
 export async function confirmListed(scope: BrandScope, page: readonly Transaction[], requestId: string): Promise<void> {
   const { redis, queue, clock } = scope;
   if (!(await isAnythingOpen(redis, queue))) return;
-  const told = page.flatMap(({ callback }) => {
+  const sent = page.flatMap(({ callback }) => {
     const kind = kindOf(callback.status);
     return kind === undefined ? [] : [{ callback, kind, gatewayReference: callback.gatewayReference }];
   });
-  const claims = await findClaims(redis, queue, told);
-  const agreeing = told.flatMap(({ callback, kind, gatewayReference }, at) => {
+  const claims = await findClaims(redis, queue, sent);
+  const agreeing = sent.flatMap(({ callback, kind, gatewayReference }, at) => {
     const claim = claims[at];
     if (claim === undefined || !agrees(claim, callback.status, callback.finalAmount)) return [];
     return [{ gatewayReference, kind, jobId: claim.jobId, claim, callback }];
@@ -38,6 +38,6 @@ export async function confirmListed(scope: BrandScope, page: readonly Transactio
   const outcomes = await settleConfirmation(redis, queue, confirmed, { answer: 'yes' });
   for (const [at, { gatewayReference, kind }] of confirmed.entries()) {
     const outcome = outcomes[at] ?? '';
-    tellConfirmed(scope, { gatewayReference, kind, requestId }, outcome);
+    reportConfirmation(scope, { gatewayReference, kind, requestId }, outcome);
   }
 }

@@ -18,7 +18,7 @@ import { postpone } from '../../redis/due.ts';
 import type { BrandScope } from '../brand-scope.ts';
 import { confirmListed } from '../confirm/confirm-listed.ts';
 import { judgeCallback } from '../confirm/judge-callback.ts';
-import { tellConfirmed, type ToldOf } from '../confirm/tell-confirmed.ts';
+import { reportConfirmation, type ReportedCallback } from '../confirm/report-confirmation.ts';
 import { checkGateway } from '../gateway/check-gateway.ts';
 import { describeFailure } from '../gateway/gateway-client.ts';
 import type { Transaction } from '../gateway/transaction.ts';
@@ -52,7 +52,7 @@ const firstWaitMs = 2_000;
 /** With CONFIRM=before a callback waits for this look as well. */
 const promptMs = 100;
 const waitMaxMs = 3_600_000;
-/** If the gateway has told nothing for this long, it is checked before its "unknown" counts: the base URL may be wrong. */
+/** If the gateway has reported nothing for this long, it is checked before its "unknown" counts: the base URL may be wrong. */
 const provenMs = 600_000;
 
 export function confirmationLookUps(scope: BrandScope): LookUps<Due> {
@@ -152,8 +152,8 @@ async function lookUp(
       if (answer.kind === 'refused' && !aboutReference.has(answer.status))
         return unanswered(scope, gatewayReference, describeFailure(answer), requestId);
       if (!(await isGateway(scope, signal))) return unanswered(scope, gatewayReference, 'not-the-gateway', requestId);
-      const told = { requestId, atGateway: null };
-      for (const one of asked) await settle(scope, one, { answer: 'no', reason: 'denied' }, told);
+      const context = { requestId, atGateway: null };
+      for (const one of asked) await settle(scope, one, { answer: 'no', reason: 'denied' }, context);
       return 'done';
     }
     case 'unauthorized':
@@ -174,13 +174,13 @@ function unanswered(scope: BrandScope, gatewayReference: string, reason: string,
   return 'unanswered';
 }
 
-type Told = Pick<ToldOf, 'requestId' | 'atGateway'>;
+type Context = Pick<ReportedCallback, 'requestId' | 'atGateway'>;
 
-async function settle(scope: BrandScope, one: CalledBack, word: GatewayWord, told: Told): Promise<void> {
+async function settle(scope: BrandScope, one: CalledBack, word: GatewayWord, context: Context): Promise<void> {
   const { redis, queue } = scope;
   const { gatewayReference, kind, claim } = one;
   const [outcome = ''] = await settleConfirmation(redis, queue, [{ gatewayReference, kind, jobId: claim.jobId }], word);
-  tellConfirmed(scope, { gatewayReference, kind, ...told }, outcome);
+  reportConfirmation(scope, { gatewayReference, kind, ...context }, outcome);
 }
 
 async function takeFound(
@@ -189,19 +189,19 @@ async function takeFound(
   transaction: Transaction,
   { requestId, signal }: { requestId: string; signal: AbortSignal },
 ): Promise<void> {
-  const told = { requestId, atGateway: transaction.callback.status };
+  const context = { requestId, atGateway: transaction.callback.status };
   switch (judgeCallback(one, transaction)) {
     case 'confirmed':
-      return settle(scope, one, { answer: 'yes' }, told);
+      return settle(scope, one, { answer: 'yes' }, context);
     case 'corrected':
-      return correct(scope, one, transaction, { ...told, signal });
+      return correct(scope, one, transaction, { ...context, signal });
     case 'altered':
-      return replaceAltered(scope, one, transaction, told);
+      return replaceAltered(scope, one, transaction, context);
     case 'otherwise':
     case 'overtaken':
-      return settle(scope, one, { answer: 'otherwise', reason: 'differs' }, told);
+      return settle(scope, one, { answer: 'otherwise', reason: 'differs' }, context);
     case 'contradicted':
-      return settle(scope, one, { answer: 'no', reason: 'differs' }, told);
+      return settle(scope, one, { answer: 'no', reason: 'differs' }, context);
     case 'pending':
       return putOff(scope, one, waitFor(scope, one));
   }
@@ -212,12 +212,15 @@ async function correct(
   scope: BrandScope,
   one: CalledBack,
   transaction: Transaction,
-  { signal, ...told }: Told & { signal: AbortSignal },
+  { signal, ...context }: Context & { signal: AbortSignal },
 ): Promise<void> {
   const [classified] = await classifyTwice(scope, [transaction], signal);
   if (classified?.classification === 'differs') {
-    const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId: told.requestId });
-    if (settled === 'corrected') return settle(scope, one, { answer: 'open' }, told);
+    const settled = await injectTruth(scope, transaction, classified, {
+      source: 'status',
+      requestId: context.requestId,
+    });
+    if (settled === 'corrected') return settle(scope, one, { answer: 'open' }, context);
   }
   await putOff(scope, one, waitFor(scope, one)); // the claim has changed meanwhile, or nothing could be stored
 }
@@ -227,11 +230,11 @@ async function replaceAltered(
   scope: BrandScope,
   one: CalledBack,
   { callback }: Transaction,
-  told: Told,
+  context: Context,
 ): Promise<void> {
   const found = { callback, source: 'correction', replaces: one.claim, isOfAltered: true } as const;
-  const injected = await inject(scope, { ...found, requestId: told.requestId });
-  if (injected === 'stored') return settle(scope, one, { answer: 'open' }, told);
+  const injected = await inject(scope, { ...found, requestId: context.requestId });
+  if (injected === 'stored') return settle(scope, one, { answer: 'open' }, context);
   await putOff(scope, one, waitFor(scope, one));
 }
 

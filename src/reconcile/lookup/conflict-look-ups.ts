@@ -16,14 +16,14 @@ import type { LookedUp, LookUps } from './look-up-lane.ts';
 import { inject } from '../inject.ts';
 
 /** The gateway's rule: at most one call per transaction every two minutes. */
-const politeMs = 120_000;
+const askAgainMinMs = 120_000;
 const dayMs = 86_400_000;
 
 export function conflictLookUps(scope: BrandScope): LookUps<UnverifiedConflict> {
   const { redis, queue, clock } = scope;
   return {
     name: 'conflicts',
-    due: (limit) => dueConflicts(redis, queue, { nowMs: clock.now(), aheadMaxMs: politeMs, limit }),
+    due: (limit) => dueConflicts(redis, queue, { nowMs: clock.now(), aheadMaxMs: askAgainMinMs, limit }),
     // Two conflicts of one transaction must not be decided at the same time.
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (conflict, requestId, signal) => verify(scope, conflict, requestId, signal),
@@ -79,7 +79,11 @@ async function act(
   }
 }
 
-function putOff({ redis, queue, clock }: BrandScope, { id }: UnverifiedConflict, waitMs = politeMs): Promise<void> {
+function putOff(
+  { redis, queue, clock }: BrandScope,
+  { id }: UnverifiedConflict,
+  waitMs = askAgainMinMs,
+): Promise<void> {
   return postpone(redis, keysOf.unverified(queue), id, clock.now() + waitMs);
 }
 
@@ -113,12 +117,12 @@ function decide({ body }: UnverifiedConflict, truth: Callback | undefined, claim
   const kind = kindOf(truth.status);
   if (kind === undefined || kind !== kindOf(parsed.callback.status)) return 'unverifiable';
   if (claim === undefined) return 'unverifiable'; // expired: a correction would have nothing to correct
-  if (saysTheSame(parsed.callback, truth)) return 'confirmed';
+  if (isSameResult(parsed.callback, truth)) return 'confirmed';
   return agrees(claim, truth.status, truth.finalAmount) ? 'refuted' : 'superseded';
 }
 
 /** As `agrees`: an amount that only one of them names contradicts nothing. */
-function saysTheSame(a: Callback, b: Callback): boolean {
+function isSameResult(a: Callback, b: Callback): boolean {
   const [amountA, amountB] = [claimAmount(a.finalAmount), claimAmount(b.finalAmount)];
   return a.status === b.status && (amountA === amountB || amountA === '' || amountB === '');
 }

@@ -1,7 +1,7 @@
 // Classifies a transaction at the gateway: the pure decision behind every sweep.
 import { isTerminal } from '../../callback/identity.ts';
 import { agrees, type Claim } from '../../store/accept/claims.ts';
-import { isUntold, type Reversal } from './reversals.ts';
+import { isUnnotified, type Reversal } from './reversals.ts';
 import type { Transaction } from '../gateway/transaction.ts';
 
 export type Classification =
@@ -27,7 +27,7 @@ export interface ClassifyLimits {
   /** RECONCILE_SINCE */
   readonly sinceMs: number | undefined;
   /** DEDUP_TTL */
-  readonly rememberedMs: number;
+  readonly dedupTtlMs: number;
   /** RECONCILE_LOOKBACK; longer if sweeps are further apart. */
   readonly lookbackMs: number;
 }
@@ -68,7 +68,7 @@ export function judge({
     if (isTooOld(transaction.createdAtMs ?? nowMs, nowMs, limits)) return 'tooOld';
     return nowMs < terminalSinceMs + limits.graceMs ? 'early' : 'missing';
   }
-  if (status !== 'pending' && (reversal === undefined || !isUntold(reversal))) return 'other';
+  if (status !== 'pending' && (reversal === undefined || !isUnnotified(reversal))) return 'other';
   if (isTooOld(transaction.createdAtMs ?? nowMs, nowMs, limits)) return 'tooOld';
   if (reversal === undefined) return 'pending';
   return nowMs < terminalSinceMs + limits.graceMs ? 'early' : 'reversed';
@@ -77,13 +77,13 @@ export function judge({
 export function isTooOld(
   createdAtMs: number,
   nowMs: number,
-  { sinceMs, rememberedMs }: Pick<ClassifyLimits, 'sinceMs' | 'rememberedMs'>,
+  { sinceMs, dedupTtlMs }: Pick<ClassifyLimits, 'sinceMs' | 'dedupTtlMs'>,
 ): boolean {
-  return createdAtMs < oldestInjectedMs(nowMs, rememberedMs) || (sinceMs !== undefined && createdAtMs < sinceMs);
+  return createdAtMs < oldestInjectedMs(nowMs, dedupTtlMs) || (sinceMs !== undefined && createdAtMs < sinceMs);
 }
 
 /** Nothing created before this time may be injected: its callback may have been delivered, and its claim expired. */
-export function oldestInjectedMs(nowMs: number, rememberedMs: number): number {
+export function oldestInjectedMs(nowMs: number, dedupTtlMs: number): number {
   // A short DEDUP_TTL (in a test, say) loses only a tenth.
-  return nowMs - rememberedMs + Math.min(clockSkewMs, rememberedMs / 10);
+  return nowMs - dedupTtlMs + Math.min(clockSkewMs, dedupTtlMs / 10);
 }

@@ -50,6 +50,6 @@ export async function findReversals(
 }
 
 /** It has not reached the merchant's queue, or was removed from it. */
-export function isUntold({ claim, isRemoved }: Reversal): boolean {
+export function isUnnotified({ claim, isRemoved }: Reversal): boolean {
   return claim === undefined || isRemoved;
 }

@@ -48,21 +48,21 @@ export async function settle(
   const { log, brand, clock } = scope;
   const { gatewayReference, status } = listed.callback;
   const answer = await ask(gatewayReference);
-  const told = { brand, gatewayReference, requestId, listed: status };
+  const context = { brand, gatewayReference, requestId, listed: status };
   switch (answer.kind) {
     case 'found': {
       const settled = await injectTruth(scope, answer.transaction, classified, { source: 'records', requestId });
       const asked = answer.transaction.callback.status;
-      if (settled === 'unfinished') log.warn({ event: 'reconcile.list_contradicted', ...told, asked });
+      if (settled === 'unfinished') log.warn({ event: 'reconcile.list_contradicted', ...context, asked });
       return settled;
     }
     case 'not-found':
-      log.warn({ event: 'reconcile.list_contradicted', ...told, asked: null });
+      log.warn({ event: 'reconcile.list_contradicted', ...context, asked: null });
       return 'denied';
     default: {
       const willDo = classification === 'missing' && terminalSinceMs < clock.now() - listedWillDoAfterMs;
       const reason = describeFailure(answer);
-      log.warn({ event: 'reconcile.status_unanswered', ...told, reason, listBelieved: willDo });
+      log.warn({ event: 'reconcile.status_unanswered', ...context, reason, listBelieved: willDo });
       return willDo ? injectTruth(scope, listed, classified, { source: 'records', requestId }) : 'unanswered';
     }
   }
@@ -81,9 +81,9 @@ export async function injectTruth(
     const removed = reversal?.claim?.status === claimStatus(callback.status) ? reversal.claim : undefined;
     return settledBy(await inject(scope, { callback, requestId, source, removed }), 'injected');
   }
-  const isSaidHere = claim !== undefined && agrees(claim, callback.status, callback.finalAmount);
-  if (isSaidHere && !isRemoved) return 'known';
-  const isCorrection = claim !== undefined && !isSaidHere;
+  const agreesWithClaim = claim !== undefined && agrees(claim, callback.status, callback.finalAmount);
+  if (agreesWithClaim && !isRemoved) return 'known';
+  const isCorrection = claim !== undefined && !agreesWithClaim;
   const found = isCorrection ? ({ source: 'correction', replaces: claim } as const) : { source, removed: claim };
   return settledBy(await inject(scope, { callback, requestId, ...found }), isCorrection ? 'corrected' : 'injected');
 }

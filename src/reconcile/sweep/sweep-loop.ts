@@ -46,7 +46,7 @@ export class LockLostError extends Error {
 }
 
 /** Ends only by rejection: when the signal aborts, the lock is lost, or Redis fails. */
-export async function sweepForEver(
+export async function runSweepLoop(
   scope: BrandScope,
   settings: ReconcilerSettings,
   token: string,
@@ -65,8 +65,8 @@ export async function sweepForEver(
   for (;;) {
     signal.throwIfAborted();
     const nowMs = clock.now();
-    const oldestMs = oldestInjectedMs(nowMs, limits.rememberedMs);
-    state = heed(nowMs, oldestMs);
+    const oldestMs = oldestInjectedMs(nowMs, limits.dedupTtlMs);
+    state = discardFutureState(nowMs, oldestMs);
     const step = nextStep({ state, recentDueMs, planDueMs, behindFirst, oldestMs, nowMs, settings });
     switch (step.kind) {
       case 'first':
@@ -78,7 +78,7 @@ export async function sweepForEver(
         recentDueMs = Math.max(nowMs + everyMs, 2 * clock.now() - nowMs);
         break;
       case 'plan':
-        tellGap(step.plan.fromMs);
+        logGap(step.plan.fromMs);
         await save({ ...state, plannedAtMs: nowMs, plan: step.plan });
         break;
       case 'window':
@@ -97,7 +97,7 @@ export async function sweepForEver(
   }
 
   /** The state in memory and in Redis, repaired for the present time. */
-  function heed(nowMs: number, oldestMs: number): SweepState {
+  function discardFutureState(nowMs: number, oldestMs: number): SweepState {
     recentDueMs = Math.min(recentDueMs, nowMs + everyMs);
     planDueMs = Math.min(planDueMs, nowMs + everyMs);
     const sound = soundState(state, nowMs, oldestMs);
@@ -159,7 +159,7 @@ export async function sweepForEver(
     const isEmpty = window.toMs <= window.fromMs;
     const listed = isEmpty || scope.confirm === 'off' ? undefined : createListed(brand, window);
     const swept = isEmpty ? { isSwept: true, isOpen: false } : await sweepInto(full, window, listed);
-    await heedUnlisted(swept, listed);
+    await askAboutUnlisted(swept, listed);
     const isLast = window.toMs >= plan.toMs;
     const next = {
       ...after(window, swept),
@@ -174,7 +174,7 @@ export async function sweepForEver(
   }
 
   /** Unlisted callbacks were already asked about while they were new. */
-  async function heedUnlisted({ isSwept, isOpen }: Swept, listed: Listed | undefined): Promise<void> {
+  async function askAboutUnlisted({ isSwept, isOpen }: Swept, listed: Listed | undefined): Promise<void> {
     const before = listedBefore;
     listedBefore = isSwept && !isOpen ? listed : undefined;
     if (listedBefore === undefined || before?.toMs !== listedBefore.fromMs) return;
@@ -256,7 +256,7 @@ export async function sweepForEver(
   }
 
   /** The time between the checkpoint and the plan is too old to be injected; logs that. */
-  function tellGap(fromMs: number): void {
+  function logGap(fromMs: number): void {
     const { checkpointMs = 0 } = state;
     if (checkpointMs >= fromMs) return;
     const gap = isoWindow({ fromMs: checkpointMs, toMs: fromMs });

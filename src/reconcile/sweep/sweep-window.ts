@@ -65,12 +65,12 @@ export async function sweepWindow(
   };
   for await (const step of windowPages(scope.gateway, window, mode.pageSize, signal)) {
     switch (step.kind) {
-      case 'anew':
+      case 'restarted':
         addCounts(earlier, counts);
         counts = noCounts();
         break;
       case 'unreadable':
-        tellUnreadable(scope, work, { ...isoWindow(step.window), reason: 'page' });
+        logUnreadable(scope, work, { ...isoWindow(step.window), reason: 'page' });
         counts.unreadable += 1;
         counts.errors += 1;
         ended();
@@ -95,7 +95,7 @@ export async function sweepWindow(
 /** False if something could not be stored. */
 async function takePage(scope: BrandScope, page: RecordsPage, counts: SweepCounts, work: PageWork): Promise<boolean> {
   const { mode, window } = work;
-  for (const { gatewayReference, reason } of page.unreadable) tellUnreadable(scope, work, { gatewayReference, reason });
+  for (const { gatewayReference, reason } of page.unreadable) logUnreadable(scope, work, { gatewayReference, reason });
   counts.unreadable += page.unreadable.length;
   counts.errors += page.unreadable.length;
   const classified = await classifyTwice(scope, page.transactions, work.signal);
@@ -177,7 +177,7 @@ function countSettled(counts: SweepCounts, settled: Settled | undefined): void {
 }
 
 /** Logged and counted in every sweep that reads it, so that an alert on the count lasts as long as the problem. */
-function tellUnreadable(
+function logUnreadable(
   { log, brand, metrics }: BrandScope,
   { mode, lines }: PageWork,
   what: Record<string, unknown>,

@@ -10,7 +10,7 @@ import type { Settled } from './settle.ts';
 import { terminalClaims } from './terminal-claims.ts';
 
 /** The gateway's rule: at most one call per transaction every two minutes. */
-const politeMs = 120_000;
+const askAgainMinMs = 120_000;
 const leastMs = 1_000;
 const unansweredMs = 5_000;
 /** Sweeps look often enough at younger transactions. */
@@ -20,11 +20,11 @@ export const watchIntervalMaxMs = 21_600_000;
 
 /** When to ask again after an unsatisfactory answer; sooner if RECONCILE_GRACE is shorter. */
 export function askAgainMs({ graceMs }: ClassifyLimits): number {
-  return Math.min(Math.max(graceMs, leastMs), politeMs);
+  return Math.min(Math.max(graceMs, leastMs), askAgainMinMs);
 }
 
 /** The older, the rarer: about forty look-ups on its first day. */
-export function watchIntervalMs(ageMs: number, leastMs = politeMs): number {
+export function watchIntervalMs(ageMs: number, leastMs = askAgainMinMs): number {
   return Math.min(Math.max(leastMs, ageMs / 10), watchIntervalMaxMs);
 }
 

@@ -16,7 +16,7 @@ export interface Window {
 export type WindowPage =
   | { readonly kind: 'page'; readonly page: RecordsPage }
   /** Everything since the last `part` is read again. */
-  | { readonly kind: 'anew' }
+  | { readonly kind: 'restarted' }
   /** A part of the window was read completely: its results are final. */
   | { readonly kind: 'part' }
   /** Like `part`, but incomplete: something created in it cannot be read. */
@@ -47,13 +47,13 @@ export async function* windowPages(
     const ended = yield* readPart(gateway, part, { pageSizeFirst, isSmallest }, signal);
     if (ended === 'read') {
       yield { kind: 'part' };
-    } else if (ended !== 'spoilt') {
+    } else if (ended !== 'unreadable') {
       return yield ended;
     } else if (isSmallest) {
       yield { kind: 'unreadable', window: part };
     } else {
       halvings += 1;
-      yield { kind: 'anew' };
+      yield { kind: 'restarted' };
       parts.push(...halves(part));
     }
   }
@@ -65,15 +65,15 @@ async function* readPart(
   part: Window,
   { pageSizeFirst, isSmallest }: { readonly pageSizeFirst: number; readonly isSmallest: boolean },
   signal: AbortSignal,
-): AsyncGenerator<WindowPage, 'read' | 'spoilt' | Extract<WindowPage, { kind: 'failed' }>> {
+): AsyncGenerator<WindowPage, 'read' | 'unreadable' | Extract<WindowPage, { kind: 'failed' }>> {
   for (let pageSize = pageSizeFirst; ;) {
     const ended = yield* readPages(gateway, part, pageSize, signal);
-    if (ended === 'damaged' && !isSmallest) return 'spoilt';
+    if (ended === 'damaged' && !isSmallest) return 'unreadable';
     if (ended !== 'damaged' && ended !== 'too-large') return ended;
     const sizeMin = isSmallest ? 1 : pageSizeMin;
-    if (pageSize <= sizeMin) return 'spoilt';
+    if (pageSize <= sizeMin) return 'unreadable';
     pageSize = ended === 'damaged' ? 1 : Math.max(Math.floor(pageSize / 2), sizeMin);
-    yield { kind: 'anew' };
+    yield { kind: 'restarted' };
   }
 }
 

@@ -101,7 +101,7 @@ end
 
 -- A correction that names the state it was based on already contains its sequence.
 local function withSequence(item, sequence)
-  if sequence == 0 or item.judgedBy then return item.data end
+  if sequence == 0 or item.baseSequence then return item.data end
   return string.format('%s,"sequence":%d}', string.sub(item.data, 1, -2), sequence)
 end
 
@@ -119,7 +119,7 @@ local function replace(item, claim, outcome)
     noteTry(item.digest, claim.status .. '|' .. claim.amount, item.receivedAt)
     local earlier = redis.call('HGET', base .. ':' .. replacedId, 'corrects')
     corrects = replacedId .. (earlier and ',' .. earlier or '')
-    sequence = (item.judgedBy or sequence) + 1
+    sequence = (item.baseSequence or sequence) + 1
   end
   data = withSequence(item, sequence)
   redis.call('SET', item.claimKey, string.format('%s,%d,%d,%s', item.nonce, sequence, claim.duplicates, item.known),

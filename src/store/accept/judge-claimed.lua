@@ -18,7 +18,7 @@ local function readItem(at, digest)
   local status, amount = string.match(known, '^[^,]*,([^,]*),([^,]*)$')
   return { digest = digest, nonce = ARGV[at + 2], known = known, status = status, amount = amount,
     receivedAt = ARGV[at + 4], merchantDigest = ARGV[at + 5], data = ARGV[at + 6], source = ARGV[at + 7],
-    part = tonumber(ARGV[at + 8]), referenceDigest = ARGV[at + 9], replaces = replaces, judgedBy = tonumber(string.match(replaces, '^%d+')), isOfAltered = string.find(replaces, ',altered$'),
+    part = tonumber(ARGV[at + 8]), referenceDigest = ARGV[at + 9], replaces = replaces, baseSequence = tonumber(string.match(replaces, '^%d+')), isOfAltered = string.find(replaces, ',altered$'),
     claimKey = base .. '/c:' .. digest, triesKey = base .. '/t:' .. digest }
 end
 
@@ -34,7 +34,7 @@ local function readClaim(claimKey)
 end
 
 -- An amount that only one of the two names contradicts nothing.
-local function saysTheSame(claim, status, amount)
+local function agrees(claim, status, amount)
   return claim.status == status and (claim.amount == amount or claim.amount == '' or amount == '')
 end
 
@@ -57,15 +57,15 @@ end
 -- A correction applies to the state that it was based on. If that is not the current state, the later result wins: another
 -- correction has come since, or a failover lost the state.
 local function isOvertaken(item, claim)
-  if not item.judgedBy then return false end -- of a former version, which did not say
+  if not item.baseSequence then return false end -- queued by a former version, which did not record it
   local status, amount = string.match(item.replaces, '^%d+,([^,]*),([^,]*)$')
-  if claim.sequence == item.judgedBy and (item.isOfAltered or saysTheSame(claim, status, amount)) then return false end
-  return claim.sequence > item.judgedBy or tonumber(claim.since, 36) > tonumber(item.receivedAt)
+  if claim.sequence == item.baseSequence and (item.isOfAltered or agrees(claim, status, amount)) then return false end
+  return claim.sequence > item.baseSequence or tonumber(claim.since, 36) > tonumber(item.receivedAt)
 end
 
 -- Later sequences were given out and then lost: the merchant may have results that this claim does not show.
 local function isBehind(claim, item)
-  return item.judgedBy and claim.sequence < item.judgedBy
+  return item.baseSequence and claim.sequence < item.baseSequence
 end
 
 -- It came before the current correction and no try of it is noted, so Redis lost it. It is no new duplicate if it agrees with
@@ -80,7 +80,7 @@ end
 local function judge(item, claim)
   local outcome = takenBefore(item, claim)
   if outcome then return outcome, true end
-  local isSame = saysTheSame(claim, item.status, item.amount)
+  local isSame = agrees(claim, item.status, item.amount)
   if item.source == 'correction' then
     -- A changed body (`isAltered` in claims.ts) agrees with the claim and still counts as news.
     local isNews = not isSame or item.isOfAltered

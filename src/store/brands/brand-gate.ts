@@ -20,7 +20,7 @@ export class BrandsUncheckedError extends Error {
 }
 
 const askEveryMs = 1_000;
-const sayEveryMs = 60_000;
+const logEveryMs = 60_000;
 
 export type BrandGate = ReturnType<typeof createBrandGate>;
 
@@ -30,8 +30,8 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
   const processId = randomUUID();
   let timer: NodeJS.Timeout | undefined;
   let isOpen = false;
-  let said = '';
-  let saidAtMs = -Infinity;
+  let logged = '';
+  let loggedAtMs = -Infinity;
 
   /** Undefined if Redis does not answer. */
   async function ask(): Promise<string[] | undefined> {
@@ -65,7 +65,7 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
     const problems = isOpen || stopping.signal.aborted ? undefined : await ask();
     if (problems === undefined) return;
     if (problems.length === 0) open();
-    else say(problems);
+    else logProblems(problems);
   }
 
   async function askOn(): Promise<void> {
@@ -77,11 +77,11 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
     }
   }
 
-  function say(problems: readonly string[]): void {
+  function logProblems(problems: readonly string[]): void {
     const text = problems.join('; ');
-    if (text === said && performance.now() < saidAtMs + sayEveryMs) return;
-    said = text;
-    saidAtMs = performance.now();
+    if (text === logged && performance.now() < loggedAtMs + logEveryMs) return;
+    logged = text;
+    loggedAtMs = performance.now();
     for (const problem of problems) log.error({ event: 'brands.not_configured', problem });
   }
 

@@ -18,7 +18,7 @@ import { releaseLock, renewLock } from '../../redis/lock.ts';
 
 export interface MoveDependencies extends MoveJobsDependencies {
   /** How long a former name must be looked up: the longest of DEDUP_TTL and the retention times. */
-  readonly rememberedMs: number;
+  readonly lineageTtlMs: number;
   /** DEDUP_TTL */
   readonly claimTtlMs: number;
   /** How long to wait for deliveries in flight. */
@@ -90,7 +90,7 @@ async function renew({ redis, from }: MoveDependencies, token: string): Promise<
     throw new MoverLostError('Another `brand move` of this brand is running.');
 }
 
-function nowAndThen(act: () => Promise<void>): () => Promise<void> {
+function throttled(act: () => Promise<void>): () => Promise<void> {
   let actedAtMs = -Infinity;
   return async () => {
     if (performance.now() < actedAtMs + renewEveryMs) return;
@@ -104,21 +104,21 @@ function nowAndThen(act: () => Promise<void>): () => Promise<void> {
  * accepted or swept for either, since duplicates could not be recognized; the spool takes new callbacks.
  */
 async function announce(dependencies: MoveDependencies, token: string, old: Lineage): Promise<void> {
-  const { redis, from, to, rememberedMs } = dependencies;
+  const { redis, from, to, lineageTtlMs } = dependencies;
   const mine = await readLineage(redis, to);
   const formerly = new Set([...namesOf(from, old), ...mine.formerly]);
   formerly.delete(to.brand);
   const holdKey = keysOf.lineageHold(to);
   await redis.sadd(keysOf.incoming(to), from.brand);
   await redis.set(holdKey, token, 'PX', leaseMs);
-  await redis.set(keysOf.lineage(to), JSON.stringify({ formerly: [...formerly], move: token }), 'PX', rememberedMs);
+  await redis.set(keysOf.lineage(to), JSON.stringify({ formerly: [...formerly], move: token }), 'PX', lineageTtlMs);
   await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token }));
   // Claims alone leave no other trace by which a start would notice the brand (brand-registry.ts).
   await redis.xadd(`${to.base}:events`, 'MAXLEN', '~', eventsMax, '*', 'event', 'brand-moved', 'from', from.brand);
   const heldByOthers = await Promise.all([from, to].map((queue) => redis.getset(keysOf.reconciler(queue), token)));
   // A holder that is a killed move does not reconcile, so it needs no wait.
   if (heldByOthers.some((holder) => holder?.startsWith(tokenStart) === false)) await delay(reconcilerStopMs);
-  const keepHold = nowAndThen(async () => {
+  const keepHold = throttled(async () => {
     await renew(dependencies, token);
     await redis.pexpire(holdKey, leaseMs);
   });
@@ -136,12 +136,12 @@ async function moveAll(dependencies: MoveDependencies, token: string): Promise<M
     await moveAllJobs(dependencies, token, moved);
     await followDeliveries(redis, from, { all: true }); // else jobs that a worker removed on completion would be delivered again
     moved.quarantined += await carryState(dependencies, token);
-    const keepLock = nowAndThen(() => renew(dependencies, token));
+    const keepLock = throttled(() => renew(dependencies, token));
     moved.claims += await carryMemory(dependencies, { keep: false }, keepLock);
     onProgress(moved);
     await removeLeftovers(dependencies);
     const left = await readHoldings(redis, from, claimTtlMs);
-    if (isNothing({ ...left, remembers: false })) break;
+    if (isNothing({ ...left, mayHaveClaims: false })) break;
     if (round === roundsMax) return { kind: 'left', moved, paused, left };
   }
   await redis.set(keysOf.lineage(from), JSON.stringify({ movedTo: to.brand, move: token, isComplete: true }));

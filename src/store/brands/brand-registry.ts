@@ -20,7 +20,7 @@ export interface Holdings {
   /** Transactions to look up. */
   readonly expected: number;
   /** Whether claims may exist whose jobs are gone: a sweep would deliver those again under another brand. */
-  readonly remembers: boolean;
+  readonly mayHaveClaims: boolean;
 }
 
 const retired = 'retired';
@@ -89,7 +89,7 @@ async function scanForBrands(redis: RedisConnection, naming: QueueNaming): Promi
   return keys.flatMap((key) => pattern.exec(key)?.[1] ?? []);
 }
 
-export async function readHoldings(redis: RedisConnection, queue: BrandQueue, rememberedMs: number) {
+export async function readHoldings(redis: RedisConnection, queue: BrandQueue, claimTtlMs: number) {
   const { base } = queue;
   const lists = ['wait', 'paused', 'active'].map((list) => redis.llen(`${base}:${list}`));
   const sets = ['delayed', 'prioritized'].map((set) => redis.zcard(`${base}:${set}`));
@@ -113,21 +113,21 @@ export async function readHoldings(redis: RedisConnection, queue: BrandQueue, re
     delivered,
     quarantined,
     expected,
-    remembers: sum(callbackIndex) > 0 || (!lineage.isComplete && lastAtMs > Date.now() - rememberedMs),
+    mayHaveClaims: sum(callbackIndex) > 0 || (!lineage.isComplete && lastAtMs > Date.now() - claimTtlMs),
   };
   return holdings;
 }
 
-export function isNothing({ undelivered, failed, delivered, quarantined, expected, remembers }: Holdings): boolean {
-  return undelivered + failed + delivered + quarantined + expected === 0 && !remembers;
+export function isNothing({ undelivered, failed, delivered, quarantined, expected, mayHaveClaims }: Holdings): boolean {
+  return undelivered + failed + delivered + quarantined + expected === 0 && !mayHaveClaims;
 }
 
 /** `3 undelivered, 40 delivered` */
 export function describeHoldings(holdings: Holdings): string {
   const { undelivered, failed, delivered, quarantined, expected } = holdings;
   const counts = Object.entries({ undelivered, failed, delivered, 'in quarantine': quarantined, expected });
-  const told = counts.filter(([, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
-  return told.length > 0 ? told.join(', ') : 'only claims of delivered callbacks';
+  const parts = counts.filter(([, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
+  return parts.length > 0 ? parts.join(', ') : 'only claims of delivered callbacks';
 }
 
 function sum(numbers: readonly number[]): number {

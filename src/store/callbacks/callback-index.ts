@@ -11,7 +11,7 @@ import { createCallbackPages, matches, type ListQuery } from './callback-pages.t
 import { createJobReader, parseData, type JobRecord } from './read-callbacks.ts';
 import {
   readableStatus,
-  toRemembered,
+  viewOfClaim,
   toRow,
   toSpooled,
   toView,
@@ -107,7 +107,7 @@ export function createCallbackIndex(deps: CallbackIndexDeps) {
       records.map(async (record, at) => {
         const conflicts = await readConflicts(queue, record);
         return record.data === undefined
-          ? toRemembered(record, { brand: claims[at]?.identityBrand ?? queue.brand, gatewayReference }, conflicts)
+          ? viewOfClaim(record, { brand: claims[at]?.identityBrand ?? queue.brand, gatewayReference }, conflicts)
           : toView(record, record.data, conflicts);
       }),
     );

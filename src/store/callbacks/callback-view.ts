@@ -119,7 +119,7 @@ export function toView(record: JobRecord, data: JobData, conflicts: Conflict[]):
  * What the claim alone still shows, after retention (or a worker with removeOnComplete) has removed the job, or when its
  * data cannot be read.
  */
-export function toRemembered(
+export function viewOfClaim(
   record: JobRecord,
   { brand, gatewayReference }: Pick<Identity, 'brand' | 'gatewayReference'>,
   conflicts: Conflict[],
@@ -127,12 +127,12 @@ export function toRemembered(
   const { claim } = record;
   if (claim === undefined) return undefined;
   const row = rowWithoutData(record);
-  const webhookId = rememberedId({ brand, gatewayReference }, claim);
+  const webhookId = webhookIdOfClaim({ brand, gatewayReference }, claim);
   return { ...row, gatewayReference, webhookId, attempts: [], conflicts, body: null };
 }
 
 /** Null if the claim holds the status or the amount only as a digest. */
-function rememberedId(
+function webhookIdOfClaim(
   { brand, gatewayReference }: Pick<Identity, 'brand' | 'gatewayReference'>,
   { nonce, status: claimed, amount, sequence }: Claim,
 ): string | null {

@@ -40,12 +40,12 @@ export async function findClaimsOf(
   for (const [status, digest] of byName.flatMap((kinds) => Object.entries(kinds)))
     if (statusByDigest.size < othersMax) statusByDigest.set(digest, status);
   const others = await readClaims(redis, queue, [...statusByDigest.keys()]);
-  return [...claims, ...others.map((claim) => named(claim, claim && nameBehind(claim.digest)))].filter(
+  return [...claims, ...others.map((claim) => named(claim, claim && brandOfDigest(claim.digest)))].filter(
     (claim) => claim !== undefined,
   );
 
   /** The brand from whose name the digest was made; the brand's own if only the job itself can tell. */
-  function nameBehind(digest: string): string {
+  function brandOfDigest(digest: string): string {
     const kind = `status:${statusByDigest.get(digest) ?? ''}`;
     return names.find((brand) => digestOf({ brand, gatewayReference, kind }) === digest) ?? queue.brand;
   }

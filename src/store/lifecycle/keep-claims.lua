@@ -21,7 +21,7 @@ local function note(key, field, value, ttl)
 end
 
 for at = 3, #ARGV - 6, 6 do
-  local id, anew, sequence = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local id, newClaim, sequence = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   local merchantDigest, referenceDigest, status = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local digest = string.match(id, '^(.*)%.') or ''
   if redis.call('EXISTS', base .. ':' .. id) == 1 then
@@ -29,7 +29,7 @@ for at = 3, #ARGV - 6, 6 do
     local claim = redis.pcall('GET', claimKey)
     local holder = type(claim) == 'string' and tonumber(string.match(claim, '^[^,]*,(%d+),') or nil)
     -- If an original and its correction both exist, the correction holds the claim.
-    if not holder or holder < sequence then redis.call('SET', claimKey, anew, 'PX', claimTtl) end
+    if not holder or holder < sequence then redis.call('SET', claimKey, newClaim, 'PX', claimTtl) end
     live(claimKey, claimTtl)
     live(base .. '/x:' .. digest, claimTtl)
     live(base .. '/t:' .. digest, claimTtl)

@@ -9,7 +9,7 @@
 ]]
 local wait, active, completed, failed = KEYS[1], KEYS[2], KEYS[5], KEYS[6]
 
-local function liesSomewhere(id)
+local function isInSomeList(id)
   for set = 3, 7 do
     if redis.call('ZSCORE', KEYS[set], id) then return true end
   end
@@ -21,7 +21,7 @@ local count = 0
 for at = 2, #ARGV do
   local id = ARGV[at]
   local job = ARGV[1] .. ':' .. id
-  if redis.call('HEXISTS', job, 'data') == 1 and redis.call('EXISTS', job .. ':lock') == 0 and not liesSomewhere(id) then
+  if redis.call('HEXISTS', job, 'data') == 1 and redis.call('EXISTS', job .. ':lock') == 0 and not isInSomeList(id) then
     local finishedOn, failedReason, held, receivedAt = unpack(redis.call('HMGET', job, 'finishedOn', 'failedReason', 'held', 'timestamp'))
     if held then
       redis.call('ZADD', KEYS[7], receivedAt, id)

@@ -78,7 +78,7 @@ async function reconcileOne(expected: Expected, real: Real, { reference, truth, 
   const standing = expected.claims.get(keyOf(reference, truth))?.jobs[0];
   assert.equal(claim?.sequence, standing?.sequence);
   if (claim !== undefined && agrees(claim, truth.status, finalAmount)) return;
-  const arrivals = [{ reference, result: truth, receivedAtMs: real.clock.now(), judgedBy: standing, isFound: true }];
+  const arrivals = [{ reference, result: truth, receivedAtMs: real.clock.now(), baseState: standing, isFound: true }];
   const replaces = claim === undefined ? undefined : replacedBy(claim);
   await handIn(expected, real, { arrivals, mode }, async () => [
     (await real.accept(reference, truth, replaces, 'records')).kind,

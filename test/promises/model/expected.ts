@@ -17,7 +17,7 @@ export interface Arrival {
   /** Found by reconciliation: it counts as no duplicate. */
   readonly isFound?: boolean;
   /** Of a correction: what stood when it was judged. */
-  readonly judgedBy?: { readonly sequence: number; readonly result: Result } | undefined;
+  readonly baseState?: { readonly sequence: number; readonly result: Result } | undefined;
   /** Known as soon as it was seen in the spool. */
   nonce?: string;
   /** Where Redis has taken it already, unheard: a second try must do nothing. */
@@ -83,12 +83,12 @@ export function textOf({ status, amount }: Result): string {
 
 /** The one step of intake. */
 export function take({ claims }: Expected, arrival: Arrival, nowMs: number): Outcome {
-  const { reference, result, judgedBy, receivedAtMs } = arrival;
+  const { reference, result, baseState, receivedAtMs } = arrival;
   const known = claims.get(keyOf(reference, result));
   const standing = known?.jobs[0];
   if (known === undefined || standing === undefined) {
-    const isUnconfirmed = judgedBy === undefined && arrival.isFound !== true;
-    const jobs = [jobOf(result, judgedBy === undefined ? 0 : judgedBy.sequence + 1)];
+    const isUnconfirmed = baseState === undefined && arrival.isFound !== true;
+    const jobs = [jobOf(result, baseState === undefined ? 0 : baseState.sequence + 1)];
     if (isUnconfirmed)
       Object.assign(jobs[0] ?? {}, { confirmed: 'no', isAwaiting: true, dueAtMs: nowMs + confirmWaitMs });
     const fresh = { conflicts: new Set<string>(), replacedAtMs: new Map<string, number>(), duplicates: 0 };
@@ -99,18 +99,18 @@ export function take({ claims }: Expected, arrival: Arrival, nowMs: number): Out
   if (arrival.takenBy === known) return 'queued';
   arrival.takenBy = known;
   const isSame = textOf(standing.result) === textOf(result);
-  if (judgedBy === undefined) {
+  if (baseState === undefined) {
     if (cameBefore(known, arrival, isSame)) return 'duplicate';
     if (arrival.isFound !== true) known.duplicates += 1;
     return isSame ? 'duplicate' : 'conflict';
   }
-  if (isSame && standing.sequence >= judgedBy.sequence) return 'duplicate';
-  const isCurrent = standing.sequence === judgedBy.sequence && textOf(standing.result) === textOf(judgedBy.result);
-  const isLater = standing.sequence > judgedBy.sequence || known.sinceMs > receivedAtMs;
+  if (isSame && standing.sequence >= baseState.sequence) return 'duplicate';
+  const isCurrent = standing.sequence === baseState.sequence && textOf(standing.result) === textOf(baseState.result);
+  const isLater = standing.sequence > baseState.sequence || known.sinceMs > receivedAtMs;
   if (!isSame && !isCurrent && isLater) return 'overtaken';
   endReplaced(standing, nowMs);
   known.replacedAtMs.set(textOf(standing.result), receivedAtMs);
-  known.jobs.unshift(jobOf(result, judgedBy.sequence + 1));
+  known.jobs.unshift(jobOf(result, baseState.sequence + 1));
   known.sinceMs = receivedAtMs;
   return 'queued';
 }
@@ -168,6 +168,6 @@ export function isDue({ state, isAwaiting, dueAtMs }: ExpectedJob, nowMs: number
 }
 
 /** Nothing is promised beyond DEDUP_TTL but for what is kept. */
-export function mayBeForgotten({ jobs, sinceMs }: Claim, nowMs: number, rememberedMs: number): boolean {
-  return jobs.every((job) => job.isRetired) && nowMs >= sinceMs + rememberedMs;
+export function mayBeForgotten({ jobs, sinceMs }: Claim, nowMs: number, dedupTtlMs: number): boolean {
+  return jobs.every((job) => job.isRetired) && nowMs >= sinceMs + dedupTtlMs;
 }

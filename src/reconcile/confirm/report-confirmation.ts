@@ -2,7 +2,7 @@
 import type { ConfirmationOutcome } from '../../store/confirmation/settle-confirmation.ts';
 import type { BrandScope } from '../brand-scope.ts';
 
-export interface ToldOf {
+export interface ReportedCallback {
   readonly gatewayReference: string;
   readonly kind: string;
   readonly requestId: string;
@@ -11,8 +11,12 @@ export interface ToldOf {
 }
 
 /** An answer that is not new is not reported. */
-export function tellConfirmed({ brand, log, metrics }: BrandScope, told: ToldOf, outcome: ConfirmationOutcome): void {
-  const line = { brand, ...told };
+export function reportConfirmation(
+  { brand, log, metrics }: BrandScope,
+  context: ReportedCallback,
+  outcome: ConfirmationOutcome,
+): void {
+  const line = { brand, ...context };
   switch (outcome) {
     case 'yes':
       metrics?.confirmations.inc({ outcome: 'confirmed' });
