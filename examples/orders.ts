@@ -1,5 +1,5 @@
-// The books of a sample merchant, in SQLite: each webhook-id has its effect once, and the highest sequence
-// wins; of two ids with the same sequence, the later delivery.
+// The orders of a sample merchant, in SQLite: each webhook-id takes effect once, and the highest sequence wins; of two
+// ids with the same sequence, the later delivery wins.
 import { DatabaseSync } from 'node:sqlite';
 
 export interface Payment {
@@ -21,7 +21,7 @@ export function openOrders(file = process.env['ORDERS_FILE'] ?? 'orders.sqlite')
     ON CONFLICT (reference) DO UPDATE SET status = excluded.status, sequence = excluded.sequence
     WHERE excluded.sequence >= orders.sequence`);
 
-  /** False where this webhook-id had its effect before. Both writes are one transaction: both are done, or neither. */
+  /** Returns false if this webhook-id was processed before. Both writes are one transaction. */
   return function bookOnce({ webhookId, sequence, gatewayReference, status }: Payment): boolean {
     database.exec('BEGIN IMMEDIATE');
     try {

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Builds the Dockerfile without a container engine or a registry, runs the image and puts it to the test:
+# Builds the Dockerfile without a container engine or a registry, runs the image and tests it:
 #
-#   - two builds, the second without any layer of the first, give the same files below /app;
+#   - two builds that share no layers produce the same files below /app;
 #   - the program runs as uid 1000, with everything but /data read-only;
-#   - it answers, takes the gateway's example callback, and queues it in Redis;
-#   - `payalo-receiver` is on the PATH, and the HEALTHCHECK's command says healthy, and unhealthy once the program is gone;
-#   - SIGTERM ends it in order, with exit code 0.
+#   - it accepts the gateway's example callback and queues it in Redis;
+#   - `payalo-receiver` is on the PATH, and the HEALTHCHECK reports healthy, and unhealthy once the program has ended;
+#   - SIGTERM stops it gracefully, with exit code 0.
 #
 #   REDIS_URL=redis://127.0.0.1:6379 scripts/build-image.sh      (any Redis; PORT, OPS_PORT: free ports)
 #
-# What it stands in for: the base image is put together here, from packages of this machine's Debian or Ubuntu (libc, a
-# shell, coreutils; unpacked, not configured) and Node 24 with npm from the npm registry. The image is run in a chroot
-# below a read-only mount: no network, process or cgroup namespace, so the HEALTHCHECK's timing, `docker run` and `docker compose` are
-# not shown by this. Needs root, buildah, and apt. Keeps its work below IMAGE_HOME (default .tools/image).
+# What differs from a real build: the base image is assembled here, from packages of this machine's Debian or Ubuntu (libc,
+# a shell, coreutils; unpacked, not configured) and Node 24 with npm from the npm registry. The image is run in a chroot
+# below a read-only mount: no network, process or cgroup namespace, so this does not
+# test the HEALTHCHECK's timing, `docker run` or `docker compose`. Needs root, buildah, and apt. Keeps its work below IMAGE_HOME (default .tools/image).
 set -euo pipefail
-# chroot and its kind lie where the PATH of ordinary users does not look.
+# chroot and similar programs are not on the PATH of ordinary users.
 export PATH=$PATH:/usr/sbin:/sbin
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ port=${PORT:-8931} ops_port=${OPS_PORT:-8932}
 say() { printf '[%3ss] %s\n' "$SECONDS" "$*"; }
 fail() { say "FAILED: $*"; exit 1; }
 
-store_driver() { # overlay where the kernel can, else plain copies
+store_driver() { # overlay if the kernel supports it, otherwise plain copies
   local probe=$home/probe
   mkdir -p "$probe"/{lower,upper,work,merged}
   if unshare -m mount -t overlay overlay \

@@ -1,5 +1,5 @@
-// `npm run build`: compiles src and simulator to dist and puts beside the JavaScript what the compiler leaves out (Lua, JSON, the
-// console's files).
+// `npm run build`: compiles src and simulator to dist, and copies the files that the compiler ignores (Lua, JSON, the console's
+// files).
 import { spawnSync } from 'node:child_process';
 import { cpSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -13,7 +13,7 @@ const { status } = spawnSync(process.execPath, [tsc, '-p', path.join(root, 'tsco
   stdio: 'inherit',
 });
 if (status !== 0) process.exit(status ?? 1);
-// A script for browsers must not take the place of a compiled module of the same name.
+// A browser script must not overwrite a compiled module of the same name.
 for (const folder of ['src', 'simulator']) {
   cpSync(path.join(root, folder), path.join(target, folder), {
     recursive: true,

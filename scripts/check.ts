@@ -1,4 +1,4 @@
-// `npm run check`: formatter, linter and type checker, each to its end, so that one run shows all there is to mend.
+// `npm run check`: runs formatter, linter and type checker even after a failure, so that one run shows every problem.
 import { spawnSync } from 'node:child_process';
 
 const checks = [

@@ -1,5 +1,5 @@
-// A copy of the checkout in a temporary folder, for sources that are to be made wrong, and the tests run there. The checkout
-// itself is not touched. The copy goes when this process ends.
+// A copy of the checkout in a temporary folder, in which bugs are planted and tests run. The checkout itself is not
+// touched. The copy is removed when this process ends.
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import path from 'node:path';
 
 export interface TestRun {
   readonly passed: boolean;
-  /** Nothing failed but by its time running out: the code hangs, or the machine is busy. */
+  /** Whether every failure was a timeout: the code hangs, or the machine is busy. */
   readonly hasTimedOut: boolean;
   /** The names of the first tests that failed. */
   readonly failures: string;
@@ -31,7 +31,7 @@ export function copySources(): string {
   return dir;
 }
 
-/** What takes longer than `timeoutMs` is killed, and has failed. */
+/** A run that takes longer than `timeoutMs` is killed and counts as failed. */
 export async function runTests(dir: string, args: readonly string[], timeoutMs?: number): Promise<TestRun> {
   const vitest = path.join('node_modules', 'vitest', 'vitest.mjs');
   const child = spawn(process.execPath, [vitest, 'run', ...args], {
@@ -54,7 +54,7 @@ export async function runTests(dir: string, args: readonly string[], timeoutMs?:
   return { passed, hasTimedOut, failures: [...failures].slice(0, 3).join('; '), output };
 }
 
-/** Whether each failure that vitest prints, and there is one, is a time that ran out (test/support/until.ts, and vitest's own). */
+/** Whether vitest printed failures and each is a timeout (of test/support/until.ts or vitest's own). */
 export function sayTimeoutsOnly(output: string): boolean {
   const failures = [...output.matchAll(/^ *FAIL .*\n(?! *FAIL )(.*)$/gm)].map(([, error = '']) => error);
   const timeout = /^(?:TestTimeoutError|HookTimeoutError|Error: Waited \d+ ms in vain for ).*/;

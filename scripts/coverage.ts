@@ -1,7 +1,7 @@
-// `npm run coverage`: runs the tests of the way that a callback goes, and names each line of it that none of them ran.
+// `npm run coverage`: runs the tests of the callback path, and lists each line of it that no test ran.
 //
-// The sources run as Node runs them, in the tests' own processes and in those of the service, and V8 counts. So a line is
-// a line of the file. `-- TEST...` runs only those tests. Scripts in Lua are not measured.
+// V8 counts in the processes of the tests and of the service. Node runs the sources directly, so line numbers are those of
+// the files. `-- TEST...` runs only those tests. Lua scripts are not measured.
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,7 +30,7 @@ function testsOfTheWay(): string[] {
 function runTests(): boolean {
   const preload = pathToFileURL(path.join(root, 'test', 'support', 'take-coverage.ts')).href;
   const vitest = path.join('node_modules', 'vitest', 'vitest.mjs');
-  // Vite would put other text in the place of the sources.
+  // Vite would transform the sources.
   const { status } = spawnSync(process.execPath, [vitest, 'run', '--experimental.viteModuleRunner=false', ...tests], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -39,7 +39,7 @@ function runTests(): boolean {
   return status === 0;
 }
 
-/** By file: for each character, whether it has run anywhere. */
+/** By file: for each character, whether any process ran it. */
 function ranIn(folder: string): Map<string, Uint8Array> {
   const ran = new Map<string, Uint8Array>();
   for (const name of readdirSync(folder).filter((each) => each.endsWith('.json'))) {
@@ -49,7 +49,7 @@ function ranIn(folder: string): Map<string, Uint8Array> {
       const all = ran.get(file) ?? new Uint8Array(readFileSync(path.join(root, file), 'utf8').length);
       ran.set(file, all);
       const here = new Uint8Array(all.length);
-      // Outer ones come first: an inner one says otherwise of its part.
+      // Outer ranges come first; inner ones override them.
       for (const { startOffset, endOffset, count } of functions.flatMap(({ ranges }) => ranges))
         here.fill(Math.min(count, 1), startOffset, endOffset);
       for (const [at, isRun] of here.entries()) if (isRun === 1) all[at] = 1;
@@ -64,7 +64,7 @@ function print(ran: ReadonlyMap<string, Uint8Array>): void {
     const missing: string[] = [];
     for (const file of globSync(`src/${room}/**/*.ts`, { cwd: root }).toSorted()) {
       const text = readFileSync(path.join(root, file), 'utf8');
-      if (!/^(?:export )?(?:async )?(?:const|function|class) /m.test(text)) continue; // nothing but types
+      if (!/^(?:export )?(?:async )?(?:const|function|class) /m.test(text)) continue; // only types
       for (const [number, line, isRun] of linesOf(text, ran.get(file))) {
         lines += 1;
         if (!isRun) missing.push(`${file}:${number}  ${line.trim()}`);
@@ -76,7 +76,7 @@ function print(ran: ReadonlyMap<string, Uint8Array>): void {
   }
 }
 
-/** Lines of code; a bracket alone is none. One has run where any character of it has. */
+/** Lines of code; a bracket alone does not count. A line has run if any of its characters has. */
 function* linesOf(text: string, ran: Uint8Array | undefined): Generator<[number, string, boolean]> {
   let at = 0;
   let isComment = false;

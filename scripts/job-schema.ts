@@ -1,4 +1,4 @@
-// Writes src/callback/job.schema.json, the public JSON Schema of the job, from the zod schema. A test holds the two in step.
+// Writes src/callback/job.schema.json, the public JSON Schema of the job, from the zod schema. A test compares the two.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { jobJsonSchema } from '../src/callback/job-json-schema.ts';

@@ -1,8 +1,8 @@
 // Runs one of the project's programs: `node scripts/launch.mjs FILE [ARG...]`.
 //
-// Owns the set-up that every command needs and nobody should have to know about: the npm packages of the lockfile,
+// Does the set-up that every command needs: the npm packages of the lockfile,
 // and Node 24 where the machine's own Node is older. It is plain JavaScript for Node 20 without dependencies, because
-// it runs before anything is installed. Whatever it installs lies below the checkout. It fails with one sentence.
+// it runs before anything is installed. It installs only below the checkout. It fails with one sentence.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const nodeMajorNeeded = 24;
 const lockTouchMs = 1_000;
 const lockStaleMs = 10_000;
 
-/** What runs now, first npm and then the program: signals are passed on to it. */
+/** The running child, first npm and then the program: signals are forwarded to it. */
 let child;
 let isAskedToEnd = false;
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
@@ -33,7 +33,7 @@ const node = await ensureNode();
 await ensurePackages(node);
 await run(node, [...nodeFlags(file), path.resolve(root, file), ...args]);
 
-/** The path of a Node of at least the needed version: this one, or one installed from npm below `.tools`. */
+/** The path of a Node that is new enough: this one, or one installed from npm below `.tools`. */
 async function ensureNode() {
   if (Number(process.versions.node.split('.')[0]) >= nodeMajorNeeded) return process.execPath;
   const source = path.join(root, 'scripts', 'node24');
@@ -64,7 +64,7 @@ async function ensureNode() {
 /** Installs the packages of package-lock.json unless node_modules already holds exactly those. */
 async function ensurePackages(nodePath) {
   const lock = path.join(root, 'package-lock.json');
-  if (!existsSync(lock)) return; // an installed package or an image: its packages came with it
+  if (!existsSync(lock)) return; // an installed package or an image already includes its packages
   const home = path.join(root, 'node_modules');
   if (isCurrent(home, lock)) return;
   await withLock('packages', async () => {
@@ -89,11 +89,11 @@ function markCurrent(home, lock) {
   writeFileSync(path.join(home, '.installed'), stamp(lock));
 }
 
-/** The npm that runs this, if one does, else the one on the PATH; always on the given Node. */
+/** The npm that runs this script, otherwise the one on the PATH; always on the given Node. */
 async function npm(nodePath, npmArgs, cwd, message) {
   const cli = process.env.npm_execpath;
   const env = { ...process.env, PATH: `${path.dirname(nodePath)}${path.delimiter}${process.env.PATH}`, NODE_ENV: '' };
-  // What npm tells its scripts about itself is not meant as settings of another npm.
+  // The variables that npm sets for its scripts must not configure another npm.
   for (const name of Object.keys(env))
     if (/^npm_(config|package|lifecycle)_/i.test(name) && !/registry|cafile|proxy|userconfig|globalconfig/i.test(name))
       delete env[name];
@@ -110,10 +110,10 @@ async function withLock(name, action) {
   const folder = path.join(root, '.tools');
   const file = path.join(folder, `${name}.lock`);
   mkdirSync(folder, { recursive: true });
-  for (let told = false; !take(file); told = true) {
-    // The holder touches its lock as long as it lives.
+  for (let isAnnounced = false; !take(file); isAnnounced = true) {
+    // The holder refreshes its lock while it runs.
     if (isStale(file)) rmSync(file, { force: true });
-    else if (!told) say('Another command is installing; waiting for it');
+    else if (!isAnnounced) say('Another command is installing; waiting for it');
     await delay(200);
   }
   const toucher = setInterval(() => utimesSync(file, new Date(), new Date()), lockTouchMs);
@@ -143,17 +143,17 @@ function isStale(file) {
   }
 }
 
-/** node:sqlite is stable in use but still announces itself as experimental on Node 24; that line is noise to a user. */
+/** node:sqlite still prints an experimental warning on Node 24, which would only confuse users. */
 function nodeFlags(name) {
   return name.endsWith('.ts') ? ['--disable-warning=ExperimentalWarning', '--enable-source-maps'] : [];
 }
 
-/** Ends as the program ends: with its exit code, or by the signal that ended it. */
+/** Ends like the program: with its exit code, or by the same signal. */
 async function run(nodePath, nodeArgs) {
   const env = {
     ...process.env,
     PATH: [path.dirname(nodePath), path.join(root, 'node_modules', '.bin'), process.env.PATH].join(path.delimiter),
-    // The sources are run as TypeScript: a second start need not strip and compile them again.
+    // Caches the compiled TypeScript for the next start.
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? path.join(root, '.tools', 'compile-cache'),
   };
   const { code, signal } = await finish(spawn(nodePath, nodeArgs, { stdio: 'inherit', env }));

@@ -1,10 +1,10 @@
-// `npm run test:mutation`: makes one small mistake after the other in a copy of the sources (scripts/mutations.ts), and runs
-// the tests that hold that file. Each mistake must be noticed, or test/promises/mutated-files.ts says why it is harmless.
-// `-- TEXT ...` tries only those whose place, `src/callback/decimal.ts:41`, contains one of the texts; `-- --at-once 4` tries so
-// many beside each other.
+// `npm run test:mutation`: mutation testing: applies one mutation after the other to a copy of the sources (scripts/mutations.ts),
+// and runs that file's tests. A test must fail for each mutation, unless test/promises/mutated-files.ts explains why it is
+// harmless. `-- TEXT ...` tries only mutations whose place, such as `src/callback/decimal.ts:41`, contains one of the texts;
+// `-- --at-once 4` runs four in parallel.
 //
-// First the same tests must pass without a mistake. A test whose time merely ran out says nothing: the machine may be busy. So
-// such a mistake is tried again with nothing beside it, and if the time runs out again, it is noticed, and named as such.
+// First the same tests must pass without a mutation. A timeout alone proves nothing, because the machine may be busy. So
+// such a mutation is tried again alone; if it times out again, it counts as caught and is listed as a hang.
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,7 +17,7 @@ interface Trial extends MutatedFile {
 }
 
 const hangingMs = 300_000;
-/** The first test that fails ends a stage. */
+/** Stops a stage at the first failing test. */
 const quickly = ['--bail=1', '--no-isolate'];
 const { values, positionals } = parseArgs({
   options: { 'at-once': { type: 'string', default: '2' } },
@@ -31,7 +31,7 @@ const trials = mutatedFiles
   .filter(({ file, mutant }) => only.some((text) => `${file}:${mutant.line}`.includes(text)));
 const chosen = mutatedFiles.filter(({ file }) => trials.some((trial) => trial.file === file));
 const survivors: Trial[] = [];
-/** Of these nothing failed but by its time running out. */
+/** Mutations whose only failures were timeouts. */
 const timedOut: Trial[] = [];
 const hanging: Trial[] = [];
 const dirs = Array.from({ length: atOnce }, copySources);
@@ -65,7 +65,7 @@ function trialsOf(mutated: MutatedFile): Trial[] {
   return mutantsOf(text, mutated.file.endsWith('.lua') ? 'lua' : 'ts').map((mutant) => ({ ...mutated, mutant }));
 }
 
-/** The copies share what is left to try. */
+/** The copies share the remaining mutations. */
 async function tryAll(dir: string): Promise<void> {
   for (const trial of waiting) {
     begun += 1;

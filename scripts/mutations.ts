@@ -1,14 +1,14 @@
-// All small mistakes that could be made in a source file, in TypeScript or Lua: each of them a mutant of it.
+// The mutants of a source file, in TypeScript or Lua: all small mistakes that could be made in it.
 //
-// Found in the text, not in a syntax tree: the same few operators hold for both languages. Comments, strings and regular
-// expressions stay as they are. What would be no TypeScript is left out.
+// Works on the text, not on a syntax tree, so that the same operators serve both languages. Comments, strings and regular
+// expressions stay unchanged. Mutants that are not valid TypeScript are omitted.
 import { stripTypeScriptTypes } from 'node:module';
 
 export interface Mutant {
   readonly line: number;
-  /** What stands in its line instead, for people; it names the mutant. */
+  /** The changed line, for people; it identifies the mutant. */
   readonly change: string;
-  /** The whole file. */
+  /** The text of the whole file. */
   readonly text: string;
 }
 
@@ -25,7 +25,7 @@ const notCode = {
   lua: /--\[\[[\s\S]*?\]\]|--.*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"/g,
 };
 
-/** One for the other. */
+/** Operators that replace each other. */
 const swaps: Readonly<Record<Language, readonly (readonly [RegExp, string])[]>> = {
   ts: [
     [/(?<= )===(?= )/g, '!=='],
@@ -62,7 +62,7 @@ export function mutantsOf(text: string, language: Language): Mutant[] {
   const code = text.replace(notCode[language], (found) => found.replace(/[^\n]/g, ' '));
   const edits = [
     ...[...swaps[language], ...swapsOfBoth].flatMap(([pattern, to]) => each(code, pattern, () => to)),
-    // A long one is a time or a size, and one more of it means nothing. The places of arguments are listed in each script.
+    // A long number is a time or a size, to which adding one means nothing. Argument positions are listed in each script.
     ...each(code, /(?<![\w.]|#\w+ \+ |(?:ARGV|KEYS)\[[^\]]*)\d{1,3}(?![\w.])/g, (number) => String(Number(number) + 1)),
     ...negations(code, text, language),
     ...removals(code, language),
@@ -84,7 +84,7 @@ function each(code: string, pattern: RegExp, to: (found: string) => string): Edi
   });
 }
 
-/** `if`, and what decides between two values, the other way round. */
+/** Negates the conditions of `if` and of conditional expressions. */
 function negations(code: string, text: string, language: Language): Edit[] {
   if (language === 'lua') {
     const condition = /(?<=\bif )(?!not\b)(?:.+?)(?= then\b)/g;
@@ -100,12 +100,12 @@ function negations(code: string, text: string, language: Language): Edit[] {
   return [...always, ...negated];
 }
 
-/** To swap its operator negates it already. */
+/** Swapping its operator already negates it. */
 function isComparison(condition: string): boolean {
   return / (?:[!=]==|==|~=) /.test(condition) && !/ (?:&&|\|\||and|or) /.test(condition);
 }
 
-/** A statement that is a call or an assignment, and begins its line, is left out. */
+/** Removes a statement that is a call or an assignment and starts its line. */
 function removals(code: string, language: Language): Edit[] {
   const call = language === 'ts' ? /^ +(?:(?:await|void) )?[\w.?]+(?=\()/gm : /^ +[\w.]+(?=\()/gm;
   const calls = [...code.matchAll(call)]
@@ -131,7 +131,7 @@ function emptyFunctions(code: string, language: Language): Edit[] {
   });
 }
 
-/** Behind the bracket that closes the one at `open`. */
+/** The position after the bracket that closes the one at `open`. */
 function endOfCall(code: string, open: number): number {
   let depth = 0;
   for (let at = open; at < code.length; at += 1) {

@@ -1,7 +1,7 @@
-// `npm run test:planted`: plants one bug after the other into a copy of the sources, each of which breaks one promise, and
-// runs the tests that hold that promise. Each bug must be caught. `-- TEXT` plants only those whose names contain the text.
+// `npm run test:planted`: plants one bug after the other in a copy of the sources, each of which breaks one promise, and
+// runs the tests of that promise. A test must catch each bug. `-- TEXT` plants only those whose names contain the text.
 //
-// First the same tests must pass without a bug, so that a failure means the bug.
+// First the same tests must pass without the bug, so that a failure proves that they caught it.
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { plantedBugs, type PlantedBug } from '../test/promises/planted-bugs.ts';

@@ -1,10 +1,10 @@
-// `npm run quickstart`: everything on this machine, then the product's main job, visibly: a pay-in at a simulated
-// gateway, its callback, the delivery to a sample merchant, the same callback again.
+// `npm run quickstart`: starts everything on this machine and demonstrates the product: a pay-in at a simulated
+// gateway, its callback, the delivery to a sample merchant, and the same callback again.
 //
-// With `--forge` a thief of the API key sends a callback for a payment that nobody made, and it is caught.
+// With `--forge` a thief of the API key sends a callback for a payment that was never made, and the service catches it.
 //
-// Stays up until Ctrl-C; with `--once` it ends by itself. The exit code is 0 only if the callback reached the merchant;
-// otherwise it is 1, with a sentence that says why. All that it starts ends with it, its data too.
+// Runs until Ctrl-C; with `--once` it ends after the demonstration. The exit code is 0 only if the callback reached the
+// merchant, otherwise 1 with a sentence that says why. It stops all processes and deletes all data when it ends.
 import { once } from 'node:events';
 import { curlByHand } from './quickstart/curl-by-hand.ts';
 import { runForgery } from './quickstart/forgery.ts';
@@ -12,7 +12,7 @@ import { runPayIn } from './quickstart/pay-in.ts';
 import { startStage } from './quickstart/stage.ts';
 import { createTerminal } from './quickstart/terminal.ts';
 
-/** npm passes on a signal that its whole process group got already; that echo is not a second signal of a user. */
+/** npm forwards a signal that its process group already got; that echo is not a second signal from the user. */
 const echoMs = 1_000;
 
 const endsByItself = process.argv.includes('--once');
@@ -49,7 +49,7 @@ async function play(started: AsyncDisposableStack): Promise<void> {
   await stage.broken;
 }
 
-/** Aborts at the first signal, so that everything is ended in order; a second one ends this process at once. */
+/** Aborts at the first signal, for a graceful shutdown; a second one ends this process at once. */
 function listenForSignals(): AbortSignal {
   const controller = new AbortController();
   let firstAt: number | undefined;

@@ -1,5 +1,5 @@
-// `npm run release:version -- v1.2.3`: whether that tag is the version of all that a release is made of. Exits with 1, and with
-// one sentence for each file that names another.
+// `npm run release:version -- v1.2.3`: checks that the tag matches the version in every file of a release. Otherwise exits
+// with 1 and prints one sentence for each file that differs.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { versionedFiles, versionProblems } from './version-problems.ts';

@@ -1,5 +1,5 @@
-// `npm run sbom`: what the service is made of. Writes sbom.cdx.json (CycloneDX, of the packages that it runs with, from
-// package-lock.json) and docs/licences.md, the same as a list of licences. A test holds the list against the lockfile.
+// `npm run sbom`: the software bill of materials. Writes sbom.cdx.json (CycloneDX, the production packages of
+// package-lock.json) and docs/licences.md, the list of their licences. A test compares the list with the lockfile.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -26,7 +26,7 @@ export interface Licensed {
   readonly licence: string;
 }
 
-/** npm's own, with the package's name instead of the checkout's folder's. */
+/** The document that npm makes, with the package's name instead of the checkout folder's. */
 export function makeSbom(): Sbom {
   const args = [
     'sbom',

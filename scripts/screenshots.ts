@@ -1,6 +1,6 @@
-// `node scripts/screenshots.ts`: the console's main pages as pictures in docs/images, light and dark, wide and narrow.
+// `node scripts/screenshots.ts`: the console's main pages as images in docs/images, light and dark, wide and narrow.
 //
-// Everything in them comes from the simulated gateway: confirmed callbacks, failed ones, a quarantined body, a conflict. Needs Chromium, which is installed on Debian and Ubuntu.
+// All data comes from the simulated gateway: confirmed callbacks, failed ones, a quarantined body, a conflict. Needs Chromium, which is installed on Debian and Ubuntu.
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { chromium, type Browser } from 'playwright-core';
@@ -16,7 +16,7 @@ const schemes = ['light', 'dark'] as const;
 const terminal = createTerminal(process.stdout);
 await using started = new AsyncDisposableStack();
 const packages = await ensureDebianPackages(['chromium'], { say: terminal.note });
-if (packages.missing !== undefined) throw new Error(`No pictures without Chromium: ${packages.missing}`);
+if (packages.missing !== undefined) throw new Error(`No screenshots without Chromium: ${packages.missing}`);
 const stage = await startStage({ started, terminal, confirm: 'after' });
 stage.broken.catch(() => {}); // ended below, on purpose
 const reference = await fill(stage);
@@ -29,7 +29,7 @@ started.defer(() => browser.close());
 await mkdir(folder, { recursive: true });
 await takePictures(browser, stage.consoleUrl ?? '', reference);
 
-/** Resolves to the reference of one that was delivered, and contradicted. */
+/** Resolves to the reference of a callback that was delivered and then contradicted. */
 async function fill({ apiKey, gateway, resultUrl, serviceLog }: Stage): Promise<string> {
   const post = async (body: string) =>
     fetch(resultUrl, { method: 'POST', headers: { 'x-api-key': apiKey, 'content-type': 'application/json' }, body });

@@ -1,5 +1,5 @@
-// `npm run site`: builds the documents as a site below .tools/site/pages, with search; any web server, or none of its own, will
-// do for it. Its packages lie below .tools/site as well: they are not the product's. A broken link fails it.
+// `npm run site`: builds the documents as a site below .tools/site/pages, with search. Any static
+// web server can serve it. Its packages are installed below .tools/site, apart from the product's. A broken link fails it.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

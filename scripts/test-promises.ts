@@ -1,12 +1,12 @@
-// `npm run test:promises -- --minutes 10 --seed N`: the promises under faults at random, for as long as one likes.
+// `npm run test:promises -- --minutes 10 --seed N`: tests the promises under random faults, for as long as you like.
 //
-// Without `--minutes` each fault once. `--replica` adds a replica that must confirm each callback, `--confirm MODE` has the gateway asked
-// (CONFIRM), with every tenth callback forged; `--only TEXT` limits the
+// Without `--minutes` it causes each fault once. `--replica` adds a replica that must confirm each callback, `--confirm MODE` sets
+// CONFIRM and forges every tenth callback; `--only TEXT` limits the
 // faults to those whose names contain the text, `--redis-server PATH` names another server (Valkey, say). `--model` drives
-// the code with random commands beside a model instead, `--power-loss 300` cuts the power so many times,
+// the code with random commands and compares it with a model instead, `--power-loss 300` cuts the power 300 times,
 // `--upgrade-from COMMIT` upgrades from that commit and back (`--one-way`: not back). Prints what it
-// does, then the figures, and the run's row for the ledger in docs/reliability.md; exits with 1 where a promise was broken. The seed decides what comes;
-// without one it is drawn, and printed.
+// does, then the figures, and the run's row for the ledger in docs/reliability.md; exits with 1 if a promise was broken. The seed determines
+// the sequence of faults; by default it is random, and printed.
 import { parseArgs } from 'node:util';
 import { violations, type Report } from '../test/promises/auditor.ts';
 import { commitHere, ledgerHead, ledgerRow } from '../test/promises/ledger.ts';
@@ -53,7 +53,8 @@ function chosen(): () => Promise<boolean> {
 
 async function powerLoss(): Promise<boolean> {
   const library = buildDiskLog(await makeTempDir('disk-log'));
-  if (library === undefined) throw new Error('power loss is tried on Linux, with a C compiler (cc) on the PATH');
+  if (library === undefined)
+    throw new Error('power loss can only be tested on Linux with a C compiler (cc) on the PATH');
   const cuts = toNumber('power-loss', values['power-loss'] ?? '');
   console.log(`seed ${seed}, ${cuts} cuts`);
   const { report, trails, ...figures } = await runPowerLoss({ cuts, seed, library, say });

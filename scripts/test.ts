@@ -1,14 +1,14 @@
-// `npm test` and `npm run test:system`: the tests, and at the end one line that says how many passed.
+// `npm test` and `npm run test:system`: run the tests, and end with one line of totals.
 //
-// Arguments are file filters of vitest (or its flags). Skipped tests are named. The exit code is 1 where a test failed,
-// where vitest itself did, and where a filter matched nothing.
+// Arguments are file filters of vitest (or its flags). Skipped tests are listed. The exit code is 1 if a test failed,
+// if vitest itself failed, or if a filter matched nothing.
 import path from 'node:path';
 import { parseCLI, startVitest, type TestCase, type TestModule } from 'vitest/node';
 
 const system = process.argv.includes('--system');
 const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2).filter((arg) => arg !== '--system')]);
 process.chdir(path.dirname(import.meta.dirname));
-// Modes of vitest that would never end belong to `npx vitest`.
+// For vitest's watch modes, use `npx vitest`.
 const vitest = await startVitest('test', filter, {
   ...options,
   watch: false,

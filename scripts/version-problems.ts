@@ -1,8 +1,8 @@
-// Whether a tag and every file that names a version name the same one: packages, image and chart of a release belong together.
+// Checks that a tag and every file that names a version agree: packages, image and chart of a release belong together.
 import { parse } from 'yaml';
 import * as z from 'zod';
 
-/** Files of the checkout, by the names they have there. */
+/** Files of the checkout, by path. */
 export const versionedFiles = {
   manifest: 'package.json',
   lock: 'package-lock.json',

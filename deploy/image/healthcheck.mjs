@@ -1,5 +1,5 @@
-// The image's HEALTHCHECK: healthy while this container can do its work, as its own operator listener says. Every role
-// has that listener. With Redis down a receiver stays healthy as long as its spool can take callbacks.
+// The image's HEALTHCHECK: asks the operator listener, which every role has. With Redis down a receiver stays healthy as
+// long as its spool accepts callbacks.
 const port = process.env.OPS_PORT || '3001';
 const timeoutMs = 3_000;
 

@@ -20,7 +20,7 @@ const book = database.prepare(`INSERT INTO orders VALUES (?, ?, ?)
 
 const app = express();
 
-// The raw body: parsed and written anew it would have another signature.
+// Use the raw body: parsing and re-serializing it would change the signature.
 app.post('/payments', express.text({ type: '*/*', limit: '256kb' }), async (request, response) => {
   const header = (name: string) => request.get(name) ?? '';
   const body = String(request.body);

@@ -21,7 +21,7 @@ app = FastAPI()
 
 
 def connect() -> sqlite3.Connection:
-    # Transactions are begun by hand; another writer is waited for.
+    # Transactions are explicit; a second writer waits for the lock.
     database = sqlite3.connect(orders_file, timeout=5, isolation_level=None)
     database.execute(
         "CREATE TABLE IF NOT EXISTS payalo_inbox (gateway_reference TEXT NOT NULL, webhook_id TEXT NOT NULL,"
@@ -68,7 +68,7 @@ def book_once(webhook_id: str, reference: str, sequence: int, status: str) -> st
 
 @app.post("/payments")
 async def payments(request: Request) -> Response:
-    body = await request.body()  # as it came: written anew it would have another signature
+    body = await request.body()  # the raw body: re-serializing it would change the signature
     try:
         webhook.verify(body, dict(request.headers))
     except WebhookVerificationError:

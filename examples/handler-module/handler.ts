@@ -1,5 +1,5 @@
 // A merchant's function in the service's own process: HANDLER_MODULE=examples/handler-module/handler.ts
-// Returning is done, throwing is retried later, a PermanentError fails the callback at once.
+// Returning completes the delivery, throwing retries it later, a PermanentError fails the callback at once.
 import { PermanentError, type HandledCallback } from '../../src/index.ts';
 import { openOrders } from '../orders.ts';
 
@@ -8,7 +8,7 @@ const bookOnce = openOrders();
 export default async function handle(callback: HandledCallback): Promise<void> {
   const { webhookId, sequence, gatewayReference, status, transaction, signal } = callback;
   if (status === null) throw new PermanentError('a callback without a status cannot be booked');
-  // Give up what cannot be done in time: after this signal the thread is ended.
+  // Stop when this signal aborts: the process is killed soon after.
   signal.throwIfAborted();
   // Book the payment: yours goes into bookOnce. `transaction.merchantReference` is your order's number, `transaction.finalAmount` what was
   // paid: compare it with what the order costs before anything is sent.

@@ -1,4 +1,4 @@
-// A merchant's HTTP endpoint: verifies the signature over the raw body, acts once per webhook-id, and only then says 200.
+// A merchant's HTTP endpoint: verifies the signature over the raw body, acts once per webhook-id, and only then answers 200.
 // Anything but a 2xx makes the service try again later, so an error here loses nothing.
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -25,7 +25,7 @@ server.listen(Number(process.env['PORT'] ?? 4_000), '127.0.0.1', () => console.l
 function take(headers: Record<string, string | string[] | undefined>, body: string): number {
   const header = (name: string) => String(headers[name] ?? '');
   try {
-    // Over the body as it came: parsing it and writing it again would give another text, and another signature.
+    // Verify the raw body: parsing and re-serializing it would change the signature.
     webhook.verify(body, {
       'webhook-id': header('webhook-id'),
       'webhook-timestamp': header('webhook-timestamp'),

@@ -13,7 +13,7 @@ function header_of(string $name): string
     return $_SERVER['HTTP_' . strtoupper(str_replace('-', '_', $name))] ?? '';
 }
 
-/** As Standard Webhooks has it: HMAC-SHA256 over id, time and body; several signatures while a secret is rotated. */
+/** As Standard Webhooks specifies: HMAC-SHA256 over id, time and body; several signatures while a secret is rotated. */
 function is_genuine(string $body, string $key): bool
 {
     [$id, $timestamp] = [header_of('webhook-id'), header_of('webhook-timestamp')];
@@ -40,7 +40,7 @@ function open_database(): PDO
     return $database;
 }
 
-/** docs/inbox.md, by hand: the note that an id was seen and the booking are one transaction. */
+/** The inbox of docs/inbox.md without the library: storing the id and booking are one transaction. */
 function once(PDO $database, string $webhook_id, string $reference, int $sequence, callable $work): string
 {
     $database->exec('BEGIN IMMEDIATE');
@@ -74,7 +74,7 @@ if ($key === false || strlen($key) < 12) {
     error_log('Set FORWARD_SECRET to the secret that the receiver signs with: echo whsec_$(openssl rand -base64 32) makes one.');
     return;
 }
-$body = file_get_contents('php://input'); // as it came: written anew it would have another signature
+$body = file_get_contents('php://input'); // the raw body: re-serializing it would change the signature
 if ($_SERVER['REQUEST_METHOD'] !== 'POST' || !is_genuine($body, $key)) {
     error_log('Refused: not signed with our FORWARD_SECRET, or over five minutes ago.');
     http_response_code(401);

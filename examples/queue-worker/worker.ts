@@ -1,4 +1,4 @@
-// A merchant's own worker process for the queue. Run as many as needed; BullMQ shares the callbacks out among them.
+// A merchant's own worker process for the queue. Run as many as needed; BullMQ distributes the callbacks among them.
 import { createCallbackWorker } from '../../src/index.ts';
 import { openOrders } from '../orders.ts';
 
@@ -18,7 +18,7 @@ const worker = createCallbackWorker(
   },
 );
 
-// Finishes what it has in hand; what it does not finish comes back and is handled by another.
+// Finishes the jobs in progress; another worker handles what it does not finish.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => void worker.close().then(() => process.exit(0)));
 }

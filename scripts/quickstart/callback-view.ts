@@ -1,4 +1,4 @@
-// What the operator API says of a callback.
+// What the operator API shows of a callback.
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Stage } from './stage.ts';
@@ -12,7 +12,7 @@ const viewSchema = z.object({
 });
 export type View = z.infer<typeof viewSchema>;
 
-/** Looks until it is so. */
+/** Polls until the condition holds. */
 export async function untilView(
   { consoleUrl }: Pick<Stage, 'consoleUrl'>,
   gatewayReference: string,

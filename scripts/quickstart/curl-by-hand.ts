@@ -1,4 +1,4 @@
-// The command that a newcomer pastes to be the gateway once.
+// The command that a newcomer pastes to send one callback as the gateway.
 import type { Stage } from './stage.ts';
 
 export function curlByHand({ resultUrl, apiKey }: Pick<Stage, 'resultUrl' | 'apiKey'>): string {

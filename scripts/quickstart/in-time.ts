@@ -1,4 +1,4 @@
-// A promise that has to be kept in time: the quickstart never waits for ever.
+// A deadline for a promise, so that the quickstart never waits for ever.
 import { setTimeout as delay } from 'node:timers/promises';
 
 export const stepMs = 20_000;

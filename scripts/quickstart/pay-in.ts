@@ -1,5 +1,5 @@
-// The pay-in of the gateway's quickstart (100.00 KES by M-Pesa Kenya), from its start to the merchant, told step by step
-// with the time since the start. Fails where a step does not come in time or is not what the product promises.
+// The pay-in of the gateway's quickstart (100.00 KES by M-Pesa Kenya), from its start to the merchant, printed step by
+// step with the time since the start. Fails if a step is late or differs from what the product promises.
 import { z } from 'zod';
 import { inTime, stepMs } from './in-time.ts';
 import { untilView } from './callback-view.ts';
@@ -14,44 +14,45 @@ export async function runPayIn(stage: Stage, terminal: Terminal): Promise<void> 
   const { gateway, onCallback, onDelivery, serviceLog } = stage;
   terminal.heading('A pay-in, its callback, its delivery');
   const startedAtMs = Date.now();
-  const told = (name: string, text: string, atMs = Date.now()) => terminal.step(atMs - startedAtMs, name, text);
+  const step = (name: string, text: string, atMs = Date.now()) => terminal.step(atMs - startedAtMs, name, text);
 
-  // Listened for before the start, so that nothing can come too early.
+  // Subscribes before the start, so that no event can come too early.
   const callbackComes = onCallback.next(({ kind }) => kind === 'callback');
   const deliveryComes = onDelivery.next(() => true);
 
   const { status, gatewayReference } = await startPayIn(stage);
-  told('pay-in', `100.00 KES by mpesa-ke, ${merchantReference}: ${status}`);
+  step('pay-in', `100.00 KES by mpesa-ke, ${merchantReference}: ${status}`);
   terminal.detail(gatewayReference);
 
   const callback = await inTime(callbackComes, 'The gateway sent no callback');
-  if (callback.kind !== 'callback') throw new Error('The gateway told of something else than a callback.');
+  if (callback.kind !== 'callback') throw new Error('The gateway reported something other than a callback.');
   const { atMs, tookMs, said, httpStatus, error } = callback.record;
-  told('callback', `${said} arrives`, atMs);
-  if (httpStatus !== 200) throw new Error(`The service did not take the callback: ${httpStatus ?? error}.`);
+  step('callback', `${said} arrives`, atMs);
+  if (httpStatus !== 200) throw new Error(`The service did not accept the callback: ${httpStatus ?? error}.`);
 
   const delivery = await inTime(deliveryComes, 'The callback did not reach the merchant');
   const storedMs = serviceLog.find(
     (line) => line['event'] === 'callback.accepted' && line['gatewayReference'] === gatewayReference,
   )?.['ms'];
-  told('queued', `on disk in Redis${typeof storedMs === 'number' ? ` after ${storedMs} ms` : ''}`, atMs + tookMs);
-  told('answered', `200 in ${tookMs} ms`, atMs + tookMs);
+  step('queued', `on disk in Redis${typeof storedMs === 'number' ? ` after ${storedMs} ms` : ''}`, atMs + tookMs);
+  step('answered', `200 in ${tookMs} ms`, atMs + tookMs);
 
   const body = gateway.bodyOf(gatewayReference);
   const isEqual = delivery.body.equals(Buffer.from(body));
-  told('delivered', `merchant answers ${delivery.answered}, signature ${delivery.signature}`, delivery.receivedAtMs);
+  step('delivered', `merchant answers ${delivery.answered}, signature ${delivery.signature}`, delivery.receivedAtMs);
   terminal.detail(`${delivery.body.length} bytes, ${isEqual ? 'equal byte for byte' : 'NOT those that came'}`);
   terminal.detail(`webhook-id ${delivery.webhookId ?? 'missing'}`);
   if (!isEqual || delivery.signature !== 'valid' || delivery.answered !== 200) {
-    throw new Error('The merchant did not get what the gateway sent.');
+    throw new Error('The merchant did not get the body that the gateway sent.');
   }
 
   const again = await sendAgain(stage, body);
-  told('duplicate', `the same callback again: ${again.status} ${again.body} in ${again.ms} ms`);
-  if (!again.body.includes('"duplicate":true')) throw new Error('The second callback was not taken for a duplicate.');
+  step('duplicate', `the same callback again: ${again.status} ${again.body} in ${again.ms} ms`);
+  if (!again.body.includes('"duplicate":true'))
+    throw new Error('The second callback was not recognized as a duplicate.');
   const isConfirmed = untilView(stage, gatewayReference, ({ confirmed }) => confirmed === 'yes');
   await inTime(isConfirmed, 'The callback was not confirmed');
-  told('confirmed', 'the gateway says the same: success, 100.00 KES');
+  step('confirmed', 'the gateway says the same: success, 100.00 KES');
   const deliveries = stage.merchant.deliveriesOf(gatewayReference).length;
   if (deliveries !== 1) throw new Error(`The merchant got the callback ${deliveries} times.`);
   terminal.success(`The callback reached the merchant, once, ${delivery.receivedAtMs - atMs} ms after it was sent.`);

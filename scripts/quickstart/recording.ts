@@ -1,12 +1,12 @@
-// What README.md shows of the quickstart: the output of a real run, from the first part that it starts to its last word.
+// The part of README.md that shows the quickstart: the output of a real run, from the first started part to the end.
 // scripts/record-quickstart.ts puts it there; a test compares its shape with that of a run.
 const begin = '<!-- The output of a real run: node scripts/record-quickstart.ts -->\n\n```\n';
 const end = '\n```\n';
 
-/** Of what `npm run quickstart -- --once` printed. What it says before, of installations, is not the same everywhere. */
+/** Cuts it out of the output of `npm run quickstart -- --once`. The installation messages before it differ by machine. */
 export function recordingOf(output: string): string {
   const [recording] = /^ {2}Redis .*^✓ [^\n]*/ms.exec(output) ?? [];
-  if (recording === undefined) throw new Error(`The quickstart did not come to its good end:\n${output}`);
+  if (recording === undefined) throw new Error(`The quickstart did not succeed:\n${output}`);
   return recording;
 }
 
@@ -20,7 +20,7 @@ export function withRecording(document: string, recording: string): string {
   return document.slice(0, from) + recording + document.slice(to);
 }
 
-/** Without what differs from run to run: times, sizes, ports and ids. */
+/** Without the parts that differ between runs: times, sizes, ports and ids. */
 export function shapeOf(recording: string): string {
   return recording
     .replaceAll(/ after [\d.]+ ms$/gm, '') // read from the log, which may come later

@@ -1,7 +1,7 @@
-// What the quickstart plays on: a private Redis, the simulated gateway, the sample merchant, and the service in all
+// The environment of the quickstart: a private Redis, the simulated gateway, the sample merchant, and the service in all
 // roles between them, each on a free port of the loopback address, with keys made for this one run.
 //
-// Whatever was started is put on the stack it is given, to be ended in the reverse order.
+// Everything started is pushed on the given stack, to be stopped in reverse order.
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -17,7 +17,7 @@ export interface Stage {
   readonly gatewayUrl: string;
   readonly merchant: MerchantSimulator;
   readonly apiKey: string;
-  /** Where the gateway sends callbacks. */
+  /** The URL to which the gateway sends callbacks. */
   readonly resultUrl: string;
   readonly consoleUrl: string | undefined;
   readonly serviceLog: readonly LogLine[];
@@ -25,12 +25,12 @@ export interface Stage {
   readonly broken: Promise<never>;
   readonly onCallback: Listeners<GatewayEvent>;
   readonly onDelivery: Listeners<Delivery>;
-  /** From now on tells what the service does. */
+  /** From now on prints what the service does. */
   narrate(tell: Terminal['event']): void;
 }
 
 export interface Listeners<T> {
-  /** The next one that fits. */
+  /** The next matching event. */
   next(fits: (value: T) => boolean): Promise<T>;
 }
 
@@ -108,7 +108,7 @@ export async function startStage({ started, terminal, confirm }: StageOptions): 
     consoleUrl,
     serviceLog: service.logs,
     broken: service.exited.then(({ code, signal }) => {
-      throw new Error(`The service ended by itself (${signal ?? code}). Its last words:\n${service.output()}`);
+      throw new Error(`The service ended unexpectedly (${signal ?? code}). Its last output:\n${service.output()}`);
     }),
     onCallback: callbacks,
     onDelivery: deliveries,

@@ -1,4 +1,4 @@
-// How the quickstart looks. Colours only where the output is a terminal that wants them (NO_COLOR is heeded).
+// The quickstart's output. Uses colours only on a terminal that supports them (respects NO_COLOR).
 import type { WriteStream } from 'node:tty';
 import { styleText } from 'node:util';
 
@@ -14,13 +14,13 @@ export function createTerminal(stream: WriteStream) {
   return {
     title: (text: string) => print(`\n${style('bold', text)}\n`),
     heading: (text: string) => print(`\n${style('bold', text)}`),
-    /** Something that runs now, and where. */
+    /** A part that has started, and its address. */
     part: (name: string, address: string, note: string) =>
       print(`  ${name.padEnd(nameWidth)}${style('cyan', address)}  ${style('dim', note)}`),
-    /** Something that happened, so many milliseconds after the start. */
+    /** An event, with the milliseconds since the start. */
     step: (atMs: number, name: string, text: string) =>
       print(`${style('dim', `${atMs} ms`.padStart(timeWidth))}  ${name.padEnd(nameWidth)}${text}`),
-    /** More about the step before. */
+    /** Details of the previous step. */
     detail: (text: string) => print(`${' '.repeat(timeWidth + 2 + nameWidth)}${style('dim', text)}`),
     event: (name: string, text: string, ms: unknown) =>
       print(

@@ -58,7 +58,7 @@ spec:
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
-      # Green with Redis down, as long as the spool can take callbacks.
+      # Ready with Redis down, as long as the spool accepts callbacks.
       readinessProbe:
         httpGet: { path: /readyz, port: {{ $isReceiver | ternary "public" "operator" }} }
         periodSeconds: {{ $isReceiver | ternary 1 5 }}
@@ -73,7 +73,7 @@ spec:
         - { name: secrets, mountPath: /run/secrets/payalo, readOnly: true }
   volumes:
     {{- if not $isReceiver }}
-    - name: spool # nothing in it is the only copy: what is found while Redis is away is found again
+    - name: spool # holds no only copy: the next sweep finds these callbacks again
       emptyDir: {}
     {{- end }}
     - name: secrets
