@@ -1,9 +1,9 @@
-// The auditor is shown each kind of broken promise once, before anybody trusts its silence.
+// Tests the auditor: it must detect each kind of broken promise.
 import { expect, test } from 'vitest';
 import { audit, violations, type Evidence } from './auditor.ts';
 
 const nothing = {
-  saidDelivered: new Set<string>(),
+  listedDelivered: new Set<string>(),
   queued: new Set<string>(),
   failed: new Set<string>(),
   spooled: new Set<string>(),
@@ -28,13 +28,13 @@ function evidence(changes: Partial<Evidence> = {}): Evidence {
 
 const [answer] = evidence().answers;
 const [got] = evidence().got;
-if (answer === undefined || got === undefined) throw new Error('the evidence is empty');
+if (answer === undefined || got === undefined) throw new Error('The evidence is empty.');
 
 function evidenceOf(reference: string, body: string, ids: readonly string[]) {
   return ids.map((webhookId) => ({ reference, webhookId, body, taken: true }));
 }
 
-test('is silent where every promise was kept', () => {
+test('reports nothing if every promise was kept', () => {
   expect(violations(audit(evidence()))).toEqual([]);
 });
 
@@ -45,18 +45,18 @@ test.each<[string, Partial<Evidence>, RegExp]>([
     /forged and delivered: a/,
   ],
   [
-    'a forged callback that nobody denied',
+    'a forged callback that was not denied',
     { answers: [{ ...answer, isForged: true }], got: [] },
     /forged and not denied: a/,
   ],
-  ['an acknowledged callback that is nowhere', { got: [] }, /1 acknowledged and lost: a/],
-  ['one that the merchant refused and that is nowhere', { got: [{ ...got, taken: false }] }, /1 acknowledged and lost/],
+  ['an acknowledged callback that is missing', { got: [] }, /1 acknowledged and lost: a/],
+  ['one that the merchant refused and that is missing', { got: [{ ...got, taken: false }] }, /1 acknowledged and lost/],
   [
-    'one that was given up',
+    'a callback that was given up',
     { got: [], remaining: { ...nothing, failed: new Set(['a']) } },
     /1 acknowledged and given up/,
   ],
-  ['one under two ids', { got: [got, { ...got, webhookId: 'msg_b' }] }, /1 delivered under two webhook-ids/],
+  ['a callback under two ids', { got: [got, { ...got, webhookId: 'msg_b' }] }, /1 delivered under two webhook-ids/],
   [
     'a correction that was delivered twice',
     {
@@ -82,37 +82,40 @@ test.each<[string, Partial<Evidence>, RegExp]>([
     /1 known to the gateway and not found: b/,
   ],
   [
-    'one that is said to be delivered and was not',
-    { got: [], remaining: { ...nothing, queued: new Set(['a']), saidDelivered: new Set(['a']) } },
-    /1 said to be delivered and never were: a/,
+    'a callback that is listed as delivered and was not',
+    { got: [], remaining: { ...nothing, queued: new Set(['a']), listedDelivered: new Set(['a']) } },
+    /1 listed as delivered and never delivered: a/,
   ],
-  ['one with another body', { got: [{ ...got, body: '{ }' }] }, /1 delivered with another body/],
-  ['an answer that came late', { answers: [{ ...answer, endedAtMs: 4_001 }] }, /1 answered later/],
+  ['a callback with another body', { got: [{ ...got, body: '{ }' }] }, /1 delivered with another body/],
+  ['a late answer', { answers: [{ ...answer, endedAtMs: 4_001 }] }, /1 answered later/],
   [
-    'an answer that came late, also without the time that nobody looked',
+    'an answer that is late even without the time when the sender was blocked',
     { answers: [{ ...answer, endedAtMs: 6_001, blindMs: 2_000 }] },
     /1 answered later/,
   ],
-  ['a 503 while both worked', { answers: [{ ...answer, status: 503 }] }, /1 refused or not answered/],
+  ['a 503 while Redis and the spool worked', { answers: [{ ...answer, status: 503 }] }, /1 refused or not answered/],
   [
-    'a 503 while only Redis was out',
+    'a 503 while only Redis was down',
     { answers: [{ ...answer, status: 503 }], outages: [{ part: 'redis', fromMs: 900, toMs: 1_100 }] },
     /1 refused or not answered/,
   ],
-  ['no answer from a receiver that lived', { answers: [{ ...answer, status: null }] }, /1 refused or not answered/],
+  ['no answer from a running receiver', { answers: [{ ...answer, status: null }] }, /1 refused or not answered/],
   ['another answer', { answers: [{ ...answer, status: 500 }] }, /1 refused or not answered/],
 ])('reports %s', (_what, changes, message) => {
   expect(violations(audit(evidence(changes))).join('\n')).toMatch(message);
 });
 
 test.each<[string, Partial<Evidence>]>([
-  ['what waits in the queue', { got: [], remaining: { ...nothing, queued: new Set(['a']) } }],
-  ['what lies in the spool', { got: [], remaining: { ...nothing, spooled: new Set(['a']) } }],
+  ['a callback in the queue', { got: [], remaining: { ...nothing, queued: new Set(['a']) } }],
+  ['a callback in the spool', { got: [], remaining: { ...nothing, spooled: new Set(['a']) } }],
   ['a second delivery under the same id', { got: [got, got] }],
-  ['an answer that lay there while nobody looked', { answers: [{ ...answer, endedAtMs: 6_001, blindMs: 4_000 }] }],
-  ['what foreign hands removed', { got: [], destroyed: new Set(['a']) }],
   [
-    'a 503 while Redis and the disk were out',
+    'an answer that arrived while the sender was blocked',
+    { answers: [{ ...answer, endedAtMs: 6_001, blindMs: 4_000 }] },
+  ],
+  ['a callback that another program removed', { got: [], destroyed: new Set(['a']) }],
+  [
+    'a 503 while Redis and the disk were down',
     {
       answers: [{ ...answer, status: 503 }],
       got: [],

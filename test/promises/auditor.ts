@@ -1,6 +1,6 @@
-// The auditor: compares three lists: what was answered 200, what the merchant got, what remains.
+// The auditor compares three lists: the callbacks answered 200, the deliveries, and what remains in queue and spool.
 //
-// A pure function of what was seen, so that it can itself be tested, and so that no fault of the product can reach it.
+// A pure function, so that it can be tested itself, and no fault of the product can affect it.
 import { tookMs, type Answer } from '../support/load.ts';
 
 export interface Got {
@@ -11,27 +11,27 @@ export interface Got {
   readonly taken: boolean;
 }
 
-/** A time in which a part was out of order on purpose: `redis`, `disk`, or a receiver's URL. */
+/** The time of a deliberate outage of a part: `redis`, `disk`, or a receiver's URL. */
 export interface Outage {
   readonly part: string;
   readonly fromMs: number;
-  /** Infinity while it lasts. */
+  /** Infinity while the outage lasts. */
   toMs: number;
 }
 
-/** What the gateway held to be true of a transaction in the course of time; the last body is what counts. */
+/** The gateway's successive states of a transaction; the last body counts. */
 export interface Truth {
   readonly bodies: readonly string[];
 }
 
 export interface Remaining {
-  /** What the operator API lists as delivered. */
-  readonly saidDelivered: ReadonlySet<string>;
+  /** References that the operator API lists as delivered. */
+  readonly listedDelivered: ReadonlySet<string>;
   readonly queued: ReadonlySet<string>;
   readonly failed: ReadonlySet<string>;
   readonly spooled: ReadonlySet<string>;
   readonly quarantined: ReadonlySet<string>;
-  /** What the operator API lists as denied by the gateway. */
+  /** References that the operator API lists as denied by the gateway. */
   readonly denied: ReadonlySet<string>;
 }
 
@@ -40,9 +40,9 @@ export interface Evidence {
   readonly got: readonly Got[];
   readonly remaining: Remaining;
   readonly outages: readonly Outage[];
-  /** Transactions whose callbacks never came: the reconciler has to find them. */
+  /** Transactions whose callbacks were never sent: the reconciler must find them. */
   readonly truths: ReadonlyMap<string, Truth>;
-  /** Taken out of the queue by foreign hands, or on a damaged page of a disk: nobody can deliver these. */
+  /** Removed from the queue by another program, or on a damaged page of a disk: these cannot be delivered. */
   readonly destroyed: ReadonlySet<string>;
   /** ACK_BUDGET + 2 s. */
   readonly answerWithinMs: number;
@@ -56,44 +56,44 @@ export interface Report {
   readonly unavailable: number;
   readonly unanswered: number;
   readonly delivered: number;
-  /** Acknowledged, and nowhere. Must be empty. */
+  /** Acknowledged, and neither delivered nor stored. Must be empty. */
   readonly lost: readonly string[];
-  /** Acknowledged and set aside in `failed`: kept, yet given up. Must be empty, as no fault here is the callback's. */
+  /** Acknowledged and in state `failed`: kept, but given up. Must be empty, because no fault is caused by a callback. */
   readonly failed: readonly string[];
-  /** Acknowledged, and destroyed by the harness itself: not lost by the service. */
+  /** Acknowledged, and destroyed by the test itself: not lost by the service. */
   readonly destroyed: number;
   readonly stillQueued: number;
   readonly stillSpooled: number;
   readonly quarantined: number;
-  /** Transactions that the reconciler had to find, and those whose last state did not arrive. Must be empty. */
+  /** Transactions that the reconciler did not find, and those whose last state did not arrive. Must be empty. */
   readonly toBeFound: number;
   readonly notFound: readonly string[];
-  /** One result under more than one webhook-id (a correction delivered twice, say). Must be empty. */
+  /** Results under more than one webhook-id, such as a correction delivered twice. Must be empty. */
   readonly underTwoIds: readonly string[];
-  /** Webhook-ids that carried two results. Must be empty. */
+  /** Webhook-ids used for two results. Must be empty. */
   readonly idsWithTwoResults: readonly string[];
-  /** Listed as delivered by the operator API, though the merchant never took them. Must be empty. */
-  readonly saidDelivered: readonly string[];
+  /** Listed as delivered by the operator API although the merchant never accepted them. Must be empty. */
+  readonly listedDelivered: readonly string[];
   /** Delivered with another body than the one sent. Must be empty. */
   readonly altered: readonly string[];
-  /** Delivered more than once under the same webhook-id: allowed, and counted. */
+  /** Delivered more than once under the same webhook-id: allowed, but counted. */
   readonly deliveredAgain: number;
   readonly slowestMs: number;
   readonly forged: number;
   readonly forgedAcknowledged: number;
-  /** Forged, and delivered: with CONFIRM=after that may be. */
+  /** Forged and delivered: allowed with CONFIRM=after. */
   readonly forgedPassed: number;
-  /** Forged, and delivered all the same. Must be empty. */
+  /** Forged and delivered although CONFIRM forbids it. Must be empty. */
   readonly forgedDelivered: readonly string[];
-  /** Forged, acknowledged, and not denied in the end. Must be empty. */
+  /** Forged, acknowledged, and never denied. Must be empty. */
   readonly forgedBelieved: readonly string[];
   /** Answered later than ACK_BUDGET + 2 s. Must be empty. */
   readonly late: readonly string[];
-  /** Refused although Redis or the spool should have worked, or not answered by a receiver that lived. Must be empty. */
+  /** Refused although Redis or the spool should have worked, or not answered by a running receiver. Must be empty. */
   readonly unjustified: readonly string[];
 }
 
-/** How long after the end of an outage its effects may still show: a breaker's probe, a process that starts. */
+/** How long the effects of an outage may last after its end: a breaker's probe, a process start. */
 const aftermathMs = 3_000;
 
 export function audit(evidence: Evidence): Report {
@@ -121,7 +121,7 @@ export function audit(evidence: Evidence): Report {
     notFound: notFound(truths, taken),
     ...forgedIn(evidence),
     ...idsOf(got),
-    saidDelivered: [...remaining.saidDelivered].filter((reference) => !taken.has(reference)),
+    listedDelivered: [...remaining.listedDelivered].filter((reference) => !taken.has(reference)),
     altered: alteredIn(got, answers, truths),
     deliveredAgain: [...Map.groupBy([...taken.values()].flat(), ({ webhookId }) => webhookId).values()].reduce(
       (sum, list) => sum + list.length - 1,
@@ -153,7 +153,7 @@ function isKept({ queued, failed, spooled, quarantined }: Remaining, reference: 
   return [queued, failed, spooled, quarantined].some((references) => references.has(reference));
 }
 
-/** Transactions whose last state the merchant never took. */
+/** Transactions whose last state the merchant never accepted. */
 export function notFound(
   truths: ReadonlyMap<string, Truth>,
   taken: ReadonlyMap<string, readonly Pick<Got, 'body'>[]>,
@@ -182,7 +182,7 @@ function alteredIn(got: readonly Got[], answers: readonly Answer[], truths: Read
   return got.filter((delivery) => !isGenuine(delivery)).map(({ reference }) => reference);
 }
 
-/** Every sentence that does not hold; none where all do. */
+/** One sentence for each broken promise; empty if there are none. */
 export function violations(report: Report): string[] {
   const rules = [
     ['acknowledged and lost', report.lost],
@@ -192,7 +192,7 @@ export function violations(report: Report): string[] {
     ['forged and not denied', report.forgedBelieved],
     ['delivered under two webhook-ids', report.underTwoIds],
     ['webhook-ids with two results', report.idsWithTwoResults],
-    ['said to be delivered and never were', report.saidDelivered],
+    ['listed as delivered and never delivered', report.listedDelivered],
     ['delivered with another body', report.altered],
     ['answered later than the budget', report.late],
     ['refused or not answered without a reason', report.unjustified],

@@ -10,7 +10,7 @@ test(
     const result = await runPromises({ seed, perSecond: 40, say: () => {} });
     expect(result.violations, `npm run test:promises -- --seed ${seed} --rate 40`).toEqual([]);
     expect(result.report.acknowledged).toBeGreaterThan(result.report.callbacks / 2);
-    // Faults that strike nothing would prove nothing.
+    // A fault during which nothing happens proves nothing.
     expect(result.report.unanswered).toBeGreaterThan(0);
   },
 );

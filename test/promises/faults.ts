@@ -1,4 +1,4 @@
-// The faults: each breaks one part of the world for a while and mends it again. Each file of `faults/` has one kind.
+// The faults: each breaks one part of the system for a while and then repairs it. Each file of `faults/` has one kind.
 import { diskFaults } from './faults/disk-faults.ts';
 import type { Fault } from './faults/fault.ts';
 import { merchantFaults } from './faults/merchant-faults.ts';

@@ -1,4 +1,4 @@
-// A process of the service that keeps its addresses over restarts, and whose clock and log pipe can misbehave.
+// A process of the service that keeps its ports across restarts, and whose clock and log pipe can misbehave.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,14 +9,14 @@ import { createStallableOutput, type StallableOutput } from '../support/stallabl
 export type KeptProcess = Awaited<ReturnType<typeof keepProcess>>;
 
 export interface KeepOptions {
-  /** Unique in its world. */
+  /** Unique among the processes of a test. */
   readonly name: string;
   readonly role: string;
   readonly env: Readonly<Record<string, string>>;
   readonly nodeFlags?: readonly string[] | undefined;
   /** Another version's `src/main.ts`. */
   readonly program?: string | undefined;
-  /** For its clock and its pipe. */
+  /** The folder of its clock file and its pipe. */
   readonly dir: string;
 }
 
@@ -66,14 +66,14 @@ export async function keepProcess({ name, role, env, nodeFlags = [], program, di
     async stop(): Promise<void> {
       await running?.stop();
     },
-    /** What is started from now on; this version's without one. */
+    /** Sets the version that later starts use; by default this one. */
     setProgram(next: string | undefined): void {
       version = next;
     },
     end: gone,
-    /** Steps its clock at once; 0 sets it right. */
+    /** Steps its clock at once; 0 corrects it. */
     setClock: (offsetMs: number): void => writeFileSync(clockFile, String(offsetMs)),
-    /** Nobody reads its log until the returned function is called. */
+    /** Stops reading its log until the returned function is called. */
     stallLog: (): (() => void) => output?.stall() ?? (() => {}),
   };
 }

@@ -1,4 +1,4 @@
-// A worker that dies with a callback in its hands, again and again.
+// A worker that dies repeatedly while it delivers a callback.
 import { expect, test } from 'vitest';
 import { answer } from '../../simulator/merchant-behaviour.ts';
 import { until } from '../support/until.ts';
@@ -28,7 +28,7 @@ test(
     for (let kill = 1; kill <= kills; kill += 1) {
       await until(() => merchant.deliveriesOf(reference).length >= kill, { timeoutMs: 40_000 });
       await worker?.kill();
-      // What some twenty seconds would do: its lock runs out, and a first look for stalled jobs marks this one.
+      // Simulates about twenty seconds: the lock expires, and the first check for stalled jobs marks this one.
       for (const key of await admin.keys('*:lock')) await admin.del(key);
       await admin.sadd(`${queue}:stalled`, ...(await admin.lrange(`${queue}:active`, 0, -1)));
       await admin.del(`${queue}:stalled-check`);

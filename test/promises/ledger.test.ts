@@ -1,4 +1,4 @@
-// The ledger's row says what the auditor found, whole and under the right heading.
+// The ledger's row contains all of the auditor's findings under the right headings.
 import { expect, test } from 'vitest';
 import { audit, type Evidence } from './auditor.ts';
 import { ledgerHead, ledgerRow, serverName } from './ledger.ts';
@@ -22,7 +22,7 @@ const evidence: Evidence = {
     { ...got, reference: 'found', webhookId: 'msg_found' },
   ],
   remaining: {
-    saidDelivered: new Set(),
+    listedDelivered: new Set(),
     queued: new Set(),
     failed: new Set(),
     spooled: new Set(),
@@ -56,7 +56,7 @@ function cells(line: string): string[] {
   return line.split('|').map((cell) => cell.trim());
 }
 
-test('a row of the ledger names what was tried and everything that went wrong', () => {
+test('a row of the ledger names the options of the run and everything that went wrong', () => {
   const [head = ''] = ledgerHead.split('\n');
   const values = cells(ledgerRow(run));
   const named = Object.fromEntries(cells(head).map((name, index) => [name, values[index]]));
@@ -82,7 +82,7 @@ test('a row of the ledger names what was tried and everything that went wrong', 
   });
 });
 
-test('a run of each fault once, without confirmation and forgery, says so', () => {
+test('a row shows a run that causes each fault once, without confirmation or forgery', () => {
   const answers = evidence.answers.filter(({ reference }) => reference !== 'forged');
   const row = ledgerRow({
     ...run,

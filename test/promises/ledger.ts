@@ -1,16 +1,16 @@
-// The ledger of runs in docs/reliability.md: each run is one row, which the command prints and anybody can append.
+// The ledger of runs in docs/reliability.md: the command prints one row per run, which you can append there.
 import { execFileSync } from 'node:child_process';
 import type { Report } from './auditor.ts';
 
 export interface Run {
   readonly day: string;
   readonly commit: string;
-  /** As `serverName` says it. */
+  /** The text of `serverName`. */
   readonly server: string;
   readonly confirm: 'after' | 'before' | undefined;
   readonly replica: boolean;
   readonly seed: number;
-  /** Undefined: each fault once. */
+  /** Undefined if the run causes each fault once. */
   readonly minutes: number | undefined;
   readonly perSecond: number;
   readonly faults: number;
@@ -41,8 +41,8 @@ export const ledgerHead = [row(columns), row(columns.map(() => '---'))].join('\n
 
 export function ledgerRow({ report, ...run }: Run): string {
   const mode = [run.confirm ?? 'off', ...(run.replica ? ['replica'] : [])].join(', ');
-  const { lost, failed, underTwoIds, idsWithTwoResults, late, altered, saidDelivered, unjustified } = report;
-  const elseWrong = [altered, saidDelivered, unjustified, report.forgedBelieved].flat();
+  const { lost, failed, underTwoIds, idsWithTwoResults, late, altered, listedDelivered, unjustified } = report;
+  const elseWrong = [altered, listedDelivered, unjustified, report.forgedBelieved].flat();
   const found = report.toBeFound - report.notFound.length;
   return row([
     run.day,
@@ -65,13 +65,13 @@ export function ledgerRow({ report, ...run }: Run): string {
   ]);
 }
 
-/** The server's name and version, from what `INFO server` says. */
+/** The server's name and version, from the reply of `INFO server`. */
 export function serverName(info: string): string {
   const valkey = /^valkey_version:(\S+)/m.exec(info)?.[1];
   return valkey === undefined ? `Redis ${/^redis_version:(\S+)/m.exec(info)?.[1] ?? 'unknown'}` : `Valkey ${valkey}`;
 }
 
-/** The commit that is checked out here; with a `+` where files differ from it. */
+/** The commit of this checkout, with a `+` if files differ from it. */
 export function commitHere(): string {
   return execFileSync('git', ['describe', '--always', '--exclude=*', '--dirty=+'], { encoding: 'utf8' }).trim();
 }

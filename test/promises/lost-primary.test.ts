@@ -19,8 +19,8 @@ test('and without it the loss is detected', { timeout: 120_000 }, async () => {
 async function loseThePrimary({ waitReplicas, settleMs = 90_000 }: { waitReplicas: number; settleMs?: number }) {
   await using world = await startWorld({ replica: { waitReplicas } });
   const { redis, redisProxy, replica, merchant, receivers } = world;
-  if (replica === undefined) throw new Error('this world has no replica');
-  await merchant.down(); // so that what is acknowledged is in Redis alone
+  if (replica === undefined) throw new Error('The world has no replica.');
+  await merchant.down(); // so that acknowledged callbacks are only in Redis
   const load = startLoad({ targets: receivers.map(({ url }) => url), perSecond: 20 });
   await until(() => load.acknowledged().length >= 20);
   replica.link.set({ kind: 'stall' });

@@ -1,4 +1,4 @@
-// A Redis whose disk is lost: what was acknowledged comes back from the gateway, under the ids that it had.
+// A Redis whose disk is lost: reconciliation restores acknowledged callbacks from the gateway, with the same webhook-ids.
 import { mkdir, rm } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { until } from '../support/until.ts';
@@ -27,7 +27,7 @@ async function replaceRedisByAnEmptyOne(options: WorldOptions) {
   };
   const load = startLoad({ targets: receivers.map(({ url }) => url), perSecond: 20, next });
   await until(() => load.acknowledged().length >= 20);
-  await merchant.down(); // so that what is acknowledged now is in Redis alone
+  await merchant.down(); // so that acknowledged callbacks are only in Redis
   await until(() => load.acknowledged().length >= 60);
   const mended = world.outage('redis');
   await redis.kill('SIGKILL');
@@ -37,6 +37,6 @@ async function replaceRedisByAnEmptyOne(options: WorldOptions) {
   mended();
   await merchant.up();
   await load.stop();
-  // Awaited here, or the world would end before it is audited.
+  // Awaited here, because the world must outlive the audit.
   return await settleAndAudit(world, load, { settleMs: options.reconciles === true ? 90_000 : 5_000 });
 }

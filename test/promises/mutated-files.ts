@@ -1,13 +1,13 @@
-// The files in which `npm run test:mutation` makes mistakes, and the tests that must notice each of them.
+// The files that `npm run test:mutation` mutates, and the tests that must catch each mutation.
 export interface MutatedFile {
   readonly file: string;
-  /** In stages, the quick ones first: the next one runs only where the one before noticed nothing. */
+  /** In stages, quick tests first: a stage runs only if the previous one caught nothing. */
   readonly tests: readonly (readonly string[])[];
-  /** Mistakes that are none: what the line becomes, and why nothing else comes of it. */
+  /** Harmless mutations: the changed line, and why it has no effect. */
   readonly harmless: Readonly<Record<string, string>>;
 }
 
-/** Its own test first. */
+/** The file's own test comes first. */
 const ofCallbacks = (name: string) => [[`test/callback/${name}.test.ts`], ['test/callback/']];
 const ofBreaker = [
   ['test/deliver/breaker-script.test.ts', 'test/deliver/breaker-limits.test.ts'],

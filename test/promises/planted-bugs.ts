@@ -2,7 +2,7 @@
 export interface PlantedBug {
   readonly name: string;
   readonly file: string;
-  /** Stands there exactly once. */
+  /** Occurs exactly once in the file. */
   readonly from: string;
   readonly to: string;
   readonly tests: readonly string[];

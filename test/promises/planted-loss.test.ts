@@ -1,4 +1,4 @@
-// The auditor is shown a real loss once: a spool that acknowledged before its fsync, and a power failure.
+// The auditor must detect a real loss: a spool that acknowledges before its fsync, then a power failure.
 import { readdirSync, statSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -8,23 +8,27 @@ import { startLoad } from '../support/load.ts';
 import { settleAndAudit } from './run-promises.ts';
 import { startWorld } from './world.ts';
 
-test('the auditor catches what was acknowledged before its fsync and forgotten', { timeout: 120_000 }, async () => {
-  await using world = await startWorld();
-  const { redis, receivers, processes, spoolDir } = world;
-  await redis.kill('SIGKILL');
-  const load = startLoad({ targets: receivers.map(({ url }) => url), perSecond: 40 });
-  await until(() => load.acknowledged().length >= 40, { timeoutMs: 20_000 });
-  await load.stop();
-  await Promise.all(processes.map((process) => process.kill()));
-  // What was written last is gone, as if it had been in the page cache only when the power failed.
-  for (const folder of readdirSync(spoolDir)) {
-    const wal = path.join(spoolDir, folder, 'spool.db-wal');
-    truncateSync(wal, Math.floor(statSync(wal).size / 2));
-  }
-  await redis.restart();
-  await Promise.all(processes.map((process) => process.restart()));
-  const report = await settleAndAudit(world, load, { settleMs: 5_000 });
-  expect(report.lost.length).toBeGreaterThan(0);
-  expect(report.delivered).toBeGreaterThan(0);
-  expect(violations(report)).toEqual([expect.stringMatching(/^\d+ acknowledged and lost: /)]);
-});
+test(
+  'the auditor detects callbacks that were acknowledged before their fsync and lost',
+  { timeout: 120_000 },
+  async () => {
+    await using world = await startWorld();
+    const { redis, receivers, processes, spoolDir } = world;
+    await redis.kill('SIGKILL');
+    const load = startLoad({ targets: receivers.map(({ url }) => url), perSecond: 40 });
+    await until(() => load.acknowledged().length >= 40, { timeoutMs: 20_000 });
+    await load.stop();
+    await Promise.all(processes.map((process) => process.kill()));
+    // The last writes are gone, as if they had been only in the page cache when the power failed.
+    for (const folder of readdirSync(spoolDir)) {
+      const wal = path.join(spoolDir, folder, 'spool.db-wal');
+      truncateSync(wal, Math.floor(statSync(wal).size / 2));
+    }
+    await redis.restart();
+    await Promise.all(processes.map((process) => process.restart()));
+    const report = await settleAndAudit(world, load, { settleMs: 5_000 });
+    expect(report.lost.length).toBeGreaterThan(0);
+    expect(report.delivered).toBeGreaterThan(0);
+    expect(violations(report)).toEqual([expect.stringMatching(/^\d+ acknowledged and lost: /)]);
+  },
+);

@@ -1,5 +1,5 @@
-// The power fails: whatever was answered 200 is on the disk. Some cuts from a new seed, and two planted faults that must be
-// seen. Hundreds of cuts: npm run test:promises -- --power-loss 300.
+// The power fails: every callback answered 200 is on the disk. A few cuts with a new seed, and two planted faults that
+// must be detected. Hundreds of cuts: npm run test:promises -- --power-loss 300.
 import { expect, test } from 'vitest';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { violations } from './auditor.ts';
@@ -19,7 +19,7 @@ test.skipIf(cannot)('nothing acknowledged is lost when the power fails', { timeo
 });
 
 test.skipIf(cannot).each(['everysec', 'unsynced spool'] as const)(
-  'and it is seen where it is lost: %s',
+  'and a loss is detected: %s',
   { timeout: 120_000 },
   async (planted) => {
     const { report, unsyncedBytes } = await runPowerLoss({ cuts: 2, seed, library, planted, delivers: false });

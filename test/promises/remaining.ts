@@ -1,4 +1,4 @@
-// What is left when the load is over: what the operator API says was delivered, and what lies in queue and spool.
+// What remains after the load: the callbacks that the operator API lists as delivered, and those in queue and spool.
 import type { Redis } from 'ioredis';
 import * as z from 'zod';
 import { listSpool } from '../../src/intake/spool/spool-by-hand.ts';
@@ -9,7 +9,7 @@ export interface RemainingOptions {
   readonly processes: readonly KeptProcess[];
   readonly admin: Redis;
   readonly spoolDir: string;
-  /** Looked up one by one, since what is not in the queue stands in no list. */
+  /** Looked up one by one, because lists contain only jobs of the queue. */
   readonly removed: ReadonlySet<string>;
 }
 
@@ -20,17 +20,17 @@ const pageSchema = z.object({
   next: z.string().nullable(),
 });
 
-/** Asks the operator API, ends the service's processes, then looks at what they left. */
+/** Asks the operator API, stops the service's processes, then reads what they left. */
 export async function remainingAfter({ processes, admin, spoolDir, removed }: RemainingOptions): Promise<Remaining> {
-  const saidDelivered = await list(processes, { state: 'delivered' });
+  const listedDelivered = await list(processes, { state: 'delivered' });
   const denied = await deniedAfter(processes);
   for (const reference of removed) {
-    if ((await stateOf(processes, reference)) === 'delivered') saidDelivered.add(reference);
+    if ((await stateOf(processes, reference)) === 'delivered') listedDelivered.add(reference);
   }
   await Promise.all(processes.map((process) => process.stop()));
   const spooled = listSpool(spoolDir, 100_000).flatMap(({ callbacks }) => callbacks);
   return {
-    saidDelivered,
+    listedDelivered,
     queued: new Set(await references(admin, ['wait', 'active', 'delayed', 'paused'])),
     failed: new Set(await references(admin, ['failed'])),
     spooled: new Set(spooled.map(({ gatewayReference }) => gatewayReference ?? 'unreadable')),
@@ -39,7 +39,7 @@ export async function remainingAfter({ processes, admin, spoolDir, removed }: Re
   };
 }
 
-/** What the gateway denied, by the operator API. */
+/** Callbacks that the gateway denied, from the operator API. */
 export function deniedAfter(processes: readonly KeptProcess[]): Promise<Set<string>> {
   return list(processes, { confirmed: 'denied' });
 }
@@ -76,7 +76,7 @@ async function references(redis: Redis, states: readonly string[]): Promise<stri
     const isList = (await redis.type(key)) === 'list';
     for (const id of isList ? await redis.lrange(key, 0, -1) : await redis.zrange(key, '0', '-1')) {
       const data = await redis.hget(`${queue}:${id}`, 'data');
-      // Also of data that a disk has torn.
+      // Also works for torn data.
       found.push(/"gatewayReference":"([^"]*)"/.exec(data ?? '')?.[1] ?? 'unreadable');
     }
   }

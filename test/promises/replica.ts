@@ -1,4 +1,4 @@
-// A replica of the world's Redis that follows it through a proxy: its link can be stalled, and it can take over.
+// A replica of the world's Redis, connected through a proxy: its connection can be stalled, and it can be promoted.
 import { Redis } from 'ioredis';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
@@ -25,7 +25,7 @@ export async function startReplica(primary: TestRedis) {
     server,
     link,
     untilInSync,
-    /** It is the primary from now on. */
+    /** Promotes it to primary. */
     async promote(): Promise<void> {
       await admin.call('REPLICAOF', 'NO', 'ONE');
       isPromoted = true;

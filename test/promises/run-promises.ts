@@ -1,4 +1,4 @@
-// Runs the world under load and faults, then audits it: each fault once, or at random from a seed for some minutes.
+// Runs the world under load and faults, then audits it: each fault once, or random faults from a seed for some minutes.
 import { setTimeout as delay } from 'node:timers/promises';
 import { callbackBody, newReference } from '../support/callbacks.ts';
 import { until } from '../support/until.ts';
@@ -12,21 +12,21 @@ import { ackBudgetMs, startWorld, type World } from './world.ts';
 
 export interface PromisesOptions {
   readonly seed: number;
-  /** At random for so long; without, each fault once. */
+  /** The duration of random faults; by default each fault once. */
   readonly minutes?: number | undefined;
   readonly perSecond: number;
-  /** A replica that must confirm each callback. */
+  /** Adds a replica that must confirm each callback. */
   readonly replica?: boolean | undefined;
-  /** The gateway is asked whether callbacks are true, and every tenth is forged. */
+  /** The CONFIRM mode; with it every tenth callback is forged. */
   readonly confirm?: 'after' | 'before' | undefined;
-  /** Only faults whose names contain this. */
+  /** Limits the faults to those whose names contain this text. */
   readonly only?: string | undefined;
   readonly say: (text: string) => void;
 }
 
 export interface PromisesResult {
   readonly seed: number;
-  /** The server that was run against, with its version. */
+  /** The Redis server and its version. */
   readonly server: string;
   readonly faults: ReadonlyMap<string, number>;
   readonly skipped: readonly string[];
@@ -34,7 +34,7 @@ export interface PromisesResult {
   readonly violations: readonly string[];
 }
 
-/** What an orphaned spool and a stalled job need at most, and then some. */
+/** The maximum time for an orphaned spool and a stalled job, plus a margin. */
 const settleMaxMs = 90_000;
 
 export async function runPromises(options: PromisesOptions): Promise<PromisesResult> {
@@ -79,8 +79,8 @@ export async function runPromises(options: PromisesOptions): Promise<PromisesRes
 }
 
 /**
- * Where the gateway is asked it lists the whole load, and each sweep reads all of it. So that long runs do not end as a trial of
- * listing alone, sweeps are the further apart the more there is to list; what has to be found is still found in time to settle.
+ * With confirmation the gateway lists the whole load, and each sweep reads all of it. To keep sweeps from dominating long
+ * runs, the interval grows with the number of transactions; missing ones are still found in time.
  */
 function sweepEveryMs(perSecond: number, minutes = 0): number {
   const listed = perSecond * 60 * minutes;
@@ -89,7 +89,7 @@ function sweepEveryMs(perSecond: number, minutes = 0): number {
 
 const forgedEvery = 10;
 
-/** The gateway knows what it sends, but for every tenth callback, which a thief of its key sends. */
+/** The gateway knows its callbacks, except every tenth, which is sent by a thief of its key. */
 function knownAndForged({ gateway }: World): () => Sent {
   let count = 0;
   return () => {
@@ -103,7 +103,7 @@ function knownAndForged({ gateway }: World): () => Sent {
   };
 }
 
-/** What the receivers themselves logged about answers that were late: was it they, or the way to them? */
+/** What the receivers logged about late answers, to tell a slow receiver from a slow connection. */
 function linesOfLate(world: World, { late }: Report): string[] {
   const isLate = (reference: unknown) => late.some((text) => text.includes(String(reference)));
   return world.receivers
@@ -114,12 +114,12 @@ function linesOfLate(world: World, { late }: Report): string[] {
 
 export interface SettleOptions {
   readonly settleMs?: number;
-  /** What the reconciler has to find. */
+  /** The transactions that the reconciler must find. */
   readonly truths?: Truths;
   readonly forgedMayPass?: boolean;
 }
 
-/** Waits until the merchant has everything that it must get, or for long enough; then compares the index. */
+/** Waits until the merchant has everything, or the time is over; then compares the index. */
 export async function settleAndAudit(
   world: World,
   load: Load,
@@ -129,7 +129,7 @@ export async function settleAndAudit(
   const toBeFound = truths?.truths() ?? new Map();
   const destroyed = new Set([...world.removed, ...world.damaged].filter((reference) => !truths?.has(reference)));
   const isSettled = () => {
-    // To look through all deliveries costs this process, which is also the merchant, more than to take them.
+    // Checking all deliveries costs this process, which is also the merchant, more than accepting them.
     if (world.merchant.deliveries().length < acknowledged.length - destroyed.size) return false;
     const taken = Map.groupBy(
       world.got().filter((delivery) => delivery.taken),
@@ -138,7 +138,7 @@ export async function settleAndAudit(
     const isDone = (reference: string) => taken.has(reference) || destroyed.has(reference);
     return acknowledged.every(isDone) && notFound(toBeFound, taken).length === 0;
   };
-  // What is still missing then is the auditor's to report.
+  // The auditor reports what is still missing.
   await until(isSettled, { timeoutMs: settleMs, everyMs: 250 }).catch(() => false);
   const forged = load.forged().map(({ reference }) => reference);
   const isDenied = async () => {
@@ -160,7 +160,7 @@ export async function settleAndAudit(
 
 type Inflict = (fault: Fault, holdMs: number, random: number) => Promise<void>;
 
-/** Faults of different parts at the same time, those of one part after each other; what breaks everything comes last. */
+/** Faults of different parts run concurrently, those of one part in sequence; those of everything come last. */
 async function eachOnce(possible: readonly Fault[], inflict: Inflict, random: () => number): Promise<void> {
   const ofPart = Map.groupBy(possible, ({ part }) => part);
   const alone = ofPart.get('everything') ?? [];
@@ -175,7 +175,7 @@ async function eachOnce(possible: readonly Fault[], inflict: Inflict, random: ()
   await inTurn(alone);
 }
 
-/** One or two faults of different parts at once, of half a second to five, with pauses between them. */
+/** One or two faults of different parts at once, for 0.5 to 5 s each, with pauses between them. */
 async function atRandom(
   possible: readonly Fault[],
   inflict: Inflict,
@@ -193,7 +193,7 @@ async function atRandom(
   }
 }
 
-/** Mulberry32: small, and the same everywhere. */
+/** Mulberry32: small, and deterministic on every platform. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

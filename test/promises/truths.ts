@@ -1,6 +1,6 @@
-// Transactions that only the gateway knows: their callbacks never come, so the reconciler must find them.
+// Transactions that only the gateway knows: their callbacks are never sent, so the reconciler must find them.
 //
-// Every third is pending at first. Every fifth ends as failed and is success some seconds later, which must reach the
+// Every third is pending at first. Every fifth fails and becomes a success some seconds later, which must reach the
 // merchant as one correction.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GatewaySimulator } from '../../simulator/gateway.ts';
@@ -44,7 +44,7 @@ export function startTruths(gateway: GatewaySimulator) {
   }
 
   async function become(reference: string, truth: { bodies: string[] }, afterMs: number): Promise<void> {
-    // What must still end when the load is over ends at once.
+    // When the load is over, unfinished transactions end at once.
     await delay(afterMs, undefined, { signal: stopping.signal }).catch(() => {});
     await gateway.correct(reference, { status: 'success' });
     truth.bodies.push(gateway.bodyOf(reference));
@@ -53,7 +53,7 @@ export function startTruths(gateway: GatewaySimulator) {
   return {
     truths: (): ReadonlyMap<string, Truth> => truths,
     has: (reference: string) => truths.has(reference),
-    /** Begins no more; resolves once every transaction has its final state. */
+    /** Starts no more; resolves once every transaction has its final state. */
     async stop(): Promise<void> {
       stopping.abort();
       await running;

@@ -1,5 +1,5 @@
 // An earlier version and this one side by side under load: workers first, then receivers, and back again. Callbacks that
-// one version queued or spooled are delivered and drained by the other; some come twice, to whichever is there.
+// one version queued or spooled are delivered and drained by the other; some are sent twice, to either version.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
@@ -16,7 +16,7 @@ export interface UpgradeOptions {
   /** The earlier commit. */
   readonly from: string;
   readonly perSecond: number;
-  /** And back again. */
+  /** Whether to downgrade again afterwards. */
   readonly back: boolean;
   readonly say: (text: string) => void;
 }
@@ -27,7 +27,7 @@ export interface UpgradeResult {
 }
 
 const root = path.resolve(import.meta.dirname, '../..');
-/** Between two steps, so that both versions work for a while as they stand then. */
+/** The pause between two steps, in which both versions work side by side. */
 const restMs = 2_000;
 
 export async function runUpgrade({ from, perSecond, back, say }: UpgradeOptions): Promise<UpgradeResult> {
@@ -37,13 +37,13 @@ export async function runUpgrade({ from, perSecond, back, say }: UpgradeOptions)
   const load = startLoad({ targets: receivers.map(({ url }) => url), perSecond, next: sometimesAgain() });
   await delay(restMs);
 
-  say('what the earlier version queued waits for the workers of this one');
+  say('callbacks that the earlier version queued wait for the workers of this one');
   await merchant.down();
   await delay(restMs);
   await replace(world, workers, undefined);
   await merchant.up();
   await delay(restMs);
-  say('the first receiver is of this version, the second dies with a spool that it adopts');
+  say('the first receiver runs this version, and adopts the spool of the second, which dies');
   await replace(world, receivers.slice(0, 1), undefined);
   await dieWithSpool(world, receivers.slice(1), undefined);
   await delay(restMs);
@@ -56,17 +56,17 @@ export async function runUpgrade({ from, perSecond, back, say }: UpgradeOptions)
 
 async function goBack(world: World, earlier: string, say: (text: string) => void): Promise<void> {
   const { receivers, workers, merchant } = world;
-  say('back: the first receiver dies with a spool of this version that the earlier one adopts');
+  say('back: the first receiver dies, and the earlier version adopts its spool');
   await merchant.down();
   await dieWithSpool(world, receivers.slice(0, 1), earlier);
   await replace(world, receivers.slice(1), earlier);
-  say('what this version queued waits for the workers of the earlier one');
+  say('callbacks that this version queued wait for the workers of the earlier one');
   await replace(world, workers, earlier);
   await merchant.up();
   await delay(restMs);
 }
 
-/** One after the other: stops it in order, and starts it in the other version. */
+/** Stops the processes gracefully, one after the other, and starts each in the other version. */
 async function replace(world: World, list: readonly KeptProcess[], program: string | undefined): Promise<void> {
   for (const process of list) {
     const mended = world.outage(process.url);
@@ -78,7 +78,7 @@ async function replace(world: World, list: readonly KeptProcess[], program: stri
   }
 }
 
-/** Redis is out, they spool, and are killed with what they spooled; then they start in the other version. */
+/** Redis is down, they spool and are killed with a full spool; then they start in the other version. */
 async function dieWithSpool(world: World, list: readonly KeptProcess[], program: string | undefined): Promise<void> {
   const redisMended = world.outage('redis');
   await world.redis.kill('SIGKILL');
@@ -94,7 +94,7 @@ async function dieWithSpool(world: World, list: readonly KeptProcess[], program:
   }
 }
 
-/** Every tenth callback is one that came a while before. */
+/** Every tenth callback repeats an earlier one. */
 function sometimesAgain() {
   const sent: { readonly reference: string; readonly body: string }[] = [];
   let count = 0;
@@ -109,7 +109,7 @@ function sometimesAgain() {
   };
 }
 
-/** The sources of a commit, with the packages of this one. */
+/** The sources of a commit, with the packages of this checkout. */
 async function checkOut(commit: string): Promise<string> {
   const dir = path.join(await makeTempDir('earlier'), 'sources');
   mkdirSync(dir);

@@ -1,6 +1,6 @@
-// Everything that runs while promises are put to the test: a Redis (with a replica where asked for), two receivers, two
-// workers, a merchant, and a reconciler with its gateway. Real processes, which can be killed and come back under the
-// same address. Every connection leads through a proxy that can slow it, stall it or cut it.
+// The system under test: a Redis (optionally with a replica), two receivers, two workers, a merchant, and a reconciler
+// with its gateway. Real processes, which can be killed and restarted at the same address. Every connection passes a
+// proxy that can slow it, stall it or cut it.
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
@@ -18,11 +18,11 @@ import { deniedAfter, remainingAfter } from './remaining.ts';
 import { startReplica } from './replica.ts';
 
 export interface WorldOptions {
-  /** A reconciler runs. What it finds is added to the gateway by the test; the load is not known there. */
+  /** Runs a reconciler. The test adds its transactions to the gateway; the gateway does not know the load. */
   readonly reconciles?: boolean;
-  /** A replica that follows through a proxy, and REDIS_WAIT_REPLICAS. */
+  /** Adds a replica, connected through a proxy, and sets REDIS_WAIT_REPLICAS. */
   readonly replica?: { readonly waitReplicas: number };
-  /** Whether the gateway is asked if a callback is true; then it has to know what is genuine. `off` without. */
+  /** The CONFIRM mode; unless it is `off`, the gateway must know the genuine callbacks. Default: `off`. */
   readonly confirm?: 'after' | 'before';
   readonly env?: Readonly<Record<string, string>>;
   /** Another version's `src/main.ts`, for all processes. */
@@ -31,11 +31,11 @@ export interface WorldOptions {
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
 
-/** What a fault needs that not every world or machine has. */
+/** A requirement of a fault that not every world or machine meets. */
 export type Need = 'a disk that can be filled' | 'strace' | 'a reconciler' | 'a replica';
 
 export const ackBudgetMs = 1_000;
-/** Long enough that no fault of some seconds uses it up: what is given up then is a fault of ours. */
+/** Long enough that no fault of some seconds uses it up: a callback that is given up is a bug. */
 const retries = ['200ms', '500ms', ...Array.from({ length: 90 }, () => '1s')].join(',');
 
 export async function startWorld(options: WorldOptions = {}) {
@@ -65,8 +65,8 @@ export async function startWorld(options: WorldOptions = {}) {
     FORWARD_RETRIES: retries,
     GATEWAY_BASE_URL: throughProxy(gatewayAt.url, gatewayProxy.port),
     CONFIRM: confirm,
-    CONFIRM_WAIT: '1h', // so nothing is let through unconfirmed, however long an outage is
-    RECONCILE_EVERY: confirm === 'off' ? '1s' : '3s', // the gateway lists the whole load, then
+    CONFIRM_WAIT: '1h', // no outage is long enough to release an unconfirmed callback
+    RECONCILE_EVERY: confirm === 'off' ? '1s' : '3s', // the gateway then lists the whole load
     RECONCILE_GRACE: '2s',
     LOG_LEVEL: 'info',
     ...moreEnv,
@@ -99,7 +99,7 @@ export async function startWorld(options: WorldOptions = {}) {
     redis,
     redisProxy,
     replica,
-    /** Waits through outages; for what a fault does to Redis. Not through the proxy. */
+    /** Retries through outages, without the proxy; faults use it to change Redis. */
     admin,
     merchant,
     merchantProxy,
@@ -113,11 +113,11 @@ export async function startWorld(options: WorldOptions = {}) {
     disk: spool,
     outages,
     has,
-    /** What foreign hands took out of the queue, and what lay on a damaged page: nobody can deliver these. */
+    /** Callbacks that another program removed or that were on a damaged page: these cannot be delivered. */
     removed,
     damaged: new Set<string>(),
 
-    /** Notes that a part is out of order until the returned function is called. */
+    /** Records an outage of a part until the returned function is called. */
     outage(part: string): () => void {
       const outage: Outage = { part, fromMs: performance.now(), toMs: Number.POSITIVE_INFINITY };
       outages.push(outage);
@@ -130,14 +130,14 @@ export async function startWorld(options: WorldOptions = {}) {
 
     denied: () => deniedAfter(processes),
 
-    /** Ends the service's processes, then looks at what they left. */
+    /** Stops the service's processes, then reads what they left. */
     remaining: () => remainingAfter({ processes, admin: replica?.promotedAdmin() ?? admin, spoolDir, removed }),
 
     [Symbol.asyncDispose]: stop,
   };
 }
 
-/** What the merchant got, as the auditor wants it. */
+/** The deliveries, in the auditor's format. */
 export function gotBy(merchant: Pick<MerchantSimulator, 'deliveries'>): Got[] {
   return merchant.deliveries().map(({ headers, webhookId, body, answered }) => ({
     reference: decodeURIComponent(String(headers['payalo-gateway-reference'])),

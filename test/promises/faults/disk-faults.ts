@@ -38,7 +38,7 @@ export const diskFaults: readonly Fault[] = [
     needs: 'strace',
     run: (world, holdMs) =>
       redisOut(world, async () => {
-        const mended = world.outage('disk');
+        const endOutage = world.outage('disk');
         const mend = await slowFsync(
           world.receivers.map(({ pid }) => pid),
           800,
@@ -47,7 +47,7 @@ export const diskFaults: readonly Fault[] = [
         await delay(holdMs);
         await world.redis.kill('SIGCONT');
         await mend();
-        mended();
+        endOutage();
       }),
   },
   {
@@ -58,26 +58,26 @@ export const diskFaults: readonly Fault[] = [
         await world.redis.kill('SIGKILL');
         await delay(holdMs);
         const receiver = pick(world.receivers, random);
-        const mended = world.outage(receiver.url);
+        const endOutage = world.outage(receiver.url);
         await receiver.kill();
         damageSpool(world, random);
         await receiver.restart();
-        mended();
+        endOutage();
         await world.redis.restart();
       }),
   },
 ];
 
 function fillDisk(world: World): () => void {
-  const mended = world.outage('disk');
+  const endOutage = world.outage('disk');
   const makeRoom = world.disk.fill();
   return () => {
     makeRoom();
-    mended();
+    endOutage();
   };
 }
 
-/** Overwrites a page of the one subfolder that nobody holds, and notes what lay on it. */
+/** Overwrites a page of the one unlocked subfolder, and records which callbacks were on it. */
 function damageSpool(world: World, random: number): void {
   const files = readdirSync(world.spoolDir).map((name) => path.join(world.spoolDir, name, 'spool.db'));
   for (const file of files.filter((name) => existsSync(name))) {

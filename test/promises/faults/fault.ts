@@ -1,4 +1,4 @@
-// One fault, and what several of them share.
+// The interface of a fault, and helpers that several faults share.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ProxyMode, TcpProxy } from '../../support/tcp-proxy.ts';
 import type { Need, World } from '../world.ts';
@@ -8,17 +8,17 @@ export type Part =
 
 export interface Fault {
   readonly name: string;
-  /** What it breaks, so that two at once never get in each other's way. */
+  /** The part that it breaks; concurrent faults never break the same part. */
   readonly part: Part;
-  /** Breaks, holds for so long, mends. `random` is from 0 to 1, drawn from the seed. */
+  /** Breaks the part for `holdMs`, then repairs it. `random` is in [0, 1), from the seed. */
   readonly run: (world: World, holdMs: number, random: number) => Promise<void>;
   readonly needs?: Need;
 }
 
 export async function redisOut(world: World, act: () => Promise<void>): Promise<void> {
-  const mended = world.outage('redis');
+  const endOutage = world.outage('redis');
   await act();
-  mended();
+  endOutage();
 }
 
 export async function misbehave(proxy: TcpProxy, mode: ProxyMode, holdMs: number): Promise<void> {
@@ -29,6 +29,6 @@ export async function misbehave(proxy: TcpProxy, mode: ProxyMode, holdMs: number
 
 export function pick<T>(list: readonly T[], random: number): T {
   const picked = list[Math.floor(random * list.length)];
-  if (picked === undefined) throw new Error('there is nothing to pick from');
+  if (picked === undefined) throw new Error('The list is empty.');
   return picked;
 }

@@ -1,4 +1,4 @@
-// The merchant is down, slow, wrong, or hard to reach.
+// The merchant is down, slow, answers wrongly, or has a bad connection.
 import { setTimeout as delay } from 'node:timers/promises';
 import { answer, type MerchantBehaviour } from '../../../simulator/merchant-behaviour.ts';
 import type { ProxyMode } from '../../support/tcp-proxy.ts';

@@ -1,4 +1,4 @@
-// Processes of the service die, have nobody to read their log, or have a wrong clock.
+// Processes of the service die, have an unread log, or have a wrong clock.
 import { setTimeout as delay } from 'node:timers/promises';
 import { answer } from '../../../simulator/merchant-behaviour.ts';
 import { until } from '../../support/until.ts';
@@ -7,7 +7,7 @@ import type { World } from '../world.ts';
 import { pick, redisOut, type Fault, type Part } from './fault.ts';
 
 const hourMs = 3_600_000;
-/** Longer than an answer may take: a receiver that waits for the reader of its log is caught. */
+/** Longer than an answer may take, to detect a receiver that waits for its log's reader. */
 const logStallMs = 3_500;
 const clockSteps = [-365 * 24 * hourMs, -hourMs, hourMs, 30 * 24 * hourMs, 365 * 24 * hourMs];
 
@@ -17,11 +17,11 @@ export const processFaults: readonly Fault[] = [
     part: 'receiver',
     async run(world, holdMs, random) {
       const receiver = pick(world.receivers, random);
-      const mended = world.outage(receiver.url);
+      const endOutage = world.outage(receiver.url);
       await receiver.kill();
       await delay(holdMs);
       await receiver.restart();
-      mended();
+      endOutage();
     },
   },
   {
@@ -32,12 +32,12 @@ export const processFaults: readonly Fault[] = [
         await world.redis.kill('SIGKILL');
         await delay(holdMs / 2);
         const receiver = pick(world.receivers, random);
-        const mended = world.outage(receiver.url);
+        const endOutage = world.outage(receiver.url);
         await receiver.kill();
         await delay(holdMs / 2);
         await world.redis.restart();
         await receiver.restart();
-        mended();
+        endOutage();
       }),
   },
   {

@@ -1,4 +1,4 @@
-// Foreign hands in the queue: a dashboard that pauses it, moves jobs, or removes them before they were delivered.
+// Another program changes the queue: a dashboard pauses it, moves jobs, or removes undelivered ones.
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,7 +23,7 @@ export const queueFaults: readonly Fault[] = [
     await delay(holdMs);
     for (const job of await queue.getJobs(['waiting'], 0, removedMax - 1)) {
       const reference = String(job.data.gatewayReference);
-      // One that a worker took meanwhile is locked, cannot be removed, and is delivered.
+      // A job that a worker took meanwhile is locked: it cannot be removed, and is delivered.
       const isRemoved = await job.remove().then(
         () => true,
         () => false,

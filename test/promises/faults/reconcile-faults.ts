@@ -1,4 +1,4 @@
-// The reconciler dies or has a wrong clock; the gateway's API is out, slow, or refuses.
+// The reconciler dies or has a wrong clock; the gateway's API is down, slow, or refuses calls.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Outage } from '../../../simulator/outage.ts';
 import type { ProxyMode } from '../../support/tcp-proxy.ts';

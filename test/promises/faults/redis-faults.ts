@@ -1,4 +1,4 @@
-// Redis dies, freezes, refuses, or is hard to reach.
+// Redis dies, freezes, refuses commands, or has a bad connection.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ProxyMode } from '../../support/tcp-proxy.ts';
 import { slowFsync } from '../../support/slow-fsync.ts';

@@ -1,4 +1,4 @@
-// The replica dies, or its link to the primary is cut or stalled.
+// The replica dies, or its connection to the primary is cut or stalled.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ProxyMode } from '../../support/tcp-proxy.ts';
 import { misbehave, type Fault } from './fault.ts';

@@ -1,7 +1,7 @@
-// What can happen, as random commands: each does one thing to the product and to the model, and holds them against each
-// other. After each, what the product says of every callback is compared as well.
+// Random commands: each applies one event to the product and to the model and compares the results. After each, the
+// product's view of every callback is compared as well.
 //
-// A further kind of event is a function that returns an `Event`, a line in `anyCommand`, and whatever it makes true in
+// To add a kind of event, write a function that returns an `Event`, a line in `anyCommand`, and its effect in
 // expected.ts.
 import { UnrecoverableError } from 'bullmq';
 import fc from 'fast-check';
@@ -49,7 +49,7 @@ function command(name: string, event: Event): ModelCommand {
   };
 }
 
-/** The gateway calls back, some times at once. */
+/** The gateway sends a callback, possibly several copies at once. */
 function callBack(reference: string, results: readonly Result[], mode: RedisMode): ModelCommand {
   const name = `${results.map(textOf).join(' and ')} comes for ${reference}${whileRedis(mode)}`;
   return command(name, async (expected, real) => {
@@ -60,7 +60,7 @@ function callBack(reference: string, results: readonly Result[], mode: RedisMode
   });
 }
 
-/** Reconciliation reads the gateway's truth, and hands in what is missing here or differs. */
+/** Reconciliation reads the gateway's state, and injects what is missing here or differs. */
 function reconcile(reference: string, truth: Result, mode: RedisMode): ModelCommand {
   const name = `the gateway says that ${reference} is ${textOf(truth)}${whileRedis(mode)}`;
   return command(name, (expected, real) => reconcileOne(expected, real, { reference, truth, mode }));
@@ -90,7 +90,7 @@ interface HandingIn {
   readonly mode: RedisMode;
 }
 
-/** An answer that came from Redis is the model's; one from the spool needs a reason. */
+/** An outcome from Redis must match the model; one from the spool needs a reason. */
 async function handIn(
   expected: Expected,
   real: Real,
@@ -118,7 +118,7 @@ function noteTaken(expected: Expected, arrival: Arrival, nowMs: number): string 
   return outcome;
 }
 
-/** Of those that came together it is not known in which order they were stored, and of equal ones which is which. */
+/** The order in which concurrent callbacks were stored is unknown, and equal ones cannot be distinguished. */
 function pickOut(from: Arrival[], { callback, receivedAtMs, nonce }: AcceptItem): Arrival {
   const amount = callback.finalAmount?.value ?? '';
   const text = `${callback.gatewayReference} ${textOf({ status: callback.status ?? '', amount })} ${receivedAtMs}`;
@@ -146,7 +146,7 @@ const drain = command('the spool is drained', async (expected, real) => {
   expected.spool = [];
 });
 
-/** Redis has taken some entries, and the process dies before they are deleted. */
+/** Redis has accepted some entries, and the process dies before it deletes them from the spool. */
 function breakOffDrain(count: number): ModelCommand {
   return command(`a process dies when it has drained ${count}`, async (expected, real) => {
     const spooled = await real.spooled(count);
@@ -159,11 +159,11 @@ function breakOffDrain(count: number): ModelCommand {
   });
 }
 
-type Answer = 'takes it' | 'fails' | 'never wants it' | 'takes it, and the worker dies';
+type Answer = 'accepts it' | 'fails' | 'refuses it for good' | 'accepts it, and the worker dies';
 
 interface Attempt {
   readonly answer: Answer;
-  /** What the gateway says of the same transaction while it is being delivered. */
+  /** A callback for the same transaction arrives during the delivery. */
   readonly meanwhile?: Result | undefined;
 }
 
@@ -174,13 +174,13 @@ function deliver(attempt: Attempt): ModelCommand {
   return command(name, async (expected, real) => void (await deliverNext(expected, real, attempt)));
 }
 
-/** False where there was nothing to deliver. */
+/** False if there was nothing to deliver. */
 export async function deliverNext(expected: Expected, real: Real, { answer, meanwhile }: Attempt): Promise<boolean> {
   const due = jobsOf(expected).filter((job) => isDue(job, real.clock.now()));
   const job = await real.worker.getNextJob('token', { block: false });
   assert.equal(job !== undefined, due.length > 0, `jobs that wait: ${due.length}`);
   if (job === undefined) return false;
-  for (const one of due) Object.assign(one, { state: 'queued', isAwaiting: false }); // what is due stands in line from now on
+  for (const one of due) Object.assign(one, { state: 'queued', isAwaiting: false }); // due jobs are in the wait list from now on
   let handed: ExpectedJob | undefined;
   let broken: Error | undefined;
   const { process, record } = real.processorOf(async (delivery) => {
@@ -192,14 +192,14 @@ export async function deliverNext(expected: Expected, real: Real, { answer, mean
         await reconcileOne(expected, real, { reference, truth: meanwhile, mode: 'up' });
       }
     } catch (error) {
-      broken = error instanceof Error ? error : new Error(String(error)); // the processor takes what an attempt throws for an outage
+      broken = error instanceof Error ? error : new Error(String(error)); // the processor treats an attempt's error as an outage
     }
     return answers[answer];
   });
   try {
     const returned = await process(job, 'token');
-    if (answer === 'takes it, and the worker dies')
-      await job.moveToWait('token'); // as when its lock has lapsed
+    if (answer === 'accepts it, and the worker dies')
+      await job.moveToWait('token'); // as if its lock had expired
     else {
       await job.moveToCompleted(returned, 'token', false);
       await record();
@@ -216,13 +216,13 @@ export async function deliverNext(expected: Expected, real: Real, { answer, mean
 }
 
 const answers: Readonly<Record<Answer, AttemptResult>> = {
-  'takes it': { kind: 'answered', status: 200, retryAfter: undefined, answer: '' },
+  'accepts it': { kind: 'answered', status: 200, retryAfter: undefined, answer: '' },
   fails: { kind: 'answered', status: 500, retryAfter: undefined, answer: 'M-Pesa 254700000000' },
-  'never wants it': { kind: 'permanent', error: 'no' },
-  'takes it, and the worker dies': { kind: 'answered', status: 200, retryAfter: undefined, answer: '' },
+  'refuses it for good': { kind: 'permanent', error: 'no' },
+  'accepts it, and the worker dies': { kind: 'answered', status: 200, retryAfter: undefined, answer: '' },
 };
 
-/** What the merchant is handed must be due, as it came, and under an id that was never used for anything else. */
+/** The delivered callback must be due and unchanged, and its id never used for another result. */
 function expectedOf({ claims, resultOf }: Expected, delivery: Delivery, nowMs: number): ExpectedJob {
   const { job, webhookId, sequence } = delivery;
   const { gatewayReference, body } = job;
@@ -240,12 +240,12 @@ function expectedOf({ claims, resultOf }: Expected, delivery: Delivery, nowMs: n
 
 function noteAnswer(job: ExpectedJob, answer: Answer, nowMs: number): void {
   switch (answer) {
-    case 'takes it':
+    case 'accepts it':
       return settle(job, 'delivered', nowMs);
-    case 'takes it, and the worker dies':
+    case 'accepts it, and the worker dies':
       job.state = 'queued';
       return;
-    case 'never wants it':
+    case 'refuses it for good':
       return settle(job, job.isReplaced ? 'superseded' : 'failed', nowMs);
     case 'fails': {
       const waitMs = retryAfterMs[job.attempts];
@@ -258,11 +258,11 @@ function noteAnswer(job: ExpectedJob, answer: Answer, nowMs: number): void {
   }
 }
 
-/** No attempt was made: the job had been replaced while a worker that died had it. */
+/** No attempt was made: the job was replaced while a worker that died held it. */
 function noteUntried(due: readonly ExpectedJob[], answer: Answer, nowMs: number): void {
   const replaced = due.find((job) => job.isReplaced);
   assert.ok(replaced !== undefined, 'a job was taken and not tried');
-  if (answer !== 'takes it, and the worker dies') settle(replaced, 'superseded', nowMs);
+  if (answer !== 'accepts it, and the worker dies') settle(replaced, 'superseded', nowMs);
 }
 
 function replayOne(reference: string): ModelCommand {
@@ -278,7 +278,7 @@ function replayOne(reference: string): ModelCommand {
   });
 }
 
-/** The gateway is asked about a callback, or a list confirms it. What it has corrected itself it is not asked about. */
+/** A status call or a list confirms a callback or not. Results from the gateway need no confirmation. */
 function answer(reference: string, isTrue: boolean): ModelCommand {
   return command(`the gateway ${isTrue ? 'confirms' : 'denies'} ${reference}`, async (expected, real) => {
     const [claim] = await findClaims(real.redis, real.queue, [{ gatewayReference: reference, kind: terminalKind }]);
@@ -296,7 +296,7 @@ function answer(reference: string, isTrue: boolean): ModelCommand {
 function eraseOne(reference: string): ModelCommand {
   return command(`${reference} is erased`, async (expected, real) => {
     const jobs = jobsOf(expected, reference).filter((job) => !job.isRetired);
-    if (jobs.some(({ state }) => state === 'held')) return; // it goes as if it had been removed: confirmation.test.ts
+    if (jobs.some(({ state }) => state === 'held')) return; // it behaves as if removed: see confirmation.test.ts
     const { kind } = await erase(real.redis, real.queue, reference);
     if (![...expected.claims.values()].some((claim) => claim.reference === reference)) {
       assert.notEqual(kind, 'in-progress');
@@ -335,11 +335,11 @@ const anyResult = fc.oneof(
 );
 const anyMode = fc.constantFrom<RedisMode[]>('up', 'up', 'up', 'out', 'unheard');
 const anyAnswer = fc.constantFrom<Answer[]>(
-  'takes it',
-  'takes it',
+  'accepts it',
+  'accepts it',
   'fails',
-  'never wants it',
-  'takes it, and the worker dies',
+  'refuses it for good',
+  'accepts it, and the worker dies',
 );
 const sometimes = { freq: 4, nil: undefined };
 
@@ -349,7 +349,7 @@ export const anyCommand = [
   fc.tuple(anyReference, together, anyMode).map(([reference, results, mode]) => callBack(reference, results, mode)),
   fc.tuple(anyReference, anyEnded, anyMode).map(([reference, truth, mode]) => reconcile(reference, truth, mode)),
   fc.record({ answer: anyAnswer, meanwhile: fc.option(anyEnded, sometimes) }).map(deliver),
-  fc.constant({ answer: 'takes it' } as const).map(deliver),
+  fc.constant({ answer: 'accepts it' } as const).map(deliver),
   fc.constant(drain),
   fc.integer({ min: 1, max: 3 }).map(breakOffDrain),
   anyReference.map(replayOne),
@@ -359,11 +359,11 @@ export const anyCommand = [
   fc.constantFrom(1, 4, 9).map(pass),
 ];
 
-/** All that is owed is delivered in the end: the spool is drained, the merchant takes everything, time passes. */
+/** Everything is delivered in the end: the spool is drained, the merchant accepts everything, time passes. */
 export const settleAll = command('all is delivered in the end', async (expected, real) => {
   await drain.run(expected, real);
   while (jobsOf(expected).some((job) => !isSettled(job))) {
-    while (await deliverNext(expected, real, { answer: 'takes it' }));
+    while (await deliverNext(expected, real, { answer: 'accepts it' }));
     await real.passHour();
   }
 });

@@ -1,4 +1,4 @@
-// Holds what the product says of every callback against the model.
+// Compares the product's view of every callback with the model.
 import assert from 'node:assert/strict';
 import { mayBeForgotten, type Claim, type Expected } from './expected.ts';
 import { bodyOf, times, type Real } from './real.ts';
@@ -39,7 +39,7 @@ async function compareClaim({ reference, jobs, conflicts, duplicates }: Claim, r
   for (const text of conflicts) assert.ok(kept.has(text), `${reference}: the conflict ${text} is not kept`);
 }
 
-/** Of a transaction's ends one is known, whichever; of each other status its own. */
+/** Success and failure share one claim; every other status has a claim of its own. */
 async function viewOf(reference: string, status: string | undefined, real: Real) {
   const finding = await real.index.find(reference);
   if (finding === undefined) return undefined;
@@ -48,11 +48,11 @@ async function viewOf(reference: string, status: string | undefined, real: Real)
   return views.find((view) => (isEnd(status) ? isEnd(view.status) : view.status === status));
 }
 
-/** What may be forgotten by now is forgotten by the model as soon as it is by the product. */
+/** Once a claim may expire, the model drops it as soon as the product does. */
 export async function forget({ claims }: Expected, real: Real): Promise<void> {
   for (const [key, claim] of claims) {
     if (!mayBeForgotten(claim, real.clock.now(), times.DEDUP_TTL)) continue;
     if ((await viewOf(claim.reference, claim.jobs[0]?.result.status, real)) === undefined) claims.delete(key);
-    else claim.conflicts.clear(); // remembered for a while still, with whatever is left
+    else claim.conflicts.clear(); // the claim may remain for a while, without its conflicts
   }
 }

@@ -1,7 +1,7 @@
-// What must be true: the whole product as a table of claims, their jobs and a spool, with neither Redis nor a network.
+// The model: the whole product as a table of claims, their jobs and a spool, without Redis or a network.
 //
-// A claim is what is remembered of one identity. Its jobs are what the merchant gets or got, the latest first: a
-// correction stands before what it corrects.
+// A claim records one identity. Its jobs are what the merchant gets or got, latest first: a correction comes before the
+// job that it corrects.
 import { isTerminal } from '../../../src/callback/identity.ts';
 
 export interface Result {
@@ -9,18 +9,18 @@ export interface Result {
   readonly amount: string;
 }
 
-/** One callback, or one correction by the gateway's word, on its way in. */
+/** One incoming callback, or one correction from the gateway. */
 export interface Arrival {
   readonly reference: string;
   readonly result: Result;
   readonly receivedAtMs: number;
-  /** Found by reconciliation: it counts as no duplicate. */
+  /** Found by reconciliation: not counted as a duplicate. */
   readonly isFound?: boolean;
-  /** Of a correction: what stood when it was judged. */
+  /** For a correction: the state on which it is based. */
   readonly baseState?: { readonly sequence: number; readonly result: Result } | undefined;
   /** Known as soon as it was seen in the spool. */
   nonce?: string;
-  /** Where Redis has taken it already, unheard: a second try must do nothing. */
+  /** Redis has applied it, but the reply was lost: a second try must do nothing. */
   takenBy?: Claim | undefined;
 }
 
@@ -31,13 +31,13 @@ export interface ExpectedJob {
   readonly sequence: number;
   state: State;
   attempts: number;
-  /** Of the next attempt, where it is being retried or awaits its confirmation. */
+  /** The time of the next attempt, if it is being retried or awaits confirmation. */
   dueAtMs: number;
   confirmed: 'yes' | 'no' | 'denied';
-  /** No worker sees it before `dueAtMs`, unless the gateway confirms it. */
+  /** No worker gets it before `dueAtMs` unless the gateway confirms it. */
   isAwaiting: boolean;
   settledAtMs: number;
-  /** A correction came while it was being delivered: no further attempt. */
+  /** A correction arrived during its delivery: no further attempt. */
   isReplaced: boolean;
   isErased: boolean;
   isRetired: boolean;
@@ -47,12 +47,12 @@ export interface Claim {
   readonly reference: string;
   readonly jobs: ExpectedJob[];
   readonly conflicts: Set<string>;
-  /** What a correction replaced, and until when such a callback may have come before it. */
+  /** The results that a correction replaced, each with the time until which an equal callback counts as earlier. */
   readonly replacedAtMs: Map<string, number>;
-  /** How often the gateway sent it again, or otherwise. */
+  /** How often the gateway sent it again or contradicted it. */
   duplicates: number;
   sinceMs: number;
-  /** The gateway has not been asked about it since it was called back. */
+  /** The gateway has not been asked about it since its callback. */
   isUnconfirmed: boolean;
 }
 
@@ -61,7 +61,7 @@ export type Outcome = 'queued' | 'duplicate' | 'conflict' | 'overtaken';
 export interface Expected {
   readonly claims: Map<string, Claim>;
   spool: Arrival[];
-  /** What each webhook-id was used for, for ever. */
+  /** The result for which each webhook-id was used; never dropped. */
   readonly resultOf: Map<string, string>;
 }
 
@@ -81,7 +81,7 @@ export function textOf({ status, amount }: Result): string {
   return `${status}|${amount}`;
 }
 
-/** The one step of intake. */
+/** Applies one arrival, as intake does. */
 export function take({ claims }: Expected, arrival: Arrival, nowMs: number): Outcome {
   const { reference, result, baseState, receivedAtMs } = arrival;
   const known = claims.get(keyOf(reference, result));
@@ -115,7 +115,7 @@ export function take({ claims }: Expected, arrival: Arrival, nowMs: number): Out
   return 'queued';
 }
 
-/** One that lay in a spool while a correction overtook it was not sent again. */
+/** A callback that was in the spool when a correction overtook it is not a duplicate. */
 function cameBefore({ jobs, sinceMs, replacedAtMs }: Claim, arrival: Arrival, isSame: boolean): boolean {
   const untilMs = isSame ? (jobs[0]?.sequence ?? 0) > 0 && sinceMs : replacedAtMs.get(textOf(arrival.result));
   return typeof untilMs === 'number' && arrival.receivedAtMs <= untilMs;
@@ -126,7 +126,7 @@ function jobOf(result: Result, sequence: number): ExpectedJob {
   return { result, sequence, state: 'queued', confirmed: 'yes', isAwaiting: false, ...fresh };
 }
 
-/** The gateway says whether the callback is true. What no worker has taken is held on a no, and let go on a yes. */
+/** The gateway confirms or denies the callback. An untried job is held if denied, and released if confirmed. */
 export function confirm(claim: Claim, isTrue: boolean, nowMs: number): void {
   const [job] = claim.jobs;
   const isNews = claim.isUnconfirmed || (isTrue && job?.confirmed === 'denied');
@@ -156,18 +156,18 @@ export function jobsOf({ claims }: Expected, reference?: string): ExpectedJob[] 
     .flatMap(({ jobs }) => jobs);
 }
 
-/** Nothing more happens to it by itself. */
+/** Nothing more happens to it automatically. */
 export function isSettled({ state }: ExpectedJob): boolean {
   return state === 'delivered' || state === 'failed' || state === 'superseded' || state === 'held';
 }
 
-/** Whether a worker that asks now may be given it. */
+/** Whether a worker may get it now. */
 export function isDue({ state, isAwaiting, dueAtMs }: ExpectedJob, nowMs: number): boolean {
   const waits = state === 'retrying' || (state === 'queued' && isAwaiting);
   return waits ? dueAtMs <= nowMs : state === 'queued';
 }
 
-/** Nothing is promised beyond DEDUP_TTL but for what is kept. */
+/** After DEDUP_TTL, only claims of kept jobs are promised. */
 export function mayBeForgotten({ jobs, sinceMs }: Claim, nowMs: number, dedupTtlMs: number): boolean {
   return jobs.every((job) => job.isRetired) && nowMs >= sinceMs + dedupTtlMs;
 }

@@ -1,5 +1,5 @@
-// The product under the model: the real intake, spool, drain, processor and scripts against a real Redis. The clock is
-// simulated: it moves only when a command moves it, and moves Redis's memory along.
+// The product under test: the real intake, spool, drain, processor and scripts with a real Redis. The clock is simulated:
+// it moves only when a command moves it, and the expiry times in Redis move with it.
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -34,10 +34,10 @@ export const times = {
   QUARANTINE_RETAIN: 12 * hourMs,
 };
 
-/** How Redis treats the next call: `unheard` does what it is told, and its answer is lost on the way. */
+/** How Redis treats the next call: `unheard` applies it and loses the reply. */
 export type RedisMode = 'up' | 'out' | 'unheard';
 
-/** What a whole run has in common. */
+/** What all sequences of a run share. */
 export type Ground = Awaited<ReturnType<typeof prepareGround>>;
 
 export async function prepareGround() {
@@ -61,7 +61,7 @@ export type Real = ReturnType<typeof createReal>;
 
 const callbacks = { kind: 'callback', brand: 'default' } as const;
 
-/** One product, with a queue of its own. */
+/** One instance of the product, with its own queue. */
 export function createReal({ server, log, spool, metrics }: Ground) {
   const clock = holdClock();
   const redis = new Redis(server.url);
@@ -101,19 +101,19 @@ export function createReal({ server, log, spool, metrics }: Ground) {
     index: createCallbackIndex({ redis, queues }),
     retain: () => retention.sweep(),
 
-    /** The oldest entries of the spool, as they would be handed in again. */
+    /** The oldest entries of the spool, as the drain would submit them. */
     async spooled(limit: number) {
       const { entries } = await spool.readBatch(callbacks, limit);
       return entries.map((entry) => {
         const item = toAcceptItem(entry);
-        if (item === undefined) throw new TypeError('what lies in the spool is no callback');
+        if (item === undefined) throw new TypeError('The spool entry is not a callback.');
         return { entry, item };
       });
     },
 
     accept(reference: string, result: Result, replaces?: Replaced, source: 'records' | 'callback' = 'callback') {
       const parsed = parseCallbackText(bodyOf(reference, result));
-      if (parsed.kind !== 'callback') throw new TypeError('the example is no callback');
+      if (parsed.kind !== 'callback') throw new TypeError('The example is not a callback.');
       const origin = {
         brand: 'default',
         receivedAt: new Date(clock.now()).toISOString(),
@@ -126,7 +126,7 @@ export function createReal({ server, log, spool, metrics }: Ground) {
       });
     },
 
-    /** Everything that lies in the spool, as the service does it. */
+    /** Drains the whole spool, as the service does. */
     async drain(): Promise<number> {
       const drain = createDrain({
         spool,
@@ -140,7 +140,7 @@ export function createReal({ server, log, spool, metrics }: Ground) {
       return drain.stop(20_000);
     },
 
-    /** Makes the processor of one job, as a worker does; its records are written when it stops. */
+    /** Creates the processor of one job, as a worker does; its delivery records are written when it stops. */
     processorOf(attempt: (delivery: Delivery) => Promise<AttemptResult>) {
       const records = createDeliveryRecords({ redis, queue, log });
       const process = createProcessor({
@@ -161,7 +161,7 @@ export function createReal({ server, log, spool, metrics }: Ground) {
       return { process, record: () => records.stop() };
     },
 
-    /** Lets an hour pass, for Redis too; then claims are kept, as the service does each hour. */
+    /** Advances the clock by an hour, for Redis too; then prolongs claims, as the service does each hour. */
     async passHour(): Promise<void> {
       clock.pass(hourMs);
       await redis.eval(passTime, 1, queue.base, `${queue.prefix}*`, hourMs);
@@ -184,20 +184,20 @@ export function bodyOf(reference: string, { status, amount }: Result): string {
   return callbackBody({ reference, status, amount });
 }
 
-/** Redis has no clock that can be set: so what it remembers for a time is left less of it. */
+/** Redis's clock cannot be set, so this shortens every remaining time to live. */
 const passTime = `
 for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
   local left = redis.call('PTTL', key)
   if left >= 0 then redis.call('PEXPIRE', key, left - ARGV[2]) end
 end`;
 
-/** What awaits its confirmation does so by Redis's clock, which is years or months ahead of the simulated one. */
+/** Jobs await confirmation by Redis's clock, which is months or years ahead of the simulated one. */
 const setDelays = `
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], redis.call('TIME')[1] * 1000 * 0x1000, '+inf')) do
   redis.call('ZADD', KEYS[1], ARGV[1], id)
 end`;
 
-/** A store whose Redis can be out, or can do what it is told without its answer being heard. */
+/** A store whose Redis can be down, or can apply a call and lose the reply. */
 function fickleStore(store: Store, afterwards: () => Promise<unknown>) {
   let mode: RedisMode = 'up';
   let unheard: AcceptItem[] = [];
@@ -206,7 +206,7 @@ function fickleStore(store: Store, afterwards: () => Promise<unknown>) {
       mode = next;
       unheard = [];
     },
-    /** What Redis has taken since the mode was set, in calls whose answer was lost. */
+    /** What Redis has applied since the mode was set, in calls whose reply was lost. */
     unheard: (): readonly AcceptItem[] => unheard,
     async batch(items: Parameters<Store['batch']>[0]) {
       if (mode === 'out') throw new Error('Connection is closed.');
@@ -221,7 +221,7 @@ function fickleStore(store: Store, afterwards: () => Promise<unknown>) {
   };
 }
 
-/** `Date.now` of this process stands still between commands. */
+/** `Date.now` of this process does not advance between commands. */
 function holdClock() {
   const original = Date.now;
   let nowMs = Date.UTC(2026, 0, 1);

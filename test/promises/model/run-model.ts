@@ -1,4 +1,4 @@
-// Drives the product and the model with random commands for some time. What fails is shrunk to the fewest commands.
+// Runs random commands on the product and the model for some time. A failing sequence is shrunk to the fewest commands.
 import fc from 'fast-check';
 import { anyCommand, settleAll, type ModelCommand } from './commands.ts';
 import { expectNothing } from './expected.ts';
@@ -12,12 +12,12 @@ export interface ModelOptions {
 export interface ModelRun {
   readonly sequences: number;
   readonly commands: number;
-  /** Undefined where the product did as the model says. */
+  /** Undefined if the product agreed with the model. */
   readonly failure: string | undefined;
 }
 
 const commandsMax = 40;
-/** A sequence that hangs has failed. */
+/** A sequence that hangs counts as failed. */
 const sequenceMs = 60_000;
 
 export async function runModel({ seed, seconds }: ModelOptions): Promise<ModelRun> {
@@ -46,7 +46,7 @@ export async function runModel({ seed, seconds }: ModelOptions): Promise<ModelRu
     interruptAfterTimeLimit: seconds * 1_000,
     timeout: sequenceMs,
   });
-  await underWay?.catch(() => undefined); // the one that time ran out on
+  await underWay?.catch(() => undefined); // the sequence that timed out
   const { failed, errorInstance } = details;
   const reason = errorInstance instanceof Error ? errorInstance.stack : String(errorInstance);
   return { sequences, commands, failure: failed ? `${fc.defaultReportMessage(details)}\n${reason}` : undefined };

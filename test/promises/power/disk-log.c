@@ -1,10 +1,10 @@
-// Preloaded into a process (LD_PRELOAD): notes each change of a file and each fsync, with their times, in a file of its
-// own below DISK_LOG. That file is in the page cache as soon as it is written, so a SIGKILL takes nothing out of it.
+// Preloaded into a process (LD_PRELOAD): logs each file change and each fsync, with times, to a file below DISK_LOG. That
+// file is in the page cache as soon as it is written, so a SIGKILL loses nothing.
 //
-// A change is noted after it was made, an fsync after it returned: whoever was told that a callback is safe was told so
-// after the note. Files are known by their inode. What stdio writes goes past this; see disk-log.ts.
+// A change is logged after it is made, an fsync after it returns, so an acknowledgement always comes after the log entry.
+// Files are identified by inode. Writes through stdio are not logged; see disk-log.ts.
 //
-// DISK_LOG_SYNC_US: each fsync takes so much longer, as on a real disk, so that there is something to lose.
+// DISK_LOG_SYNC_US: extra time of each fsync, as on a real disk, so that there is something to lose.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int log_file = -1;
 static pid_t log_owner = 0;
 
-/* Another thread may hold it at the moment of a fork. */
+/* Another thread may hold the mutex during a fork. */
 static void renew_mutex(void) { mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; }
 __attribute__((constructor)) static void prepare(void) { pthread_atfork(NULL, NULL, renew_mutex); }
 
@@ -48,7 +48,7 @@ static int real_open(const char *path, int flags, int mode) {
   return real(path, flags, mode);
 }
 
-/* With the mutex held. A fork has a log of its own. */
+/* Called with the mutex held. A forked process has its own log. */
 static int log_ready(void) {
   if (log_owner == getpid()) return log_file >= 0;
   log_owner = getpid();
@@ -174,7 +174,7 @@ int fdatasync(int file) {
   return synced(file, real);
 }
 
-/* A name of a new file, or a new one of a file, which is on the disk once its folder was synced. */
+/* A new name of a file; it is on the disk once its folder is synced. */
 static void note_name(uint64_t kind, int folder, const char *path, uint64_t begun) {
   struct stat status, parent;
   char copy[4096];
@@ -234,7 +234,7 @@ int mkdir(const char *path, mode_t mode) {
 int rename(const char *from, const char *to) {
   REAL(rename);
   uint64_t begun = now();
-  /* What it replaces could not be brought back: then the new one counts as on the disk. */
+  /* The replaced file cannot be restored, so the new name counts as on the disk. */
   int replaces = is_there(AT_FDCWD, to);
   int result = real(from, to);
   if (result == 0) note_name(replaces ? 'D' : 'R', AT_FDCWD, to, begun);

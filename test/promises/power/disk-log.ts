@@ -1,7 +1,7 @@
-// What the processes of a test did to their files, and when: noted by disk-log.c, which is preloaded into them.
+// What the processes of a test did to their files, and when: logged by disk-log.c, which is preloaded into them.
 //
-// A preloaded library rather than a tracer: strace slows each traced call to a multiple, and fsyncs are what is raced
-// here. Its price is that what stdio writes is not seen (Redis's base file, written anew and synced as a whole).
+// A preloaded library rather than a tracer: strace slows down every traced call, and these tests race against fsyncs. The
+// drawback: writes through stdio are not logged (Redis's base file, which is rewritten and synced as a whole).
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +10,7 @@ export type DiskRecord =
   | ({ readonly kind: 'write'; readonly inode: bigint; readonly at: number; readonly bytes: Buffer } & Span)
   | ({ readonly kind: 'truncate'; readonly inode: bigint; readonly length: number } & Span)
   | ({ readonly kind: 'sync'; readonly inode: bigint } & Span)
-  /** A name in a folder: of a new file, a new one of a file, or one that another file had until then. */
+  /** A name in a folder: of a new file, an additional name, or one that replaces another file's. */
   | ({ readonly kind: 'born' | 'renamed' | 'replaced'; readonly inode: bigint; readonly folder: bigint } & Span);
 
 interface Span {
@@ -20,11 +20,11 @@ interface Span {
 }
 
 const headBytes = 48;
-/** A fast disk of today; a memory file system syncs in none. */
+/** The fsync time of a fast disk; a memory file system needs none. */
 const syncUs = 4_000;
 const source = path.join(import.meta.dirname, 'disk-log.c');
 
-/** Undefined where it cannot be built or preloaded here: not Linux, or no C compiler. */
+/** Undefined if it cannot be built or preloaded here: not Linux, or no C compiler. */
 export function buildDiskLog(dir: string): string | undefined {
   if (process.platform !== 'linux') return undefined;
   const library = path.join(dir, 'disk-log.so');
@@ -37,10 +37,10 @@ export type DiskLog = ReturnType<typeof createDiskLog>;
 export function createDiskLog(library: string, dir: string) {
   mkdirSync(dir, { recursive: true });
   return {
-    /** For the processes whose files are watched. */
+    /** The environment of the processes whose files are logged. */
     env: { LD_PRELOAD: library, DISK_LOG: dir, DISK_LOG_SYNC_US: String(syncUs) },
 
-    /** In the order in which they were begun. */
+    /** In the order in which they began. */
     read(): DiskRecord[] {
       const records = readdirSync(dir).flatMap((name) => parse(readFileSync(path.join(dir, name))));
       return records.toSorted((one, other) => Number(one.begun - other.begun));
@@ -71,7 +71,7 @@ function parse(log: Buffer): DiskRecord[] {
       const folder = log.readBigUInt64LE(offset - 16);
       const names = { N: 'born', R: 'renamed', D: 'replaced' } as const;
       records.push({ kind: names[kind], ...span, folder });
-    } else throw new Error(`the disk's log has a record of kind ${kind}`);
+    } else throw new Error(`The disk log has a record of unknown kind ${kind}.`);
   }
   return records;
 }

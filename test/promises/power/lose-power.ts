@@ -1,8 +1,8 @@
-// Makes of the files that dead processes left what a disk would hold if the power had failed as they died.
+// Turns the files of dead processes into what a disk would hold if the power had failed when they died.
 //
-// `lost`: no byte that no fsync covers has reached the disk. `torn`: of those, sectors have reached it in any order, some
-// later ones without earlier ones. Either way a new name is gone unless its folder was synced (`torn`: perhaps).
-// What a rename replaced, and what was deleted, does not come back: a rename onto a name that was there counts as done.
+// `lost`: no unsynced byte has reached the disk. `torn`: unsynced sectors have reached it in any order, some later ones
+// without earlier ones. In both cases a new name is gone unless its folder was synced (with `torn`: possibly gone).
+// Replaced and deleted files do not come back: a rename onto an existing name counts as done.
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { DiskRecord } from './disk-log.ts';
@@ -10,12 +10,12 @@ import type { DiskRecord } from './disk-log.ts';
 export type Way = 'lost' | 'torn';
 
 export interface LostPower {
-  /** Bytes that processes had written and nobody had synced. */
+  /** Bytes that processes had written and not synced. */
   readonly unsyncedBytes: number;
   readonly namesLost: readonly string[];
 }
 
-/** What a disk holds before anybody writes: contents by inode. */
+/** The initial state of the disk: contents by inode. */
 export type Disk = ReadonlyMap<bigint, Buffer>;
 
 const sectorBytes = 512;
@@ -51,7 +51,7 @@ export function losePower(folder: string, { before, records, way, random }: Powe
   return { unsyncedBytes, namesLost };
 }
 
-/** Whether the name that a file got, if it is new, is on the disk. */
+/** Whether the new name of a file, if any, is on the disk. */
 function isNamed(inode: bigint, ofInode: ReadonlyMap<bigint, readonly DiskRecord[]>): boolean {
   const name = ofInode.get(inode)?.findLast(({ kind }) => kind === 'born' || kind === 'renamed' || kind === 'replaced');
   if (name?.kind !== 'born' && name?.kind !== 'renamed') return true;
@@ -61,17 +61,17 @@ function isNamed(inode: bigint, ofInode: ReadonlyMap<bigint, readonly DiskRecord
 interface History {
   readonly history: readonly DiskRecord[];
   readonly before: Buffer | undefined;
-  /** What the file holds now, as every process would have read it. */
+  /** The file's present content, as every process would have read it. */
   readonly left: Buffer;
   readonly keeps: () => boolean;
 }
 
 function contentOf({ history, before, left, keeps }: History) {
   const born = history.findLastIndex(({ kind }) => kind === 'born');
-  const own = history.slice(born + 1); // an inode is given out again
+  const own = history.slice(born + 1); // inodes are reused
   const syncedUntil = lastSync(own);
   const changes = own.filter(({ kind }) => kind === 'write' || kind === 'truncate');
-  // Written by stdio, which is not noted: in one go, and synced as a whole.
+  // Written through stdio, which is not logged: at once, and synced as a whole.
   if (changes.length === 0 && born >= 0) return { content: syncedUntil > 0n ? left : Buffer.alloc(0), unsynced: 0 };
   const file = createImage(born >= 0 ? undefined : before);
   let unsynced = 0;
@@ -98,7 +98,7 @@ function writeSectors(file: Image, { at, bytes }: Extract<DiskRecord, { kind: 'w
 
 type Image = ReturnType<typeof createImage>;
 
-/** A file's content that grows; what was never written is zero. */
+/** The content of a growing file; gaps are zero. */
 function createImage(before: Buffer | undefined) {
   let bytes = Buffer.from(before ?? Buffer.alloc(0));
   let length = bytes.length;
@@ -123,7 +123,7 @@ function createImage(before: Buffer | undefined) {
   };
 }
 
-/** Until when what was done is on the disk. */
+/** The time until which changes are on the disk. */
 function lastSync(records: readonly DiskRecord[]): bigint {
   return records.reduce((latest, { kind, begun }) => (kind === 'sync' && begun > latest ? begun : latest), 0n);
 }

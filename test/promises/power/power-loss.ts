@@ -1,8 +1,8 @@
-// Cuts the power of a machine with a Redis and a service again and again: every process dies at the same moment, and
-// their files become what a disk would hold then. What was answered 200 before must be there afterwards.
+// Repeatedly cuts the power of a machine with a Redis and a service: every process dies at the same moment, and their
+// files become what a disk would hold then. Callbacks answered 200 before must still exist afterwards.
 //
-// The senders and the merchant live elsewhere, and survive. Deliveries are held back in most rounds, so that what was
-// acknowledged lies in Redis or in the spool when the power fails, over many cuts.
+// The senders and the merchant are on another machine and survive. In most rounds nothing is delivered, so that
+// acknowledged callbacks stay in Redis or in the spool through many cuts.
 import { Queue } from 'bullmq';
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -29,11 +29,11 @@ import { trailOf } from './trail.ts';
 export interface PowerLossOptions {
   readonly cuts: number;
   readonly seed: number;
-  /** Of buildDiskLog. */
+  /** The library from buildDiskLog. */
   readonly library: string;
-  /** False: not before the end. What a killed worker had in hand comes back only after half a minute. */
+  /** False: only at the end. The jobs of a killed worker come back only after half a minute. */
   readonly delivers?: boolean;
-  /** A fault that must be seen: Redis syncs once a second, or the spool never. */
+  /** A planted fault that must be detected: Redis syncs once a second, or the spool never. */
   readonly planted?: 'everysec' | 'unsynced spool' | undefined;
   readonly say?: (text: string) => void;
 }
@@ -41,18 +41,18 @@ export interface PowerLossOptions {
 export interface PowerLossResult {
   readonly report: Report;
   readonly cuts: number;
-  /** Of these: with Redis out of order at the moment of the cut, or just before it. */
+  /** Cuts with a broken Redis at that moment or just before. */
   readonly cutsWithTrouble: number;
-  /** What was written and not synced when the power failed. */
+  /** Bytes written and not synced when the power failed. */
   readonly unsyncedBytes: number;
   readonly namesLost: number;
-  /** How often Redis would not start, and `redis-check-aof --fix` had to cut off what was torn. */
+  /** How often Redis did not start until `redis-check-aof --fix` had cut off the torn end. */
   readonly repaired: number;
-  /** Of each callback that was lost or given up: the cut before which it came, and what Redis knows of it. */
+  /** For each lost or given-up callback: the cut before which it came, and its traces in Redis. */
   readonly trails: readonly string[];
 }
 
-/** What happens to Redis before the cut, in turn: so that a few cuts try the spool, Redis's file, and both. */
+/** What happens to Redis before each cut, in turn, so that a few cuts test the spool, Redis's file, and both. */
 const troubles = ['killed', 'none', 'frozen', 'killed and back', 'none', 'rewriting its file'] as const;
 type Trouble = (typeof troubles)[number];
 
@@ -95,7 +95,7 @@ async function startMachine({ library, planted }: PowerLossOptions) {
   const log = createDiskLog(library, path.join(dir, 'log'));
   const server = redisServer();
   const redisDir = path.join(disk, 'redis');
-  // Redis never syncs the name of the folder that it makes at its very first start.
+  // Redis never syncs the name of the folder that it creates at its first start.
   await (await startPrivateRedis({ server, dir: redisDir })).stop();
   let before = readDisk(disk);
   const redis = await startPrivateRedis({
@@ -132,7 +132,7 @@ async function startMachine({ library, planted }: PowerLossOptions) {
     holdBack: () => queue.pause(),
     letGo: () => queue.resume(),
 
-    /** Load, and perhaps trouble with Redis; then, somewhere in it, everything dies. */
+    /** Load, and possibly a fault of Redis; then everything dies at a random moment. */
     async runUntilCut(trouble: Trouble, random: () => number): Promise<Answer[]> {
       const load = startLoad({ targets: [service.url], perSecond });
       await delay(100 + random() * 400);
@@ -168,7 +168,7 @@ async function startMachine({ library, planted }: PowerLossOptions) {
     trails: (references: readonly string[], cutOf: ReadonlyMap<string, string>): Promise<string[]> =>
       Promise.all(references.map(async (reference) => `${cutOf.get(reference)}: ${await trailOf(admin, reference)}`)),
 
-    /** Delivers what is left, and compares. */
+    /** Delivers the rest, and compares. */
     async settle(answers: readonly Answer[]): Promise<Report> {
       await queue.resume();
       const got = () => gotBy(merchant);
@@ -177,7 +177,7 @@ async function startMachine({ library, planted }: PowerLossOptions) {
         const taken = new Set(got().flatMap((delivery) => (delivery.taken ? [delivery.reference] : [])));
         return acknowledged.every(({ reference }) => taken.has(reference));
       };
-      // What is still missing then is the auditor's to report.
+      // The auditor reports what is still missing.
       await until(isDelivered, { timeoutMs: planted === undefined ? settleMs : 4_000, everyMs: 250 }).catch(
         () => false,
       );
@@ -203,7 +203,7 @@ async function startMachine({ library, planted }: PowerLossOptions) {
   };
 }
 
-/** A planted fault shows only where there is something to lose. */
+/** A planted fault is only visible if there is something to lose. */
 async function acknowledges(answers: readonly Answer[]): Promise<void> {
   const since = performance.now();
   const isAcknowledged = ({ status, sentAtMs }: Answer) => status === 200 && sentAtMs > since;
@@ -231,7 +231,7 @@ function killNow(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It was dead already.
+    // It had already died.
   }
 }
 
@@ -243,17 +243,18 @@ async function starts(redis: PrivateRedis): Promise<boolean> {
 }
 
 /**
- * As docs/operations.md says for after a power failure. Redis's file has no checksums: Redis may load a torn end without a
- * word (it skips over the end of a value), and the tool that repairs the next torn end would cut off all from there on.
+ * The procedure of docs/operations.md after a power failure. Redis's file has no checksums: Redis may load a torn end
+ * silently, and the tool that repairs the next torn end would cut off everything from there on.
  */
 async function rewriteAppendOnlyFile(admin: Redis): Promise<void> {
   await admin.bgrewriteaof();
   const info = () => admin.info('persistence');
   await until(async () => /aof_rewrite_in_progress:0\s[^]*aof_rewrite_scheduled:0\s/.test(await info()));
-  if (!(await info()).includes('aof_last_bgrewrite_status:ok')) throw new Error('Redis could not rewrite its file');
+  if (!(await info()).includes('aof_last_bgrewrite_status:ok'))
+    throw new Error('Redis could not rewrite its append-only file.');
 }
 
-/** What an operator does whose Redis finds a hole in the end of its append-only file. */
+/** What an operator does when Redis finds a hole at the end of its append-only file. */
 function repairAppendOnlyFile({ command, env }: ReturnType<typeof redisServer>, dir: string): void {
   const tool = path.join(path.dirname(command), path.basename(command).replace('server', 'check-aof'));
   const manifest = path.join(dir, 'appendonlydir', 'appendonly.aof.manifest');

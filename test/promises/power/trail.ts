@@ -1,10 +1,10 @@
-// What Redis still knows of a callback that was lost: where to begin when a cut has broken a promise.
+// The traces of a lost callback in Redis: the starting point when a cut has broken a promise.
 import type { Redis } from 'ioredis';
 import { digestOf, terminalKind } from '../../../src/callback/identity.ts';
 import { keysOf } from '../../../src/redis/brand-queue.ts';
 import { serviceQueue } from '../../support/queues.ts';
 
-/** Its claim, and each job under its identity with the places that it lies in. */
+/** Its claim, and each job under its identity with the lists that contain it. */
 export async function trailOf(redis: Redis, gatewayReference: string): Promise<string> {
   const queue = serviceQueue();
   const digest = digestOf({ brand: 'default', gatewayReference, kind: terminalKind });
