@@ -29,12 +29,13 @@ test('a key is rotated without a restart and without refusing one callback', asy
     const answer = await fetch(url, { method: 'POST', headers: { 'x-api-key': key }, body: callbackBody() });
     return answer.status === 200;
   };
-  const withOld = startLoad({ targets: [service.url], key: oldKey });
+  const withOld = startLoad({ targets: [service.url], key: oldKey, perSecond: 150 });
 
   write(`${oldKey},${newKey}`); // 1. accept both, and see that the new one is
   await until(() => accepts(newKey));
 
-  const withNew = startLoad({ targets: [service.url], key: newKey }); // 2. rotate at the gateway: for a while it uses either
+  // 2. rotate at the gateway: for a while it uses either
+  const withNew = startLoad({ targets: [service.url], key: newKey, perSecond: 150 });
   await until(() => withNew.answers.length >= 20);
   const sentWithOld = await withOld.stop();
 

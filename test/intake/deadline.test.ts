@@ -7,7 +7,7 @@ import type { Store } from '../../src/intake/redis-store.ts';
 import type { SpoolDoor } from '../../src/intake/spool/spool-entry.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callbackOf, testKey } from '../support/callbacks.ts';
-import { startLoad, tookMs, type Answer } from '../support/load.ts';
+import { elapsedMs, startLoad, type Answer } from '../support/load.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { slowCommitFlags } from '../support/slow-commit.ts';
@@ -54,7 +54,7 @@ test(
     expectAll200(answers);
     // Waiting until the deadline is only for those who find out.
     const later = sentAfter(answers, 7_000);
-    expect(later.filter((answer) => tookMs(answer) > 3_900).length).toBeLessThan(later.length / 4);
+    expect(later.filter((answer) => elapsedMs(answer) > 3_900).length).toBeLessThan(later.length / 4);
     const events = () => service.logs.map(({ event }) => event).filter((event) => String(event).startsWith('intake.'));
     expect(events()).toContain('intake.redis_slow');
     expect(events()).not.toContain('intake.redis_keeps_up');
@@ -238,7 +238,7 @@ function sentAfter(answers: readonly Answer[], ms: number): Answer[] {
 }
 
 function expectInTime(answers: readonly Answer[], budgetMs: number): void {
-  expect(Math.max(...answers.map(tookMs))).toBeLessThan(budgetMs + addedMs + noiseMs);
+  expect(Math.max(...answers.map(elapsedMs))).toBeLessThan(budgetMs + addedMs + noiseMs);
 }
 
 function expectAll200(answers: readonly Answer[]): void {

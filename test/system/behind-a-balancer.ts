@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { freePort } from '../support/private-redis.ts';
 import type { Balancer } from '../support/balancer.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
-import { failuresOf, startLoad, tookMs, type Answer, type Load } from '../support/load.ts';
+import { elapsedMs, failuresOf, startLoad, type Answer, type Load } from '../support/load.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -58,7 +58,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
   test('both receivers restarted in turn under load cost no callback', async () => {
     await using house = await setUp({ SHUTDOWN_TIMEOUT: '8s' });
     const { redis, balancer } = house;
-    const load = startLoad({ targets: [balancer.url], ca: balancer.ca });
+    const load = startLoad({ targets: [balancer.url], ca: balancer.ca, perSecond: 200 });
     await until(() => load.answers.length >= 50, patience);
     for (const index of [0, 1] as const) {
       await house.replace(index, load, async (receiver) => expect((await receiver.stop()).code).toBe(0));
@@ -71,7 +71,7 @@ export function behindABalancer(startBalancer: StartBalancer): void {
   test('receivers killed under load cost no callback: the other one gets a second try in time', async () => {
     await using house = await setUp();
     const { redis, balancer } = house;
-    const load = startLoad({ targets: [balancer.url], ca: balancer.ca });
+    const load = startLoad({ targets: [balancer.url], ca: balancer.ca, perSecond: 200 });
     await until(() => load.answers.length >= 50, patience);
     for (const index of [0, 1, 0, 1] as const) {
       await house.replace(index, load, async (receiver) => {
@@ -172,7 +172,7 @@ async function answers(balancer: Balancer): Promise<boolean> {
 
 async function expectAllStored(sent: readonly Answer[], redis: TestRedis): Promise<void> {
   expect(failuresOf(sent)).toEqual([]);
-  expect(sent.filter((answer) => tookMs(answer) >= gatewayTimeoutMs)).toEqual([]);
+  expect(sent.filter((answer) => elapsedMs(answer) >= gatewayTimeoutMs)).toEqual([]);
   const client = new Redis(redis.url);
   const stored = await client.llen('{payalo}:payalo-callbacks:wait');
   client.disconnect();

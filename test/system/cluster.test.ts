@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { startCluster, type RedisCluster } from '../support/cluster.ts';
-import { failuresOf, startLoad, tookMs } from '../support/load.ts';
+import { elapsedMs, failuresOf, startLoad } from '../support/load.ts';
 import { startMerchant, untilDelivered, type Merchant } from '../support/merchant.ts';
 import { startService } from '../support/service.ts';
 import { until } from '../support/until.ts';
@@ -62,7 +62,7 @@ for (const [what, signal] of [
     const sent = (await Promise.all(loads.map((load) => load.stop()))).flat();
 
     expect(failuresOf(sent)).toEqual([]);
-    expect(sent.filter((answer) => tookMs(answer) > ackBudgetMs + 2_000)).toEqual([]);
+    expect(sent.filter((answer) => elapsedMs(answer) > ackBudgetMs + 2_000)).toEqual([]);
     await untilDelivered(sent, merchant, patience);
   });
 }

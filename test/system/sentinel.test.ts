@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { testKey } from '../support/callbacks.ts';
 import { makeCertificates } from '../support/certificates.ts';
-import { failuresOf, startLoad, tookMs } from '../support/load.ts';
+import { elapsedMs, failuresOf, startLoad } from '../support/load.ts';
 import { startMerchant, untilDelivered } from '../support/merchant.ts';
 import { startSentinelSet } from '../support/sentinel.ts';
 import { startService } from '../support/service.ts';
@@ -42,7 +42,7 @@ for (const [what, signal] of [
     const sent = await load.stop();
 
     expect(failuresOf(sent)).toEqual([]);
-    expect(sent.filter((answer) => tookMs(answer) > ackBudgetMs + 2_000)).toEqual([]);
+    expect(sent.filter((answer) => elapsedMs(answer) > ackBudgetMs + 2_000)).toEqual([]);
     await untilDelivered(sent, merchant, patience);
   });
 }
