@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
-import { moveBrand, type MoveDependencies } from '../../src/store/brands/brand-move.ts';
+import { moveBrand } from '../../src/store/brands/brand-move.ts';
 import { brandQueue, keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
 import { isNothing, readHoldings } from '../../src/store/brands/brand-registry.ts';
 import { followDeliveries } from '../../src/store/callbacks/delivery-records.ts';
@@ -11,6 +11,7 @@ import { pauseForwarding, readForwarding } from '../../src/store/lifecycle/forwa
 import { findClaims } from '../../src/store/callbacks/find-claims.ts';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { createQuarantineStore } from '../../src/store/quarantine/quarantine-store.ts';
+import { moveOf } from '../support/brand-moves.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { until } from '../support/until.ts';
@@ -19,23 +20,6 @@ const dayMs = 86_400_000;
 const { server, redis } = await withRedis({ durable: false });
 
 const queueOf = (brand: string, prefix: string) => brandQueue(brand, { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: prefix });
-
-function moveOf(from: BrandQueue, to: BrandQueue, on: Redis = redis): MoveDependencies {
-  return {
-    redis: on,
-    from,
-    to,
-    confirm: async () => undefined,
-    handIn: async () => {
-      throw new Error('nothing is claimed twice here');
-    },
-    merchantTtlMs: dayMs,
-    lineageTtlMs: dayMs,
-    claimTtlMs: dayMs,
-    patienceMs: 0,
-    onProgress: () => undefined,
-  };
-}
 
 /** A callback in each state, conflicts, an entry in quarantine, an expectation. */
 async function fill(stored: StoredCallbacks): Promise<void> {
@@ -133,7 +117,7 @@ describe('brand move', () => {
     const acme = queueOf('acme', stored.prefix);
     const before = await contentsOf(stored.queue);
     expect(Object.keys(before).length).toBeGreaterThan(20);
-    expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+    expect(await moveBrand(moveOf(redis, stored.queue, acme))).toMatchObject({ kind: 'moved' });
     expect(await contentsOf(acme)).toEqual(before);
     expect(await contentsOf(stored.queue)).toEqual({});
     expect(isNothing(await readHoldings(redis, stored.queue, dayMs))).toBe(true);
@@ -147,9 +131,9 @@ describe('brand move', () => {
       await fill(stored);
       const acme = queueOf('acme', stored.prefix);
       const before = await contentsOf(stored.queue);
-      const first = await moveBrand(moveOf(stored.queue, acme, breakingAfter(commands))).catch(() => 'killed');
+      const first = await moveBrand(moveOf(breakingAfter(commands), stored.queue, acme)).catch(() => 'killed');
       await redis.del(keysOf.mover(stored.queue)); // its lease runs out
-      expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+      expect(await moveBrand(moveOf(redis, stored.queue, acme))).toMatchObject({ kind: 'moved' });
       expect(await contentsOf(acme), `broken off after ${commands} commands`).toEqual(before);
       expect(await contentsOf(stored.queue)).toEqual({});
       if (first !== 'killed') break;
@@ -163,14 +147,14 @@ describe('brand move', () => {
       await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
       const reference = await stored.store();
       const acme = queueOf('acme', stored.prefix);
-      const first = await moveBrand(moveOf(stored.queue, acme, breakingAfter(commands))).catch(() => 'killed');
+      const first = await moveBrand(moveOf(breakingAfter(commands), stored.queue, acme)).catch(() => 'killed');
       expect(first, 'the break between putting in and removing').toBe('killed');
       const [jobId] = await redis.lrange(`${acme.base}:wait`, 0, -1);
       const isStillThere = (await redis.hlen(keysOf.moving(stored.queue))) > 0;
       if (jobId === undefined || !isStillThere) continue;
       await redis.del(`${acme.base}:wait`, `${acme.base}:${jobId}`); // a worker with removeOnComplete
       await redis.del(keysOf.mover(stored.queue));
-      expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+      expect(await moveBrand(moveOf(redis, stored.queue, acme))).toMatchObject({ kind: 'moved' });
       expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
       const callbackIndex = createCallbackIndex({ redis, queues: new Map([['acme', acme]]) });
       expect(await callbackIndex.find(reference)).toBeDefined();
@@ -184,14 +168,14 @@ describe('brand move', () => {
     await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
     const acme = there.queue;
     const atJobs = breaking(([key]) => key === `${acme.base}:wait`);
-    await expect(moveBrand(moveOf(stored.queue, acme, atJobs))).rejects.toThrow('killed');
+    await expect(moveBrand(moveOf(atJobs, stored.queue, acme))).rejects.toThrow('killed');
     expect(await redis.keys(`${acme.base}/c:*`)).toHaveLength(1);
     expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
     const [claim] = await findClaims(redis, acme, [{ gatewayReference: reference, kind: 'terminal' }]);
     await there.store({ reference, source: 'records', insteadOf: claim?.nonce });
     expect(await redis.llen(`${acme.base}:wait`)).toBe(0);
     await redis.del(keysOf.mover(stored.queue));
-    expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved' });
+    expect(await moveBrand(moveOf(redis, stored.queue, acme))).toMatchObject({ kind: 'moved' });
     expect(await redis.llen(`${acme.base}:wait`)).toBe(1);
     expect(await redis.exists(keysOf.incoming(acme))).toBe(0);
   });
@@ -203,7 +187,7 @@ describe('brand move', () => {
     await job.moveToCompleted('done', 'token', false);
     await job.remove(); // a worker with removeOnComplete
     await using there = createStoredCallbacks(server.url, 'acme', stored.prefix);
-    expect(await moveBrand(moveOf(stored.queue, there.queue))).toMatchObject({ kind: 'moved' });
+    expect(await moveBrand(moveOf(redis, stored.queue, there.queue))).toMatchObject({ kind: 'moved' });
     const callbackIndex = createCallbackIndex({ redis, queues: there.queues });
     expect((await callbackIndex.find(reference))?.callback.state).toBe('delivered');
   });
@@ -213,7 +197,7 @@ describe('brand move', () => {
     await stored.store();
     const job = await stored.take();
     const acme = queueOf('acme', stored.prefix);
-    const move = moveOf(stored.queue, acme);
+    const move = moveOf(redis, stored.queue, acme);
     expect(await moveBrand(move)).toMatchObject({ kind: 'left', left: { undelivered: 1 } });
     const again = moveBrand({ ...move, patienceMs: 10_000 });
     await until(async () => (await redis.exists(keysOf.mover(stored.queue))) === 1);
@@ -227,7 +211,7 @@ describe('brand move', () => {
     await stored.store();
     await pauseForwarding(redis, stored.queue);
     const acme = queueOf('acme', stored.prefix);
-    expect(await moveBrand(moveOf(stored.queue, acme))).toMatchObject({ kind: 'moved', paused: true });
+    expect(await moveBrand(moveOf(redis, stored.queue, acme))).toMatchObject({ kind: 'moved', paused: true });
     expect(await readForwarding(redis, acme)).toMatchObject({ paused: true });
     expect(await redis.zcard(`${acme.base}:marker`)).toBe(0);
   });

@@ -2,35 +2,19 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { jobSchema } from '../../src/callback/job.ts';
-import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
-import { moveBrand, type MoveDependencies } from '../../src/store/brands/brand-move.ts';
+import { keysOf } from '../../src/redis/brand-queue.ts';
+import { moveBrand } from '../../src/store/brands/brand-move.ts';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import { erase } from '../../src/store/lifecycle/erase.ts';
 import { registerExpectedAmount } from '../../src/store/reconciliation/expected-amounts.ts';
 import { registerExpectation } from '../../src/store/reconciliation/expectations.ts';
+import { moveOf } from '../support/brand-moves.ts';
 import { newReference } from '../support/callbacks.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 
 const dayMs = 86_400_000;
 const { server, redis } = await withRedis({ durable: false });
-
-function moveOf(from: BrandQueue, to: BrandQueue): MoveDependencies {
-  return {
-    redis,
-    from,
-    to,
-    confirm: async () => undefined,
-    handIn: async () => {
-      throw new Error('nothing is claimed twice here');
-    },
-    merchantTtlMs: dayMs,
-    lineageTtlMs: dayMs,
-    claimTtlMs: dayMs,
-    patienceMs: 0,
-    onProgress: () => undefined,
-  };
-}
 
 describe('under the new name', () => {
   /** The same prefix, one brand each. */
@@ -53,7 +37,7 @@ describe('under the new name', () => {
     const reference = await a.store();
     await a.deliver();
     const first = await idOf(a, reference);
-    await moveBrand(moveOf(a.queue, b.queue));
+    await moveBrand(moveOf(redis, a.queue, b.queue));
     expect(await idOf(b, reference)).toBe(first);
     await b.store({ reference });
     await b.store({ reference, status: 'failed' });
@@ -74,8 +58,8 @@ describe('under the new name', () => {
     await using world = await brands();
     const { a, b, c, find } = world;
     const [ofA, ofB] = [await a.store(), await b.store()];
-    await moveBrand(moveOf(a.queue, b.queue));
-    await moveBrand(moveOf(b.queue, c.queue));
+    await moveBrand(moveOf(redis, a.queue, b.queue));
+    await moveBrand(moveOf(redis, b.queue, c.queue));
     const ofC = await c.store();
     for (const [reference, identityBrand] of [
       [ofA, 'default'],
@@ -97,8 +81,8 @@ describe('under the new name', () => {
     const announced = { gatewayReference: reference, amount: { value: '250.00', currency: 'KES' } };
     await registerExpectation(redis, a.queue, { gatewayReference: reference }, Date.now());
     await registerExpectedAmount(redis, a.queue, announced, { keptMs: dayMs, holdMismatched: false });
-    await moveBrand(moveOf(a.queue, b.queue));
-    await moveBrand(moveOf(b.queue, c.queue));
+    await moveBrand(moveOf(redis, a.queue, b.queue));
+    await moveBrand(moveOf(redis, b.queue, c.queue));
     await c.store({ reference, amount: '100' });
     const jobId = (await find(c, reference))?.callback.jobId ?? '';
     const data = jobSchema.parse(JSON.parse((await redis.hget(keysOf.job(c.queue, jobId), 'data')) ?? ''));
@@ -111,7 +95,7 @@ describe('under the new name', () => {
     const { a, b, find } = world;
     const reference = await a.store();
     await b.store({ reference, status: 'failed' });
-    expect(await moveBrand(moveOf(a.queue, b.queue))).toMatchObject({ kind: 'moved' });
+    expect(await moveBrand(moveOf(redis, a.queue, b.queue))).toMatchObject({ kind: 'moved' });
     await b.store({ reference, status: 'failed' });
     expect((await find(b, reference))?.callback).toMatchObject({ status: 'failed', duplicates: 1, conflicts: [] });
     await b.store({ reference });
@@ -129,7 +113,7 @@ describe('under the new name', () => {
     await a.deliver();
     const goneId = await idOf(a, gone);
     await redis.del(keysOf.job(a.queue, (await find(a, gone))?.callback.jobId ?? ''));
-    await moveBrand(moveOf(a.queue, b.queue));
+    await moveBrand(moveOf(redis, a.queue, b.queue));
     expect(await find(b, reference)).toMatchObject({
       callback: { status: 'success' },
       others: [{ status: 'reversed' }],
@@ -154,7 +138,7 @@ describe('under the new name', () => {
       [b, c],
       [c, a],
     ] as const) {
-      expect(await moveBrand(moveOf(from.queue, to.queue))).toMatchObject({ kind: 'moved' });
+      expect(await moveBrand(moveOf(redis, from.queue, to.queue))).toMatchObject({ kind: 'moved' });
       expect(await find(from, ofA)).toBeUndefined();
     }
     expect([await idOf(a, ofA), await idOf(a, ofB), await idOf(a, ofC)]).toEqual(ids);
@@ -172,7 +156,7 @@ describe('under the new name', () => {
     await using world = await brands();
     const { a, b, find, idOf } = world;
     const known = await a.store();
-    await moveBrand(moveOf(a.queue, b.queue));
+    await moveBrand(moveOf(redis, a.queue, b.queue));
     const lineage = (await redis.get(keysOf.lineage(a.queue))) ?? '';
     await redis.del(keysOf.lineage(a.queue)); // which an earlier version does not read
     await using old = createStoredCallbacks(server.url, 'default', a.prefix);
@@ -182,7 +166,7 @@ describe('under the new name', () => {
     await redis.set(keysOf.lineage(a.queue), lineage);
     const handedIn: string[] = [];
     const handIn = async ({ data }: { data: string }) => void handedIn.push(data);
-    const result = await moveBrand({ ...moveOf(a.queue, b.queue), handIn });
+    const result = await moveBrand({ ...moveOf(redis, a.queue, b.queue), handIn });
     expect(result).toMatchObject({ kind: 'moved', moved: { jobs: 2 } });
     expect(handedIn.map((data) => JSON.parse(data).gatewayReference)).toEqual([known]);
     expect((await find(b, fresh))?.callback).toMatchObject({ state: 'queued', webhookId: id });
@@ -194,16 +178,16 @@ describe('under the new name', () => {
     const { a, b, c } = world;
     await a.store();
     await c.store();
-    await moveBrand(moveOf(a.queue, b.queue));
-    expect(await moveBrand(moveOf(c.queue, a.queue))).toEqual({ kind: 'target-moved', to: 'acme' });
-    expect(await moveBrand(moveOf(b.queue, a.queue))).toMatchObject({ kind: 'moved' });
+    await moveBrand(moveOf(redis, a.queue, b.queue));
+    expect(await moveBrand(moveOf(redis, c.queue, a.queue))).toEqual({ kind: 'target-moved', to: 'acme' });
+    expect(await moveBrand(moveOf(redis, b.queue, a.queue))).toMatchObject({ kind: 'moved' });
   });
 
   test('nothing is accepted for either name while claims are copied', async () => {
     await using world = await brands();
     const { a, b } = world;
     const reference = await a.store();
-    await moveBrand(moveOf(a.queue, b.queue));
+    await moveBrand(moveOf(redis, a.queue, b.queue));
     await redis.set(keysOf.lineageHold(b.queue), 'move', 'PX', 60_000);
     await redis.set(keysOf.lineage(b.queue), JSON.stringify({ formerly: ['default'], move: 'another' }));
     await expect(a.store({ reference })).rejects.toMatchObject({ code: 'BRAND_IS_MOVED' });
