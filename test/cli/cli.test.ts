@@ -1,5 +1,4 @@
 // The operator commands as a user runs them: as processes, against a real Redis, with and without a service.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import path from 'node:path';
@@ -7,13 +6,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { createProgram } from '../../src/cli.ts';
 import { callbackBody, testKey } from '../support/callbacks.ts';
+import { runCli, type CliRun } from '../support/cli.ts';
 import { startRedis } from '../support/redis.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { startService } from '../support/service.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
-
-const cli = path.join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
 
 const { server: redis } = await withRedis();
 let stored: StoredCallbacks;
@@ -28,34 +26,18 @@ afterAll(async () => {
   await stored[Symbol.asyncDispose]();
 });
 
-interface Run {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(args: readonly string[], env: Record<string, string> = {}): Promise<Run> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
-    cwd,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: redis.url,
-      QUEUE_NAME: 'callbacks',
-      QUEUE_PREFIX: '{cli}',
-      PAYALO_API_KEYS: testKey,
-      SPOOL_DIR: path.join(cwd, 'spool'),
-      ...env,
-    },
+function run(args: readonly string[], env: Record<string, string> = {}): Promise<CliRun> {
+  return runCli(args, {
+    REDIS_URL: redis.url,
+    QUEUE_NAME: 'callbacks',
+    QUEUE_PREFIX: '{cli}',
+    PAYALO_API_KEYS: testKey,
+    SPOOL_DIR: path.join(cwd, 'spool'),
+    ...env,
   });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (text) => (out += String(text)));
-  child.stderr.on('data', (text) => (err += String(text)));
-  await once(child, 'close');
-  return { code: child.exitCode, out, err };
 }
 
-const jsonOf = ({ out }: Run) => z.record(z.string(), z.unknown()).parse(JSON.parse(out));
+const jsonOf = ({ out }: CliRun) => z.record(z.string(), z.unknown()).parse(JSON.parse(out));
 
 describe('inspect', () => {
   test('shows everything about a callback, for people and for programs', async () => {

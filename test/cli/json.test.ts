@@ -1,17 +1,15 @@
 // With --json each command, as a process, prints one JSON document on standard output, however it ends, and nothing else.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { testKey } from '../support/callbacks.ts';
+import { startCli } from '../support/cli.ts';
 import { withRedis } from '../support/with-redis.ts';
 import { createStoredCallbacks, type StoredCallbacks } from '../support/stored-callbacks.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
-
-const cli = path.join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
 
 const { server: redis } = await withRedis();
 let stored: StoredCallbacks;
@@ -27,30 +25,21 @@ afterAll(async () => {
 });
 
 function start(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
-    cwd,
-    env: {
-      PATH: process.env['PATH'],
-      REDIS_URL: redis.url,
-      QUEUE_NAME: 'callbacks',
-      QUEUE_PREFIX: '{json}',
-      PAYALO_API_KEYS: testKey,
-      GATEWAY_BASE_URL: 'http://127.0.0.1:9',
-      SPOOL_DIR: path.join(cwd, 'spool'),
-      ...env,
-    },
+  return startCli(args, {
+    REDIS_URL: redis.url,
+    QUEUE_NAME: 'callbacks',
+    QUEUE_PREFIX: '{json}',
+    PAYALO_API_KEYS: testKey,
+    GATEWAY_BASE_URL: 'http://127.0.0.1:9',
+    SPOOL_DIR: path.join(cwd, 'spool'),
+    ...env,
   });
-  const texts = { out: '', err: '' };
-  child.stdout.on('data', (text) => (texts.out += String(text)));
-  child.stderr.on('data', (text) => (texts.err += String(text)));
-  return { child, texts };
 }
 
 async function run(args: readonly string[], env?: Record<string, string>) {
-  const { child, texts } = start(args, env);
-  await once(child, 'close');
-  const json = z.record(z.string(), z.unknown()).parse(JSON.parse(texts.out));
-  return { code: child.exitCode, err: texts.err, json };
+  const { code, out, err } = await start(args, env).ended;
+  const json = z.record(z.string(), z.unknown()).parse(JSON.parse(out));
+  return { code, err, json };
 }
 
 test.each([
@@ -110,16 +99,15 @@ test('a Redis that goes down during the work: an error that says so, and 69', as
 });
 
 test('a simulator: its addresses; its log goes to standard error', async () => {
-  const { child, texts } = start(['simulate', '--json', '--gateway-port', '0', '--merchant-port', '0']);
+  const simulator = start(['simulate', '--json', '--gateway-port', '0', '--merchant-port', '0']);
   const { gateway, merchant } = await until(() => {
     const urls = z.object({ gateway: z.url(), controls: z.url(), merchant: z.url(), key: z.string() });
-    return texts.out !== '' && urls.parse(JSON.parse(texts.out));
+    return simulator.texts.out !== '' && urls.parse(JSON.parse(simulator.texts.out));
   });
   expect(gateway).not.toBe(merchant);
   await fetch(merchant, { method: 'POST', body: '{}' });
-  await until(() => texts.err.includes('2 bytes'));
-  child.kill('SIGTERM');
-  await once(child, 'close');
-  expect(child.exitCode).toBe(0);
-  expect(() => JSON.parse(texts.out)).not.toThrow();
+  await until(() => simulator.texts.err.includes('2 bytes'));
+  simulator.kill('SIGTERM');
+  expect((await simulator.ended).code).toBe(0);
+  expect(() => JSON.parse(simulator.texts.out)).not.toThrow();
 });

@@ -13,6 +13,8 @@ export interface CliRun {
 
 export interface CliProcess {
   readonly ended: Promise<CliRun>;
+  /** Of each stream, until now. */
+  readonly texts: { readonly out: string; readonly err: string };
   /** Of both streams, until now. */
   output(): string;
   kill(signal: NodeJS.Signals): void;
@@ -24,12 +26,11 @@ export function startCli(args: readonly string[], env: Readonly<Record<string, s
     cwd: env['SPOOL_DIR'] === undefined ? import.meta.dirname : path.dirname(env['SPOOL_DIR']),
     env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
   });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (text) => (out += String(text)));
-  child.stderr.on('data', (text) => (err += String(text)));
-  const ended = once(child, 'close').then(() => ({ code: child.exitCode, out, err }));
-  return { ended, output: () => out + err, kill: (signal) => void child.kill(signal) };
+  const texts = { out: '', err: '' };
+  child.stdout.on('data', (text) => (texts.out += String(text)));
+  child.stderr.on('data', (text) => (texts.err += String(text)));
+  const ended = once(child, 'close').then(() => ({ code: child.exitCode, ...texts }));
+  return { ended, texts, output: () => texts.out + texts.err, kill: (signal) => void child.kill(signal) };
 }
 
 export function runCli(args: readonly string[], env: Readonly<Record<string, string>>): Promise<CliRun> {
