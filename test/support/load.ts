@@ -1,5 +1,5 @@
-// A steady load of callbacks, as the gateway sends them: one attempt each, at a fixed rate whether or not earlier ones were
-// answered, to whichever target is next. Records every answer and how long it took.
+// A steady load of callbacks, as the gateway sends them: one attempt each, to whichever target is next. Records every answer and
+// how long it took. The rate is fixed, whether or not earlier ones were answered (an open loop), unless `inFlightMax` closes it.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { callbackBody, newReference, testKey } from './callbacks.ts';
@@ -32,6 +32,8 @@ export interface LoadOptions {
   readonly targets: readonly string[];
   readonly perSecond?: number;
   readonly callbacksMax?: number;
+  /** While so many wait for their answers, no more are sent. */
+  readonly inFlightMax?: number;
   /** Returns what is sent next; by default the gateway's example under a new reference. */
   readonly next?: () => Sent;
   readonly key?: string;
@@ -45,7 +47,8 @@ export type Load = ReturnType<typeof startLoad>;
 const gatewayTimeoutMs = 15_000;
 
 export function startLoad(options: LoadOptions) {
-  const { targets, perSecond = 100, callbacksMax = Infinity, next = newCallback, key = testKey, ca } = options;
+  const { targets, perSecond = 100, callbacksMax = Infinity, inFlightMax = Infinity } = options;
+  const { next = newCallback, key = testKey, ca } = options;
   const agent = new Agent({ connections: 200, ...(ca !== undefined && { connect: { ca } }) });
   const answers: Answer[] = [];
   const inFlight = new Set<Promise<void>>();
@@ -56,6 +59,7 @@ export function startLoad(options: LoadOptions) {
   async function run(): Promise<void> {
     const startedAtMs = performance.now();
     for (let count = 0; count < callbacksMax && !stopping.signal.aborted; count += 1) {
+      while (inFlight.size >= inFlightMax) await Promise.race(inFlight);
       const sending: Promise<void> = send(targets[count % targets.length] ?? '').finally(() =>
         inFlight.delete(sending),
       );
