@@ -1,8 +1,8 @@
 // Intake: every callback comes in here, whether the gateway sent it or reconciliation found it.
 //
-// `accept` resolves only once the callback is durably stored: in Redis or, if Redis cannot take it in time, in the spool. One
-// deadline counts from the callback's receipt: ACK_BUDGET for Redis, then what is left of the two seconds that the contract
-// adds. It never throws.
+// Every outcome of `accept` but `ignored` and `unavailable` means that the callback is stored durably: in Redis or, if Redis
+// cannot take it in time, in the spool. One deadline counts from the callback's receipt: ACK_BUDGET for Redis, then what is left
+// of the two seconds that the contract adds. It never throws.
 import { kindOf } from '../callback/identity.ts';
 import { parseCallbackText, type Callback } from '../callback/parse-callback.ts';
 import type { AcceptItem } from '../store/accept/accept-batch.ts';

@@ -103,7 +103,7 @@ export interface LogEvents {
   'gateway.unavailable': Brand & { reason: string };
   /** A process that runs HANDLER_MODULE ended by itself; it costs the attempt, and a new one starts. */
   'handler.process_ended': { error: string };
-  /** Too few replicas confirmed, and the spool has no room for a copy: acknowledged anyway. */
+  /** Too few replicas confirmed, and the spool is over half full or cannot take a copy: acknowledged anyway. */
   'intake.confirmation_waived': { reason: string };
   /** A spooled correction was dropped because a later one has replaced what it corrects. */
   'intake.correction_overtaken': Reference & { status: string | null };

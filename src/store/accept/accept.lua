@@ -3,8 +3,9 @@
 
   For each callback: claims its identity; if it was free, writes the job as BullMQ's addStandardJob does (hash, wait
   list, marker; events while somebody listens) and the index; if not, distinguishes duplicates from conflicts and keeps a
-  conflict's body. Nothing else writes a claim, so two receivers cannot disagree. The layout of the job is BullMQ's own, so BullMQ is pinned and
-  test/store/accept-batch.test.ts compares every key with what queue.add writes.
+  conflict's body. No other code claims an identity, so two receivers cannot disagree; others only extend a claim, record a
+  delivery in it, or rebuild it from its job (keep-claims.lua, retire.lua, carry-claims.ts). The layout of the job is BullMQ's
+  own, so BullMQ is pinned and test/store/accept-batch.test.ts compares every key with what queue.add writes.
 
   A refusal by Redis (OOM, READONLY, MISCONF) rejects the whole batch before its first write.
 

@@ -76,7 +76,8 @@ local function wasLost(item, claim, isSame)
   return replacedAt and tonumber(item.receivedAt) <= tonumber(replacedAt)
 end
 
--- The outcome of a callback under a claimed identity, and whether it already had its whole effect.
+-- Returns the outcome of a callback under a claimed identity, and whether an earlier try already had the whole effect: then
+-- nothing is counted or written again.
 local function judge(item, claim)
   local outcome = takenBefore(item, claim)
   if outcome then return outcome, true end
