@@ -43,20 +43,22 @@ const sections: readonly Section[] = [
 ];
 const roundsFull = 5;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    short: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    against: { type: 'string' },
-    out: { type: 'string', default: path.join(import.meta.dirname, 'results.json') },
-  },
-});
-const unknown = positionals.filter((name) => !sections.some((section) => section.name === name));
-if (unknown.length > 0) {
-  console.error(`Unknown section ${unknown.join(', ')}. There are: ${sections.map(({ name }) => name).join(', ')}.`);
-  process.exit(64);
+const usage = `Usage: npm run bench -- [options] [section ...]
+
+Runs all sections, or those that are named: ${sections.map(({ name }) => name).join(', ')}.
+
+  --rounds=N        rounds of each section (default ${roundsFull})
+  --against=FOLDER  compare with the service of another checkout
+  --short           a smoke test; its figures mean nothing
+  --out=FILE        where to write the results (default bench/results.json)`;
+
+const { values, positionals } = readArguments();
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
 }
+const unknown = positionals.filter((name) => !sections.some((section) => section.name === name));
+if (unknown.length > 0) refuse(`Unknown section ${unknown.join(', ')}.`);
 const size = {
   short: values.short,
   rounds: Number(values.rounds ?? (values.short ? 1 : roundsFull)),
@@ -77,6 +79,28 @@ for (const section of chosen) {
   for (const [name, value] of Object.entries(result.summary)) console.log(`${name}: ${value}`);
   for (const note of result.notes ?? []) console.log(note);
   save(values.out);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        help: { type: 'boolean', short: 'h', default: false },
+        short: { type: 'boolean', default: false },
+        rounds: { type: 'string' },
+        against: { type: 'string' },
+        out: { type: 'string', default: path.join(import.meta.dirname, 'results.json') },
+      },
+    });
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function refuse(problem: string): never {
+  console.error(`${problem}\n\n${usage}`);
+  process.exit(64);
 }
 
 /** After each section, so that an interrupted run keeps its results. Sections that were not run keep their last result. */

@@ -42,7 +42,7 @@ const folder = import.meta.dirname;
 const root = path.dirname(folder);
 const readyMs = 20_000;
 const outputCharactersMax = 4_000;
-const nodeFlags = ['--disable-warning=ExperimentalWarning', '--enable-source-maps'];
+const nodeFlags = ['--disable-warning=ExperimentalWarning'];
 /** Node's options in the image. */
 function imageFlags(): string[] {
   const options = /NODE_OPTIONS="([^"]*)"/.exec(readFileSync(path.join(root, 'Dockerfile'), 'utf8'))?.[1];
@@ -175,7 +175,7 @@ interface ProcessOptions {
 }
 
 function scriptOf(name: string): string {
-  return path.join(folder, 'processes', `${name}.ts`);
+  return path.join(folder, 'processes', path.extname(name) === '' ? `${name}.ts` : name);
 }
 
 /** With BENCH_PROFILE=folder the service writes a CPU profile there when it ends. */

@@ -145,7 +145,7 @@ function isStale(file) {
 
 /** node:sqlite still prints an experimental warning on Node 24, which would only confuse users. */
 function nodeFlags(name) {
-  return name.endsWith('.ts') ? ['--disable-warning=ExperimentalWarning', '--enable-source-maps'] : [];
+  return name.endsWith('.ts') ? ['--disable-warning=ExperimentalWarning'] : [];
 }
 
 /** Ends like the program: with its exit code, or by the same signal. */

@@ -4,6 +4,7 @@
 // configuration is invalid (sysexits.h, EX_CONFIG).
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { startRoles, type Service } from './roles.ts';
 import { ConfigError } from './config/config-error.ts';
 import { loadConfig, readEnvironment } from './config/config.ts';
@@ -11,6 +12,9 @@ import { ListenError } from './http/listen-error.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { takeOverStandardStreams } from './telemetry/standard-streams.ts';
+
+// By default V8 lets `all` grow to 300 MB under load; now it takes 210 MB (docs/performance.md).
+setFlagsFromString('--heap-growing-percent=100');
 
 const exitConfig = 78;
 /** npm forwards a signal that the whole process group already got; that echo does not count as the user's second signal. */

@@ -149,6 +149,13 @@ test('reads the environment in one place only', () => {
   expect(readers).toEqual(['src/config/config.ts']);
 });
 
+test('imports nothing but types from node:http, whose import loads the undici that Node brings along', () => {
+  const texts = files.filter((file) => file.startsWith('src/')).map((file) => [file, readFileSync(file, 'utf8')]);
+  expect(
+    texts.filter(([, text = '']) => /^import (?!type )[^;]*'node:https?'/m.test(text)).map(([file]) => file),
+  ).toEqual([]);
+});
+
 test(`keeps every file within ${linesMax} lines, and opens each with what it owns`, () => {
   const texts = files.map((file) => ({ file, text: readFileSync(file, 'utf8') }));
   expect(texts.filter(({ text }) => text.trimEnd().split('\n').length > linesMax).map(({ file }) => file)).toEqual([]);

@@ -15,6 +15,16 @@ const ratePerSecond = 200;
 const settlePerSecond = 1_500;
 const connections = 16;
 
+/** What `receive` loads besides Fastify and pino: what a receiver of these packages cannot go below. */
+const packagesOfReceiver = [
+  'zod',
+  'ioredis',
+  'prom-client',
+  '@fastify/rate-limit',
+  '@fastify/helmet',
+  '@opentelemetry/api',
+];
+
 interface Sample {
   readonly readyMs: number;
   readonly idleBytes: number;
@@ -67,7 +77,8 @@ function contestantsOf(rig: Rig, redis: BenchRedis, merchant: Running) {
     start: () => rig.startService({ roles: [name], redis, env, compiled: true }),
   });
   return [
-    { name: 'bare Fastify', start: () => rig.startContestant('bare-logged') },
+    { name: 'bare Fastify', start: () => rig.startContestant('bare-logged.mjs') },
+    { name: 'bare, packages loaded', start: () => rig.startContestant('bare-logged.mjs', ...packagesOfReceiver) },
     ...['receive', 'work', 'reconcile', 'all'].map(role),
   ];
 }

@@ -38,7 +38,7 @@ export type Config = z.infer<typeof variables> & {
   readonly notices: readonly string[];
 };
 
-const variables = z.object({
+export const variables = z.object({
   NODE_ENV: text,
   PAYALO_API_KEYS: text,
   HOST: z.string().default('0.0.0.0'),
@@ -119,21 +119,6 @@ const variables = z.object({
 });
 
 export const variableNames: readonly string[] = Object.keys(variables.shape);
-
-const schemaOfVariables = z.looseObject({
-  properties: z.record(z.string(), z.looseObject({ default: z.string().optional() })),
-});
-
-/** JSON schema of each variable as written in the environment. */
-export const variableSchemas: Readonly<Record<string, { readonly default?: string | undefined }>> =
-  schemaOfVariables.parse(z.toJSONSchema(variables, { io: 'input', unrepresentable: 'any' })).properties;
-
-/** The defaults as a user would write them; variables whose default depends on others are missing. */
-export const variableDefaults: ReadonlyMap<string, string> = new Map(
-  Object.entries(variableSchemas).flatMap(([name, schema]) =>
-    schema.default === undefined ? [] : [[name, schema.default]],
-  ),
-);
 
 export interface Sources {
   /** From an optional `.env` in the working folder. */

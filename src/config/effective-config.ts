@@ -3,9 +3,10 @@
 // Only variables listed in `plain` are shown as they are, so that a new variable stays masked until somebody decides
 // otherwise.
 import { couldBe, parseBrandValues, defaultBrand } from './brand-values.ts';
-import { variableDefaults, variableNames, type Sources } from './config.ts';
+import { variableNames, type Sources } from './config.ts';
 import { productionGateway } from './brands.ts';
 import { resolveValues, type ResolvedValue } from './resolve-values.ts';
+import { variableDefaults } from './variable-schemas.ts';
 
 export interface EffectiveValue {
   readonly name: string;

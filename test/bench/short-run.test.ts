@@ -41,3 +41,11 @@ test('refuses a section that does not exist, naming those that do', async () => 
     'accept, latency, end-to-end, drain, memory, disk, growth, spool, scale, workers, confirm, footprint',
   );
 });
+
+test('explains its options, also after one that it does not know', async () => {
+  const helped = await bench('--help');
+  expect(helped).toMatchObject({ code: 0, output: expect.stringMatching(/^Usage: .*--against=FOLDER/s) });
+  const refused = await bench('--round=3');
+  expect(refused).toMatchObject({ code: 64, output: expect.stringMatching(/^Unknown option '--round'.*Usage: /s) });
+  expect(refused.output).not.toContain('    at ');
+});

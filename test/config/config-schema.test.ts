@@ -5,7 +5,8 @@ import path from 'node:path';
 import { parseEnv } from 'node:util';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { variableDefaults, variableNames, variableSchemas } from '../../src/config/config.ts';
+import { variableNames } from '../../src/config/config.ts';
+import { variableDefaults, variableSchemas } from '../../src/config/variable-schemas.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');

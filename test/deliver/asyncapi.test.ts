@@ -6,7 +6,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { jobJsonSchema } from '../../src/callback/job-json-schema.ts';
 import { jobName } from '../../src/callback/job.ts';
-import { variableDefaults } from '../../src/config/config.ts';
+import { variableDefaults } from '../../src/config/variable-schemas.ts';
 import { deliveryHeaders } from '../../src/deliver/http/delivery-headers.ts';
 import { packageVersion } from '../../src/telemetry/package-version.ts';
 import { jobData } from './rig.ts';

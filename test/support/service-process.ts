@@ -42,16 +42,12 @@ const outputCharactersMax = 20_000;
 
 export async function startServiceProcess(options: ServiceProcessOptions) {
   const { roles = ['all'], readyMs = 20_000, nodeFlags = [], program = ownMain, onLog } = options;
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--enable-source-maps', ...nodeFlags, program, ...roles],
-    {
-      cwd: options.cwd,
-      env: { ...fromHere(['PATH', 'HOME', 'NODE_COMPILE_CACHE', ...coverageVariables]), ...options.env },
-      stdio: ['ignore', options.output?.writeEnd ?? 'pipe', 'pipe'],
-      detached: true, // a Ctrl-C in the terminal reaches this process only, which ends its children in order
-    },
-  );
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...nodeFlags, program, ...roles], {
+    cwd: options.cwd,
+    env: { ...fromHere(['PATH', 'HOME', 'NODE_COMPILE_CACHE', ...coverageVariables]), ...options.env },
+    stdio: ['ignore', options.output?.writeEnd ?? 'pipe', 'pipe'],
+    detached: true, // a Ctrl-C in the terminal reaches this process only, which ends its children in order
+  });
   endWithThisProcess(child);
 
   const logs: LogLine[] = [];

@@ -1,7 +1,8 @@
 // The npm package as those who import it find it: publint and are-the-types-wrong look at what `npm pack` makes.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
 import { runNpmProgram } from '../support/outside-programs.ts';
@@ -39,6 +40,18 @@ test('its types are found, and match the code that runs', { timeout: 120_000 }, 
     .parse(JSON.parse(output.slice(output.indexOf('{'))));
   expect(Object.keys(analysis.entrypoints)).toEqual(['.', './inbox', './job.schema.json', './package.json']);
   expect({ status, problems }).toMatchObject({ status: 0 });
+});
+
+test('compiled files keep the positions of their sources, for stack traces', () => {
+  const lengthsOf = (file: string) =>
+    readFileSync(path.join(root, file), 'utf8')
+      .split('\n')
+      .map((line) => line.length);
+  const sources = globSync('{src,simulator}/**/*.ts', { cwd: root });
+  const moved = sources.filter(
+    (file) => !isDeepStrictEqual(lengthsOf(path.join('dist', file.replace(/ts$/, 'js'))), lengthsOf(file)),
+  );
+  expect({ moved, found: sources.length > 300 }).toEqual({ moved: [], found: true });
 });
 
 test('package.json names its origin, and nothing that is not in the package', () => {
