@@ -1,15 +1,15 @@
-// Holds the house in order: who may import whom, who reads the environment, and how long a file may get.
+// Enforces the architecture: allowed imports, the one reader of the environment, and the maximum length of files.
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseSync } from 'vite';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 
-/** Rooms at the bottom: they import nothing of ours but what stands before them in this list. */
+/** The lowest folders: each imports only earlier ones of this list. */
 const ground = ['callback', 'time', 'async', 'config', 'telemetry', 'http'];
 const store = ['store', 'redis', ...ground];
 
-/** For each part of src, what it may import beside itself. Anything else runs the wrong way. */
+/** For each folder of src, the other folders that it may import. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['roles.ts', ...ground],
   'cli.ts': ['cli', ...ground],
@@ -28,7 +28,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   simulator: [],
 };
 
-/** The concepts of the store, and what each may import of the others. */
+/** For each folder of the store, the other folders that it may import. */
 const allowedInStore: Readonly<Record<string, readonly string[]>> = {
   confirmation: [],
   accept: ['confirmation', 'quarantine'],
@@ -87,7 +87,7 @@ function partOfStore(file: string): string {
   return /^src\/store\/([^/]+)\//.exec(file)?.[1] ?? '';
 }
 
-/** Files that import each other in a circle, imports of types included. */
+/** Files that import each other in a cycle, including type imports. */
 function circles(list: readonly string[], importsIn: (file: string) => readonly string[]): string[] {
   const found = new Set<string>();
   const done = new Set<string>();
@@ -127,7 +127,7 @@ test('would detect an import in the wrong direction', () => {
   expect(wrongImports(files, planted)).toEqual(['src/receive/receiver.ts -> src/deliver/verdict.ts']);
 });
 
-test('imports no script into a test or a benchmark, but the one that the test is about', () => {
+test('imports scripts only into their own tests', () => {
   const users = globSync(['test/**/*.ts', 'bench/**/*.ts']).map((file) => file.split(path.sep).join('/'));
   expect(importsOfScripts(users, importsOf)).toEqual([]);
 });
@@ -165,7 +165,7 @@ test(`keeps every file within ${linesMax} lines, and opens each with what it own
 const functionTypes = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression']);
 const functionNode = z.object({ type: z.string(), start: z.number(), end: z.number() });
 
-/** Functions with too many lines of their own, as `file:line lines`: those of functions inside do not count. */
+/** Functions with too many own lines, as `file:line lines`; lines of nested functions do not count. */
 function longFunctions(file: string, text: string): string[] {
   const found: string[] = [];
   const lineAt = (offset: number) => text.slice(0, offset).split('\n').length;
@@ -184,7 +184,7 @@ function longFunctions(file: string, text: string): string[] {
   return found;
 }
 
-test(`keeps every function within ${functionLinesMax} lines of its own`, () => {
+test(`keeps every function within ${functionLinesMax} own lines`, () => {
   expect(files.flatMap((file) => longFunctions(file, readFileSync(file, 'utf8')))).toEqual([]);
 });
 

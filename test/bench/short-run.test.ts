@@ -1,5 +1,5 @@
-// The benchmark's short run: a section works, and the figure that a goal is about is a number. No figure is judged here,
-// since what else the machine does decides it. test/system/bench.test.ts runs every section.
+// The benchmark's short run: a section works, and the figure of each goal is a number. No figure is asserted, because it
+// depends on the machine's load. test/system/bench.test.ts runs every section.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { digestOf, kindOf, referenceDigest, webhookIdOf } from '../../src/callback/identity.ts';
 
-test('makes success and failed one identity, every other status one of its own, and pending none', () => {
+test('gives success and failed one identity, every other status a separate one, and pending none', () => {
   expect(kindOf('success')).toBe(kindOf('failed'));
   expect(kindOf('reversed')).not.toBe(kindOf('success'));
   expect(kindOf('reversed')).not.toBe(kindOf('charged_back'));
@@ -10,7 +10,7 @@ test('makes success and failed one identity, every other status one of its own, 
   expect(kindOf('pending')).toBeUndefined();
 });
 
-test('keeps different identities apart, whatever characters they contain', () => {
+test('distinguishes different identities with any characters', () => {
   const text = fc.string({ unit: 'binary', maxLength: 20 });
   const identity = fc.record({ brand: text, gatewayReference: text, kind: text });
   fc.assert(
@@ -27,7 +27,7 @@ test('keeps different identities apart, whatever characters they contain', () =>
   expect(lone('\ud800')).not.toBe(lone('\ufffd'));
 });
 
-// A merchant's idempotency keys: a change here would deliver remembered callbacks under new ids after an upgrade.
+// A merchant's idempotency keys: a change here would deliver known callbacks under new ids after an upgrade.
 test('derives the webhook-id that former versions derived', () => {
   const identity = { brand: 'default', gatewayReference: 'b2p01j3abcdef0000000000000000a1b2', kind: 'terminal' };
   expect(webhookIdOf(identity, 0)).toBe('msg_bBYXG2MUZs98qqF8r3Ny5g');
@@ -50,7 +50,7 @@ test('derives a different webhook-id for each result and sequence, and never one
   );
   const former = [0, 1].map((sequence) => webhookIdOf(identity, sequence));
   expect(new Set([...ids, ...former]).size).toBe(3 * 4 * 2 + 2);
-  // Given out since this version: it may change as little as the former ones.
+  // Used since this version: like the former ids, it must never change.
   const finalAmount = { value: '100', currency: 'KES' };
   expect(webhookIdOf(identity, 0, { status: 'success', finalAmount })).toBe('msg_ZDM7Qxycbx2APwKl9casyA');
 });

@@ -1,4 +1,4 @@
-// A callback and where it came from, to make jobs of.
+// Callbacks and their origins, for tests that create jobs.
 import type { JobOrigin } from '../../src/callback/job.ts';
 import type { Callback } from '../../src/callback/parse-callback.ts';
 

@@ -1,4 +1,4 @@
-// `audit`: what was done by hand and by commands, exported as a table, as CSV and as JSON; and in the log always.
+// `audit`: the actions of people and commands, exported as a table, as CSV and as JSON; they are always logged, too.
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -30,7 +30,7 @@ afterAll(async () => {
   await stored[Symbol.asyncDispose]();
 });
 
-/** With a log that lets only fatal lines through. */
+/** With LOG_LEVEL=fatal. */
 const audit = ({ redis: client, queue }: StoredCallbacks, nowMs = Date.now()) =>
   createAudit({
     redis: client,

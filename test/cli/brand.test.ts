@@ -1,4 +1,4 @@
-// A brand gets another name: the service as processes, a real Redis, the gateway's and the merchant's simulators.
+// Renames a brand: the service as processes, a real Redis, and the simulated gateway and merchant.
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
@@ -62,7 +62,7 @@ async function ask({ opsUrl }: Pick<TestService, 'opsUrl'>, path: string, init: 
 const swept = (service: TestService) => service.logs.filter(({ event }) => event === 'reconcile.swept').length;
 
 describe('naming a brand that had no name', () => {
-  test('is refused at start until `brand move` has moved everything; then nothing is delivered again, and ids stay', async () => {
+  test('is refused at start until `brand move` has moved everything; then nothing is delivered again, and ids are unchanged', async () => {
     const { gateway, merchant, before, after, start } = await world();
     const old = await start(before);
     gateway.addTransactions({
@@ -111,7 +111,7 @@ describe('naming a brand that had no name', () => {
     expect(merchant.deliveries().length).toBe(before20 + 2);
     expect(merchant.deliveriesOf(first).at(-1)?.headers['payalo-brand']).toBe('acme');
 
-    // The old ones are found, known, contradicted and replayed under the new name.
+    // Old callbacks are found, recognized, contradicted and replayed under the new name.
     expect((await ask(named, `callbacks/${first}?brand=acme`)).json).toMatchObject({
       brand: 'acme',
       state: 'delivered',
@@ -129,7 +129,7 @@ describe('naming a brand that had no name', () => {
     expect((await ask(named, `callbacks/${first}`, { method: 'DELETE' })).status).toBeLessThan(300);
     expect((await ask(named, `callbacks/${first}`)).json.body).toBeNull();
 
-    // New ones are the new brand's own.
+    // New callbacks belong to the new brand.
     const fresh = newReference();
     expect(await send(named, callbackBody({ reference: fresh }))).toBe('200 {"status":"ok"}');
     await until(() => merchant.deliveriesOf(fresh).length === 1);
@@ -176,7 +176,7 @@ describe('brand move while processes receive for both names', () => {
     for (const reference of [...earlier, ...sent.map(({ reference }) => reference)])
       expect(merchant.deliveriesOf(reference).map(({ firstTime }) => firstTime)).toEqual([true]);
 
-    // The old key's callbacks go to the new name, where the old ones are known.
+    // Callbacks with the old key go to the new name, where the old ones are known.
     const [known = ''] = earlier;
     await until(async () => (await send(service, callbackBody({ reference: known }))).includes('duplicate'));
     expect(merchant.deliveriesOf(known)).toHaveLength(1);
@@ -253,14 +253,14 @@ test('a renamed brand is refused although a process with the old name still runs
     expect(startService({ env: after })).rejects.toMatchObject({ exitCode: 78, output: expect.stringMatching(text) });
   await refused(/`payalo-receiver brand move default acme`;/);
   await old.stop();
-  // An earlier version leaves nothing from which the heir could be known.
+  // An earlier version leaves no data that identifies the new name.
   const client = new Redis(redis.url);
   closers.push(async () => client.disconnect());
   await client.del('{payalo}:payalo-callbacks/brands', '{payalo}:payalo-callbacks/serving');
   await refused(/`payalo-receiver brand move default acme` \(or beta instead: whichever of them took its place\);/);
 }, 60_000);
 
-/** A callback of beta that nobody delivered, and a configuration without beta. */
+/** An undelivered callback of beta, and a configuration without beta. */
 async function undelivered({ after, start }: Awaited<ReturnType<typeof world>>) {
   const old = await start({ ...after, FORWARD_URL: '' }, 'receive');
   const reference = newReference();
@@ -274,13 +274,13 @@ async function undelivered({ after, start }: Awaited<ReturnType<typeof world>>) 
   return { old, acme, reference, refused };
 }
 
-test('a brand that other processes serve has an owner while they run, and where it is named', async () => {
+test('a brand that other processes serve has an owner while they run, or while BRANDS_ELSEWHERE names it', async () => {
   const here = await world();
   const { old, acme, refused } = await undelivered(here);
   expect((await (await here.start(acme, 'receive')).stop()).code).toBe(0);
   await old.stop();
   await refused(/^PAYALO_API_KEYS: .*beta \(1 undelivered\).*`payalo-receiver brand move beta acme`;/m);
-  // As an installation of an earlier version has it.
+  // As in an installation of an earlier version.
   const client = new Redis(here.redis.url);
   closers.push(async () => client.disconnect());
   await client.del('{payalo}:payalo-callbacks/brands');
@@ -289,7 +289,7 @@ test('a brand that other processes serve has an owner while they run, and where 
   expect((await elsewhere.stop()).code).toBe(0);
 }, 120_000);
 
-test('a brand that left can be retired once all its callbacks are delivered', async () => {
+test('an abandoned brand can be retired once all its callbacks are delivered', async () => {
   const here = await world({ GATEWAY_BASE_URL: '' });
   const { old, acme, reference } = await undelivered(here);
   await old.stop();
@@ -311,8 +311,8 @@ test('a brand that left can be retired once all its callbacks are delivered', as
 
 test.for([
   ['FROM and TO are the same', ['acme', 'acme'], 2],
-  ['a name can be no brand', ['Acme!', 'beta'], 2],
-  ['nothing of a brand is here', ['nobody', 'acme'], 1],
+  ['a name is not a valid brand', ['Acme!', 'beta'], 2],
+  ['Redis holds nothing of a brand', ['nobody', 'acme'], 1],
 ] as const)('brand move refuses if %s', async ([, names, code]) => {
   const { after } = await world({ GATEWAY_BASE_URL: '' });
   expect((await runCli(['brand', 'move', ...names], after)).code).toBe(code);

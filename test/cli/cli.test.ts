@@ -100,7 +100,7 @@ test('lists the quarantine, shows an entry, and releases or deletes it', async (
     .object({ data: z.array(z.object({ id: z.string() })) })
     .parse(jsonOf(await run(['quarantine', '--json'])));
   const id = page.data[0]?.id ?? '';
-  expect(id).toMatch(/^[a-z]/); // what opens with `-` would be taken for an option
+  expect(id).toMatch(/^[a-z]/); // an id that starts with `-` would look like an option
   expect((await run(['quarantine'])).out).toContain('conflict');
   expect((await run(['quarantine', 'show', id])).out).toContain('"value": 5');
   expect((await run(['quarantine', 'release', id])).code).toBe(0);
@@ -188,20 +188,20 @@ test('reports in one sentence that Redis is down, and that the configuration is 
 describe('errors are one sentence, without a stack', () => {
   test.each([
     ['a file that is not there', ['send', '--file', 'missing.json'], 'missing.json'],
-    ['a URL that is none', ['send', '--url', 'not-a-url'], 'not-a-url'],
-    ['a cursor that no page gave', ['inspect', '--cursor', 'bogus'], 'cursor'],
+    ['an invalid URL', ['send', '--url', 'not-a-url'], 'not-a-url'],
+    ['an invalid cursor', ['inspect', '--cursor', 'bogus'], 'cursor'],
     ['a brand that is not configured', ['inspect', '--brand', 'nobody'], 'nobody'],
-    ['a brand that is not configured, to be swept', ['reconcile', '--from', '1h', '--brand', 'nobody'], 'nobody'],
-    ['a port that is none', ['simulate', '--gateway-port', '99999'], '65535'],
-    ['a share that is none', ['simulate', '--loss', 'most'], '0 to 1'],
-  ])('%s: 2', async (_name, args, said) => {
+    ['a sweep of a brand that is not configured', ['reconcile', '--from', '1h', '--brand', 'nobody'], 'nobody'],
+    ['an invalid port', ['simulate', '--gateway-port', '99999'], '65535'],
+    ['an invalid share', ['simulate', '--loss', 'most'], '0 to 1'],
+  ])('%s: 2', async (_name, args, message) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 2, out: '' });
-    expect(err).toContain(said);
+    expect(err).toContain(message);
     expect(err).not.toMatch(/^\s+at /m);
   });
 
-  test('a port that is taken, and a Redis that refuses: 69', async () => {
+  test('a port in use, and a Redis that refuses connections: 69', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = z.object({ port: z.number() }).parse(server.address());
@@ -217,7 +217,7 @@ describe('errors are one sentence, without a stack', () => {
   });
 });
 
-test('every command of the contract is there and explains itself with examples', async () => {
+test('every command of the contract exists and has help with examples', async () => {
   const helps = (await createProgram()).commands.map((command) => {
     let help = '';
     command.configureOutput({ writeOut: (text) => void (help += text) }).outputHelp();

@@ -1,4 +1,4 @@
-// `config`: each value with its origin, no secret, and the answer of a start before it is tried.
+// `config`: prints each value with its origin and no secret; `--check` predicts whether the service would start.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
@@ -22,7 +22,7 @@ beforeAll(async () => {
   );
   writeFileSync(path.join(dir, 'keys'), `acme=${key},beta=${key}2\n`);
   env = {
-    SPOOL_DIR: path.join(dir, 'spool'), // the command runs in the folder around it
+    SPOOL_DIR: path.join(dir, 'spool'), // the command runs in its parent folder
     REDIS_URL: 'redis://user:hunter2@127.0.0.1:1/0',
     HOST: '127.0.0.1',
     FORWARD_URL: 'acme=http://me:hunter2@127.0.0.1:9/hook?key=hunter2,beta=http://127.0.0.1:9/',

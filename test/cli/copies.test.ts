@@ -1,4 +1,4 @@
-// `deliver --to` and `listen --to`: copies for developing, as a user runs them; the callbacks themselves stay as they are.
+// `deliver --to` and `listen --to`: copies for development, as a user runs them; the callbacks themselves do not change.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createMerchantSimulator, type MerchantSimulator } from '../../simulator/merchant.ts';
 import { newReference } from '../support/callbacks.ts';
@@ -75,7 +75,7 @@ test('deliver exits with 1 if the callback is unknown or not accepted, and with 
   expect((await runCli(['deliver', reference, '--to', 'ftp://there'], env)).code).toBe(2);
 });
 
-test('listen --from --once sends the earlier ones in the requested state, each once, and ends', async () => {
+test('listen --from --once sends the earlier callbacks in the requested state, each once, and ends', async () => {
   const [first, second, third] = [await stored.store({}), await stored.store({}), await stored.store({})];
   await stored.deliver();
   await stored.fail();
@@ -89,13 +89,13 @@ test('listen --from --once sends the earlier ones in the requested state, each o
   expect(await content()).toEqual(before);
 });
 
-test('listen sends each new one once until Ctrl-C, even across a restart of Redis, and no earlier ones', async () => {
+test('listen sends each new callback once until Ctrl-C, even across a restart of Redis, and no earlier ones', async () => {
   await stored.store({});
   const listening = startCli(['listen', '--to', to], env);
   await until(() => listening.output().includes('Copies go to'));
   const first = await stored.store({});
   await until(() => received().length === 1);
-  listening.kill('SIGSTOP'); // what comes before it has found Redis again must not be missed
+  listening.kill('SIGSTOP'); // callbacks that arrive before it reconnects to Redis must not be missed
   await server.restart();
   const second = await stored.store({});
   listening.kill('SIGCONT');
@@ -107,7 +107,7 @@ test('listen sends each new one once until Ctrl-C, even across a restart of Redi
   expect(received()).toEqual([first, second, third]);
 });
 
-test('listen --once without --from ends after the first new one', async () => {
+test('listen --once without --from ends after the first new callback', async () => {
   const listening = startCli(['--json', 'listen', '--to', to, '--once'], env);
   await until(() => listening.output().includes('Copies go to'));
   const reference = await stored.store({});

@@ -46,15 +46,15 @@ test.each([
   ['a list', ['inspect'], 0, ['data', 'next']],
   ['a list of quarantine', ['quarantine'], 0, ['data', 'next']],
   ['a spool', ['spool'], 0, ['folders']],
-  ['a replay of what is not there', ['replay', 'never'], 1, ['gatewayReference', 'outcome']],
-  ['an erasure of what is not there', ['erase', 'never', '--yes'], 1, ['gatewayReference', 'outcome']],
-  ['something that is not known', ['inspect', 'never'], 1, ['error']],
-  ['an entry that is not in quarantine', ['quarantine', 'show', 'never'], 1, ['error']],
-  ['a folder that is not there', ['spool', 'list', '--dir', 'mistyped'], 2, ['error']],
-  ['a cursor that no page gave', ['inspect', '--cursor', 'bogus'], 2, ['error']],
+  ['a replay of an unknown callback', ['replay', 'never'], 1, ['gatewayReference', 'outcome']],
+  ['an erasure of an unknown callback', ['erase', 'never', '--yes'], 1, ['gatewayReference', 'outcome']],
+  ['an unknown callback', ['inspect', 'never'], 1, ['error']],
+  ['an unknown quarantine entry', ['quarantine', 'show', 'never'], 1, ['error']],
+  ['a missing folder', ['spool', 'list', '--dir', 'mistyped'], 2, ['error']],
+  ['an invalid cursor', ['inspect', '--cursor', 'bogus'], 2, ['error']],
   ['an unknown option', ['inspect', '--bogus'], 2, ['error']],
-  ['a command without what it needs', ['erase', 'never'], 2, ['error']],
-  ['a listener that is not there', ['send', '--url', 'http://127.0.0.1:9/'], 69, ['error']],
+  ['a command without a required option', ['erase', 'never'], 2, ['error']],
+  ['a listener that is down', ['send', '--url', 'http://127.0.0.1:9/'], 69, ['error']],
 ])('%s', async (_name, args, code, keys) => {
   await stored.store();
   const ran = await run(['--json', ...args]);
@@ -72,13 +72,13 @@ test('an empty page with a next one: exit code 0, since matches may follow', asy
   expect(second).toMatchObject({ code: 0, json: { data: [{ status: 'failed' }] } });
 });
 
-test('an invalid configuration: the same words as people get on standard error', async () => {
+test('an invalid configuration: the same text that people get on standard error', async () => {
   const { code, json, err } = await run(['inspect', '--json'], { BODY_LIMIT: 'much' });
   expect({ code, error: json['error'] }).toEqual({ code: 78, error: expect.stringContaining('BODY_LIMIT') });
   expect(err).toContain('BODY_LIMIT');
 });
 
-test('a Redis that goes down during the work: an error that says so, and 69', async () => {
+test('a Redis that goes down during the command: an error that says so, and 69', async () => {
   const fake = createServer((socket) => {
     socket.on('data', (data) => {
       const commands = String(data)

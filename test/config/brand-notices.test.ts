@@ -1,4 +1,4 @@
-// What the per-brand variables name and no other one knows: said at start, and by the doctor.
+// Mismatches between the brands that different variables name: reported at start and by the doctor.
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 
@@ -12,13 +12,13 @@ function noticesOf(environment: Readonly<Record<string, string>>): readonly stri
   return loaded.config.notices;
 }
 
-test('reports nothing if every brand has all it needs, its own or by default', () => {
+test('reports nothing if every brand has all it needs, set for the brand or by default', () => {
   expect(noticesOf({ FORWARD_URL: url })).toEqual([]);
   expect(noticesOf({ FORWARD_URL: `acme=${url},beta=${url}`, FORWARD_SECRET: secret })).toEqual([]);
   expect(noticesOf({ FORWARD_URL: `acme=${url},${url}` })).toEqual([]);
-  expect(noticesOf({})).toEqual([]); // that nothing is delivered is said once, for all
+  expect(noticesOf({})).toEqual([]); // a separate notice reports that nothing is delivered
   expect(noticesOf({ PAYALO_API_KEYS: 'one-key-0123456789', FORWARD_URL: url })).toEqual([]);
-  // A worker of its own process has no keys.
+  // A separate worker process has no keys.
   expect(noticesOf({ PAYALO_API_KEYS: 'x'.repeat(20), FORWARD_URL: url })).toEqual([]);
 });
 
@@ -44,12 +44,12 @@ test('names the only brand whose deliveries would be unsigned', () => {
   expect(notices[0]).toMatch(/FORWARD_SECRET.* brand beta.*signed/);
 });
 
-test('names a key that begins like a brand but is not one', () => {
+test('names a key whose beginning looks like a brand', () => {
   const notices = noticesOf({ PAYALO_API_KEYS: `Acme=acme-key-0123456789,${keys}`, FORWARD_URL: url });
   expect(notices).toHaveLength(1);
   expect(notices[0]).toContain('PAYALO_API_KEYS');
   expect(notices[0]).not.toContain('0123456789');
-  // Base64 ends in `=`, and may hold one before.
+  // Base64 may end in one or two `=`.
   expect(noticesOf({ PAYALO_API_KEYS: 'q2xhc3NpYyBrZXkgd2l0aCBwYWRkaW5nIQ==', FORWARD_URL: url })).toEqual([]);
 });
 

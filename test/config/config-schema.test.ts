@@ -1,5 +1,5 @@
-// The configuration as a JSON schema, for editors and pipelines: made from the variables themselves and from what the reference
-// says of each. `npx vitest run test/config/config-schema.test.ts -u` writes docs/reference/config.schema.json anew.
+// The configuration as a JSON schema, for editors and pipelines: generated from the variables and their descriptions in the
+// reference. `npx vitest run test/config/config-schema.test.ts -u` regenerates docs/reference/config.schema.json.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseEnv } from 'node:util';
@@ -11,7 +11,7 @@ import { variableDefaults, variableSchemas } from '../../src/config/variable-sch
 const root = path.resolve(import.meta.dirname, '../..');
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
 
-/** The reference's line of a variable, as plain text. */
+/** The reference's description of a variable, as plain text. */
 const meanings = new Map(
   [...read('docs/reference/configuration.md').matchAll(/^\| (`[A-Z][^|]*) \| [^|]* \| (.*) \|$/gm)].flatMap(
     ([, names = '', meaning = '']) =>
@@ -32,7 +32,7 @@ const schema = {
   properties: Object.fromEntries(
     variableNames.flatMap((name) => [
       [name, property(name)],
-      // Those that are files anyway have no such twin.
+      // Variables that name files have no `_FILE` variant.
       ...(name.endsWith('_FILE')
         ? []
         : [[`${name}_FILE`, { type: 'string', description: `A file that holds the value of ${name}.` }]]),

@@ -78,14 +78,14 @@ test('requires what each role needs, and REDIS_URL in production', () => {
   ]);
 });
 
-test('treats a variable of nothing but commas as empty', () => {
+test('treats a variable that contains only commas as empty', () => {
   expect(problemsOf({ PAYALO_API_KEYS: ' , ' }, ['receive'])).toEqual([
     expect.stringMatching(/^PAYALO_API_KEYS: is required/),
   ]);
   expect(problemsOf({ FORWARD_URL: ',' }, ['work'])).toEqual([expect.stringMatching(/^FORWARD_URL: /)]);
 });
 
-test('refuses keys on separate lines, which no header could carry', () => {
+test('refuses keys on separate lines, which no header could contain', () => {
   expect(problemsOf({ PAYALO_API_KEYS: `${key}\n${key}2` })).toEqual([
     expect.stringMatching(/^PAYALO_API_KEYS: key 1 holds a line break/),
   ]);
@@ -99,7 +99,7 @@ test('reads .env if it is a file, and ignores a folder of that name, as containe
   rmSync(dir, { recursive: true });
 });
 
-test('reads `.env`, and the files that variables name, whatever mark and line endings an editor gave them', () => {
+test('reads `.env`, and the files that variables name, with any byte order mark and line endings', () => {
   const dir = mkdtempSync(path.join(tmpdir(), 'config-'));
   const text = `PAYALO_API_KEYS=${key}\nBODY_LIMIT=4096\n`;
   const windows = text.replaceAll('\n', '\r\n');
@@ -159,7 +159,7 @@ test('reads base64 keys, URLs with queries and brands without any quoting', () =
   });
 });
 
-test('splits any text of the grammar into the same brands and values', () => {
+test('parses any generated text into the brands and values that it was made from', () => {
   const brand = fc.stringMatching(/^[a-z0-9-]{1,32}$/);
   const value = fc.stringMatching(/^[A-Za-z0-9+/]{16,40}={0,2}$/);
   fc.assert(
@@ -174,7 +174,7 @@ test('splits any text of the grammar into the same brands and values', () => {
   );
 });
 
-test('never gives credentials of one endpoint to another', () => {
+test('never sends the credentials of one endpoint to another', () => {
   const dir = mkdtempSync(path.join(tmpdir(), 'config-'));
   const file = path.join(dir, 'headers.json');
   writeFileSync(file, JSON.stringify({ default: { authorization: 'Bearer d' }, a: { 'x-a': '1' } }));

@@ -1,11 +1,11 @@
-// A variable whose name is mistyped is told of: what it was to switch on is off.
+// Reports a variable with a misspelled name, because its setting has no effect.
 import { expect, test } from 'vitest';
 import { variableNames } from '../../src/config/config.ts';
 import { misspelledVariables } from '../../src/config/misspelled-variables.ts';
 import { runCli } from '../support/cli.ts';
 import { testKey } from '../support/callbacks.ts';
 
-const told = (...names: string[]) =>
+const problemsWith = (...names: string[]) =>
   misspelledVariables(Object.fromEntries(names.map((name) => [name, 'secret'])), variableNames);
 
 test.each([
@@ -16,18 +16,18 @@ test.each([
   ['forward_url', undefined],
   ['FORWARD_SECRETS_FILE', 'FORWARD_SECRET_FILE'],
   ['RECONCILE-EVERY', 'RECONCILE_EVERY'],
-])('%s: %s was meant', (name, meant) => {
-  const sentence = `${name} is not a variable of this service and is ignored; did you mean ${meant}?`;
-  expect(told(name)).toEqual(meant === undefined ? [] : [sentence]);
+])('%s: suggests %s', (name, suggested) => {
+  const sentence = `${name} is not a variable of this service and is ignored; did you mean ${suggested}?`;
+  expect(problemsWith(name)).toEqual(suggested === undefined ? [] : [sentence]);
 });
 
 test('reports neither our variables, nor other programs’, nor empty ones', () => {
-  expect(told(...variableNames, ...variableNames.map((name) => `${name}_FILE`))).toEqual([]);
+  expect(problemsWith(...variableNames, ...variableNames.map((name) => `${name}_FILE`))).toEqual([]);
   const others =
     'PATH HOME HOSTNAME SHELL LANG TERM NODE_OPTIONS NODE_EXTRA_CA_CERTS NO_COLOR FTP_PROXY ALL_PROXY REDIS_PORT REDIS_HOST ' +
     'REDIS_SERVICE_HOST REDIS_SERVICE_PORT REDIS_PORT_6379_TCP KUBERNETES_PORT OTEL_EXPORTER_OTLP_METRICS_ENDPOINT ' +
     'OTEL_SERVICE_NAME MALLOC_ARENA_MAX UV_THREADPOOL_SIZE TZ CI PWD npm_config_cache COMPOSE_PROJECT_NAME';
-  expect(told(...others.split(' '))).toEqual([]);
+  expect(problemsWith(...others.split(' '))).toEqual([]);
   expect(misspelledVariables({ HOLD_MISMATCH: '' }, variableNames)).toEqual([]);
 });
 

@@ -1,4 +1,4 @@
-// Which proxy a URL is called through.
+// Which proxy is used for a URL.
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { proxyFor } from '../../src/config/proxy.ts';

@@ -1,4 +1,4 @@
-// FORWARD_SECRET is refused at start where a merchant's library could not load it.
+// FORWARD_SECRET is refused at start if a merchant's library could not load it.
 import { Webhook } from 'standardwebhooks';
 import { expect, test } from 'vitest';
 import { secretKey, sign } from '../../src/http/webhook-signature.ts';
@@ -9,15 +9,15 @@ import { testKey } from '../support/callbacks.ts';
 const of = (bytes: number) => Buffer.alloc(bytes, 'secret').toString('base64');
 
 /**
- * Go's `base64.StdEncoding` loads none of these but the one with useless last bits, which strict decoders (Rust's) refuse;
- * Python's library refuses the impossible length. Node's loads them all.
+ * Go's `base64.StdEncoding` loads only the one with nonzero trailing bits, which strict decoders (Rust's) refuse; Python's
+ * library refuses the impossible length. Node's loads them all.
  */
 const refused = [
   ['without its padding', `whsec_${of(32).replace(/=+$/, '')}`],
   ['with half of its padding', `whsec_${of(31).replace(/=$/, '')}`],
-  ['with padding too much', `whsec_${of(30)}=`],
+  ['with excess padding', `whsec_${of(30)}=`],
   ['of an impossible length', `whsec_${of(30)}A`],
-  ['with a last character whose bits mean nothing', `whsec_${of(31).slice(0, -3)}R==`],
+  ['with nonzero trailing bits', `whsec_${of(31).slice(0, -3)}R==`],
   ['in the alphabet of URLs', `whsec_${of(30).slice(0, -2)}-_`],
   ['with a space in it', `whsec_${of(15)} ${of(15)}`],
   ['of too few bytes', `whsec_${of(9)}`],

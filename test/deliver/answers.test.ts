@@ -1,4 +1,4 @@
-// What counts as the merchant's answer: interim answers are none, and a final status counts whatever its body does.
+// What counts as the merchant's answer: interim answers do not, and a final status counts even if its body fails.
 import type { ServerHttp2Stream } from 'node:http2';
 import { expect, test } from 'vitest';
 import { withRedis } from '../support/with-redis.ts';
@@ -19,15 +19,15 @@ const bytesOf = (text: string): string[] => text.split('');
 test.for<[string, readonly Step[]]>([
   ['100 before its answer', [go, ok]],
   ['100 in one piece with its answer', [go + ok]],
-  ['100 without a reason or a space behind it', ['HTTP/1.1 100\r\n\r\n' + ok]],
+  ['100 without a reason or a trailing space', ['HTTP/1.1 100\r\n\r\n' + ok]],
   ['100 with header fields', ['HTTP/1.1 100 Continue\r\nx-a: b\r\nx-c: d\r\n\r\n', ok]],
   ['100 of HTTP/1.0', ['HTTP/1.0 100 Continue\r\n\r\n', ok]],
   ['102 and 103', [processing, hints, ok]],
   ['many of each, in any order', [go, hints, go + go, processing, go, hints + go, ok]],
   ['all of it byte by byte', bytesOf(go + hints + go + ok)],
-  ['a 100 that breaks off inside its last line', [go.slice(0, -1), '\n' + ok]],
-  ['an interim status that nobody has defined', ['HTTP/1.1 199 Whatever\r\n\r\n', ok]],
-])('takes a merchant that sends %s for one that answered 200', async ([, steps]) => {
+  ['a 100 that is split inside its last line', [go.slice(0, -1), '\n' + ok]],
+  ['an undefined interim status', ['HTTP/1.1 199 Whatever\r\n\r\n', ok]],
+])('treats a merchant that sends %s as one that answered 200', async ([, steps]) => {
   await using merchant = await startRawMerchant(() => steps);
   await using rig = await createRig(redis, { env: { FORWARD_URL: merchant.url } });
   await rig.start();
@@ -86,7 +86,7 @@ test.for<[string, (stream: ServerHttp2Stream) => void]>([
   ['100', (stream) => stream.additionalHeaders({ ':status': 100 })],
   ['102 and 103', (stream) => [102, 103].forEach((status) => stream.additionalHeaders({ ':status': status }))],
   ['100, 103, 100', (stream) => [100, 103, 100].forEach((status) => stream.additionalHeaders({ ':status': status }))],
-])('over HTTP/2, %s before the answer changes nothing, be it a 200 or a 500', async ([, interim]) => {
+])('over HTTP/2, %s before the answer changes nothing, for a 200 and for a 500', async ([, interim]) => {
   let status = 200;
   await using merchant = await startHttp2Merchant((stream) => {
     interim(stream);
@@ -101,17 +101,17 @@ test.for<[string, (stream: ServerHttp2Stream) => void]>([
 });
 
 test.for<[string, readonly Step[]]>([
-  ['announces more than it sends', ['HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok', 'CLOSE']],
-  ['announces less than it sends', ['HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok, and more']],
+  ['declares more than it sends', ['HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nok', 'CLOSE']],
+  ['declares less than it sends', ['HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok, and more']],
   ['resets the connection after its headers', ['HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n', 'RESET']],
-  ['never sends the body that it announced', ['HTTP/1.1 204 No\r\nx: y\r\n\r\n', 'SILENCE']],
+  ['never sends the body that it declared', ['HTTP/1.1 204 No\r\nx: y\r\n\r\n', 'SILENCE']],
   ['never ends its body', ['HTTP/1.1 201 Made\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n', 'SILENCE']],
-  ['sends chunks that are none', ['HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnothing like a chunk\r\n']],
+  ['sends invalid chunks', ['HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnothing like a chunk\r\n']],
   [
-    'says gzip and sends garbage',
+    'declares gzip and sends garbage',
     ['HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\0\x01\x02\x03'],
   ],
-  ['says nothing of a length and closes', ['HTTP/1.1 202 Accepted\r\n\r\n', 'CLOSE']],
+  ['sends no length and closes', ['HTTP/1.1 202 Accepted\r\n\r\n', 'CLOSE']],
 ])('a merchant that answers 2xx and then %s has taken the callback: it is not delivered twice', async ([, steps]) => {
   await using merchant = await startRawMerchant(() => steps);
   await using rig = await createRig(redis, { env: { FORWARD_URL: merchant.url, FORWARD_TIMEOUT: '2s' } });

@@ -1,6 +1,6 @@
-// Queue and delivery as an AsyncAPI document, for programs that make clients of it: made from the job's schema, from the headers that
-// a delivery has, and from what docs/delivery.md says of each.
-// `npx vitest run test/deliver/asyncapi.test.ts -u` writes docs/reference/asyncapi.json anew.
+// Queue and delivery as an AsyncAPI document, for client generators: generated from the job's schema, the headers of a
+// delivery, and their descriptions in docs/delivery.md.
+// `npx vitest run test/deliver/asyncapi.test.ts -u` regenerates docs/reference/asyncapi.json.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -20,7 +20,7 @@ const full = { ...bare, job: jobData({ finalAmount: '100 KES', expectedAmount: '
 const always = Object.keys(deliveryHeaders(bare, [], 0));
 const names = Object.keys(deliveryHeaders(full, [Buffer.alloc(32)], 0));
 
-/** Of the table in docs/delivery.md; two that it does not have explain themselves. */
+/** From the table in docs/delivery.md; two headers are not in it. */
 const meanings = new Map([
   ['content-type', 'application/json'],
   ['traceparent', 'W3C trace context, if tracing is on.'],

@@ -1,4 +1,4 @@
-// Attempts at a merchant over HTTP, without a queue around them.
+// Delivery attempts over HTTP, without a queue.
 import { createHttpAttempt, type HttpAttemptOptions } from '../../src/deliver/http/http-attempt.ts';
 import { toDelivery } from '../../src/deliver/delivery-identity.ts';
 import { jobData } from './rig.ts';

@@ -1,4 +1,4 @@
-// The breaker holds back what cannot be delivered, and nothing else: no good callback, no limit of an operator's.
+// The breaker delays only callbacks that cannot be delivered. It delays no good callback and overrides no operator's limit.
 import { expect, test } from 'vitest';
 import { defaultBreakerSettings } from '../../src/deliver/breaker/breaker.ts';
 import { keysOf } from '../../src/redis/brand-queue.ts';
@@ -13,7 +13,7 @@ const { server: redis } = await withRedis({ durable: false });
 const patient = { FORWARD_RETRIES: '10m,10m' };
 const isOpen = async (rig: Rig) => (await readForwarding(rig.connection, rig.queue)).breaker === 'open';
 
-/** The merchant fails every callback whose reference begins with `bad`. */
+/** The merchant refuses every callback whose reference begins with `bad`. */
 function failBad(rig: Rig, status: number): void {
   rig.merchant.always(({ headers }) =>
     answer(String(headers['payalo-gateway-reference']).startsWith('bad') ? status : 200),
@@ -30,7 +30,7 @@ test.for([
   [40, 502, '4'],
   [12, 503, '50'],
 ] as const)(
-  '%i callbacks that always fail with %i (FORWARD_CONCURRENCY=%s) hold up a good one of the same merchant for seconds only',
+  '%i callbacks that always fail with %i (FORWARD_CONCURRENCY=%s) delay a good one of the same merchant by only a few seconds',
   async ([number, status, FORWARD_CONCURRENCY]) => {
     const env = { ...patient, FORWARD_CONCURRENCY };
     await using rig = await createRig(redis, { env, breakerSettings: defaultBreakerSettings });
@@ -47,7 +47,7 @@ test.for([
   ['cut off', { kind: 'reset' }],
   ['never answered', { kind: 'hang' }],
 ] as const)(
-  'forty callbacks that are always %s, with FORWARD_CONCURRENCY=4, hold up a good one that comes later for seconds only',
+  'forty callbacks that are always %s, with FORWARD_CONCURRENCY=4, delay a later good one by only a few seconds',
   async ([, behaviour]) => {
     const env = { ...patient, FORWARD_CONCURRENCY: '4', FORWARD_TIMEOUT: '1s' };
     await using rig = await createRig(redis, { env, breakerSettings: defaultBreakerSettings });
@@ -62,7 +62,7 @@ test.for([
   },
 );
 
-test('a good callback that comes long after failing ones have opened the breaker is delivered within seconds', async () => {
+test('a good callback that arrives long after failing ones have opened the breaker is delivered within seconds', async () => {
   await using rig = await createRig(redis, { env: patient, breakerSettings: defaultBreakerSettings });
   failBad(rig, 500);
   await addBad(rig, 12);
@@ -73,7 +73,7 @@ test('a good callback that comes long after failing ones have opened the breaker
   expect((await rig.settled(good)).returnvalue).toMatchObject({ status: 200, attempt: 1 });
 });
 
-test('callbacks that keep failing beside good ones do not reopen it, and spend their own attempts', async () => {
+test('callbacks that keep failing among good ones do not reopen it, and spend their own attempts', async () => {
   await using rig = await createRig(redis, { env: { FORWARD_RETRIES: '200ms,200ms,200ms' } });
   failBad(rig, 500);
   await addBad(rig, 12);
@@ -85,7 +85,7 @@ test('callbacks that keep failing beside good ones do not reopen it, and spend t
   expect(opened.length).toBeLessThanOrEqual(2);
 });
 
-test('callbacks that were tried while the merchant was down come back at once on its return, not one by one', async () => {
+test('callbacks that were tried while the merchant was down are retried together on its return, not one by one', async () => {
   await using rig = await createRig(redis, { env: patient });
   rig.merchant.always({ kind: 'reset' });
   const jobs = [];
@@ -127,21 +127,21 @@ test.for([
   await until(async () => isOpen(rig));
   await change(rig);
   const noted = async () => rig.connection.hget(keysOf.breaker(rig.queue), 'theirMax');
-  await until(async () => (await noted()) === after[0], { describe: 'the change to be noted' });
+  await until(async () => (await noted()) === after[0], { describe: 'the change to be stored' });
   rig.merchant.always(answer(200));
   await resumeForwarding(rig.connection, rig.queue);
   await until(async () => (await readForwarding(rig.connection, rig.queue)).breaker === 'closed');
   expect(await limitOf(rig)).toEqual(after);
 });
 
-test('a Redis whose clock is set back an hour while the breaker is open holds deliveries for seconds only', async () => {
+test('a Redis whose clock is set back an hour while the breaker is open delays deliveries by only a few seconds', async () => {
   await using rig = await createRig(redis, { env: patient });
   rig.merchant.always(answer(503));
   for (let index = 0; index < 12; index += 1) await rig.add();
   await rig.start();
   await until(async () => isOpen(rig));
   rig.merchant.always(answer(200));
-  // What such a step does: every moment that was noted down lies an hour further ahead.
+  // The effect of such a step: every stored time is an hour further in the future.
   const hourMs = 3_600_000;
   const breaker = keysOf.breaker(rig.queue);
   const [heldAt, turnAt] = await rig.connection.hmget(breaker, 'heldAt', 'turnAt');

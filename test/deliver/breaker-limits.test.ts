@@ -1,4 +1,4 @@
-// What the breaker leaves alone: an operator's limit, and deliveries after a clock was set back. And whom it lets go first.
+// The breaker respects an operator's limit and a clock that was set back; and the order in which it releases callbacks.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { withRedis } from '../support/with-redis.ts';
 import { byHand, createBreakerAt, settings, startMs, type BreakerAt } from './breaker-at.ts';
@@ -30,9 +30,9 @@ test('a limit that an operator sets while it is open is saved, caps the probes, 
 });
 
 test.for([
-  ['its number alone', { max: 2 }, { theirMax: '2', theirDuration: '17000' }],
-  ['its time alone', { duration: 18_000 }, { theirMax: '1', theirDuration: '18000' }],
-] as const)('a limit whose %s an operator changed is theirs', async ([, change, noted]) => {
+  ['its maximum', { max: 2 }, { theirMax: '2', theirDuration: '17000' }],
+  ['its duration', { duration: 18_000 }, { theirMax: '1', theirDuration: '18000' }],
+] as const)('a limit whose %s an operator changed is kept', async ([, change, noted]) => {
   await breaker.open();
   await breaker.redis.hset(breaker.key('meta'), change);
   await breaker.observe();
@@ -69,15 +69,15 @@ test('with a higher limit it recovers at the same pace', async () => {
 
 test.for([
   ['no numbers', 'many', 'long'],
-  ['a number and a time that is none', '5', 'long'],
-  ['a number without a time', '5', undefined],
+  ['a number and an invalid duration', '5', 'long'],
+  ['a number without a duration', '5', undefined],
 ] as const)('a limit of %s counts as no limit', async ([, max, duration]) => {
   await breaker.redis.hset(breaker.key('meta'), duration === undefined ? { max } : { max, duration });
   await breaker.open();
   expect(await breaker.state()).not.toHaveProperty('theirMax');
 });
 
-test('the limit of a breaker that an earlier version opened is ours', async () => {
+test('the limit that an earlier version's breaker set is not taken for an operator's', async () => {
   await breaker.setLimit(1, 17_000);
   await breaker.redis.hset(breaker.key('breaker'), { phase: 'open', heldAt: startMs, waitMs: 1_000 });
   await breaker.observe({ at: 100 });
@@ -88,7 +88,7 @@ test('the limit of a breaker that an earlier version opened is ours', async () =
   expect(await breaker.limit()).toEqual([null, null]);
 });
 
-test('a queue that an operator holds by hand stays held until then', async () => {
+test('a queue that an operator holds stays held until that time', async () => {
   await setLimiter(hourMs, byHand);
   await breaker.open();
   expect(await breaker.held()).toEqual({ count: byHand, ms: hourMs });
@@ -100,7 +100,7 @@ test('a queue that an operator holds by hand stays held until then', async () =>
   expect(await breaker.held()).toEqual({ count: byHand, ms: hourMs });
 });
 
-test('a queue that is held by hand for a moment only is held for the wait', async () => {
+test('a queue that an operator holds only briefly is held for the breaker's wait', async () => {
   await setLimiter(500, byHand);
   await breaker.open();
   expect(await breaker.held()).toEqual({ count: '1', ms: settings.firstWaitMs });
@@ -109,7 +109,7 @@ test('a queue that is held by hand for a moment only is held for the wait', asyn
 test.for([
   ['open', settings.windowMs],
   ['ramp', 3_000],
-] as const)('a hold too far ahead, because the clock was set back, is cut (%s)', async ([phase, ms]) => {
+] as const)('a hold too far in the future, because the clock was set back, is shortened (%s)', async ([phase, ms]) => {
   await breaker.open();
   if (phase === 'ramp') await breaker.succeed(probe);
   await setLimiter(hourMs);
@@ -120,7 +120,7 @@ test.for([
   expect(await breaker.held()).toEqual({ count: '1', ms: 2_000 });
 });
 
-test("while it is closed, a hold is cut to the operator's limit if there is one, and otherwise unchanged", async () => {
+test("while it is closed, a hold is shortened to the operator's limit if there is one, and otherwise unchanged", async () => {
   await setLimiter(hourMs);
   await breaker.observe();
   expect(await breaker.held()).toEqual({ count: '1', ms: hourMs });
@@ -129,7 +129,7 @@ test("while it is closed, a hold is cut to the operator's limit if there is one,
   expect(await breaker.held()).toEqual({ count: '1', ms: 9_000 });
 });
 
-test('a wait that an operator makes longer than the probe window is not cut', async () => {
+test('a wait that an operator makes longer than the probe window is not shortened', async () => {
   await breaker.setLimit(1, 60_000);
   await breaker.open();
   await setLimiter(hourMs);
@@ -143,7 +143,7 @@ test('after the clock was set back an hour while it was open, the next probe tha
   expect(await breaker.succeed({ at: -hourMs + 20_000, tookMs: 50 })).toMatchObject({ phase: 'ramp' });
 });
 
-test('a turn too far ahead, because the clock was set back, restarts', async () => {
+test('a turn too far in the future, because the clock was set back, restarts', async () => {
   const furthest = (5 + 1 + 1) * settings.longestWaitMs;
   await breaker.open();
   await breaker.redis.hset(breaker.key('breaker'), 'turnAt', startMs + furthest);
@@ -160,7 +160,7 @@ test('an overdue turn starts now', async () => {
 const waiting = async () => breaker.redis.lrange(breaker.key('wait'), 0, -1);
 const add = async (...jobIds: string[]) => breaker.redis.lpush(breaker.key('wait'), ...jobIds);
 
-test('at the last moment of its turn, the latest callback that was not tried is the next to be taken', async () => {
+test('at the end of its turn, the latest untried callback is next', async () => {
   const { redis, key } = breaker;
   await breaker.open();
   await redis.sadd(key('own'), 'own');
@@ -179,7 +179,7 @@ test('at the last moment of its turn, the latest callback that was not tried is 
   await breaker.fail('new', probe);
   await setLimiter(250);
   await breaker.observe(probe);
-  expect((await waiting()).at(-1)).toBe('oldest'); // now it is the turn of the longest waiting
+  expect((await waiting()).at(-1)).toBe('oldest'); // now the longest-waiting one is next
   await breaker.fail('oldest', { at: 40_000 });
   await setLimiter(250);
   await breaker.observe({ at: 40_000 });

@@ -1,4 +1,4 @@
-// The breaker as one process sees it: what it asks Redis, what it says of each failure, and what it does without an answer.
+// The breaker in one process: its calls to Redis, its verdict on each failure, and its behaviour without an answer.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -62,7 +62,7 @@ async function open(jobIds = ['a', 'b', 'c']): Promise<void> {
   for (const jobId of jobIds) await breaker.failure(jobId, 0, failed);
 }
 
-/** As if it had been held for long enough that what begins now is a probe. */
+/** Simulates a hold long enough that the next attempt is a probe. */
 const later = () => redis.hset(keysOf.breaker(queue), 'heldAt', Date.now() - 600_000);
 
 /** How often Redis was asked. */
@@ -80,12 +80,12 @@ test('failures are counted until enough callbacks fail; then failing ones rest, 
   expect(phases).toEqual(['closed', 'closed', 'open']);
   await later();
   expect(await breaker.failure('d', 0, failed)).toMatchObject({ kind: 'probe' });
-  expect(events()).toEqual(['breaker.opened']); // said once
+  expect(events()).toEqual(['breaker.opened']); // logged once
   expect(await redis.hget(`${queue.base}:meta`, 'duration')).toBe('7000');
 });
 
 test('a success calls Redis only if there is something to clear or to close', async () => {
-  await breaker.success(0); // nothing is known yet
+  await breaker.success(0); // the state is unknown yet
   const before = await asked();
   await breaker.success(0);
   expect(await asked()).toBe(before);
@@ -106,9 +106,9 @@ test('a success calls Redis only if there is something to clear or to close', as
 test.for([
   ['an answer', '2', answered(500)],
   ['too many requests', '1', answered(429)],
-  ['an answer that asks to be spared', '1', answered(503, '60')],
+  ['an answer with Retry-After', '1', answered(503, '60')],
   ['no answer', '1', failed],
-] as const)('after %s to a probe the next round is of %s', async ([, round, result]) => {
+] as const)('after %s to a probe the next round has %s', async ([, round, result]) => {
   await open();
   await later();
   await breaker.failure('untried', 0, result);
@@ -175,13 +175,13 @@ test('a success closes an open breaker whose failures have expired', async () =>
   await later();
   breaker.start();
   const looked = phases.length;
-  await until(() => phases.length > looked); // it is told that no failure is remembered
+  await until(() => phases.length > looked); // it learns that no failure is stored
   breaker.stop();
   await breaker.success(0);
   expect(events()).toEqual(['breaker.opened', 'breaker.recovering']);
 });
 
-/** How long it waits for its next look, and in which phase. */
+/** The waits between its checks, with the phase. */
 function waits() {
   const waited: { phase: string | undefined; ms: number }[] = [];
   const setTimer = globalThis.setTimeout;
@@ -192,7 +192,7 @@ function waits() {
   return waited;
 }
 
-test('it looks every half second while it is closed, and every tenth of a second while it is not', async () => {
+test('it checks every 500 ms while it is closed, and every 100 ms while it is not', async () => {
   const waited = waits();
   breaker.start();
   await until(() => waited.length >= 2);
@@ -205,7 +205,7 @@ test('it looks every half second while it is closed, and every tenth of a second
   for (const { phase, ms } of waited) expect(ms).toBe(phase === 'closed' ? 500 : 100);
 });
 
-test('it looks every tenth of a second while callbacks rest that it may bring back', async () => {
+test('it checks every 100 ms while callbacks rest that it may requeue', async () => {
   const waited = waits();
   const resting = Array.from({ length: 401 }, (_, index) => `resting-${index}`);
   await redis.sadd(keysOf.breakerResting(queue), ...resting);
@@ -214,15 +214,15 @@ test('it looks every tenth of a second while callbacks rest that it may bring ba
   expect(waited.slice(0, 3).map(({ ms }) => ms)).toEqual([100, 100, 500]); // 200 at a time
 });
 
-test('once it is stopped it does not look, not even if a look was due', async () => {
+test('once stopped it does not check, not even if a check was due', async () => {
   const before = await asked();
   breaker.start();
   breaker.stop();
-  await delay(1); // timers of one length end in the order in which they began
+  await delay(1); // timers of equal length fire in the order in which they were set
   expect(await asked()).toBe(before);
 });
 
-test('a look in flight when it is stopped is the last one', async () => {
+test('a check in flight when it is stopped is the last one', async () => {
   const other = new Redis(server.url);
   await other.client('PAUSE', 60_000, 'WRITE');
   const waited = waits();

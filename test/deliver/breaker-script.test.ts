@@ -1,4 +1,4 @@
-// What the breaker does with each outcome, step by step, at given times. How it feels to a merchant: breaker.test.ts.
+// The breaker's reaction to each outcome, step by step, at given times. breaker.test.ts has the merchant's view.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { withRedis } from '../support/with-redis.ts';
 import { createBreakerAt, memoryMs, settings, startMs, type BreakerAt } from './breaker-at.ts';
@@ -12,10 +12,10 @@ beforeEach(async () => {
 afterEach(() => breaker.close());
 
 const { firstWaitMs } = settings;
-/** In the phase that a probe may have begun in. */
+/** Put into a phase in which a probe may have begun. */
 const later = { at: 2_000 };
 
-test('the fifth callback that fails opens it for the first wait; the four before are counted', async () => {
+test('the fifth failing callback opens it for the first wait; the four before are counted', async () => {
   for (const [index, jobId] of ['a', 'b', 'c', 'd'].entries())
     expect(await breaker.fail(jobId)).toEqual({
       phase: 'closed',
@@ -97,7 +97,7 @@ test('an attempt that began half a wait later is a probe', async () => {
   expect(await breaker.state()).toMatchObject({ heldAt: String(startMs + 900) });
 });
 
-test('a probe without an answer doubles the wait, and the time between those that rest, up to the longest', async () => {
+test('a probe without an answer doubles the wait, and the interval between resting callbacks, up to the maximum', async () => {
   await breaker.open();
   const waits: (string | undefined)[] = [];
   for (let probe = 1; probe <= 5; probe += 1) {
@@ -122,7 +122,7 @@ test('a probe without an answer doubles the wait, and the time between those tha
   });
 });
 
-test('a merchant that answers untried callbacks is asked twice as many each time, after the same wait', async () => {
+test('if the merchant answers untried callbacks, each round doubles, after the same wait', async () => {
   await breaker.open();
   const rounds: (string | undefined)[] = [];
   for (let probe = 1; probe <= 6; probe += 1) {
@@ -136,7 +136,7 @@ test('a merchant that answers untried callbacks is asked twice as many each time
   expect(rounds).toEqual(['2', '4', '8', '16', '32', '50']);
 });
 
-test('an answer to what has failed before leaves wait and round as they are; those that rest come more slowly', async () => {
+test('an answer to a callback that failed before changes neither wait nor round; resting callbacks are requeued more slowly', async () => {
   await breaker.open();
   await breaker.fail('f', { at: 20_000, hasAnswered: true });
   expect(await breaker.fail('e', { at: 40_000, hasAnswered: true })).toEqual({
@@ -149,7 +149,7 @@ test('an answer to what has failed before leaves wait and round as they are; tho
   expect(await breaker.state()).toMatchObject({ waitMs: '1000', round: '2', turnMs: '2000' });
 });
 
-test('a probe that succeeds lets two through in the first second, and twice as many in each next one', async () => {
+test('after a successful probe two pass in the first second, and twice as many in each next one', async () => {
   await breaker.open();
   expect(await breaker.succeed(later)).toEqual({ phase: 'ramp', failures: 0, verdict: '', restMs: 0, resting: 0 });
   expect(await breaker.held()).toBeUndefined();
@@ -179,12 +179,12 @@ test('a probe that succeeds lets two through in the first second, and twice as m
   expect(await breaker.held()).toBeUndefined();
 });
 
-test('where no more than two may be under way anyway, a success closes it at once', async () => {
+test('with a concurrency of at most two, a success closes it at once', async () => {
   await breaker.open();
   expect(await breaker.succeed({ ...later, concurrency: 2 })).toMatchObject({ phase: 'closed' });
 });
 
-test('a step that is due too late, because the clock was set back, comes at once', async () => {
+test('a step too far in the future, because the clock was set back, is taken at once', async () => {
   await breaker.open();
   await breaker.succeed(later);
   expect(await breaker.observe({ at: 1_999 })).toMatchObject({ phase: 'ramp' });
@@ -200,7 +200,7 @@ test('failures during recovery reopen it with the previous wait, as the same out
   expect(await breaker.state()).toMatchObject({ waitMs: '2000', openedAt: String(startMs), round: '1' });
 });
 
-test('a job that failed before a success fails on its own: counted, and no reason to open', async () => {
+test('a job that failed before a success is counted alone, and does not open it', async () => {
   await breaker.open();
   await breaker.succeed(later);
   const leftMs = await breaker.redis.pttl(breaker.key('own'));
@@ -218,7 +218,7 @@ test('a job that failed before a success fails on its own: counted, and no reaso
   expect(await breaker.state()).toMatchObject({ round: '1', turnMs: '2000' }); // tried, though not since the success
 });
 
-test('resting jobs come back when it is no longer open: two hundred at a time, and only those that still wait', async () => {
+test('resting jobs are requeued when it is no longer open: two hundred at a time, and only those that still wait', async () => {
   const { redis, key } = breaker;
   const ids = Array.from({ length: 201 }, (_, index) => `job${index}`);
   await breaker.open();
@@ -243,8 +243,8 @@ test('a job that is counted again no longer rests', async () => {
 });
 
 test.for([
-  ['the wait of a slow one is kept', 2, 60_000, { waitMs: '30000', round: '1' }],
-  ['a generous one changes nothing', 20, 1_000, { waitMs: '1000', round: '1' }],
+  ['the wait of a slow limit is kept', 2, 60_000, { waitMs: '30000', round: '1' }],
+  ['a high limit changes nothing', 20, 1_000, { waitMs: '1000', round: '1' }],
 ] as const)("an operator's limit: %s while it is open, and all of it is restored", async ([, max, duration, state]) => {
   await breaker.setLimit(max, duration);
   await breaker.open();

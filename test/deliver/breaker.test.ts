@@ -18,8 +18,8 @@ async function addMany(rig: Rig, number: number): Promise<void> {
 }
 
 /**
- * The attempts that began after the breaker had opened, as the workers log them: on a busy machine this process sees them
- * as the merchant much later, or never, and with them those that were in flight when it opened.
+ * The attempts that began after the breaker had opened, from the workers' logs: on a busy machine this process, as the
+ * merchant, sees them much later or never, mixed with those that were in flight when it opened.
  */
 function probesOf(rig: Rig): { startedAt: number }[] {
   const opened = rig.logs.find(({ event }) => event === 'breaker.opened');
@@ -34,7 +34,7 @@ function probesOf(rig: Rig): { startedAt: number }[] {
 const isOpen = async (rig: Rig) => (await readForwarding(rig.connection, rig.queue)).breaker === 'open';
 
 test('500 callbacks wait while their merchant is down: a handful of attempts is spent, and all arrive on its return', async () => {
-  // The retries of the few that were counted come soon, so that the test sees them arrive too.
+  // The few counted callbacks are retried soon, so that the test sees them arrive too.
   await using rig = await createRig(redis, { env: { FORWARD_RETRIES: '3s,3s,3s' } });
   await rig.merchant.down();
   await addMany(rig, 500);
@@ -82,7 +82,7 @@ test('while it is open, two processes together send one probe at a time, and a r
   expect(counted.length).toBeLessThanOrEqual(4);
 });
 
-test('after a failed probe another callback is tried, so that a poison one cannot keep the breaker open', async () => {
+test('after a failed probe another callback is tried, so that a poison callback cannot keep the breaker open', async () => {
   await using rig = await createRig(redis, { env: patient });
   rig.merchant.always(answer(503));
   await addMany(rig, 8);
@@ -153,7 +153,7 @@ test.for([
   ['4', 3],
   ['1', 3],
 ] as const)(
-  'with FORWARD_CONCURRENCY=%s and %i brands, merchants that hang do not hold up the one that does not',
+  'with FORWARD_CONCURRENCY=%s and %i brands, merchants that hang do not delay the one that does not',
   async ([FORWARD_CONCURRENCY, number]) => {
     const hanging = createMerchantSimulator();
     const { url: hangingUrl } = await hanging.up();

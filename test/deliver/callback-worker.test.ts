@@ -1,4 +1,4 @@
-// Merchants who consume the queue themselves: with our createCallbackWorker, or with nothing of ours at all.
+// Merchants who consume the queue themselves: with createCallbackWorker, or with a plain BullMQ worker.
 import { Worker } from 'bullmq';
 import { expect, test } from 'vitest';
 import { createCallbackWorker, PermanentError, type HandledCallback } from '../../src/index.ts';
@@ -24,7 +24,7 @@ test('a bare stock Worker that throws twice succeeds the third time', async () =
     { connection: { url: redis.url }, prefix },
   );
   worker.on('error', () => undefined);
-  // BullMQ's own waits are seconds long: promoted, not waited for.
+  // BullMQ's waits take seconds, so this promotes the jobs.
   for (const call of [1, 2]) {
     const delayed = await rig.settled(job, 'delayed');
     expect(calls).toBe(call);

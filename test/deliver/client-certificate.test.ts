@@ -1,4 +1,4 @@
-// An endpoint that wants a client certificate, and has an authority of its own: a real TLS server that demands one.
+// An endpoint with a private certificate authority that requires a client certificate: a real TLS server.
 import { copyFileSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ beforeAll(async () => {
   [server, ours, others] = await Promise.all([makeCertificates(), makeCertificates(), makeCertificates()]);
 });
 
-/** Takes callbacks from whoever shows a certificate of `authority`. */
+/** Accepts callbacks from clients with a certificate of `authority`. */
 async function startMerchant(authority: string) {
   const seen: string[] = [];
   const options = {
@@ -63,9 +63,9 @@ const tlsOf = ({ certificate, key }: Certificates) => ({
 });
 
 test.each([
-  ['with the certificate that it wants, and its authority', () => tlsOf(ours), 'answered'],
+  ['with the required certificate and authority', () => tlsOf(ours), 'answered'],
   ['without a certificate', () => ({ caFile: server.authority }), 'error'],
-  ['with somebody else’s certificate', () => tlsOf(others), 'error'],
+  ['with a certificate of another authority', () => tlsOf(others), 'error'],
   ['without its authority', () => ({ certFile: ours.certificate, keyFile: ours.key }), 'error'],
 ])('%s: %s', async (_name, tls, kind) => {
   await using merchant = await startMerchant(ours.authority);
@@ -86,7 +86,7 @@ test('a renewed certificate applies from the next connection on; one that does n
   expect(await http.attempt()).toMatchObject({ kind: 'answered' });
   copyFileSync(others.key, keyFile);
   utimesSync(keyFile, new Date(), new Date(Date.now() + 5_000));
-  expect(await http.attempt()).toMatchObject({ kind: 'error' }); // now it shows what this merchant does not know
+  expect(await http.attempt()).toMatchObject({ kind: 'error' }); // now it uses a certificate that this merchant does not trust
 });
 
 test('the service delivers with it, by brand', async () => {

@@ -1,5 +1,5 @@
-// Wrong clocks: no worker's clock parks a retry, takes one early or spends a schedule, and no time that lies too far ahead
-// is waited for.
+// Wrong clocks: no worker's clock delays a retry, makes one early or exhausts the schedule, and a time too far in the
+// future delays nothing.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -23,7 +23,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-/** A worker process of the rig's queue whose clock is wrong by so much. */
+/** A worker process of the rig's queue whose clock is wrong by `offMs`. */
 async function startWorker(rig: Rig, offMs: number, FORWARD_RETRIES: string) {
   const file = path.join(dir, `clock-${offMs}.mjs`);
   await writeFile(
@@ -51,7 +51,7 @@ const delayedMs = async (rig: Rig, id = '') =>
   Number((await rig.connection.zscore(`${rig.queue.base}:delayed`, id)) ?? Number.NaN) / 4_096 - Date.now();
 
 test.for([30 * dayMs, 3_600_000, -30 * dayMs])(
-  'a worker whose clock is wrong by %i ms parks a retry for its wait, and the next worker makes it then',
+  'a worker whose clock is wrong by %i ms schedules a retry after its wait, and the next worker makes it then',
   { timeout: 60_000 },
   async (offMs) => {
     await using rig = await createRig(redis);
@@ -90,7 +90,7 @@ test.for([30 * dayMs, -30 * dayMs])(
   },
 );
 
-test('a retry that an earlier version parked for 30 days is made after its wait', async () => {
+test('a retry that an earlier version scheduled 30 days ahead is made after its wait', async () => {
   await using rig = await createRig(redis, { env: { FORWARD_RETRIES: '1s,1s' } });
   rig.merchant.next(answer(500));
   const { stop } = await rig.start();
@@ -116,7 +116,7 @@ test('an intended delay is unchanged', async () => {
 test('after Redis was set back an hour, the jobs of a dead worker come back within seconds of their lock', async () => {
   await using rig = await createRig(redis);
   const job = await rig.add();
-  // What a worker leaves behind that died, and what the step does to the note that somebody looked for such jobs.
+  // The lock of a dead worker, and the time of the last check for stalled jobs after the step.
   await rig.connection.rpoplpush(`${rig.queue.base}:wait`, `${rig.queue.base}:active`);
   await rig.connection.set(`${rig.queue.base}:stalled-check`, 1, 'PX', 3_600_000);
   await rig.connection.sadd(`${rig.queue.base}:stalled`, job.id ?? '');

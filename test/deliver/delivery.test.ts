@@ -1,4 +1,4 @@
-// Delivery over HTTP: what a merchant's endpoint sees, and what is kept of it.
+// Delivery over HTTP: what a merchant's endpoint receives, and what is recorded.
 import { once } from 'node:events';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -111,7 +111,7 @@ test.for([
   expect(job.returnvalue).toMatchObject({ status: 200, attempt: 2 });
 });
 
-test('treats a 2xx with a body of any size as done', async () => {
+test('treats a 2xx with a body of any size as delivered', async () => {
   await using rig = await createRig(redis);
   rig.merchant.next({ kind: 'flood', bytes: 50_000_000 });
   await rig.start();
@@ -119,7 +119,7 @@ test('treats a 2xx with a body of any size as done', async () => {
   expect(job.returnvalue).toMatchObject({ status: 200, attempt: 1 });
 });
 
-test('waits as Retry-After says if that is longer than the schedule', async () => {
+test('waits for Retry-After if that is longer than the schedule', async () => {
   await using rig = await createRig(redis);
   rig.merchant.next(answer(503, { retryAfter: 2 }));
   await rig.start();
@@ -153,7 +153,7 @@ test('after the last attempt a callback is failed and kept; replay delivers it u
   const failed = await rig.settled(await rig.add({ gatewayReference: 'exhausted' }), 'failed');
   expect(await rig.attemptsOf(failed)).toHaveLength(4);
 
-  // The schedule starts anew: two failures, then success.
+  // The schedule restarts: two failures, then success.
   rig.merchant.always(answer(200));
   rig.merchant.next(answer(500), answer(500));
   expect(await replay(rig.connection, rig.queue, failed.id ?? '')).toEqual({ kind: 'replayed' });
@@ -162,7 +162,7 @@ test('after the last attempt a callback is failed and kept; replay delivers it u
   expect(rig.merchant.deliveries().map(({ headers }) => headers['payalo-attempt'])).toEqual('1234567'.split(''));
   expect(new Set(rig.merchant.deliveries().map(({ webhookId }) => webhookId)).size).toBe(1);
 
-  // A delivered one too; the attempt that had succeeded stays known.
+  // A delivered callback too; its successful attempt stays recorded.
   expect(await replay(rig.connection, rig.queue, failed.id ?? '')).toEqual({ kind: 'replayed' });
   await until(() => rig.merchant.deliveries().length === 8);
   const again = await rig.settled(failed);

@@ -1,4 +1,4 @@
-// With CONFIRM=before: a worker takes what somebody promoted, and the gateway's word comes while it has it in hand.
+// With CONFIRM=before: a worker takes a promoted job, and the gateway's answer arrives before the worker returns it.
 import { Worker } from 'bullmq';
 import { expect, test } from 'vitest';
 import { createProcessor } from '../../src/deliver/process-job.ts';
@@ -26,7 +26,7 @@ test.each([
   [{ answer: 'yes' }, { place: 'wait', heldReason: undefined, confirmed: 'yes' }],
   [{ answer: 'open' }, { place: 'wait', heldReason: undefined, confirmed: 'open' }],
 ] satisfies [GatewayWord, object][])(
-  'the answer %j that comes while a worker gives it back counts',
+  'the answer %j that arrives while a worker returns the job counts',
   async (word, expected) => {
     await using rig = await createRig(redis);
     const { queue, connection } = rig;

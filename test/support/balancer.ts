@@ -13,16 +13,16 @@ import { until } from './until.ts';
 
 export interface Balancer extends AsyncDisposable {
   readonly url: string;
-  /** The authority that its clients must trust. */
+  /** The certificate authority that its clients must trust. */
   readonly ca: string;
 }
 
 export interface BalancerOptions {
   readonly program: string;
   readonly args: (file: string, dir: string) => readonly string[];
-  /** Below deploy/. */
+  /** The configuration file, relative to deploy/. */
   readonly configuration: string;
-  /** What stands in the example for the folder of the certificates. */
+  /** The certificate folder in the example. */
   readonly certificateFolder: string;
   /** Ports of receiver-1 and receiver-2. */
   readonly receivers: readonly [number, number];
@@ -45,7 +45,7 @@ export async function startBalancer(options: BalancerOptions): Promise<Balancer>
   const file = path.join(dir, path.basename(options.configuration));
   await writeFile(file, changes.reduce(replaceThere, example));
 
-  // A file, since nginx opens /dev/stdout again, which a pipe of Node's does not allow.
+  // A file, because nginx reopens /dev/stdout, which fails with a pipe from Node.
   const log = path.join(dir, 'output');
   const descriptor = openSync(log, 'a');
   const child = spawn(options.program, options.args(file, dir), {
@@ -69,7 +69,7 @@ export async function startBalancer(options: BalancerOptions): Promise<Balancer>
   };
 }
 
-/** By connecting: whoever tries to listen there to find out may take the port from the balancer that is about to. */
+/** Checks by connecting: a test that tried to listen could take the port from the starting balancer. */
 async function isListening(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -82,11 +82,11 @@ function listenLine(example: string, port: number): string {
 }
 
 function replaceThere(text: string, [from, to]: readonly [string, string]): string {
-  if (!text.includes(from)) throw new Error(`The example does not say ${from} any more.`);
+  if (!text.includes(from)) throw new Error(`The example no longer contains ${from}.`);
   return text.replaceAll(from, to);
 }
 
-/** HAProxy reads the key from the certificate's file, nginx from one of its own. */
+/** HAProxy reads the key from the certificate's file, nginx from a separate file. */
 async function writeCertificates(folder: string): Promise<string> {
   const { authority, certificate, key } = await makeCertificates();
   await mkdir(folder);

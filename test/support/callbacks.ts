@@ -1,4 +1,4 @@
-// Callbacks for tests: the gateway's own example, spacing and `100.00` included, under any reference.
+// Callbacks for tests: the gateway's documented example, with its spacing and `100.00`, under any reference.
 import { parseCallbackText, type Callback } from '../../src/callback/parse-callback.ts';
 
 export const testKey = 'test-key-0123456789abcdef';

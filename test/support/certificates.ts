@@ -1,12 +1,12 @@
-// Certificates made with openssl for one run: an authority that only these tests trust, and one server certificate of
-// it for the loopback address.
+// Certificates made with openssl for one run: an authority that only these tests trust, and its server certificate for
+// the loopback address.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeTempDir } from './temp-dir.ts';
 
 export interface Certificates {
-  /** What a client must trust: for NODE_EXTRA_CA_CERTS. */
+  /** The authority's certificate, for NODE_EXTRA_CA_CERTS. */
   readonly authority: string;
   readonly certificate: string;
   readonly key: string;
@@ -41,7 +41,7 @@ export async function makeCertificates(): Promise<Certificates> {
   return { authority: file('authority.pem'), certificate: file('server.pem'), key: file('server.key') };
 }
 
-/** The settings of a redis-server that speaks TLS on a port of its own, to clients and to its peers. */
+/** The settings of a redis-server that serves clients and peers over TLS on a separate port. */
 export function redisTlsSettings({ authority, certificate, key }: Certificates, tlsPort: number): string[] {
   const files = ['--tls-ca-cert-file', authority, '--tls-cert-file', certificate, '--tls-key-file', key];
   return ['--tls-port', String(tlsPort), ...files, '--tls-auth-clients', 'no', '--tls-replication', 'yes'];

@@ -1,4 +1,4 @@
-// The operator commands as a user runs them: as a process of their own.
+// Runs operator commands as a user does: each as a process.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
@@ -20,7 +20,7 @@ export interface CliProcess {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** With nothing in its environment but what the test gives. */
+/** Its environment contains only what the test passes. */
 export function startCli(args: readonly string[], env: Readonly<Record<string, string>>): CliProcess {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
     cwd: env['SPOOL_DIR'] === undefined ? import.meta.dirname : path.dirname(env['SPOOL_DIR']),

@@ -13,20 +13,20 @@ const patience = { timeoutMs: 60_000 };
 interface Node {
   readonly server: TestRedis;
   readonly admin: Redis;
-  /** Where clients of the tested kind connect. */
+  /** The addresses for clients, with or without TLS. */
   readonly port: number;
   readonly busPort: number;
 }
 
 export interface RedisCluster extends AsyncDisposable {
   readonly url: string;
-  /** The server that holds the slot of a key now. */
+  /** The server that currently owns the slot of a key. */
   ownerOf(key: string): Promise<TestRedis>;
 }
 
 export interface ClusterOptions {
   readonly tls?: Certificates;
-  /** A user that every node knows beside the default one, as the words of an ACL line. */
+  /** An additional user on every node, as the words of an ACL line. */
   readonly user?: readonly string[];
 }
 
@@ -38,7 +38,7 @@ export async function startCluster({ tls, user = [] }: ClusterOptions = {}): Pro
     const server = disposables.use(
       await startRedis({
         args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-port', String(busPort)]
-          // A primary that is down must not take the brands of the others with it.
+          // A primary that is down must not affect the brands on the others.
           .concat(['--cluster-require-full-coverage', 'no', '--repl-diskless-sync-delay', '0'])
           .concat(settings, user.length === 0 ? [] : ['--user', ...user]),
       }),
@@ -59,7 +59,7 @@ export async function startCluster({ tls, user = [] }: ClusterOptions = {}): Pro
         const owner = nodes.find(({ server }) => server.port === port);
         if (owner !== undefined) return owner.server;
       }
-      throw new Error(`No node says who holds ${key}.`);
+      throw new Error(`No node knows the owner of ${key}.`);
     },
     [Symbol.asyncDispose]: () => disposables.disposeAsync(),
   };
@@ -96,7 +96,7 @@ async function form(nodes: readonly Node[]): Promise<void> {
   });
   for (const [index, { admin }] of nodes.slice(primaryCount).entries()) {
     const id = String(await primaries[index]?.admin.call('CLUSTER', 'MYID'));
-    // Until the gossip has come round, a node may not know yet that the other is a primary.
+    // Before the gossip has spread, a node may not know that the other is a primary.
     await until(async () => (await admin.call('CLUSTER', 'REPLICATE', id).catch(() => '')) === 'OK', patience);
   }
   await until(allSay('cluster_state:ok'), { ...patience, describe: 'the cluster to serve' });
@@ -105,6 +105,6 @@ async function form(nodes: readonly Node[]): Promise<void> {
       const infos = await Promise.all(nodes.slice(primaryCount).map(({ admin }) => admin.info('replication')));
       return infos.every((info) => info.includes('master_link_status:up'));
     },
-    { ...patience, describe: 'the replicas to be in step' },
+    { ...patience, describe: 'the replicas to be in sync' },
   );
 }

@@ -1,5 +1,5 @@
-// Every page of the console, each with everything that it can show, from views made here: no server, and the same each time.
-// Who checks the style sheet, or looks at the pages in a browser, sees all of it.
+// Every page of the console with everything that it can show, rendered from fixed views without a server. The tests of the
+// style sheet and of the pages in a browser use them.
 import { activityPage } from '../../src/ops/console/activity-page.ts';
 import { callbackPage } from '../../src/ops/console/callback-page.ts';
 import { callbacksPage } from '../../src/ops/console/callbacks-page.ts';
@@ -220,7 +220,7 @@ const list = { filters: {}, rows, next: 'cursor', nowMs, mayChange: true };
 const auditEntry = { at: ago(90_000), by: 'amina', address: '127.0.0.1', action: 'callback.replay', target: 'b2p1' };
 const withheldEntry = { ...entry, reason: 'conflict', gatewayReference: 'b2p1' } as const;
 
-/** By a name that says what stands out on it. */
+/** By a name that describes what is special about the page. */
 const contents: Readonly<Record<string, Content>> = {
   overview: overviewPage({ ...overview, overview: allIsWell, mayChange: true }),
   'overview, troubled': overviewPage({ ...overview, overview: troubled, mayChange: true }),

@@ -2,13 +2,13 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
-/** SQLite's mark of a page that holds rows. */
+/** SQLite's type byte of a page that holds rows. */
 const tableLeaf = 0x0d;
 const reference = /"gatewayReference":"([^"]+)"/g;
 
 /**
- * Overwrites one page that holds callbacks with bytes that mean nothing. Returns the references that stood on it; none
- * where somebody holds the file or it has no such page, and then nothing was done.
+ * Overwrites one page that holds callbacks with meaningless bytes. Returns the references on that page; does nothing and
+ * returns none if the file is locked or has no such page.
  */
 export function damagePage(file: string, random: number): string[] {
   const pageBytes = foldLog(file);
@@ -28,7 +28,7 @@ export function damagePage(file: string, random: number): string[] {
   return [...page.matchAll(reference)].map(([, found = '']) => found);
 }
 
-/** Brings the write-ahead log into the file. Returns the size of a page; undefined where somebody holds the file. */
+/** Checkpoints the write-ahead log. Returns the page size; undefined if the file is locked. */
 function foldLog(file: string): number | undefined {
   try {
     using database = new DatabaseSync(file, { timeout: 0 });

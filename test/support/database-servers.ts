@@ -1,5 +1,5 @@
-// A private PostgreSQL and a private MariaDB of Debian's packages, in a temporary folder, on the loopback address. Both refuse to run
-// as root: then they run as the user whom their package made.
+// A private PostgreSQL and a private MariaDB from Debian's packages, in a temporary folder, on the loopback address. Both
+// refuse to run as root: as root, these tests run them as the user that their package created.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, readdirSync } from 'node:fs';
@@ -15,7 +15,7 @@ export interface DatabaseServer {
   stop(): Promise<void>;
 }
 
-/** Debian's packages put the server's programs there, and nothing of it on the PATH. */
+/** Debian's packages install the server's programs here, not on the PATH. */
 export const postgresVersions = '/usr/lib/postgresql';
 
 export async function startPostgres(): Promise<DatabaseServer> {
@@ -46,7 +46,7 @@ export async function startPostgres(): Promise<DatabaseServer> {
   return { url: `postgres://shop@127.0.0.1:${port}/postgres`, stop: () => end(server, 'SIGINT') };
 }
 
-/** `program`: where a program of the package is. */
+/** `program` returns the path of a program of the package. */
 export async function startMariadb(program: DebianPackages['program']): Promise<DatabaseServer> {
   const owner = ownerOf('mysql');
   const dir = await ownDir('mariadb', owner);
@@ -77,7 +77,7 @@ interface Owner {
   readonly gid?: number;
 }
 
-/** Nobody else where this process is not root. */
+/** No other user if this process is not root. */
 function ownerOf(user: string): Owner {
   if (process.getuid?.() !== 0) return {};
   const idOf = (flag: string) => Number(spawnSync('id', [flag, user]).stdout.toString());

@@ -1,8 +1,8 @@
-// Brings other real programs for the system tests on Debian and Ubuntu: `await ensureDebianPackages(['haproxy'])`.
+// Installs other real programs for the system tests on Debian and Ubuntu: `await ensureDebianPackages(['haproxy'])`.
 //
 // As root they are installed with apt-get; as an ordinary user they are unpacked privately below `.tools`, which serves
-// programs that do not need configuration of the system's. Nobody is failed by a machine that cannot have them: the
-// outcome says what is missing, and `describe.skipIf(packages.missing)` skips the tests by name.
+// programs that need no system configuration. A machine that cannot install them fails no test: the result names what is
+// missing, and `describe.skipIf(packages.missing)` skips the tests by name.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,17 +14,17 @@ export interface DebianPackagesOptions {
 }
 
 export interface DebianPackages {
-  /** Why they are not here; undefined where they are. For `describe.skipIf(packages.missing)`. */
+  /** Why they are not available; undefined if they are. For `describe.skipIf(packages.missing)`. */
   readonly missing: string | undefined;
-  /** The path of one of their programs. Throws where there is none of that name. */
+  /** The path of one of their programs. Throws if there is none of that name. */
   readonly program: (name: string) => string;
-  /** What their programs need on top of the environment. */
+  /** Additional environment variables for their programs. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 const root = path.resolve(import.meta.dirname, '../..');
 const systemFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-/** Asked by dpkg's scripts before they start a service; 101 forbids it. */
+/** dpkg's scripts run it before they start a service; exit code 101 forbids that. */
 const servicePolicy = '/usr/sbin/policy-rc.d';
 const installTimeoutMs = 300_000;
 const lockTimeoutSeconds = 240;
@@ -56,7 +56,7 @@ function ready(unpacked: readonly string[], env: Record<string, string>): Debian
   const folders = [...unpacked, ...systemFolders];
   return {
     missing: undefined,
-    // The system's folders last: the first Node on the PATH is to stay the first one.
+    // The system's folders come last, so that the first Node on the PATH stays the first.
     env: { PATH: [...unpacked, process.env['PATH'] ?? '', ...systemFolders].join(path.delimiter), ...env },
     program(name) {
       const file = folders.map((folder) => path.join(folder, name)).find(isExecutable);
@@ -84,7 +84,7 @@ function isInstalled(name: string): boolean {
   return status === 0 && stdout.startsWith('ii');
 }
 
-/** A test wants the programs, not their services: while this installs, the system is told to start none. */
+/** Tests need the programs, not their services: during the installation, starting services is forbidden. */
 function install(names: readonly string[], say: (text: string) => void): void {
   say(`Installing ${names.join(', ')} with apt-get`);
   const isOurs = !existsSync(servicePolicy);
@@ -111,14 +111,14 @@ function apt(args: readonly string[]): void {
   );
 }
 
-/** apt waits for the lock of dpkg, but not for that of the package lists, which other test files may hold. */
+/** apt waits for dpkg's lock, but not for the lock of the package lists, which other test files may hold. */
 function waitingForLock<Run extends { readonly status: number | null; readonly stderr: string }>(run: () => Run): Run {
   const endsAtMs = performance.now() + lockTimeoutSeconds * 1_000;
   for (;;) {
     const result = run();
     const isLocked = result.status !== 0 && result.stderr.includes('Could not get lock');
     if (!isLocked || performance.now() > endsAtMs) return result;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000); // everything here waits for it anyway
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000); // nothing else runs in this process meanwhile
   }
 }
 

@@ -1,7 +1,7 @@
-// Ties a child's life to ours: when this process ends, however it ends (SIGKILL too), the child is killed.
+// Kills a child when this process ends, however it ends (even by SIGKILL).
 //
-// A shell waits for a word on a pipe. If the word comes, the child ended in order and its process id may belong to
-// somebody else by now; if the pipe ends without it, this process is gone.
+// A shell waits for a word on a pipe. If the word arrives, the child has ended and its process id may have been reused;
+// if the pipe ends without it, this process is gone.
 import { spawn, type ChildProcess } from 'node:child_process';
 
 export function endWithThisProcess(child: ChildProcess): void {
@@ -9,9 +9,9 @@ export function endWithThisProcess(child: ChildProcess): void {
   if (pid === undefined) return;
   const guard = spawn('/bin/sh', ['-c', 'read -r released || kill -9 "$0"', String(pid)], {
     stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true, // a Ctrl-C in the terminal must not end the guard first
+    detached: true, // Ctrl-C in the terminal must not end the guard first
   });
-  guard.stdin.on('error', () => undefined); // the guard may be gone already when the word is said
+  guard.stdin.on('error', () => undefined); // the guard may have ended before the word is written
   guard.on('error', () => child.kill('SIGKILL'));
   guard.unref();
   if ('unref' in guard.stdin && typeof guard.stdin.unref === 'function') guard.stdin.unref();

@@ -1,7 +1,7 @@
-// A forward proxy as a process of its own: absolute-form requests and CONNECT. Started by forward-proxy.ts.
+// A forward proxy as a separate process, for absolute-form requests and CONNECT. Started by forward-proxy.ts.
 //
-// Prints a line of JSON for each request: { kind, target, authorization }. Names of the environment's NAMES (JSON, name to
-// port on the loopback address) exist for it alone. With PASSWORD it asks for credentials; with MODE it misbehaves.
+// Prints a line of JSON for each request: { kind, target, authorization }. Only the proxy can resolve the names in the
+// environment variable NAMES (JSON: name to loopback port). With PASSWORD it requires credentials; with MODE it misbehaves.
 import { createServer, request as forward } from 'node:http';
 import { connect } from 'node:net';
 

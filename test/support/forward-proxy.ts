@@ -1,4 +1,4 @@
-// A forward proxy in a process of its own, for tests of HTTP_PROXY and HTTPS_PROXY. See forward-proxy-process.ts.
+// A forward proxy in a separate process, for tests of HTTP_PROXY and HTTPS_PROXY. See forward-proxy-process.ts.
 import { fork } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,11 +9,11 @@ const line = z.object({ kind: z.string(), target: z.string(), authorization: z.s
 export type ProxyRequest = z.infer<typeof line>;
 
 export interface ForwardProxyOptions {
-  /** Names that exist for the proxy alone, each a port of the loopback address. */
+  /** Names that only the proxy can resolve, each with a port of the loopback address. */
   readonly names?: Readonly<Record<string, number>>;
-  /** `user:password` that it asks for. */
+  /** The `user:password` that it requires. */
   readonly password?: string;
-  /** `silent`: takes requests and never answers. */
+  /** `silent`: accepts requests and never answers. */
   readonly mode?: 'silent';
 }
 
@@ -29,12 +29,12 @@ export async function startForwardProxy({ names = {}, password, mode }: ForwardP
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
   const lines: ProxyRequest[] = [];
-  if (child.stdout === null) throw new Error('no standard output');
+  if (child.stdout === null) throw new Error('The child has no standard output.');
   createInterface(child.stdout).on('line', (text) => lines.push(line.parse(JSON.parse(text))));
   const first = await until(() => lines[0], { describe: 'the proxy to listen' });
   return {
     url: `http://127.0.0.1:${first.target}`,
-    /** With credentials in it. */
+    /** Includes the credentials. */
     urlFor: (user: string) => `http://${user}@127.0.0.1:${first.target}`,
     requests: (): readonly ProxyRequest[] => lines.slice(1),
     async [Symbol.asyncDispose]() {

@@ -1,5 +1,5 @@
-// Programs of other people, each at a fixed version, that look at what is ours: from npm, from PyPI, or built by Go. They are
-// installed into a temporary folder, never among the dependencies. Where one cannot be had, its test is skipped by name.
+// Third-party programs, each at a fixed version, that check this project: from npm, from PyPI, or built by Go. They are
+// installed in a temporary folder, never among the dependencies. If one is unavailable, its test is skipped by name.
 // renovate.json finds the versions by their form, 'name@1.2.3' or 'name==1.2.3'.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -10,10 +10,10 @@ const isNotToBeHad = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|E404/;
 const works = (program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) =>
   spawnSync(program, args, { env, stdio: 'ignore' }).status === 0;
 
-/** Runs `name@1.2.3` of npm; skips the test where it cannot be fetched. */
+/** Runs `name@1.2.3` from npm; skips the test if it cannot be fetched. */
 export async function runNpmProgram(context: TestContext, program: string, args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync('npm', ['exec', '--yes', '--', program, ...args], {
-    cwd: await makeTempDir('npm-program'), // where nothing of ours is found
+    cwd: await makeTempDir('npm-program'), // outside the checkout
     encoding: 'utf8',
   });
   const output = stdout + stderr;
@@ -21,7 +21,7 @@ export async function runNpmProgram(context: TestContext, program: string, args:
   return { status, stdout, output };
 }
 
-/** The path of the program of `name==1.2.3` of PyPI, in a virtual environment of its own; undefined where it cannot be had. */
+/** The path of the program of `name==1.2.3` from PyPI, in its own virtual environment; undefined if unavailable. */
 export async function installPythonProgram(requirement: string): Promise<string | undefined> {
   if (!works('python3', ['-m', 'pip', '--version']) || !works('python3', ['-c', 'import venv, ensurepip'])) return;
   const dir = await makeTempDir('python-program');
@@ -31,7 +31,7 @@ export async function installPythonProgram(requirement: string): Promise<string 
   return path.join(dir, 'bin', name);
 }
 
-/** The path of the program of `module/path@v1.2.3`, built by Go; undefined where it cannot be. */
+/** The path of the program of `module/path@v1.2.3`, built by Go; undefined if that fails. */
 export async function installGoProgram(program: string): Promise<string | undefined> {
   const dir = await makeTempDir('go-program');
   if (!works('go', ['install', program], { ...process.env, GOBIN: dir })) return;

@@ -1,7 +1,7 @@
-// A Redis of one's own: a real server on the loopback address with the settings that the product's promises need
-// (every write on disk before it is answered, nothing evicted). It belongs to this process and ends with it.
+// A private Redis: a real server on the loopback address with the settings that the product's promises need (every write
+// synced before its reply, no eviction). It belongs to this process and ends with it.
 //
-// Ready when PING is answered. Fails with the server's last words.
+// Ready when it answers PING. Fails with the server's last output.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -15,9 +15,9 @@ import type { RedisServer } from './redis-server.ts';
 export interface PrivateRedisOptions {
   readonly server: RedisServer;
   readonly dir: string;
-  /** Default: a free one. */
+  /** Default: a free port. */
   readonly port?: number | undefined;
-  /** Further arguments of redis-server; they win over the ones set here. */
+  /** Further arguments of redis-server; they override the ones set here. */
   readonly args?: readonly string[] | undefined;
   /** False: nothing is written to disk. */
   readonly durable?: boolean | undefined;
@@ -35,7 +35,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions) {
   let port = options.port ?? (await freePort());
   let running = await start(options, port);
   for (let attempt = 1; running.failed && options.port === undefined && attempt < portAttempts; attempt += 1) {
-    port = await freePort(); // somebody was faster to take the port
+    port = await freePort(); // another process took the port first
     running = await start(options, port);
   }
   if (running.failed) throw new Error(`redis-server did not start:\n${running.output()}`);
@@ -48,17 +48,17 @@ export async function startPrivateRedis(options: PrivateRedisOptions) {
     get pid(): number {
       return child.pid ?? -1;
     },
-    /** SIGKILL resolves when the process is gone; SIGSTOP and SIGCONT freeze and thaw it. */
+    /** SIGKILL resolves when the process has ended; SIGSTOP and SIGCONT freeze and thaw it. */
     async kill(signal: NodeJS.Signals): Promise<void> {
       const gone = exitOf(child);
       child.kill(signal);
       if (signal === 'SIGKILL') await gone;
     },
-    /** Ends it in order; after some seconds, at once. */
+    /** Stops it gracefully; kills it after some seconds. */
     async stop(): Promise<void> {
       await end(child);
     },
-    /** Starts it again, on the same port with the same data. One that still runs is stopped first. */
+    /** Restarts it on the same port with the same data. If it still runs, stops it first. */
     async restart(): Promise<void> {
       await end(child);
       const restarted = await start(options, port);
@@ -77,7 +77,7 @@ async function start({ server, dir, args = [], durable = true }: PrivateRedisOpt
     ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir]
       .concat('--maxmemory-policy', 'noeviction', '--daemonize', 'no', durability)
       .concat(args),
-    // In a group of its own: a Ctrl-C in the terminal reaches this process only, which ends its children in order.
+    // In its own process group: Ctrl-C in the terminal signals only this process, which stops its children gracefully.
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...server.env }, detached: true },
   );
   endWithThisProcess(child);
@@ -96,14 +96,14 @@ async function start({ server, dir, args = [], durable = true }: PrivateRedisOpt
 async function answersPing(child: ChildProcess, port: number): Promise<boolean> {
   const deadlineMs = performance.now() + readyMs;
   while (hasNotEnded(child) && performance.now() < deadlineMs) {
-    // Another server on this port would answer as well: ours has ended then, for lack of the port.
+    // Another server on this port would also answer; ours has then ended, because the port was taken.
     if (await ping(port)) return hasNotEnded(child);
     await delay(5);
   }
   return false;
 }
 
-/** One that wants a password first is ready, too; one that still loads its data is not. */
+/** A server that requires a password is ready, too; one that still loads its data is not. */
 function ping(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
@@ -120,7 +120,7 @@ function ping(port: number): Promise<boolean> {
 async function end(child: ChildProcess): Promise<void> {
   if (!hasNotEnded(child)) return;
   const gone = exitOf(child);
-  child.kill('SIGCONT'); // a frozen process takes no SIGTERM
+  child.kill('SIGCONT'); // a frozen process does not react to SIGTERM
   child.kill('SIGTERM');
   const impatience = setTimeout(() => child.kill('SIGKILL'), stopMs);
   await gone;
@@ -140,29 +140,29 @@ const portMax = 32_000;
 let lastPort: number | undefined;
 
 /**
- * A free port below those that the system gives to outgoing connections: while a server is down between two starts,
- * somebody's connection could otherwise be given its port. It stays this process's own for as long as the process lives,
- * since what is started there may listen seconds later, or again after a stop.
+ * A free port below the ephemeral range: otherwise an outgoing connection could take the port while a server is down
+ * between two starts. This process keeps the port until it ends, because the server may start to listen seconds later, or
+ * again after a stop.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const next = lastPort === undefined ? randomInt(portMin, portMax) : lastPort + 1;
     lastPort = next < portMax ? next : portMin;
-    const port = lastPort; // the next caller moves on while this one is being looked at
+    const port = lastPort; // concurrent callers continue with the next port
     if ((await claim(port)) && (await isFree(port))) return port;
   }
 }
 
 /**
- * Binds the UDP port of that number, which nothing here uses, and keeps it: so no other process can claim it, and the system
- * gives it back when this one ends, however it ends.
+ * Binds the UDP port of that number, which nothing here uses: so no other process of the tests can claim it, and the
+ * system frees it when this process ends, however it ends.
  */
 function claim(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4').unref();
     socket.once('error', (error: NodeJS.ErrnoException) => {
       socket.close();
-      resolve(error.code !== 'EADDRINUSE'); // where nothing can be claimed, nothing stands in the way
+      resolve(error.code !== 'EADDRINUSE'); // if UDP ports cannot be bound, every port counts as free
     });
     socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(true));
   });

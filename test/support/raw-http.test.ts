@@ -31,7 +31,7 @@ test('sends exactly the bytes it is given and reads a counted body', async () =>
   expect(answer).toMatchObject({ status: 200, body: 'ok', headers: { 'x-a': 'b' }, closedByServer: false });
 });
 
-test('reads a chunked body, however it is cut', async () => {
+test('reads a chunked body, however it is split', async () => {
   const url = await serve((socket) => {
     const text = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n';
     for (const character of text) socket.write(character);
@@ -49,7 +49,7 @@ test('reads the answers of one connection one after the other', async () => {
   connection.destroy();
 });
 
-test('says whether the server closed after an answer that announced it', async () => {
+test('reports whether the server closed the connection after an answer that announced it', async () => {
   const closing = await serve((socket) => {
     socket.end('HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 1\r\n\r\n!');
   });
@@ -61,7 +61,7 @@ test('says whether the server closed after an answer that announced it', async (
   expect(await rawHttp(lying, 'x', { timeoutMs: 100 })).toMatchObject({ status: 413, closedByServer: false });
 });
 
-test('tells a connection closed without an answer from one', async () => {
+test('distinguishes a connection closed without an answer from an answer', async () => {
   const url = await serve((socket) => {
     socket.destroy();
   });

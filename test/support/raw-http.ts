@@ -1,29 +1,29 @@
-// HTTP byte by byte: sends exactly what it is given, however wrong, and reads the answer as it came. For requests that
-// no HTTP client would send.
+// Raw HTTP: sends exactly the given bytes, however wrong, and reads the answer unchanged. For requests that no HTTP client
+// would send.
 import { connect, type Socket } from 'node:net';
 
 export interface RawAnswer {
-  /** Null where the server closed the connection, or stayed silent until the deadline, without an answer. */
+  /** Null if the server closed the connection without an answer, or sent none before the deadline. */
   readonly status: number | null;
-  /** By lower-case name; of a repeated header the last. */
+  /** By lower-case name; the last value of a repeated header. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly bytes: Buffer;
-  /** Whether the server closed the connection after this answer (waited for only where the answer announces it). */
+  /** Whether the server closed the connection after this answer (waits for it only if the answer announces it). */
   readonly closedByServer: boolean;
   readonly ms: number;
 }
 
 export interface RawConnection {
   send(bytes: string | Uint8Array): void;
-  /** The next whole answer. */
+  /** The next complete answer. */
   answer(timeoutMs?: number): Promise<RawAnswer>;
-  /** Ends our side only. */
+  /** Closes only the sending side. */
   end(): void;
   destroy(): void;
 }
 
-/** Sends one request on a connection of its own and returns the answer. */
+/** Sends one request on a new connection and returns the answer. */
 export async function rawHttp(
   url: string,
   bytes: string | Uint8Array,
@@ -60,7 +60,7 @@ export async function openRaw(url: string): Promise<RawConnection> {
   };
   socket.on('end', onEnd);
   socket.on('close', onEnd);
-  socket.on('error', onEnd); // a reset, for instance: the answer that came before it still counts
+  socket.on('error', onEnd); // after a reset, for instance, an earlier answer still counts
 
   return {
     send: (bytes) => void socket.write(bytes),
@@ -82,7 +82,7 @@ export async function openRaw(url: string): Promise<RawConnection> {
   };
 }
 
-/** Resolves at the socket's next event, or after the time. The listeners above have run by then. */
+/** Resolves after the socket's next event or a timeout, when the listeners above have run. */
 async function nextEvent(socket: Socket, ms: number): Promise<void> {
   const events = ['data', 'end', 'close', 'error'];
   let done: (() => void) | undefined;

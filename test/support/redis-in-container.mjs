@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-// Stands in for redis-server where only a container engine is there: takes redis-server's own arguments, needs `--port`
-// and `--dir` among them, and runs the official image with that port published on the loopback address and that folder
-// mounted. CONTAINER_ENGINE names the engine's program.
+// Replaces redis-server on a machine that has only a container engine: accepts redis-server's arguments, requires `--port`
+// and `--dir`, and runs the official image with that port published on the loopback address and that folder mounted.
+// CONTAINER_ENGINE names the engine's program.
 //
-// A signal that ends this process ends the container. SIGKILL and SIGSTOP cannot be passed on: the container is named
-// after its port, so that the next start on the same port removes what is left of the last one.
+// A signal that ends this process ends the container. SIGKILL and SIGSTOP cannot be forwarded: the container is named
+// after its port, so that the next start on the same port removes a leftover container.
 import { spawn, spawnSync } from 'node:child_process';
 
 const image = 'docker.io/library/redis:8-alpine';
@@ -25,7 +25,7 @@ const child = spawn(
   ['run', '--rm', '--init', '--name', name, '--publish', `127.0.0.1:${port}:${port}`, '--volume', `${dir}:/data`]
     .concat(process.getuid ? ['--user', `${process.getuid()}:${process.getgid()}`] : [])
     .concat(image, 'redis-server', args)
-    .concat('--bind', '0.0.0.0', '--protected-mode', 'no', '--dir', '/data'), // the last one of an option wins
+    .concat('--bind', '0.0.0.0', '--protected-mode', 'no', '--dir', '/data'), // the last value of an option wins
   { stdio: 'inherit' },
 );
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal));

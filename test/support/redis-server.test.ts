@@ -1,4 +1,4 @@
-// Which Redis is taken where: with programs of our own on the search path, since no machine has all of the ways.
+// Which Redis is chosen: with fake programs on the search path, because no machine has every kind.
 import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -13,10 +13,10 @@ async function machineWith(programs: Readonly<Record<string, string>>) {
     await writeFile(path.join(searchPath, name), `#!/bin/sh\n${script}\n`);
     await chmod(path.join(searchPath, name), 0o755);
   }
-  const said: string[] = [];
-  const say = (text: string) => void said.push(text);
+  const messages: string[] = [];
+  const say = (text: string) => void messages.push(text);
   const find = () => ensureRedisServer({ say, searchPath, home: path.join(searchPath, 'none'), debian: false });
-  return { searchPath, said, find };
+  return { searchPath, messages, find };
 }
 
 const valkey8 = 'echo "Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc bits=64"';
@@ -26,12 +26,12 @@ const redis5 = 'echo "Redis server v=5.0.7 sha=00000000:0 malloc=jemalloc bits=6
 test('uses the server on the PATH, Valkey first, without a message', async () => {
   const both = await machineWith({ 'valkey-server': valkey8, 'redis-server': redis7 });
   expect(await both.find()).toEqual({ command: path.join(both.searchPath, 'valkey-server'), env: {} });
-  expect(both.said).toEqual([]);
+  expect(both.messages).toEqual([]);
   const redis = await machineWith({ 'redis-server': redis7 });
   expect(await redis.find()).toEqual({ command: path.join(redis.searchPath, 'redis-server'), env: {} });
 });
 
-test('uses none that is too old, or that does not run', async () => {
+test('uses no server that is too old or does not run', async () => {
   const machine = await machineWith({ 'redis-server': redis5, 'valkey-server': 'exit 127' });
   await expect(machine.find()).rejects.toThrow('6.2 or newer');
 });
@@ -42,7 +42,7 @@ test('uses Homebrew, after announcing it', async () => {
       printf '#!/bin/sh\\n%s\\n' '${valkey8}' > "$(dirname "$0")/valkey-server" && chmod +x "$(dirname "$0")/valkey-server"`,
   });
   expect(await machine.find()).toEqual({ command: path.join(machine.searchPath, 'valkey-server'), env: {} });
-  expect(machine.said).toEqual([expect.stringContaining('brew install valkey')]);
+  expect(machine.messages).toEqual([expect.stringContaining('brew install valkey')]);
 });
 
 test('runs a container if an engine answers, after announcing it', async () => {
@@ -50,7 +50,7 @@ test('runs a container if an engine answers, after announcing it', async () => {
   await expect(deaf.find()).rejects.toThrow('No Redis server');
   const machine = await machineWith({ docker: 'exit 1', podman: '[ "$1" = info ] && exit 0; echo "$@"' });
   const { command, env } = await machine.find();
-  expect(machine.said).toEqual([expect.stringContaining('container with podman')]);
+  expect(machine.messages).toEqual([expect.stringContaining('container with podman')]);
   const { stdout } = spawnSync(command, ['--port', '7001', '--bind', '127.0.0.1', '--dir', '/some/where'], {
     encoding: 'utf8',
     env: { ...process.env, ...env },
@@ -59,7 +59,7 @@ test('runs a container if an engine answers, after announcing it', async () => {
   expect(stdout.trimEnd()).toMatch(/--dir \/data$/);
 });
 
-test('ends with one sentence that says what to install', async () => {
+test('fails with one sentence that says what to install', async () => {
   const machine = await machineWith({});
   await expect(machine.find()).rejects.toThrow(/install Redis or Valkey .* so that redis-server is on the PATH/);
 });

@@ -1,8 +1,8 @@
-// Finds a Redis server for the quickstart and the tests, or brings one: from the PATH, else the distribution's own
-// packages unpacked below `.tools` (Debian, Ubuntu), else Homebrew, else a container engine.
+// Finds or installs a Redis server for the quickstart and the tests: from the PATH, otherwise the distribution's packages
+// unpacked below `.tools` (Debian, Ubuntu), otherwise Homebrew, otherwise a container engine.
 //
-// Promises: each step is announced before it runs; a second run takes none. Nothing is installed system-wide but by
-// Homebrew, which knows no other way. Fails with one sentence that says what to install.
+// Promises: each step is announced before it runs; a second run needs no step. Only Homebrew installs system-wide, because
+// it has no other way. Fails with one sentence that says what to install.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +10,7 @@ import { canUnpackDebianPackages, environmentOf, unpackDebianPackages } from './
 
 export interface RedisServer {
   readonly command: string;
-  /** What the command needs on top of the environment. */
+  /** Additional environment variables for the command. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -22,7 +22,7 @@ export interface RedisServerOptions {
   readonly debian?: boolean;
 }
 
-/** BullMQ's own recommendation; older ones lack commands that it uses. */
+/** BullMQ's recommended minimum; older servers lack commands that it uses. */
 const versionNeeded = [6, 2] as const;
 const brewPlaces = ['/opt/homebrew/bin', '/usr/local/bin', '/home/linuxbrew/.linuxbrew/bin'];
 const names = ['valkey-server', 'redis-server'] as const;
@@ -41,7 +41,7 @@ export async function ensureRedisServer(options: RedisServerOptions): Promise<Re
     if (found !== undefined) return found;
     try {
       say('There is no Redis server on this machine: unpacking one privately into .tools/redis (once, some seconds)');
-      // redis-server is a link to a program of redis-tools, which brings redis-cli and redis-sentinel as well.
+      // redis-server is a link to a program of redis-tools, which also contains redis-cli and redis-sentinel.
       await unpackDebianPackages({ names: ['redis-server', 'redis-tools', 'redis-sentinel'], into: home, say });
       const server = unpacked();
       if (server !== undefined) return server;
@@ -68,7 +68,7 @@ export async function ensureRedisServer(options: RedisServerOptions): Promise<Re
 
   for (const failure of failures) say(failure);
   throw new Error(
-    'No Redis server could be found or brought here: install Redis or Valkey (6.2 or newer) so that redis-server is on the PATH, and run this again.',
+    'No Redis server could be found or installed: install Redis or Valkey (6.2 or newer) so that redis-server is on the PATH, and run this again.',
   );
 }
 
@@ -80,7 +80,7 @@ function firstUsable(folders: readonly string[], env: Readonly<Record<string, st
     .find(isUsable);
 }
 
-/** Starts, and is new enough: `Redis server v=7.0.15 sha=...`. */
+/** Whether it starts and is new enough: `Redis server v=7.0.15 sha=...`. */
 function isUsable({ command, env }: RedisServer): boolean {
   const { status, stdout } = spawnSync(command, ['--version'], { encoding: 'utf8', env: { ...process.env, ...env } });
   const [, major, minor] = /v=(\d+)\.(\d+)/.exec(status === 0 ? stdout : '') ?? [];

@@ -29,7 +29,7 @@ test('is a Redis with the durable settings of the contract', async () => {
   );
 });
 
-test('has its data again on the same port after it was killed and restarted', async () => {
+test('keeps its data and its port after it is killed and restarted', async () => {
   await using redis = await startRedis();
   const before = new Redis(redis.url);
   await before.set('key', 'kept');
@@ -43,7 +43,7 @@ test('has its data again on the same port after it was killed and restarted', as
   after.disconnect();
 });
 
-test('answers nothing while it is frozen and goes on when it is thawed', async () => {
+test('answers nothing while it is frozen, and continues when it is thawed', async () => {
   await using redis = await startRedis({ durable: false });
   const client = new Redis(redis.url, { commandTimeout: 200 });
   await client.ping();
@@ -54,7 +54,7 @@ test('answers nothing while it is frozen and goes on when it is thawed', async (
   client.disconnect();
 });
 
-test('is stopped in order even while frozen, and its folder is removed', async () => {
+test('is stopped gracefully even while frozen, and its folder is removed', async () => {
   const redis = await startRedis();
   await redis.kill('SIGSTOP');
   await redis.stop();
@@ -78,7 +78,7 @@ test('dies with the process that started it, even if that is killed', async () =
   await until(() => !isRunning(pid), { describe: 'the orphaned Redis to be gone' });
 });
 
-/** A zombie has ended, even where nobody collects it (a container without an init). */
+/** A zombie counts as ended, even if its parent never reaps it (a container without an init). */
 function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -88,12 +88,12 @@ function isRunning(pid: number): boolean {
   }
 }
 
-test('no port is given out twice, however many are requested at once', async () => {
+test('no port is allocated twice, however many are requested at once', async () => {
   const ports = await Promise.all(Array.from({ length: 2_000 }, () => freePort()));
   expect(new Set(ports).size).toBe(2_000);
 });
 
-test('no port of a running process is given to another one, even before anybody listens there', async () => {
+test('no port of a running process is allocated to another one, even before a server listens there', async () => {
   const script = `
     import { freePort } from ${JSON.stringify(path.resolve('test/support/private-redis.ts'))};
     const ports = [];
@@ -102,7 +102,7 @@ test('no port of a running process is given to another one, even before anybody 
     process.stdin.resume();`;
   const start = () =>
     spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
-  // Sixteen times 800 of 22,000 ports: without claims many of them meet.
+  // Sixteen times 800 of 22,000 ports: without claims, many would collide.
   const children = Array.from({ length: 16 }, start);
   const lists = await Promise.all(
     children.map(async (child) => z.array(z.number()).parse(JSON.parse(String(await once(child.stdout, 'data'))))),

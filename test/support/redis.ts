@@ -1,4 +1,4 @@
-// A real Redis for one test or one file, in a folder of its own, ready when this resolves.
+// A real Redis for one test or one file, in its own folder, ready when this resolves.
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { startPrivateRedis, type PrivateRedis } from './private-redis.ts';
@@ -37,7 +37,7 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
   };
 }
 
-/** What the global set-up found. Its folder also holds redis-cli, redis-sentinel and redis-benchmark. */
+/** The server that the global set-up found. Its folder also holds redis-cli, redis-sentinel and redis-benchmark. */
 export function redisServer(): { command: string; env: Record<string, string> } {
   return serverSchema.parse(JSON.parse(process.env['TEST_REDIS_SERVER'] ?? 'null'));
 }

@@ -17,19 +17,19 @@ const patienceMs = 30_000;
 
 export interface SentinelSet extends AsyncDisposable {
   readonly url: string;
-  /** The server that is the primary now, as the Sentinels see it. */
+  /** The present primary, according to the Sentinels. */
   primary(): Promise<TestRedis>;
-  /** Resolves when the Sentinels have made another server the primary. */
+  /** Resolves when the Sentinels have promoted another server. */
   failedOverFrom(server: TestRedis): Promise<void>;
 }
 
 export interface SentinelSetOptions {
   readonly tls?: Certificates;
-  /** A user (not `default`) and password that the servers demand, and that the URL carries. */
+  /** A user (not `default`) and password that the servers require; the URL contains them. */
   readonly redisLogin?: { readonly username: string; readonly password: string };
-  /** A password that the Sentinels demand. */
+  /** A password that the Sentinels require. */
   readonly sentinelPassword?: string;
-  /** A user of theirs, as an ACL line: `name on >password +@all`. */
+  /** A user of the Sentinels, as an ACL line: `name on >password +@all`. */
   readonly sentinelUser?: string;
 }
 
@@ -63,10 +63,10 @@ export async function startSentinelSet(options: SentinelSetOptions = {}): Promis
     ...(tls !== undefined && { tls: { rejectUnauthorized: false } }),
     ...(sentinelPassword !== undefined && { password: sentinelPassword }),
   });
-  asked.on('error', () => {}); // it may not listen yet
+  asked.on('error', () => {}); // it may not be listening yet
   disposables.defer(() => asked.disconnect());
   const ask = async (...args: string[]) => String(await asked.call('SENTINEL', ...args));
-  // Only then can they fail over: each knows the two others, and both replicas are in step.
+  // A failover needs this: each Sentinel knows the two others, and both replicas are in sync.
   await until(
     async () => (await ask('CKQUORUM', masterName).catch(() => '')).startsWith(`OK ${sentinelCount} usable`),
     {
@@ -84,7 +84,7 @@ export async function startSentinelSet(options: SentinelSetOptions = {}): Promis
     async primary() {
       const port = await portNow();
       const found = servers.find((one) => one.port === port);
-      if (found === undefined) throw new Error(`The Sentinels name a primary that nobody started: ${port}`);
+      if (found === undefined) throw new Error(`The Sentinels name an unknown primary: ${port}`);
       return found.server;
     },
     async failedOverFrom(server) {
@@ -95,7 +95,7 @@ export async function startSentinelSet(options: SentinelSetOptions = {}): Promis
   };
 }
 
-/** Replication that does not hesitate, so that a test need not wait for it. */
+/** Replication without delays, so that tests need not wait for it. */
 const prompt = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
 
 function loginArgs(login: SentinelSetOptions['redisLogin']): string[] {

@@ -1,6 +1,6 @@
-// The service as a process of its own, started from the sources, for the tests and the quickstart.
+// Runs the service from the sources as a child process, for the tests and the quickstart.
 //
-// Ready when its log says `service.started`; where its listeners are is read from the log as well (`listener.started`),
+// Ready when its log contains `service.started`; the listeners' addresses are also read from the log (`listener.started`),
 // so that port 0 works. It belongs to this process and ends with it. An early end is an error with the output in it.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { endWithThisProcess } from './end-with-this-process.ts';
 export interface ServiceProcessOptions {
   /** Default: `all`. */
   readonly roles?: readonly string[] | undefined;
-  /** All that it gets besides PATH and HOME. */
+  /** Its only environment variables besides PATH and HOME. */
   readonly env: Readonly<Record<string, string>>;
   /** The working folder: `.env` and relative paths are looked up there. */
   readonly cwd: string;
@@ -21,7 +21,7 @@ export interface ServiceProcessOptions {
   /** Another version's `src/main.ts`. */
   readonly program?: string | undefined;
   readonly onLog?: ((line: LogLine) => void) | undefined;
-  /** Where its standard output goes instead of a pipe of Node's, and where it is read. */
+  /** Replaces Node's pipe for its standard output: where it writes, and where that is read. */
   readonly output?: { readonly writeEnd: number; readonly reader: Readable } | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface Exit {
 export type ServiceProcess = Awaited<ReturnType<typeof startServiceProcess>>;
 
 const ownMain = path.resolve(import.meta.dirname, '../..', 'src', 'main.ts');
-/** Of `npm run coverage`. */
+/** Set by `npm run coverage`. */
 const coverageVariables = process.env['TEST_COVERAGE_DIR'] === undefined ? [] : ['TEST_COVERAGE_DIR', 'NODE_OPTIONS'];
 const outputCharactersMax = 20_000;
 
@@ -89,9 +89,9 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
   }
 
   return {
-    /** The public listener; '' where the roles have none. */
+    /** The URL of the public listener; '' if the roles have none. */
     url: listeners.get('public') ?? '',
-    /** The operator listener. */
+    /** The URL of the operator listener. */
     opsUrl: listeners.get('operator') ?? '',
     pid: child.pid ?? -1,
     /** Every line so far; grows while the service runs. */
@@ -102,7 +102,7 @@ export async function startServiceProcess(options: ServiceProcessOptions) {
     kill(signal: NodeJS.Signals): void {
       child.kill(signal);
     },
-    /** Asks it to end and waits until it has. */
+    /** Stops it and waits until it has ended. */
     async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit & { readonly ms: number }> {
       const askedAt = performance.now();
       child.kill(signal);
@@ -143,7 +143,7 @@ function urlOf(line: LogLine): string {
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${String(line['port'])}`;
 }
 
-/** What a program needs of the environment; the rest is the caller's alone. */
+/** The variables that every program needs; the caller adds the rest. */
 function fromHere(names: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),

@@ -6,7 +6,7 @@ import { startService } from './service.ts';
 const key = 'a-key-of-at-least-16';
 const { server: redis } = await withRedis();
 
-test('listens on a free port and logs it, and ends in order on SIGTERM', async () => {
+test('listens on a free port and logs it, and stops gracefully on SIGTERM', async () => {
   await using service = await startService({
     roles: ['receive'],
     env: { PAYALO_API_KEYS: key, REDIS_URL: redis.url, SHUTDOWN_TIMEOUT: '1s' },
@@ -22,7 +22,7 @@ test('an early end is an error that shows the exit code and the output', async (
   expect(error).toMatchObject({ exitCode: 78, output: expect.stringContaining('PAYALO_API_KEYS') });
 });
 
-test('nothing of the tests’ environment leaks in', async () => {
+test('it inherits nothing from the environment of the tests', async () => {
   vi.stubEnv('PAYALO_API_KEYS', key);
   await expect(startService({ roles: ['receive'] })).rejects.toThrow('PAYALO_API_KEYS');
   vi.unstubAllEnvs();

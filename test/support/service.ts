@@ -25,7 +25,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       HOST: '127.0.0.1',
       PORT: '0',
       OPS_PORT: '0',
-      // A third of it passes after each SIGTERM, while balancers look away.
+      // After each SIGTERM, a third of it passes while load balancers stop sending.
       SHUTDOWN_TIMEOUT: '4s',
       SPOOL_DIR: path.join(dir, 'spool'),
       ...options.env,

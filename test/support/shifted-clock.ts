@@ -1,5 +1,5 @@
-// Preloaded into a service (`node --import`): its clock runs ahead or behind by what a file says, and steps when the
-// file changes. Threads of the process load it too.
+// Preloaded into a service (`node --import`): shifts its clock by the offset in a file, and steps when the file changes.
+// Threads of the process load it too.
 import { readFileSync } from 'node:fs';
 
 const file = process.env['TEST_CLOCK_FILE'];

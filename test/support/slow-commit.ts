@@ -1,9 +1,9 @@
-// Preloaded into a service (`node --import`): each commit of SQLite takes TEST_COMMIT_MS, as on a disk whose fsync does.
+// Preloaded into a service (`node --import`): each SQLite commit takes TEST_COMMIT_MS, as on a disk with a slow fsync.
 // Threads of the process load it too.
 import { DatabaseSync } from 'node:sqlite';
 
 const commitMs = Number(process.env['TEST_COMMIT_MS'] ?? 0);
-// oxlint-disable-next-line typescript/unbound-method -- called below with the `this` that it is called with
+// oxlint-disable-next-line typescript/unbound-method -- called below with the original `this`
 const exec = DatabaseSync.prototype.exec;
 
 DatabaseSync.prototype.exec = function slowExec(sql: string) {

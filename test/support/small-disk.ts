@@ -1,13 +1,13 @@
-// A file system of its own that can be filled to the last byte: a small tmpfs, where mounting one is allowed.
+// A separate file system that can be filled to the last byte: a small tmpfs, if mounting one is permitted.
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 export interface SmallDisk {
   readonly dir: string;
-  /** False where mounting is not allowed: then it is a plain folder. */
+  /** False if mounting is not permitted: then it is a plain folder. */
   readonly canBeFilled: boolean;
-  /** Writes until nothing more fits; returns what makes room again. */
+  /** Fills the disk; returns a function that frees the space. */
   fill(): () => void;
   grow(megabytes: number): void;
   remove(): void;
@@ -17,7 +17,7 @@ export function makeSmallDisk(dir: string, megabytes: number): SmallDisk {
   mkdirSync(dir, { recursive: true });
   const canBeFilled = tryRun('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0700`, 'payalo-test', dir]);
   const unmount = () => tryRun('umount', ['-l', dir]);
-  if (canBeFilled) process.once('exit', unmount); // also after a test that was broken off
+  if (canBeFilled) process.once('exit', unmount); // also after an interrupted test
   return {
     dir,
     canBeFilled,
@@ -37,7 +37,7 @@ export function makeSmallDisk(dir: string, megabytes: number): SmallDisk {
   };
 }
 
-/** For `test.skipIf`: whether this machine lets us mount one. */
+/** For `test.skipIf`: whether this machine permits mounting one. */
 export function canFillDisk(): boolean {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
   const dir = `/tmp/payalo-mount-${process.pid}`;

@@ -8,7 +8,7 @@ import path from 'node:path';
 
 export type StallableOutput = ReturnType<typeof createStallableOutput>;
 
-/** What the kernel writes to a pipe as a whole or not at all. */
+/** The size up to which the kernel writes to a pipe atomically. */
 const atomicBytes = 4_096;
 
 export function createStallableOutput(dir: string, name: string) {
@@ -22,7 +22,7 @@ export function createStallableOutput(dir: string, name: string) {
     /** For the child's `stdio`. */
     writeEnd,
     reader,
-    /** Stops reading and fills the pipe to the brim. Returns what lets it flow again. */
+    /** Stops reading and fills the pipe completely. Returns a function that resumes reading. */
     stall(): () => void {
       reader.pause();
       const filler = openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);

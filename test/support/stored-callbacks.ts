@@ -1,4 +1,4 @@
-// Callbacks in a queue, put there as intake does and settled as a worker does, for tests of what looks at them.
+// Callbacks in a queue, stored as intake does and settled as a worker does, for tests of look-ups and lists.
 import { UnrecoverableError, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
@@ -10,13 +10,13 @@ import { callbackOf, newReference, type CallbackFields } from './callbacks.ts';
 export interface StoredFields extends CallbackFields {
   readonly source?: Source;
   readonly receivedAtMs?: number;
-  /** The nonce of a removed job whose place it takes. */
+  /** The nonce of a removed job that it replaces. */
   readonly insteadOf?: string | undefined;
 }
 
 const times = { DEDUP_TTL: 600_000, RETAIN_COMPLETED: 600_000, RETAIN_FAILED: 600_000, QUARANTINE_RETAIN: 600_000 };
 
-/** A queue of its own on a server that others may use too. */
+/** A separate queue on a shared server. */
 export function createStoredCallbacks(url: string, brand = 'default', prefix = `{${randomUUID()}}`) {
   const redis = new Redis(url);
   const queue = brandQueue(brand, { QUEUE_NAME: 'callbacks', QUEUE_PREFIX: prefix });
@@ -27,7 +27,7 @@ export function createStoredCallbacks(url: string, brand = 'default', prefix = `
 
   async function take() {
     const job = await worker.getNextJob('token', { block: false });
-    if (job === undefined) throw new Error('no job waits');
+    if (job === undefined) throw new Error('No job waits.');
     return job;
   }
 
@@ -66,7 +66,7 @@ export function createStoredCallbacks(url: string, brand = 'default', prefix = `
       await job.moveToFailed(new UnrecoverableError('HTTP 500'), 'token', false);
     },
 
-    /** The next one that a worker would take is held instead. */
+    /** Holds the next job that a worker would take. */
     async hold(reason = 'denied'): Promise<void> {
       const jobId = (await redis.rpop(`${queue.base}:wait`)) ?? '';
       await redis.hset(keysOf.job(queue, jobId), 'held', reason);

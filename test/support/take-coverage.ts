@@ -1,5 +1,5 @@
-// Preloaded into every process and thread of a test run (`node --import`): writes what of our sources has run, several
-// times a second, since most of these processes end by SIGKILL. By V8's own counters, through node:inspector.
+// Preloaded into every process and thread of a test run (`node --import`): writes the coverage of the project's sources
+// several times a second, because most of these processes end by SIGKILL. Uses V8's counters through node:inspector.
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
 import path from 'node:path';
@@ -26,7 +26,7 @@ function start(folder: string): void {
       count += 1;
       const file = path.join(folder, `${process.pid}-${threadId}-${count}.json`);
       writeFileSync(`${file}.part`, JSON.stringify(ours));
-      renameSync(`${file}.part`, file); // whole, although SIGKILL may come at any moment
+      renameSync(`${file}.part`, file); // a rename is atomic, even if SIGKILL comes
     });
   }
 

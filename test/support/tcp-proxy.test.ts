@@ -40,7 +40,7 @@ test('holds back bytes of open connections while it stalls, one direction or bot
   await until(() => text() === 'abc');
 });
 
-test('accepts and closes, and cuts what was open', async () => {
+test('accepts and closes new connections, and closes open ones', async () => {
   await using world = await startEcho();
   const { socket } = world.open();
   await until(() => world.proxy.connections() === 1);

@@ -1,4 +1,4 @@
-// A TCP proxy that makes a connection misbehave the way networks do: slow, stalled, or accepted and closed at once.
+// A TCP proxy that makes connections misbehave as networks do: slow, stalled, or accepted and closed at once.
 //
 // Bytes pass through unchanged and in order. The modes can be switched at any time and apply to open connections too.
 import { once } from 'node:events';
@@ -6,18 +6,18 @@ import { connect, createServer, type Socket } from 'node:net';
 
 export type ProxyMode =
   | { readonly kind: 'pass' }
-  /** Each chunk waits this long in each direction, so a round trip takes twice as long. */
+  /** Delays each chunk in each direction, so the round trip grows by twice this time. */
   | { readonly kind: 'slow'; readonly oneWayMs: number }
-  /** Connections stay open and new ones are accepted, but no byte passes. A direction left out passes. */
+  /** Connections stay open and new ones are accepted, but no byte passes. An omitted direction passes. */
   | { readonly kind: 'stall'; readonly direction?: Direction }
   /** Accepts and closes every new connection, and closes those that are open. */
   | { readonly kind: 'close' };
 
-/** As the client sees it. */
+/** From the client's point of view. */
 export type Direction = 'toServer' | 'toClient';
 
 export interface TcpProxyOptions {
-  /** Where connections lead: a port of the loopback address. */
+  /** The target of connections: a port of the loopback address. */
   readonly target: number;
   readonly port?: number;
 }
@@ -115,16 +115,16 @@ export async function startTcpProxy({ target: firstTarget, port: wantedPort = 0 
 
   return {
     port,
-    /** How many connections of clients are open. */
+    /** The number of open client connections. */
     connections: () => [...pipes].filter(({ direction }) => direction === 'toServer').length,
     set(next: ProxyMode): void {
       mode = next;
       if (mode.kind === 'close') cut();
       else for (const pipe of pipes) flush(pipe);
     },
-    /** Closes every open connection; what was under way is lost. */
+    /** Closes every open connection; bytes in transit are lost. */
     cut,
-    /** Where new connections lead from now on. */
+    /** Sets the target of new connections. */
     retarget(next: number): void {
       target = next;
     },

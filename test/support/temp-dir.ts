@@ -1,4 +1,4 @@
-// Temporary folders that are gone when the test process is, whether or not the test removed them itself.
+// Temporary folders that are removed when the test process ends, if the test has not removed them itself.
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import path from 'node:path';
 
 let made: Set<string> | undefined;
 
-/** A new empty folder; the name says what it is for. */
+/** A new empty folder; `name` describes its purpose. */
 export async function makeTempDir(purpose = 'test'): Promise<string> {
   const dir = await mkdtemp(path.join(tmpdir(), `payalo-${purpose}-`));
   if (made === undefined) {

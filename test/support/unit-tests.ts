@@ -1,9 +1,9 @@
-// Which test files are unit tests: those that start no server and no process, and wait for none. Seen from what they and
-// the helpers that they use import, so that there is no list to keep.
+// Finds the unit tests: test files that neither start nor use a server or a process. Derived from the imports of the test
+// files and their helpers, so no list needs maintenance.
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** Whoever imports one of these talks to something outside, or may. */
+/** A module that imports one of these may use something outside the process. */
 const outside = new Set(
   [
     'child_process',

@@ -1,8 +1,8 @@
-// Unpacks packages of Debian or Ubuntu into a folder of our own, as an ordinary user: nothing of the system's is read
-// but its list of sources and of installed packages, nothing is configured, no service is started.
+// Unpacks packages of Debian or Ubuntu into a private folder, as an ordinary user. Reads only the system's lists of sources
+// and of installed packages, configures nothing, and starts no service.
 //
-// Promises: the folder appears as a whole or not at all, also when two commands do the same at once (each unpacks into
-// a folder of its own and the first to finish wins). Fails with an error that carries apt's own last words.
+// Promises: the folder appears complete or not at all, also if two commands run at once (each unpacks into a separate
+// folder, and the first to finish wins). Fails with an error that contains apt's last output.
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
@@ -22,7 +22,7 @@ export interface UnpackOptions {
   readonly say: (text: string) => void;
 }
 
-/** Whether this system has what unpacking takes. */
+/** Whether this system has the tools for unpacking. */
 export function canUnpackDebianPackages(): boolean {
   return ['/usr/bin/apt-get', '/usr/bin/dpkg', '/etc/apt'].every((file) => existsSync(file));
 }
@@ -33,7 +33,7 @@ export async function unpackDebianPackages({ names, into, say }: UnpackOptions):
   const work = await mkdtemp(`${into}.unpacking-`);
   try {
     const apt = await prepareApt(work);
-    say(`Fetching the package lists of ${distributionName()} into a folder of our own`);
+    say(`Fetching the package lists of ${distributionName()} into a private folder`);
     await apt(['update', '-q']);
     // The simulation needs no root and takes no lock. Its lines read `Inst NAME [OLD VERSION] (NEW VERSION ...)`.
     const plan = await apt(['install', '--simulate', '--no-install-recommends', ...names]);
@@ -81,10 +81,10 @@ async function prepareApt(work: string): Promise<(args: readonly string[]) => Pr
       `Dir::State::Lists "${work}/lists";`,
       `Dir::Cache "${work}/cache";`,
       `Dir::Log "${work}/log";`,
-      'APT::Sandbox::User "root";', // as root apt would become _apt, which may not write here
+      'APT::Sandbox::User "root";', // as root, apt would switch to the user _apt, which may not write here
       'Acquire::Languages "none";',
       'Acquire::Retries "2";',
-      // What the system does after an update of its own (refreshing caches of the desktop) is none of our business.
+      // Skip the system's own post-update steps, such as refreshing desktop caches.
       '#clear APT::Update::Pre-Invoke;',
       '#clear APT::Update::Post-Invoke;',
       '#clear APT::Update::Post-Invoke-Success;',
@@ -113,7 +113,7 @@ async function command(name: string, args: readonly string[], cwd: string): Prom
   }
 }
 
-/** Another command may have been faster; what it put there is the same. */
+/** Another command may have finished first, with the same result. */
 async function putInPlace(unpacked: string, into: string): Promise<void> {
   try {
     await rename(unpacked, into);

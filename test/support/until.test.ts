@@ -6,11 +6,11 @@ test('returns the first truthy value', async () => {
   expect(await until(() => (++calls === 3 ? `call ${calls}` : null))).toBe('call 3');
 });
 
-test('names what it waited for', async () => {
+test('names the condition in the error', async () => {
   await expect(until(() => false, { timeoutMs: 30, describe: 'the impossible' })).rejects.toThrow('the impossible');
 });
 
-test('passes on what the condition throws, at once', async () => {
+test('rethrows an error of the condition at once', async () => {
   const failing = until(() => {
     throw new Error('not yet is not the same as broken');
   });

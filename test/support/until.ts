@@ -1,14 +1,14 @@
-// Waits for a condition instead of for a time.
+// Waits for a condition instead of a fixed time.
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface UntilOptions {
   readonly timeoutMs?: number;
   readonly everyMs?: number;
-  /** What is waited for, for the error: `until(..., { describe: 'the job to be delivered' })`. */
+  /** Describes the condition in the error message: `until(..., { describe: 'the job to be delivered' })`. */
   readonly describe?: string;
 }
 
-/** Resolves with the first truthy value of the condition. What the condition throws is the test's failure at once. */
+/** Resolves with the first truthy value of the condition. If the condition throws, rejects at once. */
 export async function until<T>(
   condition: () => T | Promise<T>,
   { timeoutMs = 10_000, everyMs = 10, describe = condition.toString() }: UntilOptions = {},

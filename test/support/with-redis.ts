@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll } from 'vitest';
 import { startRedis, type TestRedisOptions } from './redis.ts';
 
-/** Called while the file loads. The server stops after the file's last test and after the file's own hooks. */
+/** Call it while the file loads. The server stops after the file's last test and its own hooks. */
 export async function withRedis(options: TestRedisOptions = {}) {
   const server = await startRedis(options);
   let client: Redis | undefined;
@@ -13,7 +13,7 @@ export async function withRedis(options: TestRedisOptions = {}) {
   });
   return {
     server,
-    /** Connects when it is first read. */
+    /** Connects on first use. */
     get redis(): Redis {
       return (client ??= new Redis(server.url));
     },

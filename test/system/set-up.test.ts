@@ -10,17 +10,18 @@ import { makeTempDir } from '../support/temp-dir.ts';
 describe.skipIf(!canUnpackDebianPackages())('on Debian and Ubuntu, without a Redis on the PATH', () => {
   test('two commands at once unpack one privately, and both can start it; a later one takes no step', async () => {
     const home = path.join(await makeTempDir('set-up'), 'redis');
-    const said: string[] = [];
-    const ensure = () => ensureRedisServer({ say: (text) => void said.push(text), searchPath: '', home, debian: true });
+    const messages: string[] = [];
+    const ensure = () =>
+      ensureRedisServer({ say: (text) => void messages.push(text), searchPath: '', home, debian: true });
     const servers = await Promise.all([ensure(), ensure()]);
     for (const server of servers) {
       const redis = await startPrivateRedis({ server, dir: await makeTempDir('redis') });
       await redis.stop();
     }
-    expect(said.length).toBeGreaterThan(0);
-    said.length = 0;
+    expect(messages.length).toBeGreaterThan(0);
+    messages.length = 0;
     const { command, env } = await ensure();
-    expect(said).toEqual([]);
+    expect(messages).toEqual([]);
     const runs = (name: string) =>
       spawnSync(path.join(path.dirname(command), name), ['--version'], { env: { ...process.env, ...env } }).status ===
       0;
