@@ -1,4 +1,4 @@
-// Holds the documents to the code: every link, path, command and test that they name exists.
+// Checks that every link, path, command and test that the documents name exists.
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -25,7 +25,7 @@ function readJson(file: string): unknown {
 /** Files that a command writes. */
 const written = new Set(['bench/results.json']);
 
-/** As GitHub makes them. */
+/** Heading anchors, as GitHub generates them. */
 function anchorsOf(file: string): Set<string> {
   const headings = [...readFileSync(file, 'utf8').matchAll(/^#+ (.+)$/gm)];
   return new Set(

@@ -1,5 +1,5 @@
-// Whatever comes in, over the wire or through Redis, is answered or set aside: no 5xx, no crash, and a genuine callback
-// afterwards is delivered as ever. The seed is fixed, so that a failure here is a change's; FUZZ_SEED explores.
+// Any input, over the network or through Redis, is answered or set aside: no 5xx, no crash, and a genuine callback
+// afterwards is delivered. The seed is fixed, so that a failure is caused by a change; FUZZ_SEED sets another one.
 import { Queue } from 'bullmq';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
@@ -115,7 +115,7 @@ test('any bytes instead of a request, and any headers, are answered below 500 or
       ),
   );
   const property = fc.asyncProperty(request, async (bytes) => {
-    // Where the request is not complete the service waits for the rest; nobody needs to wait with it.
+    // The service waits for the rest of an incomplete request; the test need not.
     const { status } = await rawHttp(service.url, bytes, { timeoutMs: 50 });
     expect(status ?? 0).toBeLessThan(500);
   });
@@ -154,7 +154,7 @@ test('any job in the queue is delivered, set aside as failed, or waits for its l
   await expectWell();
 });
 
-/** Alive, quiet about bugs, and at work. */
+/** The service still runs, has logged no bug, and delivers. */
 async function expectWell(): Promise<void> {
   expect(service.logs.filter(({ event }) => event === 'callback.failed' || event === 'service.failed')).toEqual([]);
   const reference = newReference();

@@ -77,7 +77,7 @@ test.for([
   expect(await breaker.state()).not.toHaveProperty('theirMax');
 });
 
-test('the limit that an earlier version's breaker set is not taken for an operator's', async () => {
+test('the limit that the breaker of an earlier version set does not count as an operator’s', async () => {
   await breaker.setLimit(1, 17_000);
   await breaker.redis.hset(breaker.key('breaker'), { phase: 'open', heldAt: startMs, waitMs: 1_000 });
   await breaker.observe({ at: 100 });
@@ -100,7 +100,7 @@ test('a queue that an operator holds stays held until that time', async () => {
   expect(await breaker.held()).toEqual({ count: byHand, ms: hourMs });
 });
 
-test('a queue that an operator holds only briefly is held for the breaker's wait', async () => {
+test('a queue that an operator holds only briefly is held for the wait of the breaker', async () => {
   await setLimiter(500, byHand);
   await breaker.open();
   expect(await breaker.held()).toEqual({ count: '1', ms: settings.firstWaitMs });

@@ -1,4 +1,4 @@
-// Whatever a HANDLER_MODULE does costs the attempt in which it did it, and nothing else: not the service, not another
+// Any fault of a HANDLER_MODULE costs only the attempt in which it occurs: it affects neither the service nor another
 // callback's attempt.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The processes of a HANDLER_MODULE beside their callbacks: one that ends while nobody waits for it, and one that cannot be
-// started at all. Neither costs a callback an attempt.
+// The processes of a HANDLER_MODULE: one that ends while it is idle, and one that cannot be started. Neither costs a
+// callback an attempt.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ const node = process.execPath;
 const { server: redis } = await withRedis({ durable: false });
 let dir: string;
 let module: string;
-/** The callback `first` is held until this file is there. */
+/** The callback `first` is held until this file exists. */
 let gate: string;
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-test('a process that ends while nobody waits for it is reported, and the next callback gets another one', async () => {
+test('a process that ends while idle is reported, and the next callback gets another one', async () => {
   const pid = path.join(dir, 'pid');
   const own = path.join(dir, 'named.mjs');
   await writeFile(
@@ -59,7 +59,7 @@ test('a process that ends while nobody waits for it is reported, and the next ca
   expect(Number(readFileSync(pid, 'utf8'))).not.toBe(first);
 });
 
-test('a process that cannot be started, as when Node was replaced on the disk, costs no attempt', async () => {
+test('a process that cannot be started, for example after Node was replaced on the disk, costs no attempt', async () => {
   await using rig = await createRig(redis, { env: { HANDLER_MODULE: module } });
   process.execPath = path.join(dir, 'node-that-was-removed');
   await expect(rig.start()).rejects.toThrow(/cannot be used: importing it could not start a process: spawn .* ENOENT/);
@@ -76,7 +76,7 @@ test('a process that cannot be started, as when Node was replaced on the disk, c
   expect(rig.attempted()).toHaveLength(2);
 });
 
-test('without a descriptor left for its pipes, starting it fails with a sentence, and works when there are some again', async () => {
+test('without free descriptors for its pipes, starting it fails with a sentence, and works again once there are some', async () => {
   const program = path.join(dir, 'without-descriptors.ts');
   const source = new URL('../../src/deliver/handler/handler-child.ts', import.meta.url).href;
   await writeFile(
@@ -85,13 +85,13 @@ test('without a descriptor left for its pipes, starting it fails with a sentence
      import { startHandlerChild } from ${JSON.stringify(source)};
      const wordOf = (child) => new Promise((resolve) => child.onWord(resolve));
      const start = () => startHandlerChild(${JSON.stringify(pathToFileURL(module).href)}, 1e9);
-     const awake = setInterval(() => undefined, 1_000); // handler processes keep nobody awake
+     const awake = setInterval(() => undefined, 1_000); // handler processes do not keep this process alive
      const held = [];
      try { for (;;) held.push(openSync('/dev/null')); } catch {}
      const first = start();
      for (const one of held) closeSync(one);
      const words = [await wordOf(first)];
-     await first.close(); // does not wait for a process that never was
+     await first.close(); // does not wait for a process that never started
      const second = start();
      words.push(await wordOf(second));
      await second.close();

@@ -1,4 +1,4 @@
-// HANDLER_MODULE: a merchant's function, in processes of its own.
+// HANDLER_MODULE: a merchant's function, in separate processes.
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -26,7 +26,7 @@ afterAll(async () => {
 
 let count = 0;
 
-/** A module of this text, TypeScript by default. */
+/** A module with this source, TypeScript by default. */
 async function moduleOf(text: string, ending = 'ts'): Promise<string> {
   count += 1;
   const file = path.join(dir, `handler-${count}.${ending}`);
@@ -41,7 +41,7 @@ export default async function handle({ signal, ...callback }: Callback) {
   appendFileSync(${JSON.stringify(file)}, JSON.stringify({ ...callback, aborted: signal.aborted }) + '\\n');
 }`;
 
-test('is called with the job, exact decimals, the raw body and the ids; returning means done', async () => {
+test('is called with the job, exact decimals, the raw body and the ids; returning completes the delivery', async () => {
   const calls = path.join(dir, 'calls');
   await using rig = await createRig(redis, { env: { HANDLER_MODULE: await moduleOf(keepsCall(calls)) } });
   await rig.start();
@@ -110,7 +110,7 @@ test.for([
   expect(await rig.attemptsOf(done)).toMatchObject([{ attempt: 1, error }]);
 });
 
-test('its signal is aborted when the time is over, before its process is ended', async () => {
+test('its signal is aborted at the timeout, before its process is killed', async () => {
   const module = await moduleOf(
     `export default ({ signal, attempt }) => new Promise((resolve, reject) => {
     if (attempt > 1) return resolve();
@@ -124,7 +124,7 @@ test('its signal is aborted when the time is over, before its process is ended',
   expect(await rig.attemptsOf(done)).toMatchObject([{ attempt: 1, error: 'timeout' }]);
 });
 
-test('at shutdown a running handler is aborted, and its callback goes back uncounted', async () => {
+test('at shutdown a running handler is aborted, and its callback returns to the queue without spending an attempt', async () => {
   const module = await moduleOf('export default () => { for (;;) {} };', 'mjs');
   await using rig = await createRig(redis, { env: { HANDLER_MODULE: module } });
   const { stop } = await rig.start();

@@ -1,4 +1,4 @@
-// A merchant that speaks HTTP/2 and nothing else, over TLS with a certificate that this process trusts from then on.
+// A merchant that speaks only HTTP/2, over TLS with a certificate that this process then trusts.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createSecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';

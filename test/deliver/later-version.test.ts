@@ -1,5 +1,5 @@
-// After a rollback: what a later release queued waits for that one, and stops nothing else. After an upgrade: what an
-// earlier one queued is delivered.
+// After a rollback: jobs of a later release wait for it and block nothing else. After an upgrade: jobs of an earlier
+// release are delivered.
 import { expect, test } from 'vitest';
 import { webhookIdOfJob } from '../../src/callback/job.ts';
 import { createCallbackWorker } from '../../src/index.ts';
@@ -10,7 +10,7 @@ const { server: redis } = await withRedis({ durable: false });
 
 const later = { ...jobData({ gatewayReference: 'later' }), version: 2, body: undefined, bodies: ['{}'] };
 
-test('the built-in worker lets a job of a later version wait, attempts unspent, and delivers the others', async () => {
+test('the built-in worker lets a job of a later version wait without spending attempts, and delivers the others', async () => {
   await using rig = await createRig(redis);
   const waiting = await rig.bull.add('callback', later, { jobId: 'later.x', attempts: 12 });
   const job = await rig.add();

@@ -1,4 +1,4 @@
-// A name server that does not answer is felt by the destination whose name it should know, and by nobody else.
+// A name server that does not answer affects only the destinations whose names it should resolve.
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -94,7 +94,7 @@ test.for([
 
 const silentLog = createLog({ level: 'silent' });
 
-test('the process that looks up names is started again when it has died, and ends with the service', async () => {
+test('the process that resolves names is restarted when it dies, and ends with the service', async () => {
   const names = createNameLookups({ namesMax: 4, log: silentLog });
   const resolve = async (name: string) =>
     new Promise((done) => names.lookup(name, { all: true }, (error, addresses) => done(error ?? addresses)));
@@ -107,7 +107,7 @@ test('the process that looks up names is started again when it has died, and end
   await until(() => lookupProcesses().length === 0);
 });
 
-/** The children of this process that look up names. */
+/** The child processes that resolve names. */
 function lookupProcesses(): number[] {
   const listed = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' });
   return listed
@@ -116,7 +116,7 @@ function lookupProcesses(): number[] {
     .map((line) => Number(line.trim().split(' ')[0]));
 }
 
-test('a process that cannot be started for want of descriptors fails a lookup and throws nothing', async () => {
+test('a process that cannot be started because descriptors are exhausted fails a lookup and throws nothing', async () => {
   const program = path.join(dir, 'without-descriptors.ts');
   const source = new URL('../../src/http/name-lookups.ts', import.meta.url).href;
   await writeFile(

@@ -1,4 +1,4 @@
-// The package as another project gets it: packed, installed in a folder outside of the checkout, used by plain Node.
+// The package as another project uses it: packed, installed outside the checkout, run by plain Node.
 import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -52,7 +52,7 @@ test('another project imports createCallbackWorker and handles a callback with i
   await rig.settled(job);
 });
 
-test('a merchant books once with the inbox, which loads nothing of the service', async () => {
+test('a merchant books once with the inbox, which does not load the service', async () => {
   await writeFile(
     path.join(project, 'shop.js'),
     `import { DatabaseSync } from 'node:sqlite';
@@ -70,7 +70,7 @@ test('a merchant books once with the inbox, which loads nothing of the service',
   expect(run(process.execPath, ['shop.js'], project, quiet)).toBe('done duplicate 1\n');
 });
 
-test('its types check in a strict project, and the JSON Schema and the program are there', async () => {
+test('its types check in a strict project, and it contains the JSON Schema and the program', async () => {
   await writeFile(
     path.join(project, 'handler.ts'),
     `import type { CallbackHandler } from 'payalo-receiver';

@@ -1,11 +1,11 @@
-// A merchant that answers byte by byte as a test says, over HTTP/1.1 on a plain socket. For answers that no HTTP server
-// would give. Each step is sent as its own write, and the next one only after the client had the chance to read it.
+// A merchant that sends exactly the bytes of a test, over HTTP/1.1 on a plain socket, for answers that no HTTP server would
+// send. Each step is a separate write, sent only after the client could read the previous one.
 import { createServer, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 export interface RawMerchant extends AsyncDisposable {
   readonly url: string;
-  /** How many requests came, and over how many connections. */
+  /** The number of requests and of connections. */
   readonly requests: () => number;
   readonly connections: () => number;
 }

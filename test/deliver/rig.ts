@@ -1,5 +1,5 @@
-// Delivery under test: a queue in a real Redis, the stage itself in this process, and a merchant that misbehaves on
-// command. Every rig has a queue name of its own, so that the tests of a file share one Redis.
+// Delivery under test: a queue in a real Redis, the stage in this process, and a merchant that misbehaves on command.
+// Every rig has a unique queue name, so that the tests of a file can share one Redis.
 import { Queue, type Job } from 'bullmq';
 import { webhookIdOf } from '../../src/callback/identity.ts';
 import type { BreakerSettings } from '../../src/deliver/breaker/breaker.ts';
@@ -22,7 +22,7 @@ export interface RigOptions {
   readonly secrets?: readonly string[];
 }
 
-/** The outage's time-scale for tests: a second becomes a tenth. */
+/** The breaker's times for tests: ten times shorter. */
 export const fastBreaker: BreakerSettings = { failures: 5, firstWaitMs: 100, waitMaxMs: 500 };
 
 export type Rig = Awaited<ReturnType<typeof createRig>>;
@@ -77,9 +77,9 @@ export async function createRig(redis: TestRedis, options: RigOptions = {}) {
     url,
     connection,
     logs,
-    /** All log lines as they were written. */
+    /** All log lines, unparsed. */
     output,
-    /** Starts a further worker process's worth of delivery; the first call is the usual one. */
+    /** Starts the delivery stage; further calls act as additional worker processes. */
     async start() {
       const { stage, metrics } = newStage();
       stages.push(stage);

@@ -25,12 +25,12 @@ test.for([
   [5, 4],
   [7, 2],
   [50, 40],
-] as const)('of %i slots each of %i brands keeps one, whatever the others hold', async ([limit, number]) => {
+] as const)('of %i slots each of %i brands keeps one, however many the others hold', async ([limit, number]) => {
   const names = Array.from({ length: number }, (_, index) => `brand-${index}`);
   for (const last of names) {
     const slots = createSlots(limit, names);
     let taken = 0;
-    // The others take as much as they can get, each in turn.
+    // The others take as many as they can, each in turn.
     for (const name of names.filter((other) => other !== last)) {
       for (let count = 0; count < slots.maxPerBrand; count += 1) {
         void slots.take(name).then((release) => (taken += release === undefined ? 0 : 1));
@@ -43,7 +43,7 @@ test.for([
   }
 });
 
-test('never hands out more than there are, never loses one, and serves everyone who waits', async () => {
+test('never grants more slots than exist, never loses one, and serves every waiter', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 9 }),
@@ -73,7 +73,7 @@ test('never hands out more than there are, never loses one, and serves everyone 
   );
 });
 
-test('once closed, everyone who waits is dismissed', async () => {
+test('once closed, every waiter is dismissed', async () => {
   const slots = createSlots(1, ['a']);
   await slots.take('a');
   const waiting = slots.take('a');
@@ -82,7 +82,7 @@ test('once closed, everyone who waits is dismissed', async () => {
   expect(await slots.take('a')).toBeUndefined();
 });
 
-test('those of one brand can be dismissed without the others', async () => {
+test('the waiters of one brand can be dismissed without the others', async () => {
   const slots = createSlots(2, ['a', 'b']);
   const releases = [await slots.take('a'), await slots.take('b')];
   const [ofA, ofB] = [slots.take('a'), slots.take('b')];

@@ -1,4 +1,4 @@
-// Deliveries that are cut short, by us or by a crash: none is lost, and none counts.
+// Deliveries interrupted by a shutdown or a crash: none is lost, and none counts as an attempt.
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { answer } from '../../simulator/merchant-behaviour.ts';
@@ -79,7 +79,7 @@ test('stopping ends within the deadline even while Redis is frozen', async () =>
 });
 
 test(
-  'a worker that is killed costs no attempt: its deliveries come back and are made again',
+  'a worker that is killed costs no attempt: its deliveries return to the queue and are made again',
   { timeout: 60_000 },
   async () => {
     await using rig = await createRig(redis);
@@ -97,7 +97,7 @@ test(
   },
 );
 
-test('deliveries resume by themselves after Redis was killed and restarted', { timeout: 70_000 }, async () => {
+test('deliveries resume automatically after Redis was killed and restarted', { timeout: 70_000 }, async () => {
   await using own = await startRedis();
   await using rig = await createRig(own, { env: { FORWARD_CONCURRENCY: '5' } });
   rig.merchant.always(answer(200, { delayMs: 20 }));
@@ -106,7 +106,7 @@ test('deliveries resume by themselves after Redis was killed and restarted', { t
   await until(() => rig.merchant.uniqueIds().size >= 10);
   await own.kill('SIGKILL');
   await own.restart();
-  await until(() => rig.merchant.uniqueIds().size === 60, { timeoutMs: 60_000 }); // those in flight wait for their locks to lapse
+  await until(() => rig.merchant.uniqueIds().size === 60, { timeoutMs: 60_000 }); // those in flight wait for their locks to expire
   expect(await rig.bull.getFailedCount()).toBe(0);
 });
 

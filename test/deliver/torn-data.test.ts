@@ -1,4 +1,4 @@
-// A job whose data is no JSON (a disk tore it) stops no other one.
+// A job whose data is not JSON, because a disk tore it, blocks no other job.
 import { expect, test } from 'vitest';
 import { withRedis } from '../support/with-redis.ts';
 import { until } from '../support/until.ts';

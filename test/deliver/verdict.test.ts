@@ -15,7 +15,7 @@ function caseOf(status: number, more: Partial<VerdictCase> = {}): VerdictCase {
   };
 }
 
-test('any 2xx is done, whatever was tried before', () => {
+test('any 2xx is delivered, after any number of attempts', () => {
   fc.assert(
     fc.property(fc.integer({ min: 200, max: 299 }), fc.nat(20), (status, position) => {
       expect(verdictOf(caseOf(status, { position }))).toEqual({ kind: 'done' });
@@ -25,7 +25,7 @@ test('any 2xx is done, whatever was tried before', () => {
 
 const unsuccessful = fc.integer({ min: 100, max: 599 }).filter((status) => status < 200 || status > 299);
 
-test('every other status waits for its place in the schedule, with up to 20 % on top', () => {
+test('every other status waits as scheduled, with up to 20 % jitter', () => {
   const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
   fc.assert(
     fc.property(unsuccessful, fc.constantFrom(0, 1), random, (status, position, chance) => {
@@ -45,7 +45,7 @@ test('after the last wait of the schedule it fails', () => {
   );
 });
 
-test('an error waits as well; a permanent one fails at once; a returned function is done', () => {
+test('an error waits as well; a permanent one fails at once; a handler that returns has delivered', () => {
   expect(verdictOf(caseOf(0, { result: { kind: 'error', error: 'timeout' } }))).toEqual({
     kind: 'retry',
     waitMs: 1_000,

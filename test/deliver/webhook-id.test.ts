@@ -1,4 +1,4 @@
-// One webhook-id never carries two results, and what a former version queued keeps the id that it had.
+// A webhook-id is never used for two results, and jobs of a former version keep their ids.
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { createCallbackWorker } from '../../src/deliver/callback-worker.ts';
@@ -13,13 +13,13 @@ import { until } from '../support/until.ts';
 import { createRig, jobData } from './rig.ts';
 
 const reference = 'b2p01j3abcdef0000000000000000a1b2';
-/** What the version before gave out for this reference's success or failure. */
+/** The id that the previous version used for this reference's success or failure. */
 const formerId = 'msg_bBYXG2MUZs98qqF8r3Ny5g';
 const amount = '100 KES';
 
 const { server: redis } = await withRedis({ durable: false });
 
-test('a job of a former version keeps its id over retries and replays, whoever delivers it', async () => {
+test('a job of a former version keeps its id over retries and replays, whichever worker delivers it', async () => {
   await using rig = await createRig(redis);
   rig.merchant.next(answer(500));
   await rig.start();

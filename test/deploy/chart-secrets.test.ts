@@ -1,4 +1,4 @@
-// What the chart refuses to put into a ConfigMap is what `payalo-receiver config` masks: there is one answer to what is secret.
+// The chart refuses to put into a ConfigMap exactly the values that `payalo-receiver config` masks.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';

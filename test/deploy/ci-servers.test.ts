@@ -1,4 +1,4 @@
-// The step of ci.yml that takes a server out of its image, run here: `docker cp` copies this machine's server instead.
+// Runs the step of ci.yml that extracts a server from its image; a fake `docker cp` copies this machine's server instead.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-// Holds .devcontainer/devcontainer.json against what it repeats: Node and Debian of the image, its user, the ports, the commands.
+// Compares .devcontainer/devcontainer.json with its sources: the image's Node, Debian and user, the ports, the commands.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -11,7 +11,7 @@ const { scripts, engines } = z
   .object({ scripts: z.record(z.string(), z.string()), engines: z.object({ node: z.string() }) })
   .parse(JSON.parse(read('package.json')));
 
-/** Strict, since an editor passes over a name that it does not know. */
+/** Strict, because an editor ignores unknown names. */
 const containerSchema = z.strictObject({
   name: z.string(),
   image: z.string(),
@@ -40,9 +40,9 @@ test('has the image’s Node and Debian, and a developer’s tools', () => {
   expect([read('.nvmrc').trim(), engines.node]).toEqual([node, `>=${node}`]);
 });
 
-test('runs as that image’s user that is not root', () => {
+test('runs as that image’s non-root user', () => {
   expect(container.remoteUser).toBe('node');
-  expect(read('Dockerfile')).toMatch(/^USER 1000:1000$/m); // which is its number
+  expect(read('Dockerfile')).toMatch(/^USER 1000:1000$/m); // the uid of that user
 });
 
 test('starts with a command that exists', () => {

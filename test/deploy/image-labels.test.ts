@@ -1,4 +1,4 @@
-// What an image says of itself is what the package says: both are of one release.
+// The image's labels match package.json: both belong to one release.
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-// Holds deploy/kubernetes and docker-compose.yml against the code: ports, paths, roles, variables, users and volumes.
+// Compares deploy/kubernetes and docker-compose.yml with the code: ports, paths, roles, variables, users and volumes.
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseEnv } from 'node:util';
@@ -48,7 +48,7 @@ const objects = globSync('*.yaml', { cwd: folder })
 const ofKind = (kind: string) => objects.filter((object) => object.kind === kind);
 const workloads = [...ofKind('StatefulSet'), ...ofKind('Deployment')].map((object) => workloadSchema.parse(object));
 const defaults = configOf({ PAYALO_API_KEYS: 'a-key-0123456789abc' }, []);
-/** Of the image: Dockerfile. */
+/** The image's user, from the Dockerfile. */
 const image = {
   user: Number(/^USER (\d+):/m.exec(read('Dockerfile'))?.[1]),
   main: /^CMD \["node", "(.+)"\]$/m.exec(read('Dockerfile'))?.[1] ?? '',
@@ -61,7 +61,7 @@ function configOf(environment: Readonly<Record<string, string>>, roles: readonly
   return loaded.config;
 }
 
-/** What the service would see, with the files of the secrets in a folder of ours. */
+/** The environment that the service would get, with the secret files in a temporary folder. */
 async function withSecrets(environment: Readonly<Record<string, string>>): Promise<Record<string, string>> {
   const dir = await makeTempDir('secrets');
   const values: Readonly<Record<string, string>> = {
@@ -115,7 +115,7 @@ describe('deploy/kubernetes', () => {
     }
   });
 
-  test('lets a pod end in order, as the image’s user, writing only to volumes', () => {
+  test('stops a pod gracefully, runs it as the image’s user, and writes only to volumes', () => {
     for (const { spec } of workloads) {
       const pod = spec.template.spec;
       expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(defaults.SHUTDOWN_TIMEOUT);
@@ -200,7 +200,7 @@ describe('docker-compose.yml', () => {
     .parse(parse(read('docker-compose.yml'), { merge: true }));
   const ours = Object.entries(compose.services).filter(([name]) => name !== 'redis');
 
-  test('needs two lines in .env and no more', () => {
+  test('needs only two lines in .env', () => {
     const dotEnv = parseEnv(
       'PAYALO_API_KEYS=the-key-that-the-gateway-sends\nFORWARD_URL=https://shop.example/payments\n',
     );
@@ -233,7 +233,7 @@ describe('docker-compose.yml', () => {
     expect(redis?.volumes).toEqual(['redis:/data']);
   });
 
-  /** As compose does with nothing but the two lines: `${NAME:-default}` and `${NAME:+value}`. */
+  /** Substitutes as compose does with only the two lines: `${NAME:-default}` and `${NAME:+value}`. */
   function interpolate(text: string): string {
     return text.replaceAll(/\$\{\w+:([-+])([^}]*)\}/g, (_all, kind: string, value: string) =>
       kind === '-' ? value : '',

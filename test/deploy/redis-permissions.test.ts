@@ -1,5 +1,5 @@
-// A Redis user who may not do everything: the least that docs/deployment.md lists, what managed services give, and a
-// permission that is taken away while the service runs.
+// A Redis user with limited permissions: the minimum that docs/deployment.md lists, the users of managed services, and a
+// permission that is revoked while the service runs.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -17,7 +17,7 @@ import { until } from '../support/until.ts';
 
 const documented = /^ACL SETUSER payalo (.+)$/m.exec(readFileSync('docs/deployment.md', 'utf8'))?.[1] ?? '';
 const managed = 'on >a-long-password ~* &* +@all -@dangerous';
-/** Of a second brand, whose keys lie below another prefix. */
+/** A second brand, whose keys have another prefix. */
 const otherKey = 'acme-key-0123456789abcdef';
 const token = 'operator-token-0123456789';
 vi.setConfig({ testTimeout: 120_000 });
@@ -64,7 +64,7 @@ async function startWorld(rules: string) {
       ends.push(async () => service[Symbol.asyncDispose]());
       return service;
     },
-    /** The commands that Redis refused to the user so far. */
+    /** The commands that Redis has refused to the user so far. */
     async refused(): Promise<string[]> {
       const entries: unknown = await admin.call('ACL', 'LOG', '128');
       if (!Array.isArray(entries)) throw new Error('no list');
@@ -88,7 +88,7 @@ async function operate(service: TestService, call: string, body?: unknown): Prom
   return response.status;
 }
 
-/** Every stage once: intake, delivery with retries, reconciliation, the operator's calls. */
+/** Exercises every stage: intake, delivery with retries, reconciliation, the operator's calls. */
 async function walkTheMainPath({ merchant, gateway }: Awaited<ReturnType<typeof startWorld>>, service: TestService) {
   const reference = newReference();
   merchant.next(answer(500), answer(500));
@@ -96,7 +96,7 @@ async function walkTheMainPath({ merchant, gateway }: Awaited<ReturnType<typeof 
   expect(await send(service, callbackBody({ reference }))).toBe('200 {"status":"ok","duplicate":true}');
   expect(await send(service, callbackBody({ reference, status: 'failed' }))).toContain('200');
   expect(await send(service, '{"gatewayReference":""}')).toContain('422');
-  // Before another callback could take one of the two failures.
+  // Waits, so that no other callback takes one of the two failures.
   await until(() => merchant.deliveriesOf(reference).length === 3, { timeoutMs: 25_000, describe: 'the delivery' });
   const other = newReference();
   expect(await send(service, callbackBody({ reference: other }), otherKey)).toBe('200 {"status":"ok"}');
@@ -126,7 +126,7 @@ describe.for([
   { name: 'what docs/deployment.md lists', rules: documented, refused: /^$/ },
   { name: 'what managed services give', rules: managed, refused: /^command toplevel (info|config\|get)$/ },
 ])('with $name', ({ rules, refused }) => {
-  test('the whole service works, in all roles, and is refused nothing that it needs', async () => {
+  test('the whole service works, in all roles, and Redis refuses nothing that it needs', async () => {
     const world = await startWorld(rules);
     const service = await world.start('all');
     await walkTheMainPath(world, service).catch(async (error: unknown) => {
@@ -158,7 +158,7 @@ test('a missing INFO is logged once in a sentence, and does not make work or all
 });
 
 test.for(['-evalsha -eval', '-bzpopmin', '-@all', '-hmget -hget', 'off'])(
-  'permissions revoked at run time (%s) cost no callback, and nothing once they are back',
+  'permissions revoked at run time (%s) cost no callback, and have no effect once restored',
   async (taken) => {
     const world = await startWorld(managed);
     const service = await world.start('all');
@@ -215,7 +215,7 @@ test("the package's worker for merchants works without INFO as well", async () =
   expect(handled).toEqual([reference]);
 });
 
-test('SIGTERM ends it in order even while nothing is permitted', async () => {
+test('SIGTERM stops it gracefully even while nothing is permitted', async () => {
   const world = await startWorld(managed);
   const service = await world.start('all');
   await world.allow('-@all');

@@ -1,5 +1,5 @@
-// Renovate cannot run here. What can be seen: that it would find each program of other people that a test fixes a version of,
-// which no lockfile lists.
+// Renovate cannot run here. This checks that it would find each third-party program whose version a test pins and no
+// lockfile lists.
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -32,7 +32,7 @@ function foundIn(file: string): { readonly whole: string; readonly name: string 
     );
 }
 
-test('each version that a test fixes is found, once, in a place where Renovate looks', () => {
+test('each version that a test pins is found, once, in a file that Renovate reads', () => {
   const fixed = files.flatMap((file) => textOf(file).match(/'[^'\s]+(?:==\d|@v?\d+\.\d+\.)[\w.]+'/g) ?? []);
   const found = files.flatMap(foundIn).map(({ whole }) => whole);
   expect(fixed.length).toBeGreaterThan(5);

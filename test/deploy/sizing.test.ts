@@ -1,4 +1,4 @@
-// The bytes on which the arithmetic of docs/scaling.md rests, measured on the gateway's own example.
+// The sizes behind the arithmetic of docs/scaling.md, measured with the gateway's example.
 import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { createAcceptBatch, batchSizeMax } from '../../src/store/accept/accept-batch.ts';
@@ -32,7 +32,7 @@ test(
     }
     const after = await bytesOf(redis);
 
-    // What is left when retention has removed everything else. Redis counts a key's expiry apart.
+    // The rest after retention has removed everything else. Redis counts a key's expiry separately.
     const [claim = ''] = await redis.keys('*/c:*');
     const reference = Number(await redis.memory('USAGE', claim)) + expiryBytes;
     redis.disconnect();

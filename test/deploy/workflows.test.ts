@@ -1,5 +1,5 @@
-// The workflows of the public home cannot run here. What can be seen of them: actions that nobody can change under us, no more
-// rights than a job needs, and commands that exist in this project.
+// The GitHub workflows cannot run here. This checks that actions are pinned, that jobs have only the permissions they need,
+// and that commands exist in this project.
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
@@ -28,11 +28,11 @@ const workflowSchema = z.object({
 const workflowOf = (file: string) => workflowSchema.parse(parse(read(file)));
 const stepsOf = (file: string) => Object.values(workflowOf(file).jobs).flatMap(({ steps }) => steps);
 
-/** What is none of ours: the programs of the runner. */
+/** The runner's own programs. */
 const otherCommands = /^(mkdir|echo|docker cp|ln -s|"\$RUNNER_TEMP\/server\/\$SERVER"|cosign sign) /;
 
 function isKnown(line: string): boolean {
-  // A script of ours runs by its name in npm only: that brings the packages it needs, whatever step it stands in.
+  // Scripts of this project must run through npm, which installs the packages that they need.
   const npm = /^npm (?:run ([\w:]+)|(test))(?: -- .+)?$/.exec(line);
   if (npm !== null) return scripts[npm[1] ?? npm[2] ?? ''] !== undefined;
   return /^npm (ci|publish --provenance --access public)$/.test(line) || otherCommands.test(line);
@@ -49,7 +49,7 @@ test('a missing command, or one that may find no packages, is detected', () => {
 });
 
 describe.each(readdirSync(folder))('%s', (file) => {
-  test('pins each action by its digest, and says which version that is', () => {
+  test('pins each action by its digest, with its version in a comment', () => {
     const used = read(file).match(/uses: .*/g) ?? [];
     expect(used.length).toBeGreaterThan(0);
     for (const line of used) expect(line).toMatch(/^uses: [\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);

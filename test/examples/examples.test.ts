@@ -1,4 +1,4 @@
-// The sample merchants, each as its README says to start it: books once, also when a callback is delivered twice.
+// The example merchants, each started as its README says: each books once, even if a callback is delivered twice.
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-// What every sample merchant is put through, and what must stand in its books afterwards.
+// The deliveries that every example merchant gets, and the orders that it must have afterwards.
 import { DatabaseSync } from 'node:sqlite';
 import { replay } from '../../src/store/lifecycle/replay.ts';
 import type { Rig } from '../deliver/rig.ts';

@@ -46,7 +46,7 @@ test.for([
   [['6.6.6.6', '203.0.113.8:40000'], '203.0.113.8'],
   ['203.0.113.8, ', '203.0.113.8'],
   ['10.0.0.9:1, 10.0.0.8:2', '10.0.0.9'],
-  // What is no address names nobody: then it is the proxy's.
+  // An invalid address is ignored: then the client is the proxy.
   ['unknown', '10.0.0.1'],
   ['_hidden:1', '10.0.0.1'],
   ['203.0.113.8.9:1', '10.0.0.1'],
@@ -59,14 +59,14 @@ test.for([
   expect(clientAddress(requestOf('::ffff:10.0.0.1', forwarded), isTrusted)).toBe(expected);
 });
 
-test('X-Forwarded-For from anybody else is ignored', () => {
+test('X-Forwarded-For from any other address is ignored', () => {
   const isTrusted = createTrustedProxies(['10.0.0.0/8']);
   expect(clientAddress(requestOf('192.0.2.1', '203.0.113.8'), isTrusted)).toBe('192.0.2.1');
   expect(clientAddress(requestOf('10.0.0.1', '203.0.113.8'), createTrustedProxies([]))).toBe('10.0.0.1');
 });
 
 function requestOf(remoteAddress: string, forwarded: string | readonly string[] | undefined): ForwardedRequest {
-  // Node joins repeated headers of this name; a list is what other servers would hand over.
+  // Node joins repeated headers of this name; other servers would pass a list.
   const header = typeof forwarded === 'object' ? forwarded.join(', ') : forwarded;
   return { headers: header === undefined ? {} : { 'x-forwarded-for': header }, socket: { remoteAddress } };
 }

@@ -1,4 +1,4 @@
-// The three databases behind one face, for tests of the inbox: a connection, and plain SQL beside it.
+// One interface to the three databases, for tests of the inbox: a connection, and plain SQL.
 import { DatabaseSync } from 'node:sqlite';
 import mysqlDriver from 'mysql2/promise';
 import { loadPostgresDriver } from './postgres-driver.ts';

@@ -1,5 +1,5 @@
-// What the inbox promises, the same for each database: one booking for each id, however often, in whatever order, and over whichever
-// death it is delivered.
+// The inbox's promises, the same for each database: one booking for each id, for any number and order of deliveries, and
+// across crashes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
@@ -8,7 +8,7 @@ import { connectTo, type Connection, type DialectName } from './databases.ts';
 
 export interface Where {
   readonly dialect: DialectName;
-  /** A file, or a URL. Read when the tests begin. */
+  /** Returns a file or a URL. Called when the tests begin. */
   readonly where: () => string;
 }
 
@@ -40,7 +40,7 @@ export function describeInbox({ dialect, where }: Where): void {
   beforeAll(async () => {
     const connection = await connect();
     await connection.migrate();
-    await connection.migrate(); // again changes nothing
+    await connection.migrate(); // a second migration changes nothing
     await connection.run('CREATE TABLE IF NOT EXISTS bookings (reference varchar(100), amount int)');
     await connection.run('CREATE TABLE IF NOT EXISTS stock (id int PRIMARY KEY, amount int)');
     await connection.run('DELETE FROM stock');
@@ -161,7 +161,7 @@ export function describeInbox({ dialect, where }: Where): void {
       await expect(connection.once(wrong, () => undefined)).rejects.toThrow(TypeError);
   });
 
-  // SQLite has one writer at a time: nothing can wait for each other.
+  // SQLite has one writer at a time, so it cannot deadlock.
   test.skipIf(dialect === 'sqlite')(
     'a deadlock in the work rolls one of two back; delivered again, it books once',
     async () => {

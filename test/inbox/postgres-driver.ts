@@ -1,5 +1,5 @@
-// `pg`, in a folder of its own below `.tools`: among this package's dependencies npm would take it for the optional part of BullMQ's that
-// it is, and put it into the image.
+// Installs `pg` in a separate folder below `.tools`: as a dependency of this package, npm would also use it as BullMQ's
+// optional peer dependency, and put it into the image.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

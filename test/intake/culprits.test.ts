@@ -1,5 +1,5 @@
-// One bad thing stops none of the good ones: a claim or a key that the script cannot read, an entry that Redis refuses.
-// A real Redis, the real spool, and the real way between them.
+// One bad item blocks none of the good ones: a claim or a key that the script cannot read, an entry that Redis refuses.
+// A real Redis, the real spool, and the real drain.
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
@@ -62,12 +62,12 @@ afterEach(async () => {
   for (const end of ends.toReversed()) await end();
 });
 
-/** Each, written in place of a claim. */
+/** Each is written in place of a claim. */
 const badClaims: readonly [name: string, plant: (key: string) => Promise<unknown>][] = [
   ['of foreign text', (key) => redis.set(key, 'not a claim of ours')],
   ['that is empty', (key) => redis.set(key, '')],
-  ['that was cut', (key) => redis.set(key, '.abc,0,0,m')],
-  ['with a count that is no number', (key) => redis.set(key, '.abc,0,many,m,success,100KES')],
+  ['that was truncated', (key) => redis.set(key, '.abc,0,0,m')],
+  ['with an invalid count', (key) => redis.set(key, '.abc,0,many,m,success,100KES')],
   ['of another type', (key) => redis.multi().del(key).hset(key, 'a', 'b').exec()],
 ];
 
@@ -113,7 +113,7 @@ describe('a look-up key of the wrong type', () => {
   });
 });
 
-describe('what the script fails on', () => {
+describe('a callback on which the script fails', () => {
   test('goes to the spool alone; the rest of its batches is queued, and Redis counts as up', async () => {
     await plantCulprit('bad');
     const references = [...names(20, 'a'), 'bad', ...names(20, 'b')];
@@ -233,7 +233,7 @@ function startDrain(overrides: Partial<Parameters<typeof createDrain>[0]> = {}) 
   return drain;
 }
 
-/** Until nothing is left. */
+/** Drains until nothing is left. */
 async function drainAll(): Promise<void> {
   const drain = startDrain();
   await until(() => spool.stats().entries + spool.stats().quarantineEntries === 0);
@@ -244,7 +244,7 @@ function claimKey(gatewayReference: string): string {
   return keysOf.claim(queue, digestOf({ brand: 'default', gatewayReference, kind: terminalKind }));
 }
 
-/** Makes a failed callback of this reference one that the script fails on: it contradicts, and that cannot be kept. */
+/** Makes the script fail on a failed callback of this reference: it is a conflict whose body cannot be stored. */
 async function plantCulprit(gatewayReference: string): Promise<void> {
   const digest = digestOf({ brand: 'default', gatewayReference, kind: terminalKind });
   await redis.set(claimKey(gatewayReference), '.other,0,0,m,success,1KES', 'PX', 600_000);

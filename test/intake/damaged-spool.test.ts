@@ -1,4 +1,4 @@
-// A page of the spool is overwritten: what lies on the other pages is drained, and the damaged file is kept.
+// A page of the spool is overwritten: the entries on the other pages are drained, and the damaged file is kept.
 import {
   closeSync,
   copyFileSync,
@@ -77,7 +77,7 @@ test('frames after a damaged one in the log of a killed process are drained, too
   const folder = path.join(dir, 'mfx3k2q1-0a1b2c3d');
   const store = createSpoolStore(folder, undefined);
   for (let number = 0; number < entries; number += 1) store.append([spoolEntry(`r${number}`)]);
-  cpSync(folder, `${dir}.copy`, { recursive: true }); // as it lies there when the process is killed
+  cpSync(folder, `${dir}.copy`, { recursive: true }); // the state when the process is killed
   store.close();
   rmSync(folder, { recursive: true });
   cpSync(`${dir}.copy`, folder, { recursive: true });
@@ -86,7 +86,7 @@ test('frames after a damaged one in the log of a killed process are drained, too
 
   const second = await open();
   const drained = await readAll(second);
-  expect(new Set(drained).size).toBe(entries); // each append writes its page anew: nothing stood on one image only
+  expect(new Set(drained).size).toBe(entries); // each append rewrites its page, so every entry exists in several frames
   await second.close();
 });
 
@@ -98,7 +98,7 @@ test('an entry that the index lacks is drained from its row', async () => {
   const database = new DatabaseSync(file);
   database.enableDefensive(false);
   database.exec('PRAGMA writable_schema = ON');
-  // As a page of the index from an earlier time would have it: sound, and without these rows.
+  // Like an outdated page of the index: valid, but without these rows.
   database.exec("UPDATE sqlite_schema SET sql = sql || ' WHERE id < 100' WHERE name = 'by_brand'");
   database.close();
   const reindexed = new DatabaseSync(file);
@@ -129,7 +129,7 @@ test.for([
   const folder = path.join(dir, readdirSync(dir)[0] ?? '');
   const file = path.join(folder, 'spool.db');
   const bytes = readFileSync(file);
-  // What SQLite and the JSON parser both take for sound: another letter in the body of r20.
+  // A change that neither SQLite nor the JSON parser detects: another letter in the body of r20.
   bytes.write('y', bytes.indexOf('x'.repeat(250), bytes.indexOf('"gatewayReference":"r20"')) + 100);
   writeFileSync(file, bytes);
 
@@ -142,7 +142,7 @@ test.for([
   await second.close();
 });
 
-test('a changed byte in the index, which hides the entries of one brand, does not keep them there', async () => {
+test('a changed byte in the index, which hides the entries of one brand, does not prevent their draining', async () => {
   const first = await open();
   for (let number = 0; number < entries; number += 1)
     await first.append(spoolEntry(`r${number}`, number % 4 === 0 ? 'other' : 'default'));
@@ -184,7 +184,7 @@ test('entries of an earlier version, without checksums, are drained', async () =
 });
 
 test.skipIf(!canFillDisk())(
-  'a damaged file on a full disk leaves nothing half saved behind, and is saved once there is room',
+  'a damaged file on a full disk leaves no partial copy, and is saved once there is space',
   async () => {
     const disk = makeSmallDisk(path.dirname(dir), 16);
     try {
@@ -192,7 +192,7 @@ test.skipIf(!canFillDisk())(
       for (let number = 0; number < 200; number += 1) await first.append(spoolEntry(`r${number}`, 'default', 12_000));
       await first.close();
       overwrite(path.join(dir, readdirSync(dir)[0] ?? '', 'spool.db'), 0);
-      disk.grow(5); // room for some of it
+      disk.grow(5); // space for a part of it
       const second = await open();
       await until(async () => {
         await second.adoptOrphans();

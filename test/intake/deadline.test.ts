@@ -1,5 +1,5 @@
-// One deadline for each callback, counted from its last byte, whatever it waits for: a real service, a real Redis behind
-// a proxy that slows it, and commits of the spool that take as long as on a slow disk.
+// Each callback has one deadline, counted from its last byte, across all waits: a real service, a real Redis behind a slow
+// proxy, and spool commits as slow as on a slow disk.
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { createIntake } from '../../src/intake/intake.ts';
@@ -22,13 +22,13 @@ afterEach(async () => {
 
 const patient = { timeout: 120_000 };
 
-/** What the contract adds to ACK_BUDGET. */
+/** The contract's addition to ACK_BUDGET. */
 const addedMs = 2_000;
-/** For a machine that is busy with other tests; what is tried here was late by tens of seconds. */
+/** For a machine that is busy with other tests; the bugs tested here delayed answers by tens of seconds. */
 const noiseMs = 1_500;
 
 test(
-  'answers each callback in time though a round trip to Redis takes a second and sixty come a second',
+  'answers each of 60 callbacks a second in time although a round trip to Redis takes a second',
   patient,
   async () => {
     const { server, proxy, service } = await start({ ACK_BUDGET: '3s' });
@@ -52,7 +52,7 @@ test(
     const answers = await loading;
     expectInTime(answers, 4_000);
     expectAll200(answers);
-    // Waiting until the deadline is only for those who find out.
+    // Only the callbacks that discover the slowness wait until the deadline.
     const later = sentAfter(answers, 7_000);
     expect(later.filter((answer) => elapsedMs(answer) > 3_900).length).toBeLessThan(later.length / 4);
     const events = () => service.logs.map(({ event }) => event).filter((event) => String(event).startsWith('intake.'));
@@ -79,7 +79,7 @@ test(
 );
 
 test(
-  'answers in time, 200 only for what is stored, while Redis is frozen and each fsync of the spool takes 800 ms',
+  'answers in time, 200 only for stored callbacks, while Redis is frozen and each fsync of the spool takes 800 ms',
   patient,
   async () => {
     const { server, service } = await start({ ACK_BUDGET: '1s', TEST_COMMIT_MS: '800' }, slowCommitFlags);
@@ -92,7 +92,7 @@ test(
     expectInTime([...answers, ...refused], 1_000);
     expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([400]));
     expect(new Set(answers.map(({ status }) => status)).difference(new Set([200, 503]))).toEqual(new Set());
-    // Only those that had spent their time on Redis before it was known to be out may have had too little left.
+    // Only callbacks that waited for Redis before the outage was detected may have had too little time left.
     const later = sentAfter(answers, 4_000);
     expect(later.map(({ status }) => status)).toEqual(later.map(() => 200));
     await server.kill('SIGCONT');
@@ -108,7 +108,7 @@ test('answers 503 in time, and no late 200, if the disk is too slow', patient, a
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([503]));
 });
 
-test('does not send a callback to Redis whose time ran out while it waited for a batch', async () => {
+test('does not send a callback to Redis that reached its deadline while it waited for a batch', async () => {
   const calls: string[][] = [];
   const hanging = Promise.withResolvers<never>();
   const store: Store = {
@@ -245,7 +245,7 @@ function expectAll200(answers: readonly Answer[]): void {
   expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
 }
 
-/** Everything answered 200 is in the queue once, however it came there. */
+/** Every callback answered 200 is in the queue exactly once. */
 async function expectQueuedOnce(server: TestRedis, answers: readonly Answer[]): Promise<void> {
   const acknowledged = answers.filter(({ status }) => status === 200).map(({ reference }) => reference);
   const redis = new Redis(server.url);

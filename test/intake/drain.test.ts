@@ -48,7 +48,7 @@ describe('drains', () => {
     await drain.stop(1_000);
   });
 
-  test('keeps everything while Redis does not take it, and gives the same entries again', async () => {
+  test('keeps everything while Redis does not accept it, and submits the same entries again', async () => {
     const entries = ['a', 'b', 'c'].map((reference) => spoolEntry(reference));
     for (const entry of entries) await spool.append(entry);
     const tries: SpoolEntry[][] = [];
@@ -243,7 +243,7 @@ describe('stopping', () => {
     expect(spool.stats().entries).toBe(0);
   });
 
-  test('tries once if Redis is down, reports how many remain, and leaves them on disk', async () => {
+  test('tries once if Redis is down, reports how many entries remain, and leaves them on disk', async () => {
     await spool.append(spoolEntry('a'));
     await spool.append(spoolEntry('b'));
     const drain = start({ submit: async () => 'later' });
@@ -255,7 +255,7 @@ describe('stopping', () => {
     expect(spool.stats().entries).toBe(2);
   });
 
-  test('ends at its deadline, whatever submit does', async () => {
+  test('ends at its deadline, even if submit hangs', async () => {
     await spool.append(spoolEntry('a'));
     const drain = start({ submit: () => new Promise(() => {}) });
     expect(await drain.stop(50)).toBe(1);

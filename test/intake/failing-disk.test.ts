@@ -1,5 +1,5 @@
-// An fsync that fails: what it should have made safe is not acknowledged, and nothing more goes to that file. Linux says
-// so once and then forgets the pages, so that the next fsync of the same file would succeed without them.
+// An fsync fails: its entries are not acknowledged, and the file is no longer used. Linux reports the error once and then
+// drops the pages, so the next fsync of the same file would succeed without them.
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -24,7 +24,7 @@ afterEach(() => rmSync(path.dirname(dir), { recursive: true, force: true }));
 test.for([
   ['a callback', spoolEntry('unsafe')],
   ['a refused request', { ...refusedEntry('q1', Buffer.from('no JSON')), nonce: '.unsafe' }],
-] as const)('%s whose fsync fails is not acknowledged; the next one goes to a file of its own', async ([, entry]) => {
+] as const)('%s whose fsync fails is not acknowledged; the next one goes to a new file', async ([, entry]) => {
   const spool = createSpool({ dir, maxBytes: 1e9, log, startThread: failingThread });
   await spool.ready();
   expect(await spool.append(spoolEntry('before'))).toEqual({ kind: 'stored' });

@@ -1,4 +1,4 @@
-// The manifests allow a receiver 512 Mi: large bodies are read from the spool in batches bounded by bytes, too.
+// The manifests allow a receiver 512 Mi, so batches read from the spool are also limited by bytes.
 import { Redis } from 'ioredis';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -40,7 +40,7 @@ async function post({ url }: TestService): Promise<number> {
   return response.status;
 }
 
-/** The most that the process ever had resident. */
+/** The process's peak resident memory. */
 function peakBytes(pid: number): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024;
 }

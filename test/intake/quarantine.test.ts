@@ -67,7 +67,7 @@ describe('keeps', () => {
     expect(entry?.receivedAt).toBe(new Date(1_800_000_000_000).toISOString());
   });
 
-  test('it while Redis is out beside the spool, and under the same id in Redis afterwards, once', async () => {
+  test('a request in the spool while Redis is down, and afterwards once in Redis under the same id', async () => {
     const down = new Redis({ port: 1, enableOfflineQueue: false, lazyConnect: true });
     down.on('error', () => {});
     const raw = Buffer.from([0xff, 1, 2]);
@@ -166,8 +166,8 @@ describe('releases', () => {
   test.each([
     ['without a reference anywhere', '{"status":"success"}', undefined, 'bad-reference'],
     ['with a reference of over 255 characters', '{"status":"success"}', 'x'.repeat(256), 'bad-reference'],
-    ['with one that contradicts the body', '{"gatewayReference":"a"}', 'b', 'bad-reference'],
-    ['of bytes that are no text', Buffer.from([0x7b, 0xff, 0x7d]), 'ref-1', 'unreadable'],
+    ['with a reference that contradicts the body', '{"gatewayReference":"a"}', 'b', 'bad-reference'],
+    ['of bytes that are not text', Buffer.from([0x7b, 0xff, 0x7d]), 'ref-1', 'unreadable'],
   ])('nothing %s, and keeps it', async (_what, body, reference, kind) => {
     const { outcome, accepted, isKept } = await release(body, reference);
     expect(outcome.kind).toBe(kind);
@@ -180,7 +180,7 @@ describe('releases', () => {
     { kind: 'conflict' },
     { kind: 'overtaken' },
     { kind: 'ignored', status: 'pending' },
-  ])('and keeps what intake did not take: $kind', async (refusal) => {
+  ])('and keeps an entry that intake refused: $kind', async (refusal) => {
     const { outcome, isKept } = await release('{"gatewayReference":"a"}', undefined, refusal);
     expect(outcome.kind).toBe('refused');
     expect(isKept).toBe(true);
@@ -294,7 +294,7 @@ async function release(
 function acceptItem(status: string, nonce: string) {
   const body = JSON.stringify({ gatewayReference: 'ref-1', status });
   const parsed = parseCallbackText(body);
-  if (parsed.kind !== 'callback') throw new Error('the test made a bad callback');
+  if (parsed.kind !== 'callback') throw new Error('The test made an invalid callback.');
   const data = JSON.stringify({
     version: 1,
     brand: 'default',

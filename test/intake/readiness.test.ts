@@ -1,5 +1,5 @@
-// While Redis is out, `/readyz` says whether an ordinary callback can be stored, and no callback is refused after a yes.
-// Real processes; the balancer of these tests asks before each callback.
+// While Redis is down, `/readyz` reports whether an ordinary callback can be stored, and no callback is refused while it
+// reports ready. Real processes; the balancer of these tests asks before each callback.
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { freePort } from '../support/private-redis.ts';
@@ -80,7 +80,7 @@ test.skipIf(!canFillDisk())(
   },
 );
 
-/** How many were stored until readiness said no. */
+/** How many callbacks were stored until `/readyz` reported unready. */
 async function postWhileReady(service: TestService, bytes: number): Promise<number> {
   for (let stored = 0; ; stored += 1) {
     if ((await readiness(service)) !== 200) return stored;
@@ -107,7 +107,7 @@ async function statusOf(request: Promise<Response>): Promise<number> {
   return response.status;
 }
 
-/** Redis is not there. */
+/** An address without a Redis. */
 async function start(env: Record<string, string>, known?: number): Promise<{ service: TestService; port: number }> {
   const port = known ?? (await freePort());
   const service = await startService({

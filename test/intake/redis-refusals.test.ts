@@ -1,5 +1,4 @@
-// Whatever a real Redis says instead of taking a callback, the callback is answered 200 from the spool and comes to the
-// queue as soon as Redis relents.
+// For any error of a real Redis, a callback is spooled and answered 200, and is queued as soon as Redis accepts it.
 import { mkdir, rm } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -42,13 +41,13 @@ describe('a callback is spooled, answered 200, and queued afterwards, when Redis
       await mkdir(server.dir);
       await redis.config('SET', 'stop-writes-on-bgsave-error', 'no');
     });
-    await server.kill('SIGKILL'); // asked to stop it would insist on a snapshot, which still fails
+    await server.kill('SIGKILL'); // a graceful stop would require a snapshot, which still fails
   });
 
   test('NOAUTH (a password appeared)', async () => {
     const { server, redis } = await startServer();
     const service = await startReceiver(server);
-    // Who is connected stays so: the connections that are made anew are the ones without a password.
+    // Existing connections stay authenticated: only new ones lack the password.
     await redis.config('SET', 'requirepass', 'a-password');
     await expectRefusal(connectUnchecked(server), 'NOAUTH');
     await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
@@ -63,7 +62,7 @@ describe('a callback is spooled, answered 200, and queued afterwards, when Redis
     const stranger = connectUnchecked(server);
     await server.kill('SIGKILL');
     const loads = ['--appendonly', 'no', '--key-load-delay', '2000', '--loading-process-events-interval-bytes', '1024'];
-    // Not awaited: it is ready only once it has loaded, and until then it says LOADING.
+    // Not awaited: it is ready only once it has loaded, and until then it answers LOADING.
     const restarting = startRedis({ port: server.port, dir: server.dir, args: loads });
     ends.push(async () => {
       await (await restarting).stop();
@@ -107,7 +106,7 @@ async function startServer(args: readonly string[] = []): Promise<{ server: Test
   return { server, redis };
 }
 
-/** Asks at once, where ioredis otherwise waits until the server would take everything. */
+/** Sends commands at once; ioredis would otherwise wait until the server is ready. */
 function connectUnchecked(server: TestRedis): Redis {
   const redis = new Redis(server.url, { enableReadyCheck: false, protocol: 2, retryStrategy: () => 20 });
   redis.on('error', () => {});
@@ -122,7 +121,7 @@ async function startReceiver(server: TestRedis): Promise<TestService> {
   return service;
 }
 
-/** What a script that writes keys of the queue gets, present and absent ones. */
+/** The error of a script that writes existing and new keys of the queue. */
 async function refusal(redis: Redis): Promise<string> {
   try {
     const keys = ['{payalo}:payalo-callbacks:wait', '{payalo}:payalo-callbacks:absent'];
@@ -133,19 +132,19 @@ async function refusal(redis: Redis): Promise<string> {
   }
 }
 
-/** The premise, so that no test passes because its server took everything. */
+/** Checks the premise, so that no test passes because its server accepted everything. */
 async function expectRefusal(redis: Redis, code: string): Promise<void> {
   expect(await refusal(redis)).toMatch(new RegExp(`^${code} `));
 }
 
 async function expectSpooled(service: TestService, redis: Redis, relent: () => Promise<unknown>): Promise<void> {
   const references = Array.from({ length: 5 }, newReference);
-  // One after the other, so that the breaker's own way into the spool is taken as well.
+  // One after the other, so that the breaker opens and some callbacks go straight to the spool.
   for (const reference of references) {
     const { status, body } = await post(service, callbackBody({ reference }));
     expect({ status, body }).toEqual({ status: 200, body: '{"status":"ok"}' });
   }
-  // Log lines come through a pipe, later than the answers.
+  // Log lines arrive through a pipe, later than the answers.
   const spooled = await until(() => {
     const lines = service.logs.filter(({ event }) => event === 'callback.spooled');
     return lines.length >= references.length && lines;
@@ -161,7 +160,7 @@ async function expectSpooled(service: TestService, redis: Redis, relent: () => P
     { timeoutMs: 20_000, everyMs: 50, describe: 'the spooled callbacks in the queue' },
   );
   expect(queued.filter((reference) => references.includes(reference))).toEqual(references);
-  // Redis refuses everything then: no callback is taken for the culprit.
+  // Redis then refuses everything, so no single callback is blamed.
   expect(service.logs.map(({ event }) => event)).not.toContain('intake.refused');
 }
 

@@ -1,6 +1,6 @@
 // REDIS_WAIT_REPLICAS on the whole receiver: a real primary, a real replica behind a connection that stalls, and the loss
-// of the primary. The same file runs against a current Valkey in test/system/valkey.test.ts: there WAIT counts what the
-// connection itself wrote last, and nothing where a call wrote nothing.
+// of the primary. The same file runs against a current Valkey in test/system/valkey.test.ts: its WAIT counts only the
+// connection's own last write, and nothing if a call wrote nothing.
 import { Redis } from 'ioredis';
 import { afterEach, expect, test, vi } from 'vitest';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
@@ -21,12 +21,12 @@ afterEach(async () => {
 });
 
 test.for([
-  // Each callback and each try of the drain takes the next of two connections: the other one's last write is confirmed.
+  // Each callback and each try of the drain uses the next of two connections: the other one's last write is confirmed.
   { count: 1, renewed: false },
   { count: 4, renewed: false },
   { count: 4, renewed: true }, // a new connection wrote nothing yet
 ])(
-  'keeps callbacks in the spool that no replica has, however often the primary is asked: $count callbacks, connections renewed: $renewed',
+  'keeps callbacks in the spool that no replica has, after any number of tries: $count callbacks, connections renewed: $renewed',
   async ({ count, renewed }) => {
     const { primary, replica, link, way, service } = await world();
     link.set({ kind: 'stall' });

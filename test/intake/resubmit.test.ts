@@ -1,4 +1,4 @@
-// What comes out of the spool and is no longer news, or stands in the way of asking after it.
+// Spooled entries that are out of date, or that cannot be looked up.
 import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, toJobData, type Replaced } from '../../src/callback/job.ts';
@@ -41,7 +41,7 @@ function entryOf(status: string, replaces?: Replaced) {
   return { brand: 'default', nonce: createNonce(), data };
 }
 
-test('a spooled correction that another one has overtaken is dropped, and the log says so', async () => {
+test('a spooled correction that another one has overtaken is dropped and logged', async () => {
   const baseState = { sequence: 0, status: 'failed', amount: '100KES' };
   expect(await intake.resubmit([entryOf('failed'), entryOf('success', baseState)])).toBe('stored');
   expect(lines).toEqual([]);
@@ -57,7 +57,7 @@ test('a spooled correction that another one has overtaken is dropped, and the lo
   expect((await intake.confirm([overtaken])).gone).toEqual(new Set());
 });
 
-test('entries of which one cannot be looked up are handed in again, which finds the one at fault', async () => {
+test('if one entry of a batch cannot be looked up, the batch is submitted again, which isolates that entry', async () => {
   const first = entryOf('success');
   await intake.resubmit([first]);
   const contradicting = entryOf('failed');

@@ -9,7 +9,7 @@ import { spoolEntry } from './spool-entry.ts';
 const log = { info: () => {}, warn: () => {}, error: () => {} };
 const refuse = async (): Promise<never> => expect.unreachable('nothing of this kind lies there');
 
-test('lists the contents of free subfolders, and says which are damaged', async () => {
+test('lists the contents of unlocked subfolders, and marks damaged ones', async () => {
   const dir = await abandoned('a', 'b');
   mkdirSync(path.join(dir, 'mfx3k2q1-0a1b2c3d'));
   writeFileSync(path.join(dir, 'mfx3k2q1-0a1b2c3d', 'spool.db'), 'no database at all, and long enough to be read');
@@ -25,7 +25,7 @@ test('lists the contents of free subfolders, and says which are damaged', async 
   ]);
 });
 
-test('leaves a running process’s subfolder alone', async () => {
+test('does not touch a running process’s subfolder', async () => {
   const dir = path.join(await makeTempDir('by-hand'), 'spool');
   const spool = createSpool({ dir, maxBytes: 1e9, log });
   await spool.ready();
@@ -57,7 +57,7 @@ test('empties a folder, and deletes the subfolders', async () => {
   expect(listSpool(dir)).toEqual([]);
 });
 
-test('keeps everything if Redis does not take it', async () => {
+test('keeps everything if Redis does not accept it', async () => {
   const dir = await abandoned('a', 'b');
   const submit = async () => 'later' as const;
   const result = await drainSpoolByHand({
@@ -79,7 +79,7 @@ test('creates no folder if there is none', async () => {
   expect(listSpool(dir)).toEqual([]);
 });
 
-/** A spool whose owner is gone. */
+/** A spool whose owner has ended. */
 async function abandoned(...references: string[]): Promise<string> {
   const dir = path.join(await makeTempDir('by-hand'), 'spool');
   const spool = createSpool({ dir, maxBytes: 1e9, log });

@@ -1,4 +1,4 @@
-// A spool's file of another version: what layout 0 kept is drained, what a later version wrote is left alone.
+// A spool file of another version: entries of layout 0 are drained, files of a later version are not touched.
 import { closeSync, copyFileSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -30,7 +30,7 @@ beforeEach(async () => {
 afterEach(() => rmSync(path.dirname(dir), { recursive: true, force: true }));
 
 test('the entries of layout 0 are converted, drained byte for byte, and then gone', async () => {
-  await (await open()).close(); // once, and nothing twice at the next start
+  await (await open()).close(); // converted once, and not again at the next start
   const spool = await open();
   expect(spool.stats()).toMatchObject({ entries: 4, quarantineEntries: 3 });
   await expectAll(spool);
@@ -139,12 +139,12 @@ async function expectAll(spool: Spool): Promise<void> {
   expect(unreadable).toMatchObject([{ brand: 'default', raw: Buffer.from([0xff, 1]) }]);
 }
 
-/** Takes out all callbacks. */
+/** Reads and removes all callbacks. */
 async function callbacksIn(spool: Spool): Promise<string[]> {
   return (await takeAll(spool, 'callback')).map(({ data }) => data);
 }
 
-/** Takes out all refused requests, as the quarantine reads them. */
+/** Reads and removes all refused requests, as the quarantine does. */
 async function requestsIn(spool: Spool): Promise<Map<string, Kept>> {
   const requests = new Map<string, Kept>();
   const fromSpool = createFromSpool({

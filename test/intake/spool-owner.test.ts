@@ -1,4 +1,4 @@
-// One SPOOL_DIR, several deployments: each drains its own callbacks, whatever becomes of its Redis. Real processes.
+// Several deployments with one SPOOL_DIR: each drains its own callbacks, whatever happens to its Redis. Real processes.
 import { Redis } from 'ioredis';
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -54,7 +54,7 @@ describe('of two deployments with one SPOOL_DIR', () => {
     expect(await queued(serverA.url, 5)).toEqual(ofA);
   });
 
-  test('a process of one deployment never adopts what the other left', async () => {
+  test('a process of one deployment never adopts the other’s spool', async () => {
     const [portA, portB] = [await freePort(), await freePort()];
     const [first, second] = await Promise.all([start(urlOf(portA)), start(urlOf(portB))]);
     const ofA = await postMany(first, 3);
@@ -90,7 +90,7 @@ describe('the callbacks of one deployment are drained', () => {
     const references = await postMany(first, 5);
     await kill(first);
     await server.stop();
-    // Another process, without this spool, came first and gave the empty Redis an id of its own.
+    // Another process, without this spool, started first and gave the empty Redis a new id.
     const empty = await startOn(port);
     const other = await start(empty.url, { SPOOL_DIR: path.join(path.dirname(dir), 'other') });
     const redis = connect(empty.url);
@@ -130,7 +130,7 @@ describe('the callbacks of one deployment are drained', () => {
   });
 });
 
-test('an unmarked subfolder is left alone if another deployment uses the same folder', async () => {
+test('an unmarked subfolder is not adopted if another deployment uses the same folder', async () => {
   const [portA, portB] = [await freePort(), await freePort()];
   const first = await start(urlOf(portA));
   await postMany(first, 1);
@@ -140,7 +140,7 @@ test('an unmarked subfolder is left alone if another deployment uses the same fo
   await until(() => told(second, 'spool.adopted').length === 1);
   await kill(second);
   rmSync(path.join(unmarked, 'owner.json'));
-  // What is left of `second`: a marked subfolder of A. B may not take the unmarked one for its own.
+  // The rest of `second`: a marked subfolder of A. B must not adopt the unmarked one.
   const third = await start(urlOf(portB));
   const serverB = await startOn(portB);
   await until(() => told(third, 'spool.foreign').length === 2);

@@ -1,5 +1,5 @@
-// A process that spools numbered entries as fast as they are acknowledged and prints each number once it is: what the
-// crash tests kill. Arguments: the spool's folder, the count (0: for ever, until killed).
+// The process that the crash tests kill: spools numbered entries as fast as it can and prints each number once it is
+// acknowledged. Arguments: the spool's folder, the count (0: for ever, until killed).
 import { createSpool } from '../../src/intake/spool/spool.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { spoolEntry } from './spool-entry.ts';

@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 describe('what was stored', () => {
-  test('comes back in order, with its nonce and its text byte for byte, and is gone once removed', async () => {
+  test('is returned in order, with its nonce and its text byte for byte, and is gone once removed', async () => {
     const { spool } = await open();
     const entries = Array.from({ length: 700 }, (_, index) => spoolEntry(`r${index}`));
     const writes = await Promise.all(entries.map((entry) => spool.append(entry)));
@@ -53,7 +53,7 @@ describe('what was stored', () => {
     expect(await spool.find('default', 'with "quotes", ünïcode and \u0000')).toEqual([]);
   });
 
-  test('shares its fsync with entries that gathered meanwhile', async () => {
+  test('shares its fsync with entries that arrived meanwhile', async () => {
     const posted: unknown[] = [];
     const { spool } = await open({ startThread: countingThread(posted) });
     await Promise.all(Array.from({ length: 200 }, (_, index) => spool.append(spoolEntry(`r${index}`))));
@@ -70,7 +70,7 @@ describe('what was stored', () => {
     for (const file of readdirSync(folder)) expect(modeOf(path.join(folder, file))).toBe('600');
   });
 
-  test('leaves nothing behind when the spool is closed empty', async () => {
+  test('leaves no files when the spool is closed empty', async () => {
     const { spool } = await open();
     await spool.close();
     expect(readdirSync(dir)).toEqual([]);
@@ -127,7 +127,7 @@ describe('a process that dies', () => {
     truncateSync(wal, statSync(wal).size - 1_000);
     const { spool } = await open();
     const references = await readAll(spool);
-    // The last group of 20 went with its torn tail; all before it is there, in order.
+    // The torn last group of 20 is lost; every earlier entry exists, in order.
     expect(references.length).toBeGreaterThanOrEqual(380);
     expect(references.length).toBeLessThan(400);
     expect(writer.acknowledged.slice(0, 380)).toEqual(references.slice(0, 380));
@@ -141,11 +141,11 @@ describe('a process that dies', () => {
     await spool.adoptOrphans();
     expect(spool.stats().entries).toBe(0);
     await writer.kill();
-    // Without another word to the spool: it looks by itself.
+    // The spool checks by itself, without a call.
     await vi.waitFor(() => expect(spool.stats().entries).toBe(40), { timeout: 30_000, interval: 50 });
   });
 
-  test('is adopted by one of two, never by both', async () => {
+  test('is adopted by only one of two processes', async () => {
     const writer = startWriter(100);
     await writer.idle();
     const first = await open();
@@ -166,7 +166,7 @@ describe('a process that dies', () => {
     expect(readdirSync(dir)).toHaveLength(1);
   });
 
-  test('leaves its subfolder to be deleted by the one who emptied it', async () => {
+  test('has its subfolder deleted by the process that emptied it', async () => {
     const writer = startWriter(40);
     await writer.idle();
     await writer.kill();
@@ -211,7 +211,7 @@ describe('a folder that cannot be used', () => {
       expect(spool.canStore()).toBe(false);
       expect(log.error).toHaveBeenCalledWith(expect.objectContaining({ code: 'SPOOL_DISK_FULL' }));
       const makeRoom = disk.fill();
-      // Not even a delete fits any more; still each is given out once, in order, and then the file goes as a whole.
+      // Not even a delete fits; still each entry is returned once, in order, and then the whole file is deleted.
       expect(await readAll(spool)).toEqual(Array.from({ length: taken }, (_, number) => `r${number}`));
       await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
       makeRoom();
@@ -244,7 +244,7 @@ describe('a folder that cannot be used', () => {
     await vi.waitFor(() => expect(spool.canStore()).toBe(true), { timeout: 10_000, interval: 20 });
   });
 
-  test('leaves orphans that are not spools alone, and logs that once', async () => {
+  test('does not touch orphans that are not spools, and logs that once', async () => {
     const foreign = path.join(dir, 'mfx3k2q1-0a1b2c3d');
     mkdirSync(foreign, { recursive: true });
     writeFileSync(path.join(foreign, 'spool.db'), 'this is not a database, yet long enough to be looked at as one');
@@ -355,7 +355,7 @@ function startWriter(count: number, nodeFlags: readonly string[] = []) {
   };
 }
 
-/** The real thread, but one that on a certain reference spins for ever, or exits: the first one only. */
+/** The real thread, except that the first one spins for ever, or exits, on a certain reference. */
 function hangingThread(word: 'hang' | 'exit'): (options: object) => Worker {
   let started = 0;
   return (options) => {

@@ -1,4 +1,4 @@
-// The service and its spool while Redis is away: real processes, real signals.
+// The service and its spool while Redis is down: real processes, real signals.
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Redis } from 'ioredis';
@@ -38,7 +38,7 @@ test('answers within ACK_BUDGET + 2 s while Redis is frozen, at once after a few
     slowestMs = Math.max(slowestMs, performance.now() - startedAt);
   }
   expect(slowestMs).toBeLessThan(3_000);
-  // Three that waited for the budget opened the breaker; of the others at most a probe a second waits.
+  // Three callbacks waited for the budget and opened the breaker; of the others at most one probe a second waits.
   const waited = service.logs.filter(({ event, ms }) => event === 'callback.spooled' && Number(ms) >= 900);
   expect(waited.length).toBeLessThan(10);
   await server.kill('SIGCONT');
@@ -67,7 +67,7 @@ test('logs on SIGTERM how many remain, and the next process takes them from the 
   expect(await queued(await startRedisOn(port), 5)).toEqual(references);
 });
 
-test('hands what a killed receiver had spooled to the one beside it, within half a minute', async () => {
+test('lets another receiver adopt the spool of a killed one within half a minute', async () => {
   const port = await freePort();
   const dir = path.join(await makeTempDir('spool'), 'spool');
   const env = { SPOOL_DIR: dir };
@@ -91,7 +91,7 @@ test('answers 503 with Retry-After and is not ready if neither Redis nor the spo
   expect((await post(service, callbackBody())).status).toBe(200);
 });
 
-test('answers 503 once the spool is full, and drains what it took', async () => {
+test('answers 503 once the spool is full, and drains what it stored', async () => {
   const port = await freePort();
   const service = await start(`redis://127.0.0.1:${port}`, { SPOOL_MAX_BYTES: '65536' });
   const statuses: number[] = [];

@@ -1,5 +1,5 @@
-// REDIS_WAIT_REPLICAS while no replica confirms, and a spool that cannot hold all that waits for them: refusing would lose
-// what the primary has, and endanger what comes next.
+// REDIS_WAIT_REPLICAS while no replica confirms, with a spool too small for all waiting callbacks: refusing callbacks would
+// lose them although the primary has them.
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
@@ -47,7 +47,7 @@ test('count with the primary alone if the spool takes nothing, and that is logge
   rmSync(dir, { recursive: true });
 });
 
-/** The way into a primary without replicas, of which one is asked for. */
+/** Intake into a primary without replicas, although one replica must confirm. */
 async function openIntake(dir: string, spoolBytesMax: number) {
   const log = createLog({ level: 'info', destination: { write: (line) => void logged.push(JSON.parse(line)) } });
   const spool = createSpool({ dir, maxBytes: spoolBytesMax, log });
