@@ -1,4 +1,4 @@
-// The roles as processes: the way of a callback from one to the other, and how they end.
+// The roles as processes: how a callback passes from one to the other, and how they stop.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -65,7 +65,7 @@ describe('all', () => {
     expect(merchant.deliveriesOf(reference)).toHaveLength(1);
   });
 
-  test('logs once what it leaves out because it is not configured', async () => {
+  test('logs once which features are off because they are not configured', async () => {
     await using service = await start(['all'], { FORWARD_URL: '' });
     const notices = service.logs.filter(({ event }) => event === 'service.notice').map(({ notice }) => String(notice));
     expect(notices.filter((notice) => notice.includes('FORWARD_URL'))).toHaveLength(1);
@@ -102,7 +102,7 @@ describe('receive and work as processes of their own', () => {
   });
 });
 
-test.for(['PORT', 'OPS_PORT'])('says in one sentence that %s is taken, without the exit code 78', async (variable) => {
+test.for(['PORT', 'OPS_PORT'])('says in one sentence that %s is in use, without the exit code 78', async (variable) => {
   const taken = new URL(forwardUrl).port;
   const refused = start(['receive'], { [variable]: taken });
   await expect(refused).rejects.toMatchObject({
@@ -135,7 +135,7 @@ describe('on SIGTERM', () => {
     await expect(fetch(service.url)).rejects.toThrow('fetch failed');
   });
 
-  test('is not held up by clients that send no request, or half of one', async () => {
+  test('is not delayed by clients that send no request, or half of one', async () => {
     await using service = await start(['receive'], { SHUTDOWN_TIMEOUT: '4s' });
     const silent = await openRaw(service.url);
     const half = await openRaw(service.url);
@@ -145,9 +145,9 @@ describe('on SIGTERM', () => {
     half.destroy();
   });
 
-  test('exits in order with 0 even while it is still starting', async () => {
+  test('exits gracefully with 0 even while it is still starting', async () => {
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/main.ts', 'receive'], {
-      // Nothing listens there, so that the start waits for Redis.
+      // Nothing listens there, so the start waits for Redis.
       env: {
         PAYALO_API_KEYS: testKey,
         REDIS_URL: 'redis://127.0.0.1:1',

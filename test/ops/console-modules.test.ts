@@ -1,4 +1,4 @@
-// The console's modules by themselves: escaping, the headline, charts, formats. test/system/console.test.ts has the browser.
+// Unit tests of the console's modules: escaping, the headline, charts, formats. test/system/console.test.ts has the browser.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { callbackPage } from '../../src/ops/console/callback-page.ts';
@@ -15,7 +15,7 @@ import type { Overview } from '../../src/ops/overview.ts';
 import { ago, allIsWell, callbackView, calmJobs, forwardingOf, nowMs } from '../support/console-pages.ts';
 
 describe('html', () => {
-  test('escapes every inserted text, whatever it contains', () => {
+  test('escapes every inserted text', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         const page = toText(html`<p title="${text}">${[text, [text]]}</p>`);

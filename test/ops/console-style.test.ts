@@ -1,4 +1,4 @@
-// The style sheet and the pages are of one piece: no rule for what no page has, and no class that no rule knows.
+// The style sheet matches the pages: no rule without a page, and no class without a rule.
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { consolePages } from '../support/console-pages.ts';

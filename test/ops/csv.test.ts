@@ -1,4 +1,4 @@
-// CSV: quoting as RFC 4180 has it, and nothing that a spreadsheet would run.
+// CSV: quoting as in RFC 4180, and no cell that a spreadsheet would run.
 import { expect, test } from 'vitest';
 import { csvLine } from '../../src/ops/csv.ts';
 

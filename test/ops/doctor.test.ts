@@ -1,4 +1,4 @@
-// The doctor against real servers: each finding is provoked for real, and each check is seen well as well.
+// The doctor with real servers: each finding is provoked, and each check also passes once.
 import { createServer } from 'node:http';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -22,8 +22,8 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
 });
 
-describe('reports that all is well', () => {
-  test('where it is', async () => {
+describe('reports no problem', () => {
+  test('if there is none', async () => {
     const { redis, config } = await setUp({ FORWARD_URL: await startMerchant(404) });
     await redis.config('SET', 'maxmemory', '1gb');
     const checks = await doctor(config, redis, { checkGatewayKey: async () => ({ kind: 'ok' }) });

@@ -1,4 +1,4 @@
-// What was ordered against what was paid, on the real service: before and after the callback, one and a thousand at once.
+// Compares ordered and paid amounts on the real service: registered before or after the callback, singly or in bulk.
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';

@@ -318,7 +318,7 @@ describe('the listener', () => {
 
   test('describes every route in its OpenAPI document', async () => {
     const { json } = await call('/v1/openapi.json');
-    // `npx vitest run test/ops/operator-api.test.ts -u` writes it anew.
+    // `npx vitest run test/ops/operator-api.test.ts -u` regenerates it.
     await expect(`${JSON.stringify(json, null, 2)}\n`).toMatchFileSnapshot('../../docs/reference/openapi.json');
     const { paths } = z.object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) }).parse(json);
     expect(Object.keys(paths['/v1/callbacks/{gatewayReference}'] ?? {})).toEqual(['get', 'delete']);

@@ -1,4 +1,4 @@
-// That nothing arrives shows: in the metrics, on the console's first page, in the overview.
+// Undelivered callbacks are visible in the metrics, on the console's first page and in the overview.
 import { afterEach, expect, test } from 'vitest';
 import * as z from 'zod';
 import { brandQueue, keysOf } from '../../src/redis/brand-queue.ts';
@@ -59,7 +59,7 @@ async function gauge({ opsUrl }: TestService, name: string): Promise<number> {
 
 const undelivered = (service: TestService) => gauge(service, 'payalo_oldest_undelivered_seconds');
 
-/** As if everything had come so long ago. */
+/** Makes every callback older by `ms`. */
 async function backdate(base: string, ms: number): Promise<void> {
   for (const key of await client.keys(`${base}:*.*`)) {
     if ((await client.type(key)) === 'hash') await client.hset(key, 'timestamp', Date.now() - ms);
@@ -169,7 +169,7 @@ test('the oldest of thousands is found, wherever it waits, and other programs’
   expect(await oldest()).toBe(sinceMs);
   for (let index = 0; index < 1_200; index += 1) await stored.retryLater(Date.now() + index);
   expect(await oldest()).toBe(sinceMs);
-  // A job of somebody else's, with a time in nanoseconds.
+  // Another program's job, with a time in nanoseconds.
   await stored.redis.hset(keysOf.job(stored.queue, 'other'), 'data', '{}', 'timestamp', '1764000000000000000');
   await stored.redis.lpush(`${stored.queue.base}:wait`, 'other');
   expect(await oldest()).toBe(sinceMs);

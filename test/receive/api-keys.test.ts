@@ -1,4 +1,4 @@
-// Whose key a header carries, as Node hands the header over: each of its bytes as a character.
+// Finds the brand of a key header. Node passes the header with one character per byte.
 import { describe, expect, test } from 'vitest';
 import { createApiKeys } from '../../src/receive/api-keys.ts';
 
@@ -7,7 +7,7 @@ const headerOf = (key: string) => Buffer.from(key, 'utf8').toString('latin1');
 
 describe('a key', () => {
   test.for([plainKey, 'schlüssel-für-brände', 'clé-de-la-marque-voilà', 'клавиша-магазина', `${'a'.repeat(500)}🔑`])(
-    'is known by the bytes of its UTF-8: %s',
+    'is recognized by its UTF-8 bytes: %s',
     (key) => {
       const keys = createApiKeys(new Map([['acme', [key]]]));
       expect(keys.brandOf(headerOf(key))).toBe('acme');
@@ -21,7 +21,7 @@ describe('a key', () => {
   );
 
   test.for([undefined, '', ' ', ',', ',,', `${plainKey},`, `,${plainKey}`, `${plainKey},other`])(
-    'is none: %j',
+    'is not accepted: %j',
     (header) => {
       const keys = createApiKeys(new Map([['acme', [plainKey]]]));
       expect(keys.brandOf(header)).toBeUndefined();

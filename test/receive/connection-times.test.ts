@@ -1,4 +1,4 @@
-// For how long a connection is kept, and when a request counts as too slow. The times are the subject, so they pass.
+// How long a connection is kept, and when a request counts as too slow. These tests wait in real time.
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callbackBody, testKey } from '../support/callbacks.ts';

@@ -1,4 +1,4 @@
-// What HTTP senders do beside sending plain requests: each may read its answer, and nobody holds a connection open.
+// What HTTP senders do beside sending plain requests: each can read its answer, and none can hold a connection open.
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callbackBody, testKey } from '../support/callbacks.ts';
@@ -29,7 +29,7 @@ describe('a genuine callback is accepted', () => {
   test.for([
     ['without Host', genuine(callbackBody(), [])],
     ['over HTTP/1.0', genuine(callbackBody(), [], 'POST /webhooks/payalo HTTP/1.0')],
-    ['with an expectation that nobody knows', genuine(callbackBody(), ['Host: x', 'Expect: the-unexpected'])],
+    ['with an unknown expectation', genuine(callbackBody(), ['Host: x', 'Expect: the-unexpected'])],
     ['with the whole URL in the first line', genuine(callbackBody(), [], 'POST http://x/webhooks/payalo HTTP/1.1')],
     ['with an offer to upgrade', genuine(callbackBody(), ['Host: x', 'Connection: Upgrade', 'Upgrade: h2c'])],
   ] as const)('%s', async ([, bytes]) => {
@@ -75,7 +75,7 @@ describe('a refused client', () => {
   });
 
   test.for([
-    ['is no HTTP', 'garbage\r\n\r\n'],
+    ['is not HTTP', 'garbage\r\n\r\n'],
     ['has no key', requestText(firstLine, ['Host: x', 'Content-Length: 9'])],
     ['is withheld', genuine('').replace('Content-Length: 0', 'Content-Length: 1000')],
   ] as const)('cannot keep the connection open if its request %s', { timeout: 30_000 }, async ([, bytes]) => {

@@ -1,4 +1,4 @@
-// Bodies that come compressed: taken as if they had come plain, and bounded.
+// Compressed bodies: decoded and accepted like plain ones, and limited in size.
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { callbackBody, newReference, testKey } from '../support/callbacks.ts';
@@ -50,9 +50,9 @@ test.for<[string, (body: Buffer) => Buffer, string | undefined]>([
   ['gzip, although a header says brotli', gzipSync, 'br'],
   ['plain, although a header says gzip', (body) => body, 'gzip'],
   ['plain, although a header says brotli', (body) => body, 'br'],
-  ['plain, with an encoding that nobody knows', (body) => body, 'aws-chunked'],
+  ['plain, with an unknown encoding', (body) => body, 'aws-chunked'],
   ['plain, with an empty header', (body) => body, ''],
-])('takes a callback whose body is %s, and hands on the text that it had', async ([, encode, encoding]) => {
+])('accepts a callback whose body is %s, and queues its plain text', async ([, encode, encoding]) => {
   const reference = newReference();
   const text = `${callbackBody({ reference })}\n`;
   expect(await post(encode(Buffer.from(text)), encoding)).toEqual({ status: 200, body: '{"status":"ok"}' });

@@ -1,5 +1,5 @@
-// Senders that end their half of the connection with the request: each gets its answer. Redis answers slowly, so that
-// the end is there long before the answer.
+// Senders that end their half of the connection with the request: each gets its answer. Redis is slow, so that
+// the end arrives long before the answer.
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callbackBody, testKey } from '../support/callbacks.ts';

@@ -8,7 +8,7 @@ const failed = { isSwept: false, isOpen: false };
 
 test('too many windows are merged with their neighbours, and none is lost', () => {
   let behind: BehindWindow[] = [];
-  // Every second hour failed, but for the 20th and the 21st, which lie closest.
+  // Every second hour failed, except that the 20th and the 21st are closest together.
   const hours = Array.from({ length: 65 }, (_, index) => (index < 20 ? index * 2 : index * 2 - 1));
   for (const [index, hour] of hours.entries()) {
     const window = { fromMs: hour * hourMs, toMs: (hour + 1) * hourMs };
@@ -19,7 +19,7 @@ test('too many windows are merged with their neighbours, and none is lost', () =
     (hour) => !behind.some(({ fromMs, toMs }) => fromMs <= hour * hourMs && (hour + 1) * hourMs <= toMs),
   );
   expect(uncovered).toEqual([]);
-  // The joined one is due as soon as the earlier of the two, counts from the earlier, and as swept only where both were.
+  // The merged window has the earlier start and due time, and counts as swept only if both were.
   expect(behind.filter(({ fromMs, toMs }) => toMs - fromMs > hourMs)).toEqual([
     { fromMs: 38 * hourMs, toMs: 40 * hourMs, sinceMs: 19, dueMs: 19 + at.everyMs, isSwept: false },
   ]);

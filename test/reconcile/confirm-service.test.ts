@@ -1,4 +1,4 @@
-// Confirmation with the real processes: a forged callback never reaches the merchant, a genuine one does, whatever dies.
+// Confirmation with the real processes: a forged callback never reaches the merchant, a genuine one does, whichever process dies.
 import { Queue } from 'bullmq';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
@@ -216,7 +216,7 @@ test(
     const stateOf = async (service: TestService, reference: string) => (await viewOf(service, reference))['state'];
 
     const first = await start(rig, ['all'], { CONFIRM: 'before' });
-    const held = await send(first, 'before'); // its genuine companion is delivered
+    const held = await send(first, 'before'); // the genuine callback sent with it is delivered
     await until(async () => (await stateOf(first, held)) === 'held');
     rig.merchant.always(answer(503));
     await send(first, 'before');

@@ -1,4 +1,4 @@
-// The gateway's word above the key's: a callback is believed once the gateway has said that it is true.
+// Confirmation: the gateway's answer outranks the API key. A callback counts as true once the gateway has confirmed it.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Worker } from 'bullmq';
@@ -34,7 +34,7 @@ function genuine(rig: Rig, fields: { status?: string; createdAt?: string } = {})
   return { reference, body: rig.gateway.bodyOf(reference) };
 }
 
-/** A body that the gateway would have sent, had there been such a transaction. */
+/** A body as the gateway would send it, for a transaction that does not exist. */
 function forged(rig: Rig) {
   const { reference, body } = genuine(rig);
   const invented = newReference();
@@ -346,7 +346,7 @@ describe('before', () => {
     expect(await rig.jobs()).toMatchObject([{ gatewayReference: reference }]);
   });
 
-  test('an erased forgery is gone; if it is true after all, a sweep brings it', async () => {
+  test('an erased forgery is gone; if the gateway confirms it later, a sweep injects it', async () => {
     await using rig = await rigOf({ ...before, RECONCILE_GRACE: '0ms' });
     const { reference, body } = genuine(rig);
     rig.gateway.misbehave(reference, { status: { kind: 'answer', status: 404 } });
@@ -362,7 +362,7 @@ describe('before', () => {
   });
 });
 
-/** What somebody with the key can change in a genuine body, and leave reference, status and amount as they are. */
+/** What a thief of the key can change in a genuine body besides reference, status and amount. */
 const alterations: readonly (readonly [string, (body: string) => string])[] = [
   ['another merchantReference', (body) => body.replace(/"merchantReference": "[^"]*"/, '"merchantReference": "other"')],
   ['another type', (body) => body.replace('"type": "payin"', '"type": "payout"')],
@@ -413,7 +413,7 @@ describe('an altered body, with the right reference and status', () => {
     const { reference, body } = genuine(rig);
     await rig.receive(alterations[0]?.[1](body) ?? '');
     const [claim] = await findClaims(rig.redis, rig.queue, [{ gatewayReference: reference, kind: terminalKind }]);
-    if (claim === undefined) throw new Error('nothing is claimed');
+    if (claim === undefined) throw new Error('There is no claim.');
     const found = { callback: callbackFrom(body), source: 'correction', replaces: claim, isOfAltered: true } as const;
     const injected = [
       await inject(rig.scope, { ...found, requestId: 'one' }),

@@ -1,5 +1,5 @@
-// A conflict asks the gateway which of the two callbacks is true: what the gateway says is delivered, and what it does not
-// confirm stays in quarantine with the reason.
+// For a conflict the service asks the gateway which callback is true: it delivers the gateway's result, and a callback that
+// is not confirmed stays in quarantine with the reason.
 import { describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
@@ -13,7 +13,7 @@ const politeMs = 2 * minuteMs;
 
 const { server: redis } = await withRedis();
 
-/** No other look-up asks for the same transaction. */
+/** Disables other look-ups of the same transaction. */
 const rigOf = () => createRig({ redisUrl: redis.url, environment: { CONFIRM: 'off' } });
 
 describe('a conflict', () => {
@@ -29,7 +29,7 @@ describe('a conflict', () => {
   }
   const quarantined = (rig: Rig) => rig.redis.zcard(keysOf.quarantine(rig.queue));
   const unverified = (rig: Rig) => rig.redis.zcard(keysOf.unverified(rig.queue));
-  /** Why the one conflict is kept. */
+  /** The reason for which the conflict is kept. */
   async function kept(rig: Rig) {
     const [id = ''] = await rig.redis.zrange(keysOf.quarantine(rig.queue), '0', '-1');
     return rig.redis.hget(keysOf.quarantineEntry(rig.queue, id), 'detail');
@@ -82,7 +82,7 @@ describe('a conflict', () => {
     expect(await quarantined(rig)).toBe(0);
   });
 
-  test('of which the gateway says a third thing delivers that once, and stays in quarantine as never confirmed', async () => {
+  test('for which the gateway has a third result delivers that once, and stays in quarantine as never confirmed', async () => {
     await using rig = await rigOf();
     const { reference } = await contradict(rig);
     await rig.gateway.correct(reference, { status: 'success', percentPaid: 50n });
@@ -101,9 +101,9 @@ describe('a conflict', () => {
 
   test.for([
     ['confirmed', { status: 'failed' }, 0],
-    ['of which it says a third thing', { status: 'success', percentPaid: 50n }, 1],
+    ['for which it has a third result', { status: 'success', percentPaid: 50n }, 1],
   ] as const)(
-    'that is %s, while the result cannot be stored, is asked for again two minutes later',
+    'that is %s, while the result cannot be stored, is looked up again two minutes later',
     async ([, truth, left]) => {
       await using rig = await rigOf();
       const { reference, original } = await contradict(rig);

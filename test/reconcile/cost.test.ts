@@ -1,5 +1,4 @@
-// What docs/reconciliation.md states that an hour costs the gateway in calls: counted with the real schedule, an hour
-// in steps of its clock.
+// The calls per hour that docs/reconciliation.md states, counted with the real schedule and a simulated clock.
 import { expect, test } from 'vitest';
 import {
   nextStep,
@@ -20,7 +19,7 @@ const dayMs = 24 * hourMs;
 
 const { server: redis } = await withRedis();
 
-/** The windows that the defaults sweep in the hour after a steady state. */
+/** The windows that the defaults sweep per hour in steady state. */
 function windowsOfAnHour(everyMs: number) {
   const startMs = 1_000 * dayMs;
   const settings = { everyMs, lookbackMs: dayMs, windowMs: windowMsDefault, fullEveryMs: fullEveryMsDefault };
@@ -60,7 +59,7 @@ test('an hour costs 36 windows with the defaults, 26 with RECONCILE_EVERY=1h', (
   expect(windowsOfAnHour(hourMs)).toHaveLength(26);
 });
 
-test('a window costs one call per page of 500, and none for what is known', async () => {
+test('a window costs one call per page of 500, and none for known callbacks', async () => {
   await using rig = await createRig({ redisUrl: redis.url });
   rig.gateway.addTransactions({ count: 1_000, createdAt: isoAgo(30 * minuteMs), everyMs: 100 });
   const window = { fromMs: Date.now() - hourMs, toMs: Date.now() };

@@ -1,4 +1,4 @@
-// One damaged record, or one hour that fails, and everything else that still arrives.
+// One damaged record, or one failing hour, does not keep anything else from arriving.
 import { describe, expect, test } from 'vitest';
 import { readReconciliationReport } from '../../src/store/reconciliation/reconciliation-report.ts';
 import { parseRecordsPage } from '../../src/reconcile/gateway/records-page.ts';
@@ -24,11 +24,11 @@ const replaced = (body: string, text: string, by: Buffer) => {
   return Buffer.concat([Buffer.from(body.slice(0, at)), by, Buffer.from(body.slice(at + text.length))]);
 };
 
-/** What makes a record unreadable. Whether its reference can still be made out. */
+/** Damages that make a record unreadable, and whether its reference is still readable. */
 const damages: readonly [name: string, damage: (body: string) => string | Buffer, named: boolean][] = [
-  ['a byte that is no UTF-8', (body) => replaced(body, 'Kenya', Buffer.from([0x4b, 0xff])), true],
+  ['a byte that is not UTF-8', (body) => replaced(body, 'Kenya', Buffer.from([0x4b, 0xff])), true],
   ['half a character', (body) => replaced(body, 'Kenya', Buffer.from([0xe2, 0x82])), true],
-  ['a number that is none', (body) => body.replace('100.00', '0100.'), true],
+  ['an invalid number', (body) => body.replace('100.00', '0100.'), true],
   ['a bare word', (body) => body.replace('"KES"', 'KES'), true],
   ['a raw line break in a string', (body) => body.replace('Kenya', 'Ken\nya'), true],
   ['no value', (body) => body.replace(/"completionSource": "[^"]*"/, '"completionSource": '), true],
@@ -40,15 +40,15 @@ const damages: readonly [name: string, damage: (body: string) => string | Buffer
   ['a field of 2 MB', (body) => body.replace('Kenya', 'x'.repeat(2_000_000)), true],
 ];
 
-/** What cannot even be told from its neighbours. */
+/** Damages that hide where the record ends. */
 const worse: readonly [name: string, damage: (body: string) => string | Buffer][] = [
-  ['a quote too few', (body) => body.replace('"mpesa-ke"', '"mpesa-ke')],
-  ['a bracket too few', (body) => body.replace(/\}\s*$/, '')],
-  ['a bracket too many', (body) => `${body}}`],
+  ['a missing quote', (body) => body.replace('"mpesa-ke"', '"mpesa-ke')],
+  ['a missing bracket', (body) => body.replace(/\}\s*$/, '')],
+  ['an extra bracket', (body) => `${body}}`],
   ['cut off in its middle', (body) => body.slice(0, 200)],
 ];
 
-/** Three good ones before it, three behind it. */
+/** Three good records before it, three after it. */
 function addAround(rig: Rig, damage: (body: string) => string | Buffer) {
   const added = rig.gateway.addTransactions({ count: 7, createdAt: isoAgo(30 * minuteMs), everyMs: 60_000 });
   const references = added.map(({ gatewayReference }) => gatewayReference);
@@ -70,7 +70,7 @@ describe('a record with', () => {
     expect(rig.gateway.calls().records).toBe(1);
     expect(await metric(rig, 'payalo_reconciliation_unreadable_total')).toContain('unreadable_total 1');
     expect(rig.logged('reconcile.record_unreadable')).toHaveLength(1);
-    // Where its reference can be made out, the status call says the rest.
+    // If its reference is readable, the status call returns the rest.
     rig.clock.advance(2 * minuteMs);
     await lookUp(rig);
     expect((await delivered(rig)).includes(bad)).toBe(named);
@@ -121,7 +121,7 @@ describe('a record with', () => {
   });
 });
 
-test('a page is cut up byte for byte, whatever its strings hold', () => {
+test('a page is split byte for byte, for any content of its strings', () => {
   const records = [
     '{"gatewayReference": "a", "x": "]}\\",[{", "n": 1.50}',
     '{ "gatewayReference":"b","y":[{"z":[]}] }',

@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-/** Notes the waits that were asked for, and makes none. */
+/** Records the requested waits without waiting. */
 function impatientClock(): Clock & { waits: number[] } {
   const waits: number[] = [];
   let aheadMs = 0;
@@ -94,7 +94,7 @@ describe('status', () => {
     });
   });
 
-  test('finds by the merchant’s reference too, and reports if there is none', async () => {
+  test('also finds by the merchant’s reference, and reports if there is none', async () => {
     const { gateway, url } = await simulator();
     const { client } = clientOf(url);
     const [transaction] = gateway.addTransactions({ merchantReferencePrefix: 'order/1 ü' });

@@ -1,5 +1,5 @@
-// What reconciliation found, and what intake says to it: what came by another way in that very moment is not counted as
-// missing, and what could not be stored is found again.
+// The outcomes of injecting: a callback that arrives at the same moment is not counted as missing, and one that cannot be
+// stored is found again.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { inject } from '../../src/reconcile/inject.ts';
 import { injectTruth } from '../../src/reconcile/sweep/settle.ts';

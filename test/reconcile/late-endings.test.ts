@@ -1,4 +1,4 @@
-// Whatever was seen unfinished is watched until it ends, however late that is.
+// Every transaction that was seen unfinished is watched until it ends, however late.
 import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { countPendingSince } from '../../src/store/reconciliation/watched.ts';
@@ -102,7 +102,7 @@ test('one that was delivered as success, then in_review for days, is corrected i
   await rig.gateway.correct(reference, { status: 'failed' });
   await pass(rig, 7 * hourMs);
   expect(await rig.jobs()).toMatchObject([
-    { source: 'status', status: 'in_review' }, // told as soon as it was seen
+    { source: 'status', status: 'in_review' }, // reported as soon as it was seen
     { source: 'correction', sequence: 1, status: 'failed' },
   ]);
   expect(await watched(rig)).toBe(0);
@@ -154,6 +154,6 @@ test('the watch ends once it is too old to be injected: DEDUP_TTL', async () => 
   await sweep(rig, 2 * dayMs);
   expect(await watched(rig)).toBe(1);
   await pass(rig, hourMs);
-  // Redis's own clock does not say so yet: nothing is given up on the word of one clock.
+  // Redis's clock disagrees, and one clock alone is not enough to give up.
   expect(await watched(rig)).toBe(1);
 });

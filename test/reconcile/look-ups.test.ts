@@ -113,7 +113,7 @@ describe('an expectation', () => {
     rig.clock.set(-365 * dayMs);
     expect(await countExpectations(rig.redis, rig.queue)).toBe(1);
     await lookUp(rig);
-    expect(rig.gateway.calls().status).toBe(3); // in its turn again, though it was put off by that clock
+    expect(rig.gateway.calls().status).toBe(3); // looked up again, although that clock postponed it
   });
 
   test('survives an outage of the gateway', async () => {
@@ -182,7 +182,7 @@ describe('a transaction that stays pending', () => {
     expect(await countPendingSince(rig.redis, rig.queue, rig.clock.now())).toBe(0);
   });
 
-  test('is looked up ever more rarely, never twice within two minutes', () => {
+  test('is looked up less and less often, never twice within two minutes', () => {
     let lookUps = 0;
     for (let ageMs = 30 * minuteMs; ageMs < dayMs; ageMs += watchIntervalMs(ageMs)) lookUps += 1;
     expect(lookUps).toBeLessThan(50);

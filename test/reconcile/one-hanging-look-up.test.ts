@@ -1,4 +1,4 @@
-// A gateway that hangs, refuses or breaks on one transaction, and all others that feel nothing of it.
+// A gateway that hangs, refuses or fails for one transaction does not affect the others.
 import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { countExpectations, registerExpectation } from '../../src/store/reconciliation/expectations.ts';
@@ -17,7 +17,7 @@ const expectNow = (rig: Rig, gatewayReference: string) =>
   registerExpectation(rig.redis, rig.queue, { gatewayReference }, rig.clock.now());
 const hang = { status: { kind: 'hang' } } as const;
 
-/** Older than what the sweeps look at. */
+/** Older than the sweeps' lookback. */
 function add(rig: Rig, count = 1): string[] {
   return rig.gateway
     .addTransactions({ count, createdAt: isoAgo(hourMs) })
@@ -84,7 +84,7 @@ test('a sweep whose status calls hang delays no expectation', { timeout: 60_000 
 });
 
 test.each([400, 403, 404, 422])(
-  'an expectation that the gateway answers with %i is looked up ever more rarely, and given up after a day',
+  'an expectation that the gateway answers with %i is looked up less and less often, and given up after a day',
   async (status) => {
     await using rig = await rigOf({ RECONCILE_GRACE: '0ms' });
     const [reference = ''] = add(rig);

@@ -1,5 +1,5 @@
-// What the tests of reconciliation stand on: a real Redis, the gateway's simulator over real HTTP, the real intake, and
-// a clock that can be set ahead. No deliveries: what reaches the queue is looked at there.
+// The rig for the tests of reconciliation: a real Redis, the simulated gateway over real HTTP, the real intake, and a
+// settable clock. There are no deliveries: tests read the queue.
 import { createIntake, type IntakeOutcome } from '../../src/intake/intake.ts';
 import { createStore } from '../../src/intake/redis-store.ts';
 import { parseCallbackText, type Callback } from '../../src/callback/parse-callback.ts';
@@ -56,7 +56,7 @@ export async function createRig({ redisUrl, environment = {}, gateway: gatewayOp
   const dependencies: ReconcileDependencies = { config, redis, intake, log, metrics, clock };
   const scopes = createBrandScopes(dependencies);
   const [scope] = scopes;
-  if (scope === undefined) throw new Error('the rig has no brand');
+  if (scope === undefined) throw new Error('The rig has no brand.');
 
   return {
     gateway,
@@ -73,12 +73,12 @@ export async function createRig({ redisUrl, environment = {}, gateway: gatewayOp
     reconciliation: (settings: Parameters<typeof createReconciliation>[1] = {}) =>
       createReconciliation(dependencies, { windowMs: 6 * 3_600_000, ...settings }), // fewer calls at their slow pace
     jobs: () => readJobs(redis, scope.queue),
-    /** As if intake answered so to everything. */
+    /** A scope whose intake always returns this outcome. */
     scopeSaying: (outcome: IntakeOutcome): BrandScope => ({
       ...scope,
       intake: { ...intake, accept: async () => outcome },
     }),
-    /** What the gateway's callback would have brought. */
+    /** Receives the gateway's callback. */
     receive: (body: string, source: Source = 'callback') => receive(scope, body, source),
     async close(): Promise<void> {
       redis.disconnect();
@@ -119,9 +119,9 @@ function createIntakeOf(config: Config, redis: RedisConnection) {
 }
 
 export interface MovableClock extends Clock {
-  /** So much time passes; sleeps are not shortened. */
+  /** Advances the time; does not shorten sleeps. */
   advance(ms: number): void;
-  /** Somebody sets it: no time passes. */
+  /** Sets the clock without time passing. */
   set(byMs: number): void;
 }
 
@@ -153,14 +153,14 @@ async function receive({ intake, brand, clock }: BrandScope, body: string, sourc
   return intake.accept({ callback: callbackFrom(body), origin: { brand, source, receivedAt, requestId: 'test' } });
 }
 
-/** Everything that waits for delivery, in the order in which it came. */
+/** All queued callbacks, in order of arrival. */
 async function readJobs(redis: RedisConnection, queue: BrandQueue): Promise<JobData[]> {
   const ids = await redis.lrange(`${queue.base}:wait`, 0, -1);
   const data = await Promise.all(ids.map((id) => redis.hget(keysOf.job(queue, id), 'data')));
   return data.toReversed().map((text) => jobSchema.parse(JSON.parse(text ?? '')));
 }
 
-/** One round of each kind of look-up, to its end. */
+/** Runs one round of each kind of look-up to its end. */
 export async function lookUp({ scope }: Pick<Rig, 'scope'>): Promise<void> {
   const { signal } = new AbortController();
   for (const lane of createLookUps(scope)) {

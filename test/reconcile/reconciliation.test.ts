@@ -13,7 +13,7 @@ const { server: redis } = await withRedis();
 
 const rigOf = (options: Omit<RigOptions, 'redisUrl'> = {}) => createRig({ redisUrl: redis.url, ...options });
 
-/** Runs the stage for as long as the test's block. */
+/** Runs the stage until the end of the test's block. */
 async function running(rig: Rig, settings: Parameters<Rig['reconciliation']>[0] = {}) {
   const stage = rig.reconciliation(settings);
   await stage.start();

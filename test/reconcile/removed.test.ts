@@ -1,4 +1,4 @@
-// Jobs taken out of the queue before they were delivered, on the whole service: seen, proven, and delivered after all.
+// Undelivered jobs that are removed from the queue, with the whole service: they are detected, verified and delivered.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
@@ -54,7 +54,7 @@ async function world(environment: Readonly<Record<string, string>> = {}) {
 
 type World = Awaited<ReturnType<typeof world>>;
 
-/** Transactions that ended a moment ago, their callbacks received. */
+/** Recently ended transactions whose callbacks were received. */
 async function received({ gateway, bull }: World, url: string, count: number): Promise<string[]> {
   const before = await bull.getJobCountByTypes('wait', 'active', 'delayed', 'completed', 'failed');
   const added = gateway.addTransactions({
@@ -73,7 +73,7 @@ const json = z.record(z.string(), z.unknown());
 const get = async (url: string) => json.parse(await (await fetch(url)).json());
 const read = (opsUrl: string, reference: string) => get(`${opsUrl}/v1/callbacks/${reference}`);
 
-/** Resolves once so many more sweeps have ended. */
+/** Resolves once `count` more sweeps have ended. */
 async function sweeps(opsUrl: string, count: number): Promise<void> {
   const done = async () => z.array(z.unknown()).parse((await get(`${opsUrl}/v1/reconciliation`))['sweeps']).length;
   const before = await done();
@@ -118,7 +118,7 @@ test(
     for (const reference of drained) expect(proof.stdout).toContain(`${reference} (`);
     expect(proof.stdout).toContain('removed');
 
-    // Removed a second time, before any worker came: by hand this time.
+    // Removed a second time before a worker starts, this time by hand.
     const byHand = await run(w.env, '--json', 'reconcile', '--from', '1h');
     expect(JSON.parse(byHand.stdout)).toMatchObject({ total: { seen: 3, missing: 3, injected: 3 } });
     await w.bull.drain();

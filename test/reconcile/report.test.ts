@@ -1,4 +1,4 @@
-// The report: the gateway's records are the truth, exact to the last digit, and what is known here stands beside them.
+// The report: exact sums of the gateway's records, next to the state of the callbacks here.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { addDecimals, canonicalDecimal } from '../../src/callback/decimal.ts';

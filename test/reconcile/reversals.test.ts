@@ -1,4 +1,4 @@
-// Money that is taken back is told of once, as its callback would have told it, whether that callback comes or not.
+// A reversal is delivered exactly once, in the form of its callback, whether or not that callback arrives.
 import { afterEach, expect, test } from 'vitest';
 import { runCli } from '../support/cli.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
@@ -19,7 +19,7 @@ const { server: redis } = await withRedis();
 const sweep = (rig: Rig) =>
   sweepWindow(rig.scope, { fromMs: rig.clock.now() - 5 * hourMs, toMs: rig.clock.now() + 1 }, sweepMode(), signal);
 
-/** One that came as success, and is something else at the gateway since. */
+/** A transaction received as success whose status at the gateway has since changed. */
 async function reversed(environment: Readonly<Record<string, string>> = {}, status = 'reversed') {
   const rig = await createRig({ redisUrl: redis.url, environment });
   const [added] = rig.gateway.addTransactions({ createdAt: isoAgo(2 * hourMs) });
@@ -30,7 +30,7 @@ async function reversed(environment: Readonly<Record<string, string>> = {}, stat
 }
 
 test.each(['reversed', 'charged_back', 'in_review'])(
-  'success here and %s at the gateway is delivered once, as a kind of its own',
+  'success here and %s at the gateway is delivered once, as a separate kind',
   async (status) => {
     const { rig, reference } = await reversed({}, status);
     await using _ = rig;

@@ -1,4 +1,4 @@
-// The list says success; what the status call says, or that it says nothing, decides what reaches the merchant.
+// The list reports success; the status call's result, or its failure, decides what the merchant gets.
 import { expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
@@ -95,7 +95,7 @@ test('a failing status call is tried once for each transaction, and a few times 
   expect(calls).toBeLessThanOrEqual(350);
 });
 
-// The list names the newest first, or the oldest: both ways round, those that fail come before the others.
+// Lists may be in either order, so the failing ones come first in one of the two cases.
 test.each([-20, 20])(
   'trusts the list for no transaction because others had no answer (those that fail are %i minutes older)',
   async (olderMinutes) => {

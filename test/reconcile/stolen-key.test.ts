@@ -1,4 +1,4 @@
-// What a thief of the API key can do, and what finds it: each row of the table in SECURITY.md that says that it is found.
+// What a thief of the API key can do, and how it is detected: one test for each detection in the table of SECURITY.md.
 import { expect, test } from 'vitest';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
 import { withRedis } from '../support/with-redis.ts';

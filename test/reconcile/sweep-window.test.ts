@@ -130,8 +130,8 @@ describe('a window', () => {
   });
 });
 
-describe('a page that is larger than a reply may be', () => {
-  /** The rig's brand, with less room for a page of records. */
+describe('a page that exceeds the reply limit', () => {
+  /** The rig's brand, with a lower limit for a page of records. */
   function scopeOf(rig: Rig, pageBytesMax: number) {
     const [brand] = rig.config.brands.values();
     if (brand === undefined) throw new Error('the rig has no brand');
@@ -147,7 +147,7 @@ describe('a page that is larger than a reply may be', () => {
   const bytesOf = (rig: Rig, transactions: readonly { gatewayReference: string }[]) =>
     transactions.reduce((sum, { gatewayReference }) => sum + rig.gateway.bodyOf(gatewayReference).length, 0);
 
-  test('is asked for again at half the size, at once, until it fits', async () => {
+  test('is requested again at half the size, at once, until it fits', async () => {
     await using rig = await rigOf();
     const all = rig.gateway.addTransactions({ count: 70, createdAt: isoAgo(600_000), everyMs: 1_000 });
     const scope = scopeOf(rig, Math.ceil(bytesOf(rig, all) / 2)); // holds 20, not 40 and more
@@ -183,7 +183,7 @@ describe('a page that is larger than a reply may be', () => {
     await scope.gateway.close();
     expect(events.filter(({ kind }) => kind === 'difference')).toHaveLength(80);
     expect(events.at(-1)).toMatchObject({ kind: 'compared', terminal: 80 });
-    expect(rig.gateway.calls().records).toBeGreaterThan(5 + 80 / 16); // it did begin anew after a page
+    expect(rig.gateway.calls().records).toBeGreaterThan(5 + 80 / 16); // it did restart after a page
   });
 
   test('is halved by time if it is too large even at the smallest size', async () => {

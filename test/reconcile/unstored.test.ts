@@ -1,5 +1,5 @@
-// What reconciliation finds while nothing can be stored, or while another result is stored in that very moment, is asked for
-// again until it is here. The gateway's answers about one reference are no reason to stop watching it.
+// If a result cannot be stored, or another one is stored at the same moment, reconciliation looks it up again until it is
+// stored. The gateway's errors about a reference do not end the watch.
 import { describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { sweepWindow } from '../../src/reconcile/sweep/sweep-window.ts';
@@ -20,7 +20,7 @@ const sweep = (rig: Rig, scope = rig.scope) =>
   sweepWindow(scope, { fromMs: rig.clock.now() - dayMs, toMs: rig.clock.now() }, sweepMode(), signal);
 const watched = (rig: Rig) => rig.redis.zcard(keysOf.watched(rig.queue));
 
-/** Seen pending for so long that its status is asked for. */
+/** A transaction pending for long enough to be looked up. */
 async function watchOne(rig: Rig): Promise<string> {
   const [transaction] = rig.gateway.addTransactions({ status: 'pending', createdAt: isoAgo(2 * hourMs) });
   await sweep(rig);
@@ -56,7 +56,7 @@ describe('a watched transaction', () => {
   test.for([
     ['cannot be stored', full],
     ['is overtaken in that moment', { kind: 'overtaken' }],
-  ] as const)('whose result %s is watched on, and asked for again two minutes later', async ([, outcome]) => {
+  ] as const)('whose result %s stays watched, and is looked up again two minutes later', async ([, outcome]) => {
     await using rig = await rigOf();
     const gatewayReference = await watchOne(rig);
     await rig.gateway.correct(gatewayReference, { status: 'success' });
@@ -71,7 +71,7 @@ describe('a watched transaction', () => {
   });
 
   test.for([404, 422] as const)(
-    'about which the gateway answers %i is watched on, and asked for rarely',
+    'about which the gateway answers %i stays watched, and is rarely looked up',
     async (status) => {
       await using rig = await rigOf();
       const gatewayReference = await watchOne(rig);

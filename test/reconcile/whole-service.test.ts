@@ -1,4 +1,4 @@
-// Reconciliation proven on the whole service: real processes, a real Redis, the gateway's simulator losing callbacks,
+// Reconciliation on the whole service: real processes, a real Redis, the gateway's simulator losing callbacks,
 // processes killed, Redis replaced.
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -26,7 +26,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-/** A Redis, a gateway, a merchant, and the environment that brings them together. */
+/** A Redis, a gateway, a merchant, and the environment that connects them. */
 async function world(
   gatewayOptions: GatewaySimulatorOptions = {},
   environment: Readonly<Record<string, string>> = {},
@@ -99,7 +99,7 @@ test(
   },
 );
 
-/** What `docs/reconciliation.md` states. */
+/** The limit that `docs/reconciliation.md` states. */
 const heapMegabytes = 64;
 
 test(
@@ -111,7 +111,7 @@ test(
       { RECONCILE_LOOKBACK: '1h', RECONCILE_GRACE: '5m', RECONCILE_EVERY: '10m' },
       false,
     );
-    // Heavy ones: kept in memory all together they would need more than twice the heap.
+    // Large transactions: all of them in memory would need more than twice the heap.
     const count = 1_500;
     const merchantReferencePrefix = 'x'.repeat(15_000);
     gateway.addTransactions({
@@ -231,7 +231,7 @@ test('a result that changes twice while replicas are missing arrives as three re
   expect(metrics).toMatch(/^payalo_spool_entries 3$/m); // still waiting for a replica
 });
 
-test('after Redis was replaced by an empty one, a result that has changed meanwhile has a webhook-id of its own', async () => {
+test('after Redis was replaced by an empty one, a result that has changed meanwhile has a new webhook-id', async () => {
   const { redis, gateway, merchant, start } = await world();
   const service = await start('all');
   const [transaction] = gateway.addTransactions({

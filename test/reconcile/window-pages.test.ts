@@ -1,4 +1,4 @@
-// How a window of records is read to its end, whatever cursors the gateway gives.
+// Reading a window of records to its end, with any cursors of the gateway.
 import { expect, test } from 'vitest';
 import type { RecordsAnswer } from '../../src/reconcile/gateway/gateway-client.ts';
 import { windowPages } from '../../src/reconcile/sweep/window-pages.ts';

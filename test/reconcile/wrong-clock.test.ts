@@ -1,4 +1,4 @@
-// Clocks that were wrong once: what lies in the future is not believed, and nobody waits for it.
+// Clocks that were wrong once: stored times in the future are ignored, and delay nothing.
 import { describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
 import { registerExpectation } from '../../src/store/reconciliation/expectations.ts';
@@ -81,8 +81,8 @@ test.each<[string, () => SweepState]>([
   ['the last full sweep', () => ({ checkpointMs: Date.now(), plannedAtMs: Date.now() + yearMs })],
   ['a plan', () => planned(yearMs, yearMs, 2 * yearMs)],
   ['the end of a plan', () => planned(-2 * dayMs, -2 * dayMs, yearMs)],
-  ['a window behind', () => behind(dayMs, 0)],
-  ['its next turn', () => behind(-4 * hourMs, yearMs)],
+  ['a failed window', () => behind(dayMs, 0)],
+  ['the next try of a failed window', () => behind(-4 * hourMs, yearMs)],
 ])('%s that lies in the future holds up nothing', async (_name, stateOf) => {
   await using rig = await rigOf();
   await plant(rig, stateOf());

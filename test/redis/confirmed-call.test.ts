@@ -1,4 +1,4 @@
-// What REDIS_WAIT_REPLICAS rests on, against a real primary and its real replica.
+// The mechanism of REDIS_WAIT_REPLICAS, with a real primary and a real replica.
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createConfirmedCall } from '../../src/redis/confirmed-call.ts';

@@ -1,4 +1,4 @@
-// What a connection tells of its ups and downs.
+// The log events of a connection's outages.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { Redis } from 'ioredis';
@@ -45,14 +45,14 @@ test('an outage of Redis and its end are logged once each', async () => {
 });
 
 const profiles: RedisProfile[] = [{ kind: 'worker' }, { kind: 'producer', commandTimeoutMs: 1_000 }];
-/** What stands before Redis instead of it, on the same port. */
+/** What a client finds at the address of Redis during an outage. */
 const outages = ['resets every connection', 'closes every connection', 'accepts and says nothing'] as const;
 
 async function startOutage(outage: (typeof outages)[number], proxy: TcpProxy, redisPort: number) {
   if (outage === 'accepts and says nothing') proxy.set({ kind: 'stall' });
   if (outage === 'resets every connection') proxy.set({ kind: 'close' });
   if (outage !== 'closes every connection') return () => proxy.set({ kind: 'pass' });
-  // With a FIN, as a balancer without servers does it: no error for the client.
+  // With a FIN, as a load balancer without servers does: the client gets no error.
   const polite = createServer((socket) =>
     socket
       .on('error', () => {})
@@ -81,7 +81,7 @@ describe.for(profiles)(
       await once(connection, 'ready');
       let closes = 0;
       connection.on('close', () => (closes += 1));
-      const end = await startOutage(outage, proxy, redis.port); // nothing is sent by us meanwhile
+      const end = await startOutage(outage, proxy, redis.port); // this test sends nothing meanwhile
       const isSaid = () => events.includes('redis.down') && (outage.startsWith('accepts') || closes >= 3);
       await until(isSaid, { timeoutMs: 50_000, describe: 'the outage' });
       end();

@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const root = path.dirname(path.dirname(import.meta.dirname));
 
-test.for(['SIGTERM', 'SIGINT'] as const)('ends in order with 0 when only npm gets %s', async (signal) => {
+test.for(['SIGTERM', 'SIGINT'] as const)('stops gracefully with 0 when only npm gets %s', async (signal) => {
   await using redis = await startRedis();
   const env = {
     PATH: process.env['PATH'],

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { licenceList, licencesOf, makeSbom } from '../../scripts/sbom.ts';
 
-/** Each lets the service be run, changed and passed on; none asks for more than its notice. */
+/** Permissive licences: each allows use, change and distribution, and requires only its notice. */
 const permissive = new Set(['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'BlueOak-1.0.0']);
 
 test('the bill of materials names every package of the lockfile that is run with, each under a permissive licence', () => {

@@ -113,7 +113,7 @@ describe('a callback', () => {
     expect(merchant.deliveries()).toHaveLength(1);
   });
 
-  it('is recorded as failed if nobody listens', async () => {
+  it('is recorded as failed if no server listens', async () => {
     const { gateway, url } = await startGateway();
     const { merchant, url: resultUrl } = await startMerchant();
     await merchant.down();
@@ -148,7 +148,7 @@ async function failing(failures: number) {
 }
 
 describe('the breaker', () => {
-  it('stays closed below the number of failures in a row; one delivery starts the count anew', async () => {
+  it('stays closed below the number of failures in a row; one delivery resets the count', async () => {
     const { gateway, merchant, send } = await failing(2);
     merchant.next(answer(200));
     expect([await send(), await send(), await send()]).toEqual(['delivered', 'failed', 'failed']);

@@ -1,4 +1,4 @@
-// What a gateway may do to a merchant's trust: deny, take back, be impersonated, answer late, limit.
+// A gateway that denies or reverses transactions, is impersonated, answers late, or limits calls.
 import { describe, expect, it } from 'vitest';
 import { simulatorKey } from '../../simulator/gateway.ts';
 import { call, referenceOfPayin, startGateway, startMerchant, startPayin } from './simulators.ts';

@@ -36,7 +36,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** The parsed text; an empty object where it is none. */
+  /** The parsed text; an empty object if it is not an object. */
   readonly json: Readonly<Record<string, unknown>>;
 }
 
@@ -54,7 +54,7 @@ export async function startPayin(url: string, fields: Parameters<typeof startBod
   return call(`${url}/direct/payin/mpesa-ke`, { method: 'POST', body: startBody(fields) });
 }
 
-/** Starts one that is accepted, and gives its reference. */
+/** Starts a transaction that is accepted, and returns its reference. */
 export async function referenceOfPayin(url: string, fields: Parameters<typeof startBody>[0] = {}): Promise<string> {
   const { json } = await startPayin(url, fields);
   return String(json['gatewayReference']);

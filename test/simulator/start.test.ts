@@ -64,17 +64,17 @@ describe('starting a transaction', () => {
     ['a negative amount', { amount: '-1.00' }],
     ['no payer', { payer: undefined }],
     ['a payer without a phone number', { payer: { id: 'payer-1' } }],
-    ['a phone number that is none', { payer: { id: 'payer-1', msisdn: 'phone' } }],
+    ['an invalid phone number', { payer: { id: 'payer-1', msisdn: 'phone' } }],
     ['no country', { country: undefined }],
     ['no resultUrl', { resultUrl: undefined }],
     ['a resultUrl of 2049 characters', { resultUrl: `http://127.0.0.1/${'x'.repeat(2049 - 17)}` }],
-    ['a resultUrl that is none', { resultUrl: 'ftp://127.0.0.1/' }],
+    ['an invalid resultUrl', { resultUrl: 'ftp://127.0.0.1/' }],
     ['no merchantReference', { merchantReference: undefined }],
     ['an empty merchantReference', { merchantReference: '' }],
     ['a merchantReference of 256 characters', { merchantReference: 'x'.repeat(256) }],
     ['eleven labels', { labels: Object.fromEntries(Array.from({ length: 11 }, (_, index) => [`l${index}`, 'x'])) }],
     ['a label that is a number', { labels: { order: 1 } }],
-  ])('refuses %s with a validation problem, and remembers nothing of it', async (_what, fields) => {
+  ])('refuses %s with a validation problem, and stores nothing', async (_what, fields) => {
     const { gateway, url } = await startGateway();
     const { status, headers, json } = await startPayin(url, fields);
     expect(status).toBe(400);

@@ -124,11 +124,11 @@ describe('records', () => {
     ['no to', `from=${windowStart}`],
     ['to equal to from', `from=${windowStart}&to=${windowStart}`],
     ['to before from', 'from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z'],
-    ['a time that is none', 'from=yesterday&to=2026-03-01T00:00:00Z'],
+    ['an invalid time', 'from=yesterday&to=2026-03-01T00:00:00Z'],
     ['a time without an offset', 'from=2026-03-01T00:00:00&to=2026-03-02T00:00:00'],
-    ['a page size that is no number', `${window}&pageSize=many`],
+    ['a page size that is not a number', `${window}&pageSize=many`],
     ['an unknown type', `${window}&type=gift`],
-    ['a cursor of somebody else', 'page=eyJhIjoxfQ'],
+    ['a foreign cursor', 'page=eyJhIjoxfQ'],
     ['a cursor that is not alone', `${window}&page=x`],
   ])('refuses %s with a 400 problem', async (_what, query) => {
     const { url } = await startGateway();

@@ -1,5 +1,5 @@
-// Where the accepting script puts what waits for its confirmation, at a time of the test's choosing: BullMQ's delayed jobs
-// are ordered by a score that holds the millisecond and twelve bits of an order within it.
+// Where accept.lua puts jobs that await confirmation, at a chosen time: BullMQ orders delayed jobs by a score that contains
+// the millisecond and twelve bits for the order within it.
 import { beforeEach, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Source } from '../../src/callback/job.ts';
@@ -101,7 +101,7 @@ test('where that millisecond is full, at its end and not later', async () => {
   expect((await delayed()).map(([, score]) => score)).toEqual([last, last, last]);
 });
 
-test('a wait of a millisecond is one', async () => {
+test('a wait of a millisecond delays the job', async () => {
   const item = itemOf();
   await accept([item], { CONFIRM_WAIT: 1 });
   expect(await delayed()).toEqual([[item.jobId, (nowMs + 1) * 0x1000]]);
@@ -131,7 +131,7 @@ test('the events of the queue are bounded as its metadata says, else by ten thou
   await accept([itemOf()]);
   expect(await redis.hget(`${queue.base}:meta`, 'opts.maxLenEvents')).toBe('10000');
   await redis.hset(`${queue.base}:meta`, 'opts.maxLenEvents', 1);
-  // A stream is cut where a node of it is full.
+  // Redis trims a stream only at full nodes.
   for (let batch = 0; batch < 30; batch += 1) await accept(Array.from({ length: 16 }, () => itemOf()));
   expect(await redis.xlen(`${queue.base}:events`)).toBeLessThan(400);
   expect(await redis.hget(`${queue.base}:meta`, 'opts.maxLenEvents')).toBe('1');

@@ -1,5 +1,5 @@
-// The atomic step, against a real Redis and stock BullMQ: what it writes is what queue.add writes, and what it decides
-// holds under repetition, races, loss of the job and a restart of Redis.
+// The atomic accept script, with a real Redis and stock BullMQ: it writes what queue.add writes, and its decisions hold
+// under repetition, races, loss of the job and a restart of Redis.
 import { Queue, QueueEvents, Worker } from 'bullmq';
 import { beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
@@ -230,7 +230,7 @@ describe('what it writes', () => {
 });
 
 describe('what it decides', () => {
-  test('queues once when the same callback is in one batch 16 times and in others besides', async () => {
+  test('queues once when the same callback is 16 times in one batch and also in others', async () => {
     const reference = newReference();
     const batches = Array.from({ length: 10 }, () => accept(Array.from({ length: 16 }, () => itemOf({ reference }))));
     const outcomes = (await Promise.all(batches)).flatMap((batch) => batch.outcomes);
@@ -254,7 +254,7 @@ describe('what it decides', () => {
     const key = `${queue.base}:${jobIdOf(digestFor(broken.callback.gatewayReference), broken.nonce)}`;
     await redis.set(key, 'not what belongs here');
     await expect(accept(items)).rejects.toThrow('WRONGTYPE');
-    expect(await redis.exists(`${queue.base}:marker`)).toBe(1); // what is queued is worked on at once
+    expect(await redis.exists(`${queue.base}:marker`)).toBe(1); // workers are woken for what is queued
     await redis.del(key);
     expect(await outcomesOf(...items)).toEqual(['queued', 'queued', 'queued']);
     expect(await redis.lrange(`${queue.base}:wait`, 0, -1)).toEqual(
@@ -268,7 +268,7 @@ describe('what it decides', () => {
       const items = Array.from({ length: 3 }, () => itemOf());
       const ids = items.map(({ callback, nonce }) => jobIdOf(digestFor(callback.gatewayReference), nonce));
       const key = `${queue.base}:${name}`;
-      await listenTo(); // else no event is written
+      await listenTo(); // otherwise no event is written
       await redis.set(key, 'not what belongs here');
       await expect(accept(items)).rejects.toThrow(/WRONGTYPE|not an integer/);
       await redis.del(key);
@@ -331,7 +331,7 @@ describe('what it decides', () => {
     expect(await waiting()).toBe(3);
   });
 
-  test('keeps a duplicate one after the job is gone and after a restart of Redis', async () => {
+  test('still recognizes a duplicate after the job is gone and after a restart of Redis', async () => {
     const reference = newReference();
     await accept([itemOf({ reference })]);
     const bullQueue = new Queue(queue.name, { connection: { url: server.url }, prefix: queue.prefix });
@@ -383,7 +383,7 @@ describe('a correction', () => {
     expect(await redis.zscore(`${queue.base}:completed`, jobIdOf(digest, original.nonce))).not.toBeNull();
   });
 
-  test('replaces an original of its own batch', async () => {
+  test('replaces an original in the same batch', async () => {
     const reference = newReference();
     const correction = itemOf({ reference, status: 'failed' }, 'correction');
     expect(await outcomesOf(itemOf({ reference }), correction)).toEqual(['queued', 'queued']);

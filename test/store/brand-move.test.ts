@@ -1,4 +1,4 @@
-// Everything of a brand goes to another one, once, wherever the move breaks off. A real Redis; the service's own scripts.
+// Moves everything of a brand to another one, once, wherever the move is interrupted. A real Redis; the service's own scripts.
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
@@ -45,7 +45,7 @@ async function fill(stored: StoredCallbacks): Promise<void> {
   );
 }
 
-/** What a brand holds, its name left out, in an order that does not depend on how it came there. */
+/** A brand's data without its name, in a deterministic order. */
 async function contentsOf(queue: BrandQueue): Promise<Record<string, unknown>> {
   const keys = (await redis.keys(`${queue.base}[:/]*`)).toSorted();
   const contents: Record<string, unknown> = {};
@@ -57,7 +57,7 @@ async function contentsOf(queue: BrandQueue): Promise<Record<string, unknown>> {
   return contents;
 }
 
-/** Locks, the lineage, what BullMQ keeps for its own events; the sets of merchants' references are made anew. */
+/** Locks, the lineage, what BullMQ keeps for its own events; the sets of merchants' references are recreated. */
 const ofTheMove = /^(\/(lineage|reconciler|mover|retention|m:|brands|mark|followed)|:(events|marker|meta|id|stalled))/;
 
 async function read(key: string): Promise<unknown> {
@@ -87,7 +87,7 @@ function withoutBrand(text: string): unknown {
   return rest;
 }
 
-/** Fails for good from where it is told to, as a process does that is killed there. */
+/** Fails permanently from a chosen call on, like a process that is killed there. */
 function breaking(isReached: (args: readonly unknown[]) => boolean): Redis {
   let isBroken = false;
   return new Proxy(redis, {
@@ -124,7 +124,7 @@ describe('brand move', () => {
     expect(isNothing(await readHoldings(redis, acme, dayMs))).toBe(false);
   });
 
-  test('reaches the same result, wherever it stopped before', { timeout: 240_000 }, async () => {
+  test('reaches the same result wherever it was interrupted', { timeout: 240_000 }, async () => {
     let brokeOff = 0;
     for (let commands = 1; ; commands += 3) {
       await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
@@ -142,7 +142,7 @@ describe('brand move', () => {
     expect(brokeOff).toBeGreaterThan(20);
   });
 
-  test('puts no job in again that was delivered and removed in the new queue before the next run', async () => {
+  test('does not recreate a job that was delivered and removed in the new queue before the next run', async () => {
     for (let commands = 1; ; commands += 1) {
       await using stored = createStoredCallbacks(server.url, 'default', `{${randomUUID()}}`);
       const reference = await stored.store();

@@ -1,4 +1,4 @@
-// Lists by state: newest first by receipt, whatever order the callbacks came into their state.
+// Lists by state: newest first by receipt, regardless of the order in which callbacks reached the state.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createCallbackIndex, type CallbackIndex } from '../../src/store/callbacks/callback-index.ts';
 import type { CallbackState } from '../../src/store/callbacks/callback-view.ts';
@@ -135,7 +135,7 @@ test('keeps the order over brands of which one is read as a whole and one search
   await acme[Symbol.asyncDispose]();
 });
 
-test('looks through a bounded part of the callbackIndex for one page, and reaches the end of it', async () => {
+test('looks through a bounded part of the index for one page, and reaches the end of it', async () => {
   const oldest = await stored.store({ receivedAtMs: nowMs - 60_000 });
   await stored.fail();
   await Promise.all(Array.from({ length: 2_100 }, (_, index) => stored.store({ receivedAtMs: nowMs - (index % 50) })));

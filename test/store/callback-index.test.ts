@@ -1,4 +1,4 @@
-// What is found of callbacks, in every state, against a real Redis and BullMQ's own moves.
+// Look-ups and lists of callbacks in every state, with a real Redis and BullMQ's own transitions.
 import { UnrecoverableError } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { brandQueue } from '../../src/redis/brand-queue.ts';
@@ -207,7 +207,7 @@ describe('find', () => {
 });
 
 describe('list', () => {
-  test('gives every callback once, newest first, whatever the size of the pages and with equal times', async () => {
+  test('returns every callback once, newest first, for any page size and with equal times', async () => {
     const now = Date.now();
     const references: string[] = [];
     for (let index = 0; index < 10; index += 1) {
@@ -355,7 +355,7 @@ describe('list', () => {
   );
 });
 
-test('a queue named otherwise has a callbackIndex of its own', async () => {
+test('a queue with another name has a separate index', async () => {
   await stored.store();
   const other = brandQueue('default', { QUEUE_NAME: 'other', QUEUE_PREFIX: stored.prefix });
   const empty = createCallbackIndex({ redis: stored.redis, queues: new Map([['default', other]]) });

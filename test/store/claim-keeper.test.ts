@@ -1,4 +1,4 @@
-// What is kept can be found, replayed and erased, however long ago it came.
+// A kept callback can be found, replayed and erased, however old it is.
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { referenceDigest } from '../../src/callback/identity.ts';
@@ -47,7 +47,7 @@ async function keysWithTtl(): Promise<string[]> {
   return keys.toSorted();
 }
 
-/** As time does it: everything that is remembered by itself expires. */
+/** Simulates the passing of time: every key with a time to live expires. */
 async function expireMemory(): Promise<void> {
   const keys = await keysWithTtl();
   if (keys.length > 0) await stored.redis.del(...keys);
@@ -64,7 +64,7 @@ const kept: Readonly<Record<string, () => Promise<unknown>>> = {
 
 describe('a callback that is kept for longer than DEDUP_TTL', () => {
   for (const [state, bring] of Object.entries(kept)) {
-    test(`is found by both references while it is ${state}, also once its memory has expired`, async () => {
+    test(`is found by both references while it is ${state}, also after its claim has expired`, async () => {
       const reference = await stored.store({ merchantReference: 'm-1', receivedAtMs: longAgoMs() });
       await bring();
       const before = await found(reference);
@@ -102,7 +102,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     expect(await ttlOf('/t:*')).toBeGreaterThanOrEqual((await ttlOf('/c:*')) - 1_000); // or a second try would count
     expect(await ttlOf('/m:*')).toBeGreaterThanOrEqual((await ttlOf('/c:*')) - 1_000);
     await stored.store({ reference, status: 'chargeback', merchantReference: 'm-1' });
-    expect(await ttlOf('/o:*')).toBeGreaterThan(605_000); // not made shorter
+    expect(await ttlOf('/o:*')).toBeGreaterThan(605_000); // not shortened
   });
 
   test('can be replayed and erased', async () => {
@@ -117,7 +117,7 @@ describe('a callback that is kept for longer than DEDUP_TTL', () => {
     expect(await found(reference)).toMatchObject({ state: 'failed', erased: true, body: null });
   });
 
-  test('is not delivered beside itself when the gateway sends it once more', async () => {
+  test('is not delivered twice when the gateway sends it again', async () => {
     const reference = await stored.store({ receivedAtMs: longAgoMs() });
     await stored.fail();
     await expireMemory();

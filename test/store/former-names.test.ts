@@ -1,4 +1,4 @@
-// A brand that was moved: what it holds under its former names, and what comes for it under any of them.
+// A brand that was moved: its callbacks under former names, and new callbacks under any of its names.
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { jobSchema } from '../../src/callback/job.ts';
@@ -31,7 +31,7 @@ describe('under the new name', () => {
     return { a, b, c, find, idOf, [Symbol.asyncDispose]: () => disposables.disposeAsync() };
   }
 
-  test('a duplicate is one, a contradiction is kept, and a correction has the old name’s next id', async () => {
+  test('a duplicate is recognized, a contradiction is kept, and a correction has the old name’s next id', async () => {
     await using world = await brands();
     const { a, b, find, idOf } = world;
     const reference = await a.store();
@@ -144,7 +144,7 @@ describe('under the new name', () => {
     expect([await idOf(a, ofA), await idOf(a, ofB), await idOf(a, ofC)]).toEqual(ids);
     for (const reference of [ofA, ofB, ofC]) await a.store({ reference });
     for (const reference of [ofA, ofB, ofC]) expect((await find(a, reference))?.callback.duplicates).toBe(1);
-    // What still comes for the others goes there too.
+    // Later callbacks for the other names go there too.
     const late = await b.store();
     expect((await find(a, late))?.callback).toMatchObject({ brand: 'default', state: 'queued' });
     await c.store({ reference: ofC });

@@ -1,4 +1,4 @@
-// A callback whose identity is claimed already: when it takes the place of what is there, and when it is no news.
+// A callback whose identity is already claimed: when it replaces the existing result, and when it changes nothing.
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, referenceDigest, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
@@ -29,7 +29,7 @@ interface Fields extends CallbackFields {
   readonly source?: Source;
   readonly replaces?: Replaced;
   readonly insteadOf?: string;
-  /** After `startMs`. */
+  /** Milliseconds after `startMs`. */
   readonly atMs?: number;
 }
 
@@ -261,7 +261,7 @@ describe('what is handed in again', () => {
 
   test('rewrites a correction of a former version under the sequence that it had', async () => {
     await handIn(itemOf());
-    const correction = itemOf({ source: 'correction', status: 'failed' }); // it does not say what it is based on
+    const correction = itemOf({ source: 'correction', status: 'failed' }); // it does not name the state it is based on
     await handIn(correction);
     const jobKey = keysOf.job(queue, jobIdOf(digest, correction.nonce));
     const before = await redis.hget(jobKey, 'data');

@@ -1,4 +1,4 @@
-// Jobs whose data is no callback (somebody else put them in, or something broke them): an operator sees them in the lists.
+// Jobs whose data is not a callback (added by another program, or damaged): operators see them in the lists.
 import { Queue, UnrecoverableError } from 'bullmq';
 import { expect, test } from 'vitest';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';

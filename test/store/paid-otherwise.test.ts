@@ -1,4 +1,4 @@
-// Which callbacks HOLD_MISMATCHED holds back: a success whose final amount is not what was ordered, and nothing else.
+// HOLD_MISMATCHED holds only a success whose final amount differs from the ordered amount.
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Source } from '../../src/callback/job.ts';
@@ -79,7 +79,7 @@ test.for([
 test.for([
   ['a payment that failed', { status: 'failed', amount: '1' }],
   ['a success that names no amount', { amount: 'null' }],
-] as const)('%s is not held, whatever was ordered', async ([, fields]) => {
+] as const)('%s is not held for any ordered amount', async ([, fields]) => {
   await order('100 KES');
   const jobId = await accept(fields);
   expect(await heldOnes()).toEqual([]);
@@ -130,7 +130,7 @@ describe('a correction to another amount than was ordered', () => {
     expect(await waiting()).toEqual([correction]);
   });
 
-  test('of a correction that nobody has seen is held like that one', async () => {
+  test('of a correction that no worker has seen is held like that one', async () => {
     await order('100 KES');
     await accept({ amount: '100.00' });
     await accept({ amount: '50.00' }, 'correction');

@@ -1,4 +1,4 @@
-// Jobs that somebody else takes out of the queue: `delivered` is said only on a record of the delivery.
+// Jobs that another program removes from the queue: they count as `delivered` only with a record of the delivery.
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { pino } from 'pino';
@@ -48,7 +48,7 @@ async function handInAgain(reference: string, fields: StoredFields = {}) {
 }
 const jobIdOf = async (reference: string) => (await found(reference))?.jobId ?? '';
 
-/** A worker of the merchant's own, until it is closed. */
+/** The merchant's own worker, until it is closed. */
 function foreignWorker(options: object, handle: () => Promise<unknown> = async () => 'ok') {
   const own = new Redis(server.url, { maxRetriesPerRequest: null });
   const worker = new Worker(stored.queue.name, handle, { connection: own, prefix: stored.prefix, ...options });

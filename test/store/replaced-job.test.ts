@@ -1,4 +1,4 @@
-// What becomes of a job whose callback is corrected, wherever BullMQ has it, and when workers are woken for the new one.
+// What happens to a job whose callback is corrected, in each BullMQ state, and when workers are woken for the new one.
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createNonce, jobIdOf, toJobData, type Replaced, type Source } from '../../src/callback/job.ts';
@@ -41,7 +41,7 @@ const correct = (sequence = 0) =>
     ? accept({ status: 'failed' }, 'correction', { sequence, status: 'success', amount: '100KES' })
     : accept({ status: 'success' }, 'correction', { sequence, status: 'failed', amount: '100KES' });
 
-/** An original, at that place of BullMQ's. */
+/** An original in that BullMQ state. */
 async function originalIn(place: 'wait' | 'delayed' | 'failed' | 'held' | 'active' | 'completed'): Promise<string> {
   const jobId = await accept({});
   if (place === 'wait') return jobId;

@@ -29,7 +29,7 @@ function itemOf(reference: string): AcceptItem {
   return { callback, source: 'callback', receivedAtMs, nonce: createNonce(), data };
 }
 
-/** Takes a callback in and gives its job a state, as a worker would have left it. */
+/** Stores a callback and puts its job into a state, as a worker would. */
 async function jobIn(state: 'completed' | 'failed' | 'delayed' | 'wait', fields: Record<string, string | number> = {}) {
   const reference = newReference();
   const accept = createAcceptBatch(redis, queue, times, { replicas: 0, timeoutMs: 0 });
@@ -66,7 +66,7 @@ test.for([
   expect(await redis.hget(keysOf.job(queue, jobId), 'attemptsBefore')).toBe('4');
   expect(await redis.lrange(keysOf.jobLog(queue, jobId), 0, -1)).toEqual(log);
   expect(await redis.zscore(`${queue.base}:marker`, '0')).toBe('0');
-  // The memory is not disturbed: the gateway's next one is a duplicate, and a further replay has nothing to do.
+  // The claim is unchanged: the gateway's next callback is a duplicate, and a further replay does nothing.
   expect(await readClaims(redis, queue, [digest])).toEqual([before]);
   expect(await accept()).toEqual(['duplicate']);
   expect(await replay(redis, queue, jobId)).toEqual({ kind: 'in-progress' });

@@ -1,4 +1,4 @@
-// Retention and erasure: what goes, what stays, and what is still answered.
+// Retention and erasure: what is removed, what is kept, and what can still be looked up.
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { keysOf } from '../../src/redis/brand-queue.ts';
@@ -68,7 +68,7 @@ describe('retention', () => {
     expect(await callbackIndex.list({ limit: 10 })).toEqual({ data: [], next: null });
   });
 
-  test('forgets what is pending or noted about a callback only once its claim has expired', async () => {
+  test('removes a callback's other entries only once its claim has expired', async () => {
     const { redis, queue } = stored;
     const membersOf = async (key: string) => (await redis.zrange(key, '0', '-1')).toSorted();
     const noted = async () => ({
@@ -162,7 +162,7 @@ describe('retention', () => {
     expect((await callbackIndex.list({ limit: 10 })).data).toMatchObject([{ gatewayReference: kept }]);
   });
 
-  test('sweeps by itself, once an hour in one of all processes', async () => {
+  test('runs automatically, once an hour in one of all processes', async () => {
     await stored.store();
     await stored.deliver();
     const one = retentionOf({ completedMs: 0, now: later(1) });

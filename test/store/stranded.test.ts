@@ -1,4 +1,4 @@
-// A job whose body is there and whose id is in no list: after a power failure that tore Redis's file, or by foreign hands.
+// A job that exists but whose id is in no list: after a power failure that tore Redis's file, or because of another program.
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { toJobData } from '../../src/callback/job.ts';
 import { keysOf, type BrandQueue } from '../../src/redis/brand-queue.ts';
@@ -41,7 +41,7 @@ async function accept(count: number): Promise<string[]> {
 const waiting = () => redis.lrange(`${queue.base}:wait`, 0, -1);
 const placeOf = (name: string) => `${queue.base}:${name}`;
 
-test('is put back once, and no other job changes', async () => {
+test('is requeued once, and no other job changes', async () => {
   const [stranded = '', ...others] = await accept(6);
   const [delayed = '', active = '', failed = '', finished = '', held = ''] = others;
   for (const id of [stranded, ...others]) await redis.lrem(placeOf('wait'), 0, id);
@@ -69,19 +69,19 @@ test.each([
 });
 
 test('is found while the service runs, even if another program’s id hides it, as soon as Redis is back', async () => {
-  const said: object[] = [];
+  const logged: object[] = [];
   const lookedLately = keysOf.strandedLook(queue);
-  const log = { warn: (fields: object) => void said.push(fields) };
+  const log = { warn: (fields: object) => void logged.push(fields) };
   const stranded = createStranded({ redis, queues: new Map([['default', queue]]), log, everyMs: 20 });
   stranded.start();
   try {
     const [one = '', other = ''] = await accept(2);
     await redis.lrem(placeOf('wait'), 0, one);
     await redis.del(lookedLately);
-    await until(() => said.length > 0);
+    await until(() => logged.length > 0);
     expect(await waiting()).toEqual([one, other]);
-    expect(said).toEqual([{ event: 'queue.stranded_jobs_requeued', brand: 'default', jobs: 1 }]);
-    // The file was torn in the middle of an id: as many jobs lie in the list as before.
+    expect(logged).toEqual([{ event: 'queue.stranded_jobs_requeued', brand: 'default', jobs: 1 }]);
+    // The file was torn in the middle of an id, so the length of the list did not change.
     await redis.lrem(placeOf('wait'), 0, other);
     await redis.lpush(placeOf('wait'), `${other.slice(0, 8)}\0\0\0\0`);
     await redis.del(lookedLately);

@@ -1,5 +1,5 @@
-// What is handed in again, by a call that is repeated or out of a spool: in any order, after whatever came meanwhile, to a
-// Redis that knows it or has lost it. Each callback has its effect once, and the later word stands.
+// Callbacks submitted again, by a repeated call or from a spool: in any order, after other callbacks, to a Redis that still
+// has them or has lost them. Each callback takes effect once, and the later result wins.
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, terminalKind } from '../../src/callback/identity.ts';
 import { createAcceptBatch, createLook, type AcceptItem } from '../../src/store/accept/accept-batch.ts';
@@ -35,7 +35,7 @@ interface ItemFields {
   readonly replaces?: Replaced | undefined;
 }
 
-/** Each a second later than the one before. */
+/** Each one second later than the previous one. */
 function itemOf({ status = 'failed', amount = '100.00', source = 'callback', replaces }: ItemFields = {}): AcceptItem {
   clockMs += 1_000;
   const callback = callbackOf({ reference, status, amount });
@@ -89,7 +89,7 @@ function orders<T>(items: readonly T[]): T[][] {
   return items.flatMap((item, at) => orders(items.toSpliced(at, 1)).map((rest) => [item, ...rest]));
 }
 
-// The power fails while Redis writes what an earlier try made, and Redis loads what is torn without a word.
+// The power fails while Redis writes an earlier try, and Redis silently loads the torn file.
 describe('a Redis whose file was torn', () => {
   const jobKey = ({ nonce }: AcceptItem) =>
     keysOf.job(queue, `${digestOf({ brand: 'default', gatewayReference: reference, kind: terminalKind })}${nonce}`);
@@ -118,7 +118,7 @@ describe('a Redis whose file was torn', () => {
     expect(await delivered()).toEqual([{ status: 'failed', sequence: 0 }]);
   });
 
-  test('has a job again that is gone without a trace, with its sequence', async () => {
+  test('recreates a job that is gone without a trace, with its sequence', async () => {
     await handIn(itemOf());
     const correction = await correctionOf({ status: 'success' });
     await handIn(correction);

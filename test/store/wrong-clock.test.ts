@@ -1,4 +1,4 @@
-// What is to be kept for months is not removed by one start whose clock is months ahead.
+// One start with a clock that is months ahead removes nothing that must be kept for months.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -49,7 +49,7 @@ test('a start a year ahead removes no failed, held, delivered or quarantined cal
     },
   });
   await until(() => service.logs.some(({ event }) => event === 'retention.swept'));
-  // What is refused now makes room by age, too.
+  // A new quarantine entry also removes old ones by age.
   await fetch(`${service.url}/webhooks/payalo`, { method: 'POST', headers: { 'x-api-key': testKey }, body: '{' });
   await until(async () => (await stored.redis.zcard(keysOf.quarantine(stored.queue))) === 2);
   const places = [`${base}:failed`, keysOf.held(stored.queue), `${base}:completed`];

@@ -1,4 +1,4 @@
-// What two receivers behind a load balancer promise, whichever balancer it is.
+// The promises of two receivers behind any load balancer.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { Agent, request } from 'undici';
@@ -155,7 +155,7 @@ async function post(
   }
 }
 
-/** Health checks take a moment; until then there is nobody to send to. */
+/** Until the first health checks, the balancer has no server. */
 async function answers(balancer: Balancer): Promise<boolean> {
   const agent = new Agent({ connect: { ca: balancer.ca } });
   try {

@@ -1,4 +1,4 @@
-// A Redis Cluster of three primaries, one brand on each: brands do not stand in each other's way, and a lost primary
+// A Redis Cluster of three primaries, one brand on each: brands do not affect each other, and a lost primary
 // costs no acknowledged callback.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -35,7 +35,7 @@ for (const [what, signal] of [
   ['killed', 'SIGKILL'],
   ['frozen', 'SIGSTOP'],
 ] as const) {
-  test(`a primary that is ${what} under load costs no acknowledged callback, makes no answer late, and its brand goes on`, async () => {
+  test(`a primary that is ${what} under load costs no acknowledged callback, makes no answer late, and its brand continues`, async () => {
     await using redis = await startCluster();
     const owners = await Promise.all(brands.map((brand) => ownerOf(redis, brand)));
     expect(new Set(owners).size).toBe(brands.length);

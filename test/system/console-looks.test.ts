@@ -1,4 +1,4 @@
-// How the console's pages come out in a real browser, whatever they show: each page of test/support/console-pages.ts. Needs
+// The layout of the console's pages in a real browser: each page of test/support/console-pages.ts. Needs
 // Chromium, and no service.
 import { readFileSync } from 'node:fs';
 import { chromium, type Browser, type Page } from 'playwright-core';
@@ -60,7 +60,7 @@ describe.skipIf(packages.missing)('the pages of the console', () => {
     expect(await topOf('Received')).toBeLessThan(667);
   });
 
-  test('tell the time of this browser beside UTC', async () => {
+  test('show the browser's local time next to UTC', async () => {
     const tab = await openTab({ timezoneId: 'Africa/Nairobi', locale: 'en-GB' });
     await show(tab, 'callback');
     const received = tab.locator('dl time').first();

@@ -50,7 +50,7 @@ test('the chart renders the same objects as the kustomization', (context) => {
     .join('\n---\n')
     .replaceAll(/image: (\S+)$/gm, (_, name) => `image: ${name}:${images.find((one) => one.name === name)?.newTag}`);
   const { 'Namespace payalo': namespace, ...objects } = named(objectsIn(theirs));
-  expect(namespace).toBeDefined(); // helm's own business
+  expect(namespace).toBeDefined(); // helm creates the namespace itself
   expect(named(objectsIn(out))).toEqual(objects);
 });
 

@@ -1,4 +1,4 @@
-// The image as a container engine would build and run it; scripts/build-image.sh says what it stands in for.
+// The image as a container engine would build and run it; scripts/build-image.sh says how this differs from a real build.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const packages = canRun ? await ensureDebianPackages(['buildah', 'curl']) : { mi
 
 describe.skipIf(packages.missing)('the image', () => {
   test(
-    'is built twice the same, runs read-only as uid 1000, takes the example callback and ends on SIGTERM',
+    'builds reproducibly, runs read-only as uid 1000, takes the example callback and ends on SIGTERM',
     { timeout: 600_000 },
     async () => {
       await using redis = await startRedis();

@@ -1,5 +1,5 @@
-// The operator API breaks nobody between releases: oasdiff, built from the Go module proxy, holds its document against that of the
-// last release.
+// The operator API has no breaking change between releases: oasdiff, built from the Go module proxy, compares its document with that of
+// the last release.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';

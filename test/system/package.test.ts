@@ -1,4 +1,4 @@
-// The npm package as those who import it find it: publint and are-the-types-wrong look at what `npm pack` makes.
+// The npm package: publint and are-the-types-wrong check the output of `npm pack`.
 import { spawnSync } from 'node:child_process';
 import { globSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

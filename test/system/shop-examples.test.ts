@@ -37,7 +37,7 @@ interface Shop {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** What stands in its books, and what it said of each delivery. */
+/** Its orders, and its answer to each delivery. */
 async function putThrough({ name, command, env = {} }: Shop) {
   const port = await freePort();
   const orders = path.join(dir, `${name}.sqlite`);

@@ -1,5 +1,5 @@
-// What rests on the server's own notion of a write, a replica and a script, tried against a current Valkey as well: the
-// very files that `npm test` runs against the Redis of the distribution.
+// Tests that depend on how the server treats writes, replicas and scripts also run against a current Valkey: the same files
+// that `npm test` runs against the distribution's Redis.
 import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -7,7 +7,7 @@ import { ensureValkey, hasPip } from '../support/valkey.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const files = ['test/redis/confirmed-call.test.ts', 'test/store/accept-batch.test.ts', 'test/intake/replicas.test.ts'];
-/** PyPI's program has no TLS, so of these the tests of a lost primary; docs/deployment.md says what was run besides. */
+/** PyPI's program has no TLS, so of these the tests of a lost primary; docs/deployment.md says what else was run. */
 const failovers = [
   'test/system/sentinel.test.ts',
   'test/system/cluster.test.ts',

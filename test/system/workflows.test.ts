@@ -1,4 +1,4 @@
-// The workflows as actionlint reads them, for mistakes, and zizmor, for what an attacker could use.
+// Checks the workflows for mistakes with actionlint, and for vulnerabilities with zizmor.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { expect, test } from 'vitest';

@@ -52,7 +52,7 @@ test('reads the fields of a list, of a group, of a group of groups, and optional
   });
 });
 
-test('lists events alphabetically, and none that nobody logs', () => {
+test('lists events alphabetically, and none that is never logged', () => {
   const names = listed.map(({ name }) => name);
   expect(names.toSorted()).toEqual(names);
   const source = globSync('src/**/*.ts')
@@ -79,7 +79,7 @@ test('the compiler, and nothing at run time, refuses a line that is not one of a
   expect(lines).toHaveLength(6);
 });
 
-test('only the log writes lines: nobody else imports pino', () => {
+test('only the log imports pino', () => {
   const importers = globSync('src/**/*.ts').filter((file) => /from 'pino'/.test(read(file)));
   expect(importers).toEqual(['src/telemetry/log.ts']);
 });

@@ -1,4 +1,4 @@
-// The log's second lock, and that no line is lost when a process ends, however it ends.
+// Redaction as a second line of defence, and no lost line however a process ends.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { Redis } from 'ioredis';

@@ -1,4 +1,4 @@
-// Nobody waits for who reads the log: a real service whose reader stops, dies, or has a full disk.
+// A slow log reader delays nothing: a real service whose reader stops, dies, or has a full disk.
 import { execFileSync, spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, existsSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
@@ -130,7 +130,7 @@ test('an unread log pipe holds up no callback; dropped lines are counted, and lo
   while (!((await service.dropped()) >= 50)) await acceptMany(service, 200);
   const before = await service.dropped();
   const gaps = () => linesOf(pipe.read()).filter((line) => line.get('event') === 'log.lines_dropped');
-  await until(() => gaps().length > 0, { timeoutMs: 30_000, describe: 'the count to be said' });
+  await until(() => gaps().length > 0, { timeoutMs: 30_000, describe: 'the count to be logged' });
   const after = await service.dropped();
   expect(Number(gaps()[0]?.get('count'))).toBeGreaterThanOrEqual(before);
   expect(gaps().reduce((sum, gap) => sum + Number(gap.get('count')), 0)).toBe(after);
@@ -214,7 +214,7 @@ describe('the output of a process that logs more than is read, and then ends', (
 
   test.each([
     ['exits', 'process.exit(7);', 7],
-    ['ends by itself', 'process.exitCode = 7;', 7],
+    ['ends normally', 'process.exitCode = 7;', 7],
     ['dies of an exception', 'throw new Error("unexpected");', 1],
     ['logs a fatal line', 'log.fatal({ event: "end" }); process.exit(7);', 7],
   ])('ends in time when nobody reads and it %s', async (_, end, code) => {

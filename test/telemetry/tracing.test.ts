@@ -1,4 +1,4 @@
-// Traces of the real service, as a small OTLP receiver gets them.
+// Traces of the real service, received by a small OTLP server.
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';

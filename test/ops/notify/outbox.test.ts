@@ -1,4 +1,4 @@
-// Notifications on their way: signed, tried again, in order, by one of several processes, also without Redis.
+// Sending notifications: signed, retried, in order, by one of several processes, also without Redis.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Redis } from 'ioredis';
@@ -60,13 +60,13 @@ function notification(type = 'merchant.down', atMs = Date.now()) {
   return { id: `msg_${count}`, atMs, body };
 }
 
-/** Where nobody else's notifications are. */
+/** A queue prefix without other notifications. */
 const newPlace = (connection = client) => ({
   connection,
   queue: newQueue(),
 });
 
-/** What one process has for telling. */
+/** The notification parts of one process. */
 function teller({ connection, queue }: ReturnType<typeof newPlace>, url: string, now = Date.now) {
   const notes = createSharedNotes(connection, queue);
   const poster = createPoster({ url, secrets: [secret], proxies, now });

@@ -1,4 +1,4 @@
-// When people are told: hysteresis, outages, growth; and what the sentences say.
+// When people are notified: hysteresis, outages, growth; and the sentences of the notifications.
 import { expect, test } from 'vitest';
 import { kinds, type Facts, type Kind } from '../../../src/ops/notify/kinds.ts';
 import { transitionOf, type State } from '../../../src/ops/notify/transitions.ts';
@@ -125,7 +125,7 @@ test.for(cases)('%s is notified in one plain sentence, and so is its end', ([typ
   }
 });
 
-/** What is told while it holds or not, second after second. */
+/** The notifications for a condition that holds or not, second by second. */
 function told(
   kind: Kind,
   seconds: number,
