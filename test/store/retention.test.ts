@@ -68,7 +68,7 @@ describe('retention', () => {
     expect(await callbackIndex.list({ limit: 10 })).toEqual({ data: [], next: null });
   });
 
-  test('removes a callback's other entries only once its claim has expired', async () => {
+  test('removes the other entries of a callback only once its claim has expired', async () => {
     const { redis, queue } = stored;
     const membersOf = async (key: string) => (await redis.zrange(key, '0', '-1')).toSorted();
     const noted = async () => ({

@@ -60,7 +60,7 @@ describe.skipIf(packages.missing)('the pages of the console', () => {
     expect(await topOf('Received')).toBeLessThan(667);
   });
 
-  test('show the browser's local time next to UTC', async () => {
+  test('show the local time of the browser next to UTC', async () => {
     const tab = await openTab({ timezoneId: 'Africa/Nairobi', locale: 'en-GB' });
     await show(tab, 'callback');
     const received = tab.locator('dl time').first();
