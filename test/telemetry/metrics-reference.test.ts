@@ -26,11 +26,9 @@ test('docs/reference/metrics.md matches the list of metrics', async () => {
     '| --- | --- | --- |',
     ...rows,
     '',
-    'The outcomes of `payalo_callbacks_total` are ' +
-      labelsOf(metrics, 'payalo_callbacks_total') +
-      '. The outcomes of `payalo_deliveries_total` are ' +
-      labelsOf(metrics, 'payalo_deliveries_total') +
-      '.',
+    'Every value of a counter’s label starts at 0:',
+    '',
+    ...metrics.filter(({ type }) => String(type) === 'counter').flatMap(labelValuesOf),
     '',
   ].join('\n');
   await expect(text).toMatchFileSnapshot('../../docs/reference/metrics.md');
@@ -41,7 +39,9 @@ interface Shown {
   readonly values: readonly { readonly labels: Partial<Record<string, string | number>> }[];
 }
 
-function labelsOf(metrics: readonly Shown[], name: string): string {
-  const values = metrics.find((metric) => metric.name === name)?.values ?? [];
-  return values.map(({ labels }) => `\`${labels['outcome'] ?? ''}\``).join(', ');
+/** A line that lists the values of the metric's one label; none without a label. */
+function labelValuesOf({ name, values }: Shown): string[] {
+  const [label] = Object.keys(values[0]?.labels ?? {});
+  if (label === undefined) return [];
+  return [`- \`${name}{${label}}\`: ${values.map(({ labels }) => `\`${labels[label] ?? ''}\``).join(', ')}`];
 }
