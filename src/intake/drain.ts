@@ -149,7 +149,7 @@ export function createDrain(dependencies: DrainDependencies) {
     }
     const missing = jobs.filter(({ id, nonce }) => id > upToId || found.gone.has(nonce));
     const { outcome, refused } = await handIn(missing, submit);
-    // An earlier entry that Redis takes anew was lost with a primary, and so was everything after it.
+    // An earlier entry that Redis accepts again was lost with a primary, and so was everything after it.
     const isLost = missing.some((entry) => found.gone.has(entry.nonce) && !refused.includes(entry));
     if (isLost) handedIn.delete(brand);
     return { outcome: worse(found.outcome, outcome), refused, tried: missing.length };

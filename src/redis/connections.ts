@@ -21,7 +21,7 @@ const reconnectMaxMs = 1_000;
 /** Detects a peer that vanished without closing (a half-open socket), even while nothing is sent. */
 const keepAliveMs = 5_000;
 /**
- * A server that owes an answer for this long is given up and the connection made anew: behind Sentinel or in a Cluster
+ * A server that owes an answer for this long is given up and the connection renewed: behind Sentinel or in a Cluster
  * another server may have taken over. Longer than BullMQ's blocking reads (10 s); producers use their command timeout.
  */
 const silenceMaxMs = 15_000;
@@ -88,7 +88,7 @@ function redisOptions(target: RedisTarget, profile: RedisProfile, name: string, 
     connectTimeout: connectTimeoutMs,
     keepAlive: keepAliveMs,
     retryStrategy: reconnectAfterMs,
-    // After a failover the old primary answers READONLY until the connection is made anew.
+    // After a failover the old primary answers READONLY until the connection is renewed.
     reconnectOnError(error: Error) {
       logRefusal(error);
       return error.message.startsWith('READONLY');

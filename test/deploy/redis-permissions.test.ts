@@ -189,16 +189,16 @@ test('names a permission that is missing in one sentence, once for each connecti
   const world = await startWorld(managed);
   const service = await world.start('work');
   await world.allow('-evalsha');
-  const told = () => service.logs.filter(({ event }) => event === 'redis.not_permitted');
-  await until(() => told().length > 0, { describe: 'the sentence' });
+  const logged = () => service.logs.filter(({ event }) => event === 'redis.not_permitted');
+  await until(() => logged().length > 0, { describe: 'the sentence' });
   await until(async () => (await world.refused()).filter((entry) => entry.includes('evalsha')).length > 0);
   const refusals = () => world.admin.call('INFO', 'commandstats');
   const count = async () => Number(/cmdstat_evalsha:.*rejected_calls=(\d+)/.exec(String(await refusals()))?.[1] ?? 0);
   const before = await count();
   await until(async () => (await count()) > before + 2, { describe: 'more refusals' });
-  const connections = told().map(({ connection }) => connection);
+  const connections = logged().map(({ connection }) => connection);
   expect(connections).toEqual([...new Set(connections)]);
-  expect(told()[0]).toMatchObject({ reason: expect.stringContaining("'evalsha'"), fix: expect.any(String) });
+  expect(logged()[0]).toMatchObject({ reason: expect.stringContaining("'evalsha'"), fix: expect.any(String) });
 });
 
 test("the package's worker for merchants works without INFO as well", async () => {

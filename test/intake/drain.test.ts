@@ -209,10 +209,10 @@ describe('drains', () => {
     await until(() => submitted.length === 4);
     expect(submitted).toEqual(['.a', '.b', '.c', '.d']);
     expect(await drain.stop(5_000)).toBe(2);
-    const told = log.warn.mock.calls.flatMap(([line]) =>
+    const logged = log.warn.mock.calls.flatMap(([line]) =>
       'event' in line && line.event === 'spool.of_later_version' ? [line] : [],
     );
-    expect(told).toEqual([expect.objectContaining({ brand: 'default', entries: 2 })]);
+    expect(logged).toEqual([expect.objectContaining({ brand: 'default', entries: 2 })]);
     const { entries } = await spool.readBatch(callbacksOf(), 10);
     expect(entries.map(({ nonce, data }) => ({ nonce, data }))).toEqual(
       laterOnes.map(({ nonce, data }) => ({ nonce, data })),

@@ -100,7 +100,7 @@ async function world() {
   return { primary, replica, link, way, service };
 }
 
-/** Kills the primary; the replica takes its place, without a replica of its own. */
+/** Kills the primary; the replica takes its place, without its own replica. */
 async function promoteInsteadOf(primary: TestRedis, replica: TestRedis, way: TcpProxy): Promise<void> {
   await primary.kill('SIGKILL');
   await ask(replica, (redis) => redis.replicaof('NO', 'ONE'));
@@ -140,7 +140,7 @@ async function spooled(service: TestService): Promise<number> {
   return Number(/^payalo_spool_entries (\d+)/m.exec(metrics)?.[1]);
 }
 
-/** Waits for so many jobs besides the first four; their references. */
+/** Waits for `count` jobs besides the first four; returns their references. */
 async function queued(server: TestRedis, count: number): Promise<string[]> {
   const read = async () =>
     ask(server, async (redis) => {

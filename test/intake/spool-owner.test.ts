@@ -47,9 +47,9 @@ describe('of two deployments with one SPOOL_DIR', () => {
     const serverA = await startOn(portA);
     if (!isSameServer) await startOn(portB);
     expect(await queued(urlB, 5, `${prefixB}:${nameB}`)).toEqual(ofB);
-    await until(() => told(second, 'spool.foreign').length > 0);
+    await until(() => logged(second, 'spool.foreign').length > 0);
     await second.stop();
-    expect(told(second, 'spool.foreign')).toHaveLength(1);
+    expect(logged(second, 'spool.foreign')).toHaveLength(1);
     await start(urlOf(portA));
     expect(await queued(serverA.url, 5)).toEqual(ofA);
   });
@@ -60,7 +60,7 @@ describe('of two deployments with one SPOOL_DIR', () => {
     const ofA = await postMany(first, 3);
     await kill(first);
     const serverB = await startOn(portB);
-    await until(() => told(second, 'spool.foreign').length > 0);
+    await until(() => logged(second, 'spool.foreign').length > 0);
     expect(await lengthOf(serverB)).toBe(0);
     await start(urlOf(portA));
     expect(await queued((await startOn(portA)).url, 3)).toEqual(ofA);
@@ -97,7 +97,7 @@ describe('the callbacks of one deployment are drained', () => {
     await until(() => redis.exists('{payalo}:payalo-callbacks/deployment'));
     await start(empty.url);
     expect(await queued(empty.url, 5)).toEqual(references);
-    expect(told(other, 'spool.foreign')).toEqual([]);
+    expect(logged(other, 'spool.foreign')).toEqual([]);
   });
 
   test('if they were left by a version without marks', async () => {
@@ -137,13 +137,13 @@ test('an unmarked subfolder is not adopted if another deployment uses the same f
   await kill(first);
   const unmarked = path.dirname(markFile(dir));
   const second = await start(urlOf(portA));
-  await until(() => told(second, 'spool.adopted').length === 1);
+  await until(() => logged(second, 'spool.adopted').length === 1);
   await kill(second);
   rmSync(path.join(unmarked, 'owner.json'));
   // The rest of `second`: a marked subfolder of A. B must not adopt the unmarked one.
   const third = await start(urlOf(portB));
   const serverB = await startOn(portB);
-  await until(() => told(third, 'spool.foreign').length === 2);
+  await until(() => logged(third, 'spool.foreign').length === 2);
   expect(await lengthOf(serverB)).toBe(0);
 });
 
@@ -257,7 +257,7 @@ async function lengthOf(server: TestRedis): Promise<number> {
   return connect(server.url).llen('{payalo}:payalo-callbacks:wait');
 }
 
-function told(service: TestService, event: string) {
+function logged(service: TestService, event: string) {
   return service.logs.filter((line) => line['event'] === event);
 }
 

@@ -250,8 +250,8 @@ describe('a folder that cannot be used', () => {
     writeFileSync(path.join(foreign, 'spool.db'), 'this is not a database, yet long enough to be looked at as one');
     const { spool, log } = await open();
     await spool.adoptOrphans();
-    const told = log.warn.mock.calls.filter(([line]) => line.event === 'spool.not_adopted');
-    expect(told).toEqual([[{ event: 'spool.not_adopted', folder: foreign, code: 'SPOOL_CORRUPT' }]]);
+    const logged = log.warn.mock.calls.filter(([line]) => line.event === 'spool.not_adopted');
+    expect(logged).toEqual([[{ event: 'spool.not_adopted', folder: foreign, code: 'SPOOL_CORRUPT' }]]);
     expect(spool.canStore()).toBe(true);
   });
 });

@@ -150,7 +150,7 @@ function post(service: TestService, body: string): Promise<Response> {
   return fetch(`${service.url}/webhooks/payalo`, { method: 'POST', headers: { 'x-api-key': testKey }, body });
 }
 
-/** Waits for so many jobs; their references in the order in which they were queued. */
+/** Waits for `count` jobs; returns their references in queue order. */
 async function queued(server: TestRedis, count: number): Promise<string[]> {
   const redis = new Redis(server.url);
   ends.push(async () => redis.disconnect());

@@ -48,7 +48,7 @@ describe('finds', () => {
     expect(check).toMatchObject({ status, fix: expect.stringContaining(`CONFIG SET ${setting}`) });
   });
 
-  test('callbacks that wait under a prefix or a name that was set before, once nobody serves them', async () => {
+  test('callbacks that wait under a prefix or a name that was set before, once no process serves them', async () => {
     const { redis, config, url } = await setUp({ QUEUE_PREFIX: '{now}' });
     const env = { REDIS_URL: url, PAYALO_API_KEYS: testKey, FORWARD_URL: 'http://127.0.0.1:9', QUEUE_NAME: 'before' };
     const leftBehind = async () => (await doctor(config, redis)).filter(({ name }) => name === 'queues left behind');

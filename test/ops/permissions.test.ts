@@ -172,7 +172,7 @@ describe('the API', () => {
   test('hides bodies and answers from support on every route, and says so; other readers see them', async () => {
     for (const { method, path } of await routes()) {
       if (method !== 'GET') continue;
-      // The report needs a period, and a gateway: a problem document tells of nobody.
+      // The report needs a period, and a gateway: a problem document contains no personal data.
       const [status, withheld] = path.startsWith('/v1/report') ? [422, null] : [200, 'bodies, answers'];
       const response = await ask('support', filled(path, reference));
       const text = await response.text();

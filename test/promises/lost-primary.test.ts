@@ -26,13 +26,13 @@ async function loseThePrimary({ waitReplicas, settleMs = 90_000 }: { waitReplica
   replica.link.set({ kind: 'stall' });
   const before = load.acknowledged().length;
   await until(() => load.acknowledged().length >= before + 80, { timeoutMs: 60_000 });
-  const mended = world.outage('redis');
+  const endOutage = world.outage('redis');
   await redis.kill('SIGKILL');
   replica.link.cut();
   await replica.promote();
   redisProxy.retarget(replica.server.port);
   redisProxy.cut();
-  mended();
+  endOutage();
   await merchant.up();
   await load.stop();
   return await settleAndAudit(world, load, { settleMs });

@@ -29,12 +29,12 @@ async function replaceRedisByAnEmptyOne(options: WorldOptions) {
   await until(() => load.acknowledged().length >= 20);
   await merchant.down(); // so that acknowledged callbacks are only in Redis
   await until(() => load.acknowledged().length >= 60);
-  const mended = world.outage('redis');
+  const endOutage = world.outage('redis');
   await redis.kill('SIGKILL');
   await rm(redis.dir, { recursive: true });
   await mkdir(redis.dir);
   await redis.restart();
-  mended();
+  endOutage();
   await merchant.up();
   await load.stop();
   // Awaited here, because the world must outlive the audit.

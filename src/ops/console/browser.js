@@ -1,5 +1,5 @@
 // What a script adds to the console, which works without it: `/` goes to the search, references are copied by a click,
-// the clock of this browser is told beside UTC, and pages that change are read anew. Nothing is refreshed under the hands of somebody who selects, types or opens.
+// the clock of this browser is told beside UTC, and pages that change are reloaded. Nothing is refreshed under the hands of somebody who selects, types or opens.
 (() => {
   const main = document.getElementById('main');
   const search = document.getElementById('search');

@@ -60,7 +60,7 @@ export async function carryMemory(ends: MoveEnds, { keep }: { keep: boolean }, o
       const target = to.base + key.slice(from.base.length);
       await carryKey(ends, { kind: 'hash', from: key, to: target }, { keep });
     }
-    // The keys of merchant references lead to jobs, and are written anew with each job.
+    // The keys of merchant references lead to jobs, and are rewritten with each job.
     if (!keep && m.length > 0) await redis.del(...m);
   }
   return claims;

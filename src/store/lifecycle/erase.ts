@@ -46,7 +46,7 @@ export async function erase(
   ];
   const args = [queue.base, jobs.length, ...jobs.flatMap(argumentsOf), ...quarantined];
   const outcome = await eraseJobs(redis, keys, args);
-  // A held job without its body could never be delivered, so it is removed. If the gateway confirms it later, it is found anew.
+  // A held job without its body could never be delivered, so it is removed. If the gateway confirms it later, a sweep finds it again.
   if (outcome === 'erased' && held.length > 0)
     await retire(redis, queue, held, {
       place: keysOf.held(queue),

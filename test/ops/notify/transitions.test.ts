@@ -126,7 +126,7 @@ test.for(cases)('%s is notified in one plain sentence, and so is its end', ([typ
 });
 
 /** The notifications for a condition that holds or not, second by second. */
-function told(
+function notificationsOf(
   kind: Kind,
   seconds: number,
   holdsAt: (second: number) => boolean,
@@ -155,26 +155,26 @@ function never(): never {
 
 test.for(kinds.map(({ type }) => type))('an outage of ten minutes gives two messages: %s', (type) => {
   const outage = (second: number) => second >= 60 && second < 660;
-  expect(told(kindOf(type), 3_600, outage)).toEqual(['begun', 'over']);
+  expect(notificationsOf(kindOf(type), 3_600, outage)).toEqual(['begun', 'over']);
 });
 
 test.for(['redis.down', 'merchant.down'])('a short interruption of an outage notifies nothing: %s', (type) => {
-  expect(told(kindOf(type), 1_200, (second) => second >= 60 && second < 660 && second % 100 > 2)).toEqual([
+  expect(notificationsOf(kindOf(type), 1_200, (second) => second >= 60 && second < 660 && second % 100 > 2)).toEqual([
     'begun',
     'over',
   ]);
 });
 
 test('a flapping condition is notified a few times an hour', () => {
-  const messages = told(kindOf('merchant.down'), 3_600, (second) => second % 60 < 30);
+  const messages = notificationsOf(kindOf('merchant.down'), 3_600, (second) => second % 60 < 30);
   expect(messages.length).toBeLessThanOrEqual(8);
 });
 
 test('a lasting condition is notified once, and its growth once an hour', () => {
   const kind = kindOf('callbacks.failed');
-  expect(told(kind, 4 * 3_600, () => true)).toEqual(['begun']);
+  expect(notificationsOf(kind, 4 * 3_600, () => true)).toEqual(['begun']);
   expect(
-    told(
+    notificationsOf(
       kind,
       2 * 3_600 + 10,
       () => true,

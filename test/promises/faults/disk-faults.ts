@@ -13,9 +13,9 @@ export const diskFaults: readonly Fault[] = [
     part: 'everything',
     needs: 'a disk that can be filled',
     async run(world, holdMs) {
-      const mend = fillDisk(world);
+      const repair = fillDisk(world);
       await delay(holdMs);
-      mend();
+      repair();
     },
   },
   {
@@ -24,10 +24,10 @@ export const diskFaults: readonly Fault[] = [
     needs: 'a disk that can be filled',
     run: (world, holdMs) =>
       redisOut(world, async () => {
-        const mend = fillDisk(world);
+        const repair = fillDisk(world);
         await world.redis.kill('SIGSTOP');
         await delay(holdMs);
-        mend();
+        repair();
         await delay(holdMs / 2);
         await world.redis.kill('SIGCONT');
       }),
@@ -39,14 +39,14 @@ export const diskFaults: readonly Fault[] = [
     run: (world, holdMs) =>
       redisOut(world, async () => {
         const endOutage = world.outage('disk');
-        const mend = await slowFsync(
+        const repair = await slowFsync(
           world.receivers.map(({ pid }) => pid),
           800,
         );
         await world.redis.kill('SIGSTOP');
         await delay(holdMs);
         await world.redis.kill('SIGCONT');
-        await mend();
+        await repair();
         endOutage();
       }),
   },

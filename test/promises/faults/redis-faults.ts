@@ -33,9 +33,9 @@ export const redisFaults: readonly Fault[] = [
   onTheWay('Redis connections accepted and closed', { kind: 'close' }),
   {
     ...redisFault('Redis with a slow fsync', async ({ redis }, holdMs) => {
-      const mend = await slowFsync([redis.pid], 300);
+      const repair = await slowFsync([redis.pid], 300);
       await delay(holdMs);
-      await mend();
+      await repair();
     }),
     needs: 'strace',
   },
