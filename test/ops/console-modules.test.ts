@@ -104,6 +104,15 @@ describe('a superseded callback', () => {
   });
 });
 
+test('a conflict shows its amount like every other amount', () => {
+  const conflict = { quarantineId: 'q1', status: 'failed', amount: '409KES', receivedAt: null, body: null };
+  const finding = { callback: callbackView({ conflicts: [conflict] }), corrected: [], others: [] };
+  const asker = { mayChange: true, mayReveal: true };
+  const page = toText(html`${callbackPage({ finding, elsewhere: [], nowMs, asker })}`);
+  expect(page).toContain('409 <small>KES</small>');
+  expect(page).not.toContain('409KES');
+});
+
 describe('charts', () => {
   const series = { className: 'received', name: 'received <b>', values: [0, 2, undefined, 4] } as const;
 

@@ -1,7 +1,7 @@
 // One callback: what came, what happened to it, and its body. Made to settle a dispute in ten seconds.
 import type { Finding } from '../../store/callbacks/callback-index.ts';
 import type { Attempt } from '../../store/callbacks/job-attempts.ts';
-import type { CallbackView, Conflict } from '../../store/callbacks/callback-view.ts';
+import { splitAmount, type CallbackView, type Conflict } from '../../store/callbacks/callback-view.ts';
 import type { Asker } from '../api/permissions.ts';
 import { callbackTable } from './callback-table.ts';
 import { amountOf, exactTimeOf, relativeTo, spanOf } from './format.ts';
@@ -149,7 +149,8 @@ function conflictCard(conflicts: readonly Conflict[], mayReveal: boolean): Html 
       ({ quarantineId, status, amount, receivedAt, body }) =>
         html`<details>
           <summary>
-            ${status ?? 'no status'} ${amount ?? ''} ${receivedAt !== null && html`– ${exactTimeOf(receivedAt)}`}
+            ${status ?? 'no status'} ${amountOf(amount === null ? null : splitAmount(amount))}
+            ${receivedAt !== null && html`– ${exactTimeOf(receivedAt)}`}
           </summary>
           ${mayReveal ? conflictBody(body) : withheld('Its body')}
           <p>

@@ -38,8 +38,8 @@ export function reconciliationPage(report: ReconciliationOverview, nowMs: number
   return html`<header>
       <h1>Reconciliation</h1>
       <p class="muted">
-        The gateway sends a callback once and never again. Sweeps read its records, hand in what never came and correct
-        what differs.
+        The gateway sends a callback once and never again. Sweeps read its records, inject what never arrived and
+        correct what differs.
       </p>
     </header>
     ${tiles([

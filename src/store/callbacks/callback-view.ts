@@ -262,7 +262,7 @@ function amountOf(body: string): CallbackRow['amount'] {
   }
 }
 
-function splitAmount(claimed: string): CallbackRow['amount'] {
+export function splitAmount(claimed: string): CallbackRow['amount'] {
   const match = /^(-?[\d.]+)(\D.*)?$/.exec(claimed);
   return match?.[1] === undefined ? null : { value: match[1], currency: match[2] ?? '' };
 }
