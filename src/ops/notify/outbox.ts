@@ -27,14 +27,14 @@ const lockMs = 30_000;
 const perTurnMax = 20;
 
 /** Done: sent, or too old. */
-type Dealt = { readonly isDone: true } | { readonly isDone: false; readonly waitMs: number };
+type Handled = { readonly isDone: true } | { readonly isDone: false; readonly waitMs: number };
 
 export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMinMs = 5_000 }: OutboxDeps) {
   const local: Notification[] = [];
   const token = randomUUID();
   let notBeforeMs = 0;
 
-  async function deal(notification: Notification, stop: AbortSignal): Promise<Dealt> {
+  async function handle(notification: Notification, stop: AbortSignal): Promise<Handled> {
     const { type } = notification.body;
     const ageMs = now() - notification.atMs;
     if (ageMs > dayMs) {
@@ -57,9 +57,9 @@ export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMi
 
   async function sendLocal(stop: AbortSignal): Promise<boolean> {
     for (let first = local[0]; first !== undefined && !stop.aborted; first = local[0]) {
-      const dealt = await deal(first, stop);
-      if (!dealt.isDone) {
-        notBeforeMs = now() + dealt.waitMs;
+      const handled = await handle(first, stop);
+      if (!handled.isDone) {
+        notBeforeMs = now() + handled.waitMs;
         return false;
       }
       local.shift();
@@ -74,8 +74,8 @@ export function createOutbox({ notes, post, metrics, log, now = Date.now, waitMi
       try {
         const head = await notes.head(); // read again, since no other process sends now
         if (head === undefined) return;
-        const dealt = await deal(head.notification, stop);
-        if (!dealt.isDone) return await notes.hold(now() + dealt.waitMs, dealt.waitMs);
+        const handled = await handle(head.notification, stop);
+        if (!handled.isDone) return await notes.hold(now() + handled.waitMs, handled.waitMs);
         await notes.remove(head.text);
       } finally {
         await notes.unlock(token);

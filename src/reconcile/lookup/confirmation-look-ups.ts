@@ -71,13 +71,13 @@ export function confirmationLookUps(scope: BrandScope): LookUps<Due> {
       await listRecent();
       const left = await readDue(limit);
       const again = left.filter((one) => isAskedLately(scope, one));
-      for (const { callbacks } of again) for (const one of callbacks) await putOff(scope, one, waitFor(scope, one));
+      for (const { callbacks } of again) for (const one of callbacks) await defer(scope, one, waitFor(scope, one));
       return left.filter((one) => !again.includes(one));
     },
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (due, requestId, signal) => lookUp(scope, due, requestId, signal),
-    async putOff({ callbacks }, waitMs) {
-      for (const one of callbacks) await putOff(scope, one, waitMs);
+    async defer({ callbacks }, waitMs) {
+      for (const one of callbacks) await defer(scope, one, waitMs);
     },
   };
 }
@@ -203,7 +203,7 @@ async function takeFound(
     case 'contradicted':
       return settle(scope, one, { answer: 'no', reason: 'differs' }, context);
     case 'pending':
-      return putOff(scope, one, waitFor(scope, one));
+      return defer(scope, one, waitFor(scope, one));
   }
 }
 
@@ -222,7 +222,7 @@ async function correct(
     });
     if (settled === 'corrected') return settle(scope, one, { answer: 'open' }, context);
   }
-  await putOff(scope, one, waitFor(scope, one)); // the claim has changed meanwhile, or nothing could be stored
+  await defer(scope, one, waitFor(scope, one)); // the claim has changed meanwhile, or nothing could be stored
 }
 
 /** Like `correct`, for a body that agrees with the gateway only in status and amount. */
@@ -235,7 +235,7 @@ async function replaceAltered(
   const found = { callback, source: 'correction', replaces: one.claim, isOfAltered: true } as const;
   const injected = await inject(scope, { ...found, requestId: context.requestId });
   if (injected === 'stored') return settle(scope, one, { answer: 'open' }, context);
-  await putOff(scope, one, waitFor(scope, one));
+  await defer(scope, one, waitFor(scope, one));
 }
 
 /** Waits again for as long as the callback has been here. */
@@ -243,6 +243,6 @@ function waitFor({ clock }: BrandScope, { claim }: CalledBack): number {
   return Math.min(Math.max(clock.now() - claim.receivedAtMs, firstWaitMs), waitMaxMs);
 }
 
-function putOff({ redis, queue, clock }: BrandScope, one: CalledBack, waitMs: number): Promise<void> {
+function defer({ redis, queue, clock }: BrandScope, one: CalledBack, waitMs: number): Promise<void> {
   return postpone(redis, keysOf.unconfirmed(queue), unconfirmedMember(one), clock.now() + waitMs);
 }

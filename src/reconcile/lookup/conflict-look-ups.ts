@@ -27,7 +27,7 @@ export function conflictLookUps(scope: BrandScope): LookUps<UnverifiedConflict> 
     // Two conflicts of one transaction must not be decided at the same time.
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (conflict, requestId, signal) => verify(scope, conflict, requestId, signal),
-    putOff: (conflict, waitMs) => putOff(scope, conflict, waitMs),
+    defer: (conflict, waitMs) => defer(scope, conflict, waitMs),
   };
 }
 
@@ -46,7 +46,7 @@ async function verify(
   log.info({ event: 'reconcile.conflict_verified', brand, gatewayReference, requestId, decision });
   const isFresh = clock.now() - conflict.receivedAtMs < dayMs;
   if (isFresh && (answer.kind === 'unavailable' || answer.kind === 'unauthorized')) return 'unanswered';
-  if (decision === 'unverifiable' && isFresh) await putOff(scope, conflict);
+  if (decision === 'unverifiable' && isFresh) await defer(scope, conflict);
   else await act(scope, conflict, decision, { truth, claim, requestId });
   return 'done';
 }
@@ -66,7 +66,7 @@ async function act(
       return keepConflict(redis, queue, id, 'The gateway confirms what was delivered, not this callback.');
     case 'confirmed':
       if (await isCorrected(scope, found)) return void (await createQuarantineStore(redis, queue).remove(id));
-      return putOff(scope, conflict);
+      return defer(scope, conflict);
     case 'superseded':
       if (await isCorrected(scope, found))
         return keepConflict(
@@ -75,15 +75,11 @@ async function act(
           id,
           'The gateway confirms neither this callback nor the earlier one; its own result was delivered.',
         );
-      return putOff(scope, conflict);
+      return defer(scope, conflict);
   }
 }
 
-function putOff(
-  { redis, queue, clock }: BrandScope,
-  { id }: UnverifiedConflict,
-  waitMs = askAgainMinMs,
-): Promise<void> {
+function defer({ redis, queue, clock }: BrandScope, { id }: UnverifiedConflict, waitMs = askAgainMinMs): Promise<void> {
   return postpone(redis, keysOf.unverified(queue), id, clock.now() + waitMs);
 }
 

@@ -38,7 +38,7 @@ export function expectationLookUps(scope: BrandScope): LookUps<string> {
     },
     keyOf: (reference) => reference,
     lookUp: (reference, requestId, signal) => lookUp(scope, reference, requestId, signal),
-    putOff: (reference, waitMs) => putOff(scope, reference, waitMs),
+    defer: (reference, waitMs) => defer(scope, reference, waitMs),
   };
 }
 
@@ -87,13 +87,13 @@ async function takeFound(
   const createdAtMs = Math.min(saidMs ?? nowMs, nowMs);
   if (isTerminal(callback.status)) {
     const result = await inject(scope, { callback, source: 'status', requestId });
-    if (result === 'unavailable') return putOff(scope, reference, askAgainMs(limits));
+    if (result === 'unavailable') return defer(scope, reference, askAgainMs(limits));
   } else if (!isTooOld(createdAtMs, nowMs, limits)) {
     // From now on the sweeps see it, and the watch list once it has been unfinished for long.
     const dueMs = Math.max(createdAtMs + watchAfterMs(limits), nowMs + askAgainMs(limits));
     const isPending = callback.status === 'pending';
     const one = { gatewayReference: reference, createdAtMs, dueMs, isPending } as const;
-    if ((await watch(redis, queue, [{ ...one, over: 'keep' }])) > 0) return putOff(scope, reference, waitMaxMs);
+    if ((await watch(redis, queue, [{ ...one, over: 'keep' }])) > 0) return defer(scope, reference, waitMaxMs);
   }
   return settleExpectations(redis, queue, [reference]);
 }
@@ -126,10 +126,10 @@ async function putOffUnknown(
     log.warn({ event: 'reconcile.expectation_unknown', brand, gatewayReference: reference, requestId, givenUp });
   else log.warn({ ...failedLine(scope, reference, requestId), reason: describeFailure(answer), givenUp });
   if (givenUp) return settleExpectations(redis, queue, [reference]);
-  return putOff(scope, reference, Math.min(Math.max(unknownMs, askAgainMs(limits)), waitMaxMs));
+  return defer(scope, reference, Math.min(Math.max(unknownMs, askAgainMs(limits)), waitMaxMs));
 }
 
-function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
+function defer({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
   return postpone(redis, keysOf.expectations(queue), reference, clock.now() + waitMs);
 }
 

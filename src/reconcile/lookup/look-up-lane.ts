@@ -16,7 +16,7 @@ export interface LookUps<T> {
   readonly keyOf: (item: T) => string;
   /** Looks one up, then settles or postpones it, unless there was no answer. */
   readonly lookUp: (item: T, requestId: string, signal: AbortSignal) => Promise<LookedUp>;
-  readonly putOff: (item: T, waitMs: number) => Promise<void>;
+  readonly defer: (item: T, waitMs: number) => Promise<void>;
 }
 
 export type LookedUp = 'done' | 'unanswered';
@@ -70,12 +70,12 @@ export function createLookUpLane<T>(scope: BrandScope, lookUps: LookUps<T>): Loo
   async function lookUpOne(item: T, key: string, requestId: string, signal: AbortSignal): Promise<void> {
     try {
       const ended = await lookUps.lookUp(item, requestId, signal);
-      if (ended === 'unanswered') await lookUps.putOff(item, waitAfterFailure(key));
+      if (ended === 'unanswered') await lookUps.defer(item, waitAfterFailure(key));
       else failures.delete(key);
     } catch (error) {
       if (signal.aborted) return;
       log.error({ event: 'reconcile.look_up_broke', brand, kind: lookUps.name, requestId, err: error });
-      await lookUps.putOff(item, waitAfterFailure(key)).catch(() => undefined);
+      await lookUps.defer(item, waitAfterFailure(key)).catch(() => undefined);
       await clock.sleep(pauseMs, signal).catch(() => undefined);
     }
   }

@@ -21,7 +21,7 @@ export function watchLookUps(scope: BrandScope): LookUps<Watched> {
     due: (limit) => dueWatched(redis, queue, { nowMs: clock.now(), aheadMaxMs, limit }),
     keyOf: ({ gatewayReference }) => gatewayReference,
     lookUp: (watched, requestId, signal) => lookUp(scope, watched, requestId, signal),
-    putOff: ({ gatewayReference }, waitMs) => putOff(scope, gatewayReference, waitMs),
+    defer: ({ gatewayReference }, waitMs) => defer(scope, gatewayReference, waitMs),
   };
 }
 
@@ -51,7 +51,7 @@ async function lookUp(scope: BrandScope, watched: Watched, requestId: string, si
         reason: describeFailure(answer),
       });
       if (answer.kind === 'unavailable' || answer.kind === 'unauthorized') return 'unanswered';
-      await putOff(scope, gatewayReference, rarelyMs);
+      await defer(scope, gatewayReference, rarelyMs);
       return 'done';
     }
   }
@@ -72,19 +72,19 @@ async function takeFound(
       const dueMs = clock.now() + rarelyMs;
       const isPending = classified.classification === 'pending';
       await watch(redis, queue, [{ gatewayReference, createdAtMs, dueMs, over: 'keep', isPending }]);
-      return putOff(scope, gatewayReference, rarelyMs);
+      return defer(scope, gatewayReference, rarelyMs);
     }
     case 'early':
-      return putOff(scope, gatewayReference, classified.terminalSinceMs + limits.graceMs - clock.now());
+      return defer(scope, gatewayReference, classified.terminalSinceMs + limits.graceMs - clock.now());
     case 'reversed': {
       const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId });
       const isStored = settled !== 'unstored' && settled !== 'overtaken';
-      return putOff(scope, gatewayReference, isStored ? rarelyMs : askAgainMs(limits)); // it may still end
+      return defer(scope, gatewayReference, isStored ? rarelyMs : askAgainMs(limits)); // it may still end
     }
     case 'missing':
     case 'differs': {
       const settled = await injectTruth(scope, transaction, classified, { source: 'status', requestId });
-      if (settled === 'unstored' || settled === 'overtaken') return putOff(scope, gatewayReference, askAgainMs(limits));
+      if (settled === 'unstored' || settled === 'overtaken') return defer(scope, gatewayReference, askAgainMs(limits));
       return unwatch(redis, queue, [gatewayReference]);
     }
     case 'known':
@@ -92,7 +92,7 @@ async function takeFound(
     case 'tooOld':
       if (await isGivenUp(scope, transaction.createdAtMs ?? createdAtMs))
         return unwatch(redis, queue, [gatewayReference]);
-      return putOff(scope, gatewayReference, rarelyMs);
+      return defer(scope, gatewayReference, rarelyMs);
   }
 }
 
@@ -102,6 +102,6 @@ async function isGivenUp({ redis, clock, limits }: BrandScope, createdAtMs: numb
   return isTooOld(createdAtMs, await agreedNowMs(redis, clock.now()), limits);
 }
 
-function putOff({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
+function defer({ redis, queue, clock }: BrandScope, reference: string, waitMs: number): Promise<void> {
   return postpone(redis, keysOf.watchedDue(queue), reference, clock.now() + waitMs);
 }

@@ -48,7 +48,7 @@ export async function watchUnfinished(scope: BrandScope, outcomes: readonly Outc
     scope.queue,
     ended.map(({ classified }) => classified.transaction.callback.gatewayReference),
   );
-  await takeUp(
+  await startWatching(
     scope,
     decided.filter((one) => typeof one !== 'string'),
   );
@@ -133,7 +133,7 @@ export async function watchUnreadable(
     found.map(({ gatewayReference }) => gatewayReference),
   );
   const dueMs = nowMs + askAgainMs(limits);
-  await takeUp(
+  await startWatching(
     scope,
     found
       .filter((_, index) => claims[index] === undefined)
@@ -141,7 +141,7 @@ export async function watchUnreadable(
   );
 }
 
-async function takeUp({ redis, queue, log, brand }: BrandScope, toWatch: readonly ToWatch[]): Promise<void> {
+async function startWatching({ redis, queue, log, brand }: BrandScope, toWatch: readonly ToWatch[]): Promise<void> {
   const left = await watch(redis, queue, toWatch);
   if (left > 0) log.warn({ event: 'reconcile.watch_full', brand, left });
 }

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from '../../config/config-error.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { noteBrand } from './brand-registry.ts';
-import { beatEveryMs, endServing, noteServing } from './brand-serving.ts';
+import { heartbeatEveryMs, endServing, noteServing } from './brand-serving.ts';
 import { findBrandProblems, noteServedBrands, type BrandCheck } from './unowned-brands.ts';
 
 export interface BrandGateDependencies extends BrandCheck {
@@ -51,13 +51,13 @@ export function createBrandGate({ redis, config, log }: BrandGateDependencies) {
     if (isOpen || stopping.signal.aborted) return; // two checks ran at once
     isOpen = true;
     opened.resolve();
-    timer = setInterval(beat, beatEveryMs);
+    timer = setInterval(heartbeat, heartbeatEveryMs);
     timer.unref();
-    beat();
+    heartbeat();
   }
 
   /** Tells other processes that these brands are served. */
-  function beat(): void {
+  function heartbeat(): void {
     if (redis.status === 'ready') noteServing(redis, config, processId, config.brands).catch(() => undefined);
   }
 

@@ -14,12 +14,12 @@ export type Keys = Pick<Brand, 'apiKeys' | 'gatewayApiKeys'>;
 
 /** How long a killed process still counts. */
 const ttlMs = 30_000;
-export const beatEveryMs = 10_000;
+export const heartbeatEveryMs = 10_000;
 const fingerprintCharacters = 12;
 
 const servingKey = (naming: QueueNaming) => `${brandQueue(defaultBrand, naming).base}/serving`;
 
-const beat = defineScript({
+const heartbeat = defineScript({
   keyCount: 1,
   reply: z.number(),
   lua: `
@@ -54,7 +54,7 @@ export async function noteServing(
   processId: string,
   brands: ReadonlyMap<string, Keys>,
 ): Promise<void> {
-  await beat(redis, [servingKey(naming)], [ttlMs, ...members(processId, brands)]);
+  await heartbeat(redis, [servingKey(naming)], [ttlMs, ...members(processId, brands)]);
 }
 
 export async function endServing(

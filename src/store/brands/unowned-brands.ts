@@ -41,11 +41,11 @@ export async function findBrandProblems({ redis, config }: BrandCheck): Promise<
     const holdings = await readHoldings(redis, brandQueue(brand, config), config.DEDUP_TTL);
     if (isNothing(holdings)) return undefined;
     const servedWith = serving.get(brand);
-    const heirs = heirsOf(config.brands, fingerprints.union(servedWith ?? new Set()));
-    if (servedWith !== undefined && heirs.length === 0) return undefined; // another process is its owner
+    const successors = successorsOf(config.brands, fingerprints.union(servedWith ?? new Set()));
+    if (servedWith !== undefined && successors.length === 0) return undefined; // another process is its owner
     return (
       `PAYALO_API_KEYS: Redis holds callbacks of the brand ${brand} (${describeHoldings(holdings)}), which is not ` +
-      `configured. ${whatToRun(brand, heirs, configured)}; if its merchant left, \`payalo-receiver brand retire ` +
+      `configured. ${adviceFor(brand, successors, configured)}; if its merchant left, \`payalo-receiver brand retire ` +
       `${brand}\`; if other processes serve it, name it in BRANDS_ELSEWHERE`
     );
   }
@@ -69,16 +69,16 @@ export async function noteServedBrands({ redis, config }: BrandCheck): Promise<v
 }
 
 /** The configured brands that have one of its keys. */
-function heirsOf(brands: ReadonlyMap<string, Keys>, fingerprints: ReadonlySet<string>): string[] {
+function successorsOf(brands: ReadonlyMap<string, Keys>, fingerprints: ReadonlySet<string>): string[] {
   return [...brands]
     .filter(([, keys]) => fingerprintsOf(keys).some((one) => fingerprints.has(one)))
     .map(([name]) => name);
 }
 
-function whatToRun(brand: string, heirs: readonly string[], configured: readonly string[]): string {
-  const [first = '', ...others] = heirs.length > 0 ? heirs : configured;
+function adviceFor(brand: string, successors: readonly string[], configured: readonly string[]): string {
+  const [first = '', ...others] = successors.length > 0 ? successors : configured;
   const move = `\`payalo-receiver brand move ${brand} ${first}\``;
-  if (heirs.length === 1) return `Its key belongs to ${first} now: run ${move}`;
+  if (successors.length === 1) return `Its key belongs to ${first} now: run ${move}`;
   const which = others.length === 0 ? '' : ` (or ${others.join(', ')} instead: whichever of them took its place)`;
   return `If it has another name now, run ${move}${which}`;
 }

@@ -117,24 +117,24 @@ export function createCallbackPages({ redis, queues, wholeSetMax = wholeSetMaxDe
       confirmed === 'denied'
         ? keysOf.denied(queue)
         : amountCheck !== undefined && amountCheck !== 'match' && keysOf.mismatched(queue);
-    const ids = key === false ? undefined : await wholePlace(key);
+    const ids = key === false ? undefined : await allIdsIn(key);
     return ids === undefined ? walk(queue, sought, limit) : chooseFrom(await inState(queue, '', ids), sought);
   }
 
   /** The ids of the jobs in a state, unordered; undefined if there are too many. */
   async function wholeSet(queue: BrandQueue, state: StoredState): Promise<string[] | undefined> {
     if (state === 'removed') return wholeRegister(queue);
-    if (state === 'held') return wholePlace(keysOf.held(queue));
+    if (state === 'held') return allIdsIn(keysOf.held(queue));
     const ids: string[] = [];
     for (const place of placesOf[state]) {
-      const found = await wholePlace(`${queue.base}:${place}`, place === 'wait' || place === 'active');
+      const found = await allIdsIn(`${queue.base}:${place}`, place === 'wait' || place === 'active');
       if (found === undefined) return undefined;
       ids.push(...found);
     }
     return ids;
   }
 
-  async function wholePlace(key: string, isList = false): Promise<string[] | undefined> {
+  async function allIdsIn(key: string, isList = false): Promise<string[] | undefined> {
     const size = await (isList ? redis.llen(key) : redis.zcard(key));
     if (size > wholeSetMax) return undefined;
     return isList ? redis.lrange(key, 0, wholeSetMax) : redis.zrange(key, '0', String(wholeSetMax));
