@@ -1,5 +1,6 @@
-// What a script adds to the console, which works without it: `/` goes to the search, references are copied by a click,
-// the clock of this browser is told beside UTC, and pages that change are reloaded. Nothing is refreshed under the hands of somebody who selects, types or opens.
+// What a script adds to the console, which works without it: `/` goes to the search, a click copies a reference, times are also
+// shown in the browser's own time zone, and pages that change are reloaded, but not while somebody selects, types or has
+// something open.
 (() => {
   const main = document.getElementById('main');
   const search = document.getElementById('search');

@@ -3,8 +3,8 @@
 // comes first, and a window is halved a limited number of times: with more damage than that, only neighbours within a few
 // seconds stay unread as well.
 //
-// A cursor keeps its page size, and the gateway promises no order, so a part is always read again from its start, and the
-// reader is told. Ends after a failure.
+// A cursor keeps its page size, and the gateway promises no order, so a part is always read again from its start, which the
+// reader learns by `restarted`. Ends after a failure.
 import { describeFailure, type GatewayClient } from '../gateway/gateway-client.ts';
 import type { RecordsPage } from '../gateway/records-page.ts';
 
