@@ -1,6 +1,7 @@
 // Checks that every link, path, command and test that the documents name exists.
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseSync } from 'vite';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { variableNames } from '../src/config/config.ts';
@@ -49,6 +50,25 @@ function brokenLinks(file: string, text: string): string[] {
     });
 }
 
+/** The first line of each sample of code that does not parse. */
+function brokenSamples(text: string): string[] {
+  const samples = [...text.matchAll(/^```(ts|js|json)\n(.*?)^```/gms)];
+  return samples
+    .filter(([, language = '', code = '']) =>
+      language === 'json' ? !isJson(code) : parseSync(`sample.${language}`, code).errors.length > 0,
+    )
+    .map(([, , code = '']) => code.slice(0, code.indexOf('\n')));
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function absentPaths(text: string): string[] {
   return [...text.matchAll(/`((?:src|test|scripts|deploy|docs|examples|bench|simulator)\/[\w./*{},-]+)`/g)]
     .map(([, named = '']) => named)
@@ -74,15 +94,16 @@ function absentTests(text: string): string[] {
     .filter((name) => name !== 'NAME' && !testFiles.some((file) => file.includes(name)));
 }
 
-test.for(documents)('%s names only what exists', (file) => {
+test.for(documents)('%s names only what exists, and its samples parse', (file) => {
   const text = readFileSync(file, 'utf8');
   expect({
     links: brokenLinks(file, text),
+    samples: brokenSamples(text),
     paths: absentPaths(text),
     scripts: absentScripts(text),
     commands: absentCommands(text),
     tests: absentTests(text),
-  }).toEqual({ links: [], paths: [], scripts: [], commands: [], tests: [] });
+  }).toEqual({ links: [], samples: [], paths: [], scripts: [], commands: [], tests: [] });
 });
 
 test('detects what does not exist', () => {
@@ -95,6 +116,15 @@ test('detects what does not exist', () => {
     ['absent'],
     ['test/absent'],
   ]);
+});
+
+test('detects a sample that does not parse', () => {
+  const fence = (language: string, code: string) => `\`\`\`${language}\n${code}\n\`\`\`\n`;
+  const text =
+    fence('ts', 'await once( client, // a client {\n id });') +
+    fence('ts', 'const a: number = 1;') +
+    fence('json', '{');
+  expect(brokenSamples(text)).toEqual(['await once( client, // a client {', '{']);
 });
 
 test('llms.txt links to every document, and to nothing that does not exist', () => {

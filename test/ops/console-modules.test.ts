@@ -202,7 +202,7 @@ describe('the verdict on a callback', () => {
     expect(verdictOf({ callback: view({ ...forged, state: 'held' }), others: [] }).detail).toBe('Send nothing for it.');
     const others = [view({ status: 'reversed', receivedAt: ago(1_000) })];
     expect(verdictOf({ callback: view({}), others })).toMatchObject({
-      title: 'Was paid, and is reversed since',
+      title: 'Was paid, and has since been reversed',
       tone: 'bad',
     });
   });

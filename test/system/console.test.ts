@@ -130,7 +130,7 @@ describe.skipIf(packages.missing)('the console', () => {
       .locator('section', { has: page.getByRole('heading', { name: 'Body', exact: true }) })
       .locator('.body');
     expect(await body.innerText()).toContain('"value": 100.00');
-    expect(await textOf('.card.warn')).toContain('7.5KES');
+    expect(await textOf('.card.warn')).toContain('7.5 KES');
   });
 
   test('says kindly that a reference is unknown', async () => {

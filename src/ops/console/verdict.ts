@@ -38,7 +38,7 @@ export function verdictOf({ callback, others }: Pick<Finding, 'callback' | 'othe
   if (since.length > 0)
     return {
       tone: 'bad',
-      title: `Was paid, and is ${since.join(', ')} since`,
+      title: `Was paid, and has since been ${since.join(', ')}`,
       detail: 'Money may have been taken back.',
     };
   if (paid === undefined) return { tone: 'good', title: 'Paid; the amount is not stated', detail };
