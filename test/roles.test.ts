@@ -149,6 +149,7 @@ describe('on SIGTERM', () => {
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/main.ts', 'receive'], {
       // Nothing listens there, so the start waits for Redis.
       env: {
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
         PAYALO_API_KEYS: testKey,
         REDIS_URL: 'redis://127.0.0.1:1',
         PORT: '0',

@@ -133,7 +133,7 @@ describe.for([
       throw new Error(`refused: ${(await world.refused()).join(', ')}`, { cause: error });
     });
     await promisify(execFile)(process.execPath, [path.resolve('src/cli.ts'), 'doctor'], {
-      env: { ...world.env, SPOOL_DIR: service.dir },
+      env: { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...world.env, SPOOL_DIR: service.dir },
     }).catch(() => undefined);
     expect((await world.refused()).filter((entry) => !refused.test(entry))).toEqual([]);
     expect((await service.stop()).code).toBe(0);

@@ -1,5 +1,4 @@
 // The commands `reconcile`, `verify` and `payin`, as users run them: real processes, their output and exit codes.
-import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createCallbackIndex } from '../../src/store/callbacks/callback-index.ts';
@@ -7,27 +6,18 @@ import { countExpectations } from '../../src/store/reconciliation/expectations.t
 import { simulatorKey } from '../../simulator/gateway.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { withRedis } from '../support/with-redis.ts';
+import { runCli } from '../support/cli.ts';
 import { startService } from '../support/service.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 import { createRig, isoAgo, type Rig } from './reconcile-rig.ts';
 
-const cli = path.join(import.meta.dirname, '../../src/cli.ts');
 const minuteMs = 60_000;
 
 const { server: redis } = await withRedis();
 
 async function run(env: Readonly<Record<string, string>>, ...args: string[]) {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
-    cwd: await makeTempDir('cli'),
-    env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (text) => (stdout += String(text)));
-  child.stderr.on('data', (text) => (stderr += String(text)));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, stdout, stderr };
+  const { code, out, err } = await runCli(args, { SPOOL_DIR: path.join(await makeTempDir('cli'), 'spool'), ...env });
+  return { code, stdout: out, stderr: err };
 }
 
 const envOf = (rig: Rig, more: Readonly<Record<string, string>> = {}) => ({

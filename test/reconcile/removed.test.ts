@@ -1,8 +1,6 @@
 // Undelivered jobs that are removed from the queue, with the whole service: they are detected, verified and delivered.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import path from 'node:path';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
@@ -10,11 +8,9 @@ import * as z from 'zod';
 import { createGatewaySimulator, simulatorKey } from '../../simulator/gateway.ts';
 import { createMerchantSimulator } from '../../simulator/merchant.ts';
 import { startRedis } from '../support/redis.ts';
+import { runCli } from '../support/cli.ts';
 import { startService } from '../support/service.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
 import { until } from '../support/until.ts';
-
-const cli = path.join(import.meta.dirname, '../../src/cli.ts');
 
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -81,15 +77,8 @@ async function sweeps(opsUrl: string, count: number): Promise<void> {
 }
 
 async function run(env: Readonly<Record<string, string>>, ...args: string[]) {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', cli, ...args], {
-    cwd: await makeTempDir('cli'),
-    env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  let stdout = '';
-  child.stdout.on('data', (text) => (stdout += String(text)));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, stdout };
+  const { code, out } = await runCli(args, env);
+  return { code, stdout: out };
 }
 
 const referencesOf = ({ merchant }: World) =>

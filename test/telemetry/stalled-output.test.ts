@@ -30,6 +30,7 @@ async function start({ roles = ['all'], stdio, env = {} }: Started) {
     cwd: dir,
     env: {
       PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       PAYALO_API_KEYS: testKey,
       REDIS_URL: redis.url,
       QUEUE_PREFIX: `{stalled${port}}`,
